@@ -1,0 +1,35 @@
+# What a checkout can do. Each target makes .venv from requirements.lock first, if it is missing or old.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test soak bench lint clean
+SHELL := /bin/bash
+PYTHON_IN_VENV := .venv/bin/python
+# Compiled modules make every start seconds faster, also where the shell has switched them off.
+unexport PYTHONDONTWRITEBYTECODE
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: ## Make .venv from requirements.lock
+	@forge/demo/bootstrap.sh
+
+demo: setup ## Run everything on this machine with demo data, until Ctrl-C
+	@exec $(PYTHON_IN_VENV) -m forge.demo
+
+test: setup ## Run all tests in their smallest honest counts, with coverage
+	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)
+
+soak: setup ## Run the races and crashes with their full counts
+	@FORGE_SOAK=$${FORGE_SOAK:-1} $(PYTHON_IN_VENV) -m pytest -m soak $(ARGS)
+
+bench: setup ## Print the benchmarks and write .forge/bench.json
+	@$(PYTHON_IN_VENV) -m tests.bench $(ARGS)
+
+lint: setup ## Style, types and import order
+	@$(PYTHON_IN_VENV) -m ruff check
+	@$(PYTHON_IN_VENV) -m ruff format --check
+	@DATABASE_URL=postgresql://nobody@127.0.0.1/none $(PYTHON_IN_VENV) -m mypy  # its Django plugin reads the settings
+	@.venv/bin/lint-imports
+
+clean: ## Stop what an earlier demo left, and remove .forge/ with all its data
+	@if [ -x $(PYTHON_IN_VENV) ]; then $(PYTHON_IN_VENV) -m forge.demo --clean; else rm -rf .forge; fi
+	@rm -rf static .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage .coverage.*

@@ -1,0 +1,165 @@
+"""System checks of the whole house: what must hold before it may serve people.
+
+E001 to E003 judge settings with DEBUG off. E010 to E012 ask the database and run where a database is named
+(`check --database default`, `check --deploy --database default`). E020 resolves every port.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+
+from forge.db.ports import resolve
+
+LEAST_POSTGRES = 15
+
+PORT_SETTINGS = (
+    "FORGE_LAUNCH_GUARDS",
+    "FORGE_SPEND_HOOKS",
+    "FORGE_END_HOOKS",
+    "FORGE_OPERATION_HANDLERS",
+    "FORGE_REFUSAL_RECORDER",
+)
+"""Settings that hold a dotted path, a list of them, or a dict with them as values."""
+
+
+def register() -> None:
+    """Give the checks to Django; called once, when the console app is ready."""
+    checks.register(check_secrets_and_hosts, checks.Tags.security)
+    checks.register(check_cookies, checks.Tags.security)
+    checks.register(check_owner_role, checks.Tags.security)
+    checks.register(check_database, checks.Tags.database)
+    checks.register(check_ports)
+
+
+def check_secrets_and_hosts(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    if settings.DEBUG:
+        return []
+    found: list[checks.CheckMessage] = []
+    if not _has_secret_key():
+        found.append(
+            checks.Error(
+                "SECRET_KEY is not set.",
+                hint="Set SECRET_KEY (or SECRET_KEY_FILE) to at least 50 random characters and keep it secret.",
+                id="forge.E001",
+            )
+        )
+    if not settings.ALLOWED_HOSTS or "*" in settings.ALLOWED_HOSTS:
+        found.append(
+            checks.Error(
+                "ALLOWED_HOSTS is empty." if not settings.ALLOWED_HOSTS else "ALLOWED_HOSTS admits every host name.",
+                hint="Set ALLOWED_HOSTS to the names by which people reach Forge, separated by commas.",
+                id="forge.E002",
+            )
+        )
+    return found
+
+
+def check_cookies(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    if settings.DEBUG:
+        return []
+    return [
+        checks.Error(
+            f"{name} is off, so this cookie would travel over plain HTTP.",
+            hint=f"Leave {name} unset, or set DEBUG=true on a machine of your own.",
+            id="forge.E003",
+        )
+        for name in ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE")
+        if not getattr(settings, name)
+    ]
+
+
+def check_owner_role(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    if settings.DEBUG or not _is_one_role():
+        return []
+    return [
+        checks.Warning(
+            "The application connects as the owner of its tables: DATABASE_OWNER_URL is unset or names the same role.",
+            hint="Make a second role for DATABASE_URL (forge_app), set DATABASE_OWNER_URL to the owner, run migrate.",
+            id="forge.W001",
+        )
+    ]
+
+
+def check_database(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[checks.CheckMessage]:
+    found: list[checks.CheckMessage] = []
+    for alias in databases or []:
+        with connections[alias].cursor() as cursor:
+            cursor.execute("SELECT current_setting('server_version_num')::int / 10000")
+            (version,) = cursor.fetchone()
+        if version < LEAST_POSTGRES:
+            found.append(
+                checks.Error(
+                    f"Database {alias} is PostgreSQL {version}.",
+                    hint=f"Forge needs PostgreSQL {LEAST_POSTGRES} or newer.",
+                    id="forge.E010",
+                )
+            )
+    if "default" in (databases or []) and not settings.DEBUG:
+        found.extend(_judge_role())
+    return found
+
+
+def check_ports(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    found: list[checks.CheckMessage] = []
+    for name in PORT_SETTINGS:
+        for path in _paths(getattr(settings, name)):
+            try:
+                resolve(path)
+            except ImportError as error:
+                found.append(
+                    checks.Error(
+                        f"{name} names {path!r}, which cannot be imported: {error}",
+                        hint="Give the dotted path of a function or object that exists.",
+                        id="forge.E020",
+                    )
+                )
+    return found
+
+
+def _has_secret_key() -> bool:
+    try:
+        return bool(settings.SECRET_KEY)
+    except ImproperlyConfigured:  # Django refuses to hand out an empty one
+        return False
+
+
+def _is_one_role() -> bool:
+    default, owner = settings.DATABASES["default"], settings.DATABASES["owner"]
+    return default.get("USER") == owner.get("USER") and default.get("OPTIONS") == owner.get("OPTIONS")
+
+
+def _judge_role() -> Iterator[checks.CheckMessage]:
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT rolname, rolsuper OR rolbypassrls,
+                   EXISTS (SELECT FROM pg_class WHERE relowner = pg_roles.oid AND relkind IN ('r', 'p')
+                           AND relnamespace = current_schema()::regnamespace)
+            FROM pg_roles WHERE rolname = current_user
+            """
+        )
+        role, is_above_all, is_owner = cursor.fetchone()
+    if is_above_all:
+        yield checks.Error(
+            f"DATABASE_URL connects as {role}, a role that passes every privilege and policy.",
+            hint="Use a role that is NOSUPERUSER and NOBYPASSRLS; migrate grants it what it needs.",
+            id="forge.E011",
+        )
+    elif is_owner and not _is_one_role():
+        yield checks.Error(
+            f"DATABASE_URL connects as {role}, which owns tables, although DATABASE_OWNER_URL names another role.",
+            hint="Use a role that owns nothing for DATABASE_URL; migrate grants it what it needs.",
+            id="forge.E012",
+        )
+
+
+def _paths(value: str | Sequence[str] | dict[str, str]) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    return list(value.values()) if isinstance(value, dict) else list(value)

@@ -1,0 +1,41 @@
+"""Strict reading of the environment: a missing or malformed value names itself and how to mend it."""
+
+import fcntl
+import os
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+STATE_DIR = Path(os.environ.get("FORGE_HOME") or BASE_DIR / ".forge")
+"""Where `make demo` keeps its data and says what it started; nothing else writes there."""
+
+env = environ.FileAwareEnv()
+"""Reads `NAME`, or the file named by `NAME_FILE` (for mounted secrets)."""
+
+
+def _demo_is_running() -> bool:
+    """Whether somebody holds the demo's lock: one that was killed leaves dead addresses behind, but not the lock."""
+    try:
+        with (STATE_DIR / "demo.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+# `make demo` leaves the addresses of what it started here, so that management commands find them.
+if _demo_is_running():
+    environ.Env.read_env(STATE_DIR / "env", overwrite=False)
+
+
+def required(name: str, hint: str) -> str:
+    """The value of `name`; raises ImproperlyConfigured with `hint` when neither it nor `name_FILE` is set."""
+    value = env.str(name, default="")
+    if not value:
+        raise ImproperlyConfigured(f"{name} is not set. {hint}")
+    return value

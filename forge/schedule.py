@@ -1,0 +1,27 @@
+"""What happens by itself: the Celery beat schedule as one literal dict, and the queue of each task.
+
+Every entry has `expires`, so that a worker that was away does not run a backlog of stale ticks; each job claims its
+slot in JobRun (forge.db.jobs), so that two beats do no harm. Each queue has a worker slot of its own, or a long
+sweep would delay the operations.
+"""
+
+from kombu import Queue
+
+TASK_QUEUES = [Queue("operations"), Queue("sweeps"), Queue("mail")]
+
+TASK_ROUTES = {
+    "operations.run_operation": {"queue": "operations"},
+    "operations.sweep_operations": {"queue": "operations"},
+    "budgets.send_notices": {"queue": "mail"},
+}
+
+BEAT_SCHEDULE = {
+    "run_operations": {"task": "operations.sweep_operations", "schedule": 5.0, "options": {"expires": 5}},
+    "meter_costs": {"task": "costs.meter_costs", "schedule": 60.0, "options": {"expires": 55}},
+    "check_budgets": {"task": "budgets.check_budgets", "schedule": 60.0, "options": {"expires": 55}},
+    "reconcile_workspaces": {"task": "workspaces.reconcile_workspaces", "schedule": 300.0, "options": {"expires": 290}},
+    "enforce_lifecycle": {"task": "workspaces.enforce_lifecycle", "schedule": 300.0, "options": {"expires": 290}},
+    "rollover_partitions": {"task": "db.rollover_partitions", "schedule": 3600.0, "options": {"expires": 3500}},
+    "purge_idempotency_keys": {"task": "api.purge_idempotency_keys", "schedule": 3600.0, "options": {"expires": 3500}},
+    "close_denial_counts": {"task": "audit.close_denial_counts", "schedule": 60.0, "options": {"expires": 55}},
+}

@@ -1,0 +1,244 @@
+"""All settings of Forge, read from the environment; docs/settings.md explains each."""
+
+from corsheaders.defaults import default_headers
+from django.core.exceptions import ImproperlyConfigured
+
+from forge.console.unfold import UNFOLD  # noqa: F401  (a setting)
+from forge.env import BASE_DIR, env, required
+from forge.schedule import BEAT_SCHEDULE, TASK_QUEUES, TASK_ROUTES
+
+DEBUG = env.bool("DEBUG", default=False)
+# Empty is a system-check error with a hint (forge.checks), not a traceback; Django itself refuses to sign with it.
+SECRET_KEY = env.str("SECRET_KEY", default="forge-debug-key-that-signs-nothing-of-value" if DEBUG else "")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
+
+INSTALLED_APPS = [
+    "forge.console",
+    "unfold.apps.BasicAppConfig",
+    "forge.console.adminapp.ForgeAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "corsheaders",
+    "django_filters",
+    "django_structlog",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "pgtrigger",
+    "rest_framework",
+    "forge.db",
+    "forge.api",
+    "forge.adminkit",
+    "forge.operations",
+    "audit",
+    "forge.accounts",
+    "blueprints",
+    "workspaces",
+    "costs",
+    "budgets",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "forge.api.middleware.RequestIdMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "forge.api.middleware.ProblemMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "audit.middleware.AuditMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "forge.urls"
+WSGI_APPLICATION = "forge.wsgi.application"
+ASGI_APPLICATION = "forge.asgi.application"
+APPEND_SLASH = False  # routes accept both forms; a redirect would lose the body of a POST
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# -- Databases ---------------------------------------------------------------------------------------------------
+_DATABASE_HINT = "`make demo` starts an embedded PostgreSQL; or set it to postgresql://user:password@host:5432/name."
+
+
+def _database(url_name: str, fallback: dict | None = None) -> dict:
+    if fallback is not None and not env.str(url_name, default=""):
+        return dict(fallback)
+    required(url_name, _DATABASE_HINT)
+    config = env.db_url(url_name)
+    if config["ENGINE"] != "django.db.backends.postgresql":
+        raise ImproperlyConfigured(f"{url_name} must be a postgresql:// URL: Forge relies on PostgreSQL 15 or newer.")
+    return config | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+
+
+_default = _database("DATABASE_URL")
+DATABASES = {"default": _default, "owner": _database("DATABASE_OWNER_URL", fallback=_default)}
+DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# -- People ------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["forge.accounts.backends.EmailBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.ScryptPasswordHasher",  # memory-hard, from the standard library
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+]
+LOGIN_URL = "admin:login"
+SESSION_COOKIE_SECURE = env.bool("SESSION_COOKIE_SECURE", default=not DEBUG)
+CSRF_COOKIE_SECURE = env.bool("CSRF_COOKIE_SECURE", default=not DEBUG)
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=not DEBUG)
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0 if DEBUG else 31_536_000)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
+SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
+SECURE_REDIRECT_EXEMPT = [r"^healthz/?$", r"^readyz/?$"]
+if env.bool("FORGE_BEHIND_TLS_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+# auth.W004: the email is unique whatever its case, by a constraint on lower(email), which the check does not see.
+SILENCED_SYSTEM_CHECKS = ["auth.W004", *env.list("SILENCED_SYSTEM_CHECKS", default=[])]
+
+FORGE_PORTAL_ORIGINS = env.list("FORGE_PORTAL_ORIGINS", default=[])
+CORS_ALLOWED_ORIGINS = FORGE_PORTAL_ORIGINS
+CSRF_TRUSTED_ORIGINS = FORGE_PORTAL_ORIGINS
+CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key", "if-match", "x-request-id"]
+CORS_EXPOSE_HEADERS = [
+    "Location", "ETag", "X-Request-ID", "Audit-Receipt", "Idempotency-Replayed", "Retry-After",
+    "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",
+]  # fmt: skip
+FORGE_TRUSTED_PROXIES = env.int("FORGE_TRUSTED_PROXIES", default=0)
+
+# -- API ---------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "forge.accounts.authentication.TokenAuthentication",
+        "forge.accounts.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["forge.api.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["forge.api.parsers.StrictJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "forge.api.pagination.KeysetPagination",
+    "DEFAULT_FILTER_BACKENDS": ["forge.api.filters.StrictFilterBackend"],
+    "DEFAULT_THROTTLE_CLASSES": ["forge.api.throttles.UserRateThrottle", "forge.api.throttles.TeamRateThrottle"],
+    "DEFAULT_SCHEMA_CLASS": "forge.api.schema.ForgeSchema",
+    "EXCEPTION_HANDLER": "forge.api.errors.exception_handler",
+    "COERCE_DECIMAL_TO_STRING": True,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+FORGE_RATE_USER = env.str("FORGE_RATE_USER", default="")
+FORGE_RATE_TEAM = env.str("FORGE_RATE_TEAM", default="")
+FORGE_LAUNCHES_PER_HOUR = env.int("FORGE_LAUNCHES_PER_HOUR", default=None)
+FORGE_LUCY_LAUNCHES_PER_HOUR = 5
+FORGE_REFUSAL_RECORDER = "audit.capture.record_refusal"
+SPECTACULAR_SETTINGS = {
+    "TITLE": "RobCo Forge API",
+    "DESCRIPTION": "Cloud workstations, launched by the people who need them, inside budgets that hold.",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "WorkSpaceState": "workspaces.lifecycle.State",
+        "TokenInterface": "forge.accounts.models.ApiToken.Interface",
+        "AuditInterface": "audit.actors.Interface",
+    },
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+
+# -- Ports: calls upwards, in order, inside the caller's transaction (docs/architecture.md) -------------------------
+FORGE_LAUNCH_GUARDS = [
+    "workspaces.guards.bundle_allowed_for_role",
+    "workspaces.guards.blueprint_visible",
+    "workspaces.guards.credentials_valid",
+    "workspaces.guards.launch_rate",
+    "budgets.guards.reserve",
+]
+FORGE_SPEND_HOOKS = ["budgets.ledger.settle"]
+FORGE_END_HOOKS = ["costs.metering.close", "budgets.ledger.release"]
+FORGE_OPERATION_HANDLERS = {
+    "workspace.launch": "workspaces.handlers.launch",
+    "workspace.start": "workspaces.handlers.start",
+    "workspace.stop": "workspaces.handlers.stop",
+    "workspace.terminate": "workspaces.handlers.terminate",
+}
+
+# -- Money -------------------------------------------------------------------------------------------------------
+FORGE_RESERVE_HOURS = env.int("FORGE_RESERVE_HOURS", default=40)
+
+# -- Work that happens by itself -------------------------------------------------------------------------------------
+REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 3600,
+    "unacked_restore_interval": 2,
+    "unacked_restore_throttle": 1,
+    "socket_connect_timeout": 2,
+    "socket_timeout": 5,
+}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_QUEUES = TASK_QUEUES
+CELERY_TASK_DEFAULT_QUEUE = "sweeps"
+CELERY_TASK_ROUTES = TASK_ROUTES
+CELERY_BEAT_SCHEDULE = BEAT_SCHEDULE
+CELERY_TIMEZONE = "UTC"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+FORGE_OPERATION_LEASE_SECONDS = env.int("FORGE_OPERATION_LEASE_SECONDS", default=60)
+
+# -- AWS ---------------------------------------------------------------------------------------------------------
+AWS_ENDPOINT_URL = env.str("AWS_ENDPOINT_URL", default="") or None
+FORGE_AWS_CONNECT_TIMEOUT = env.float("FORGE_AWS_CONNECT_TIMEOUT", default=5.0)
+FORGE_AWS_READ_TIMEOUT = env.float("FORGE_AWS_READ_TIMEOUT", default=30.0)
+
+# -- Mail --------------------------------------------------------------------------------------------------------
+EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://" if DEBUG else "smtp://localhost:25")
+vars().update(EMAIL_CONFIG)
+if EMAIL_CONFIG["EMAIL_FILE_PATH"]:  # django-environ takes the first slash off
+    EMAIL_FILE_PATH = "/" + EMAIL_CONFIG["EMAIL_FILE_PATH"].lstrip("/")
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="forge@localhost")
+
+# -- Static files --------------------------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "static"
+WHITENOISE_USE_FINDERS = DEBUG
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}

@@ -1,0 +1,16 @@
+#!/usr/bin/env python
+"""Run a management command: `python manage.py help` lists them."""
+
+import os
+import sys
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import execute_from_command_line
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "forge.settings")
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.stderr.write(f"manage.py: {error}\n")
+        sys.exit(2)  # not 1, which is an answer of audit_verify
