@@ -1,0 +1,75 @@
+"""What the roles other than the owner may do; `migrate` applies it after every run.
+
+The application reads and writes rows and nothing else: it owns nothing, creates nothing, empties nothing, and what is
+append-only it can only read and add to, whatever the triggers say. On partitions nobody gets anything, because
+reading and writing through the parent needs no privilege there. Functions are open to all by PostgreSQL's default; a
+migration that closes one (REVOKE … FROM PUBLIC) has the last word, so nothing is granted on them here.
+"""
+
+from typing import LiteralString
+
+from django.db import connections, transaction
+from django.db.backends.utils import CursorWrapper
+from psycopg import sql
+
+from forge.db.locks import advisory_lock
+from forge.db.partitions import LOCK_NAME
+
+READ_ONLY = ("audit_auditlane", "audit_auditlog", "django_migrations")
+"""Tables that only the owner writes: the audit log through its functions, which run as the owner."""
+
+APPEND_ONLY = ("workspaces_statechange",)
+"""Tables to which rows are added and in which none is changed."""
+
+JOBS_ROLE = "forge_jobs"
+"""Role of the jobs that work across organizations; optional."""
+
+
+def apply(using: str = "owner") -> list[str]:
+    """Grant to the role of DATABASE_URL and to `forge_jobs`, where they are not the owner; returns their names."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT current_user")
+        names = [cursor.fetchone()[0], JOBS_ROLE]
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) AND rolname <> current_user AND NOT rolsuper", [names]
+        )
+        roles = sorted(role for (role,) in cursor.fetchall())
+    for role in roles:
+        grant_to(role, using)
+    return roles
+
+
+def grant_to(role: str, using: str = "owner") -> None:
+    """Give `role` exactly what the application needs in the current schema, and take the rest from it."""
+    with transaction.atomic(using=using), connections[using].cursor() as cursor:
+        advisory_lock(LOCK_NAME, using=using)  # two that change one table's rights or partitions at once would fail
+        cursor.execute("SELECT current_schema()")
+        names = {"role": sql.Identifier(role), "schema": sql.Identifier(cursor.fetchone()[0])}
+
+        def run(statement: LiteralString, **more: sql.Composable) -> None:
+            cursor.execute(sql.SQL(statement).format(**names, **more))
+
+        run("REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, {role}")
+        run("GRANT USAGE ON SCHEMA {schema} TO {role}")
+        run("REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {role}")
+        run("GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}")
+        for table in _tables(cursor):
+            run("GRANT SELECT ON {table} TO {role}", table=sql.Identifier(table))
+            if table not in READ_ONLY:
+                run("GRANT INSERT ON {table} TO {role}", table=sql.Identifier(table))
+            if table not in READ_ONLY + APPEND_ONLY:
+                run("GRANT UPDATE, DELETE ON {table} TO {role}", table=sql.Identifier(table))
+
+
+def _tables(cursor: CursorWrapper) -> list[str]:
+    """Tables and views of the current schema that are no partition and belong to no extension."""
+    cursor.execute(
+        """
+        SELECT relname FROM pg_class
+        WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm') AND NOT relispartition
+          AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')
+        ORDER BY relname
+        """
+    )
+    return [name for (name,) in cursor.fetchall()]

@@ -1,0 +1,28 @@
+"""The shape of a command that does what a job of the schedule does, for the people on call."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
+
+
+class JobCommand(BaseCommand):
+    """Subclasses name `work(now=…, dry_run=…) -> dict` of figures; it runs at once, whatever the schedule says."""
+
+    def work(self, *, now: datetime, dry_run: bool) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="Change nothing; say what would be done.")
+        parser.add_argument("--json", action="store_true", help="Print one JSON document.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        figures = self.work(now=timezone.now(), dry_run=options["dry_run"])
+        if options["json"]:
+            self.stdout.write(json.dumps(figures, default=str))
+        else:
+            self.stdout.write(", ".join(f"{name} {value}" for name, value in figures.items()))

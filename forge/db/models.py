@@ -1,0 +1,82 @@
+"""Base models, and the two tables of work that happens by itself: JobRun and JobSwitch."""
+
+from django.db import models
+from django.utils import timezone
+
+from forge.db.ids import uuid7
+
+
+class UUIDModel(models.Model):
+    """A row with an address: its id is a UUIDv7."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class TimestampedModel(models.Model):
+    """A row that changes; `queryset.update()` must set `updated_at` itself."""
+
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        abstract = True
+
+
+class JobRun(models.Model):
+    """One run of a job in one slot of its schedule; the unique slot is what makes two beats harmless."""
+
+    class Outcome(models.TextChoices):
+        RUNNING = "RUNNING"
+        SUCCEEDED = "SUCCEEDED"
+        FAILED = "FAILED"
+        PAUSED = "PAUSED"
+        LOST = "LOST"
+
+    id = models.BigAutoField(primary_key=True)
+    job = models.CharField(max_length=100)
+    slot = models.DateTimeField(help_text="Start of the slot of the schedule that this run claimed.")
+    attempt = models.PositiveIntegerField(default=1)
+    outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.RUNNING)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+    figures = models.JSONField(default=dict, blank=True)
+    error = models.TextField(blank=True, default="")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["job", "slot"], name="db_jobrun_job_slot"),
+            models.CheckConstraint(
+                condition=models.Q(outcome__in=["RUNNING", "SUCCEEDED", "FAILED", "PAUSED", "LOST"]),
+                name="db_jobrun_outcome",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(outcome="SUCCEEDED") | models.Q(finished_at__isnull=False),
+                name="db_jobrun_success_is_finished",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job} {self.slot:%Y-%m-%d %H:%M:%S}"
+
+
+class JobSwitch(UUIDModel, TimestampedModel):
+    """Pauses a job: without an organization for all, with one there, where it wins over the row for all."""
+
+    job = models.CharField(max_length=100)
+    organization_id = models.UUIDField(null=True, blank=True)
+    is_paused = models.BooleanField(default=True)
+    reason = models.CharField(max_length=500, blank=True, default="")
+
+    class Meta:
+        verbose_name_plural = "job switches"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["job", "organization_id"], name="db_jobswitch_job_organization", nulls_distinct=False
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job}: {'paused' if self.is_paused else 'on'}"
