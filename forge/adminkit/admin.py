@@ -1,0 +1,264 @@
+"""The base of every admin class: looking is by role and organization, changing is by service.
+
+@admin.register(WorkSpace)
+class WorkSpaceAdmin(ForgeModelAdmin):
+    list_display = ("name", "owner", "state", "created_at")
+    list_filter = ("state", "team")
+    view_roles = ("team_lead", "finance", "auditor", "admin")
+    buttons = (
+        Button("stop", "Stop", icon="stop_circle", legal=permissions.may_stop, run=_stop,
+               explain=lambda request, workspace: [f"{workspace.name} stops; unsaved work in it is lost."]),
+    )
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin.utils import get_fields_from_path, unquote
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied, ValidationError
+from django.db.models import BooleanField, DateField, Model, QuerySet
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.utils.http import urlencode
+from unfold.admin import ModelAdmin, TabularInline
+
+from forge.adminkit.buttons import TYPED, Button
+from forge.adminkit.changelists import MoreChangeList
+from forge.adminkit.filters import VisibleRelatedFilter, visible
+from forge.api.errors import Problem
+
+
+class ReadByRole:
+    """Permissions of an admin class or inline: `view_roles` may look, nobody may write by default.
+
+    Operators of the installation may look at everything.
+    """
+
+    view_roles: Sequence[str] = ()
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _has_role(request, self.view_roles)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        """The rows that the person may see."""
+        return visible(super().get_queryset(request), request)  # type: ignore[misc]
+
+
+class ForgeInline(ReadByRole, TabularInline):
+    """Related rows to look at, at most `max_num` of them."""
+
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+
+class ForgeModelAdmin(ReadByRole, ModelAdmin):
+    """Read-only unless `add_roles` or `change_roles` say otherwise; then `save_by_service` makes the change."""
+
+    add_roles: Sequence[str] = ()
+    change_roles: Sequence[str] = ()
+    buttons: Sequence[Button] = ()
+    actions = ()
+    list_per_page = 50
+    show_full_result_count = False
+    list_disable_select_all = True
+
+    # -- who may ---------------------------------------------------------------------------------------------------
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _has_role(request, (*self.view_roles, *self.add_roles, *self.change_roles))
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(self.add_roles) and _has_role(request, self.add_roles)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(self.change_roles) and _has_role(request, self.change_roles)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """No bulk action that passes the services: Django's own delete_selected is never offered."""
+        return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
+
+    # -- lists -----------------------------------------------------------------------------------------------------
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[MoreChangeList]:
+        return MoreChangeList
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        """`list_filter`, with relations offered by VisibleRelatedFilter."""
+        return [self._scoped(entry) for entry in super().get_list_filter(request)]
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        """The rows in which the words are found; none where a word cannot be what a searched field holds."""
+        try:
+            return super().get_search_results(request, queryset, search_term)
+        except (ValidationError, ValueError):
+            return queryset.none(), False
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        kwargs.setdefault("queryset", visible(db_field.remote_field.model._default_manager.all(), request))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        kwargs.setdefault("queryset", visible(db_field.remote_field.model._default_manager.all(), request))
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def _scoped(self, entry: Any) -> Any:
+        if not isinstance(entry, str):
+            return entry
+        field = get_fields_from_path(self.model, entry)[-1]
+        if field.is_relation:
+            return entry, VisibleRelatedFilter
+        if "__" in entry and not (field.flatchoices or isinstance(field, BooleanField | DateField)):
+            raise ImproperlyConfigured(f"{type(self).__name__}: {entry} would list every organization's values")
+        return entry
+
+    # -- forms -----------------------------------------------------------------------------------------------------
+    def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> Model:
+        """Make the change that the valid `form` describes by one service call and return the row."""
+        raise NotImplementedError(f"{type(self).__name__} allows forms, so it needs save_by_service")
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        saved = self.save_by_service(request, obj, form, change=change)
+        obj.__dict__.update(saved.__dict__)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Nothing: the service has written what belongs to the row."""
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The form; when the service refuses, the form again with the refusal on it and nothing written."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except Problem as problem:
+            request.problem = problem  # type: ignore[attr-defined]
+        response = super().changeform_view(request, *args, **kwargs)
+        response.problem = request.problem  # type: ignore[attr-defined]
+        return response
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[Form]:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        problem = getattr(request, "problem", None)
+        return form if problem is None else type(form.__name__, (form,), {"clean": _refusing(problem)})
+
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None:
+        """Nothing: the audit log has it, from the service."""
+
+    log_change = log_addition
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """The row's entries in the audit log."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            log = reverse(f"{self.admin_site.name}:audit_auditlog_changelist")
+        except NoReverseMatch:
+            return super().history_view(request, object_id, extra_context)
+        return HttpResponseRedirect(f"{log}?{urlencode({'resource_id__exact': unquote(object_id)})}")
+
+    # -- buttons ---------------------------------------------------------------------------------------------------
+    def get_urls(self) -> list[URLPattern]:
+        info = self.opts.app_label, self.opts.model_name
+        press = path(
+            "<path:object_id>/do/<slug:name>/",
+            self.admin_site.admin_view(self.button_view),
+            name="{}_{}_button".format(*info),
+        )
+        return [press, *super().get_urls()]
+
+    def legal_buttons(self, request: HttpRequest, obj: Any) -> list[Button]:
+        """The buttons that this person may press on this row now."""
+        return [button for button in self.buttons if button.legal(request.user, obj)]
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        obj = kwargs.get("obj")
+        if obj is not None and self.buttons:
+            shown = [self._shown(button, obj) for button in self.legal_buttons(request, obj)]
+            context["actions_detail"] = [*context.get("actions_detail", ()), *shown]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def button_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
+        """GET shows what the button will do, POST does it; a refusal becomes a message."""
+        obj = self.get_object(request, object_id)
+        if obj is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if not self.has_view_permission(request, obj):
+            raise PermissionDenied
+        button = next((one for one in self.legal_buttons(request, obj) if one.name == name), None)
+        if button is None:
+            messages.warning(request, f"“{name}” is not possible for {obj} now.")
+            return HttpResponseRedirect(self._detail_url(obj))
+        form = button.form_for(obj, request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            return self._press(request, obj, button, form)
+        context = self.admin_site.each_context(request) | {
+            "opts": self.opts,
+            "original": obj,
+            "title": f"{button.label}: {obj}",
+            "button": button,
+            "form": form,
+            "sentences": list(button.explain(request, obj)) if button.explain else [],
+            "back_url": self._detail_url(obj),
+        }
+        return TemplateResponse(request, "adminkit/confirm_button.html", context)
+
+    def _press(self, request: HttpRequest, obj: Any, button: Button, form: Form) -> HttpResponse:
+        fields = {name: value for name, value in form.cleaned_data.items() if name != TYPED}
+        response = HttpResponseRedirect(self._detail_url(obj))
+        try:
+            said = button.run(request, obj, **fields)
+        except Problem as problem:
+            messages.error(request, sentence_of(problem))
+            response.problem = problem  # type: ignore[attr-defined]  # for the audit log: nothing was done
+        else:
+            messages.success(request, said or f"{button.label}: {obj}")
+        return response
+
+    def _detail_url(self, obj: Any) -> str:
+        return reverse(f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_change", args=(obj.pk,))
+
+    def _shown(self, button: Button, obj: Any) -> dict[str, Any]:
+        name = f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_button"
+        return {
+            "title": button.label,
+            "icon": button.icon,
+            "variant": button.variant,
+            "attrs": {},
+            "path": reverse(name, args=(obj.pk, button.name)),
+        }
+
+
+def sentence_of(problem: Problem) -> str:
+    """A problem as one line for a message: what, the figures, and what to do about it."""
+    figures = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in problem.extra.items() if _short(value))
+    parts = [problem.detail.rstrip("."), figures, problem.suggested_action.rstrip(".")]
+    return ". ".join(part for part in parts if part) + "."
+
+
+def _short(value: Any) -> bool:
+    return not isinstance(value, dict | list | tuple | set) and len(str(value)) <= 80
+
+
+def _has_role(request: HttpRequest, roles: Sequence[str]) -> bool:
+    user: Any = request.user
+    return user.is_authenticated and user.is_active and (user.is_operator or (bool(roles) and user.has_role(*roles)))
+
+
+def _refusing(problem: Problem) -> Any:
+    def clean(form: Any) -> None:
+        raise ValidationError(sentence_of(problem), code=problem.code)
+
+    return clean

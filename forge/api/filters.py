@@ -1,0 +1,146 @@
+"""List filters that never ignore what they do not know.
+
+`?state=AVAILABLE`, `?created_at__gte=…`, `?state__in=A,B` come from a ForgeFilterSet; `?q=words` searches the view's
+`search_fields`. An unknown, doubled or empty parameter is a 400 that names the known ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q, QuerySet
+from django_filters import rest_framework as drf_filters
+from django_filters.rest_framework.filterset import FILTER_FOR_DBFIELD_DEFAULTS
+from rest_framework.request import Request
+
+from forge.api.errors import BadRequest, parameter_error
+from forge.api.pagination import suggestion
+
+SEARCH_MAX_LENGTH = 200
+SEARCH_MAX_WORDS = 8
+
+
+class UnknownParameter(BadRequest):
+    code = "unknown_parameter"
+    title = "The address has a parameter that is not known here"
+    suggested_action = "Use one of the known parameters."
+
+
+class InvalidParameter(BadRequest):
+    code = "invalid_parameter"
+    title = "A parameter's value is not valid"
+
+
+class TrueOrFalseFilter(drf_filters.TypedChoiceFilter):
+    """`true` or `false`; django-filter's own takes any other word for no filter at all."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        choices = (("true", "true"), ("false", "false"))
+        super().__init__(**kwargs | {"choices": choices, "coerce": lambda text: text == "true"})
+
+
+class ChoiceInFilter(drf_filters.BaseInFilter, drf_filters.ChoiceFilter):
+    """`?state__in=A,B`, each of which must be a state; django-filter's own takes any word."""
+
+
+_BY_ID = {"filter_class": drf_filters.UUIDFilter}
+
+
+class ForgeFilterSet(drf_filters.FilterSet):
+    """A FilterSet whose relations are filtered by id, without looking whether the other row exists for the caller."""
+
+    FILTER_DEFAULTS = FILTER_FOR_DBFIELD_DEFAULTS | {
+        models.BooleanField: {"filter_class": TrueOrFalseFilter},
+        models.ForeignKey: _BY_ID,
+        models.OneToOneField: _BY_ID,
+        models.GenericIPAddressField: {"filter_class": drf_filters.CharFilter},
+    }
+
+    @classmethod
+    def filter_for_lookup(cls, field: models.Field, lookup_type: str) -> tuple[type[drf_filters.Filter] | None, dict]:
+        if lookup_type == "in" and getattr(field, "choices", None):
+            return ChoiceInFilter, {"choices": field.choices}
+        return super().filter_for_lookup(field, lookup_type)
+
+
+class StrictFilterBackend(drf_filters.DjangoFilterBackend):
+    """Filters lists by the view's filterset and `q`; refuses parameters that nothing reads.
+
+    A view that reads further parameters names them in `extra_parameters`.
+    """
+
+    filterset_base = ForgeFilterSet
+
+    def filter_queryset(self, request: Request, queryset: QuerySet, view: Any) -> QuerySet:
+        """The rows that the address asks for; raises UnknownParameter or InvalidParameter."""
+        if getattr(view, "detail", False) or request.method not in ("GET", "HEAD"):
+            return queryset  # one row by its address; ForgeViewSet checks the parameters of these requests
+        filterset_class = self.get_filterset_class(view, queryset)
+        filters = filterset_class.base_filters if filterset_class is not None else {}
+        refuse_unknown(request, known_parameters(view, filters))
+        if any(name in filters for name in request.query_params):  # making a filterset costs as much as a small query
+            _refuse_empty(request, filters)
+            filterset = self.get_filterset(request, queryset, view)
+            if not filterset.is_valid():
+                raise InvalidParameter("Some filters are not valid.", errors=_form_errors(filterset.errors))
+            queryset = filterset.qs
+        return _search(request, queryset, view)
+
+
+def known_parameters(view: Any, filters: Any = ()) -> list[str]:
+    """Every query parameter that a list of `view` reads, in alphabetical order."""
+    paginator = getattr(view, "paginator", None)
+    known = {*filters, *getattr(paginator, "parameters", ()), *getattr(view, "extra_parameters", ())}
+    if getattr(view, "search_fields", ()):
+        known.add("q")
+    return sorted(known)
+
+
+def refuse_unknown(request: Request, known: Any) -> None:
+    """Raise UnknownParameter unless the address has only `known` parameters, each once."""
+    errors = [
+        parameter_error(name, "Not known here.", code="unknown", **suggestion(name, known))
+        for name in request.query_params
+        if name not in known
+    ]
+    if errors:
+        names = ", ".join(repr(error["parameter"][:80]) for error in errors[:5])
+        raise UnknownParameter(f"Not known here: {names}.", errors=errors[:50], extra={"known": sorted(known)})
+    doubled = [name for name, values in request.query_params.lists() if len(values) > 1]
+    if doubled:
+        message = "Give it once; several values go into `name__in=a,b` where that is known."
+        raise InvalidParameter(
+            "A parameter is given twice.", errors=[parameter_error(name, message, code="doubled") for name in doubled]
+        )
+
+
+def _refuse_empty(request: Request, filters: Any) -> None:
+    empty = [name for name, value in request.query_params.items() if name in filters and not value.strip()]
+    if empty:
+        raise InvalidParameter(
+            "A filter is empty.",
+            errors=[parameter_error(name, "Give it a value or leave it away.", code="empty") for name in empty],
+        )
+
+
+def _form_errors(errors: Any) -> list[dict[str, Any]]:
+    return [
+        parameter_error(name, " ".join(error.messages), code=error.code or "invalid")
+        for name, found in errors.as_data().items()
+        for error in found
+    ]
+
+
+def _search(request: Request, queryset: QuerySet, view: Any) -> QuerySet:
+    fields = getattr(view, "search_fields", ())
+    words = request.query_params.get("q", "").split() if fields else []
+    if len(words) > SEARCH_MAX_WORDS or sum(map(len, words)) > SEARCH_MAX_LENGTH:
+        message = f"At most {SEARCH_MAX_WORDS} words and {SEARCH_MAX_LENGTH} characters."
+        raise InvalidParameter("The search is too long.", errors=[parameter_error("q", message)])
+    for word in words:
+        found = Q()
+        for field in fields:
+            found |= Q(**{f"{field}__icontains": word})
+        queryset = queryset.filter(found)
+    return queryset

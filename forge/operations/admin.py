@@ -1,0 +1,168 @@
+"""Operations in the console: looked at by those who oversee them, called off and asked for again by buttons."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html_join
+from unfold.decorators import display
+from unfold.enums import ActionVariant
+
+from forge.adminkit.admin import ForgeModelAdmin
+from forge.adminkit.buttons import Button
+from forge.operations import services
+from forge.operations.handlers import kinds
+from forge.operations.models import Operation
+
+Status = Operation.Status
+
+
+class KindFilter(admin.SimpleListFilter):
+    """By kind; the kinds come from the settings, for the table is too big to ask for its distinct values."""
+
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(kind, kind) for kind in kinds()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(kind=self.value()) if self.value() else queryset
+
+
+class OpenFilter(admin.SimpleListFilter):
+    title = "end"
+    parameter_name = "open"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Going on"), ("no", "Ended")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(finished_at__isnull=self.value() == "yes") if self.value() else queryset
+
+
+def _may_cancel(user: Any, operation: Operation) -> bool:
+    return not operation.is_final and operation.cancellable and operation.is_controllable_by(user)
+
+
+def _may_retry(user: Any, operation: Operation) -> bool:
+    return operation.status in (Status.FAILED, Status.UNKNOWN) and operation.is_controllable_by(user)
+
+
+def _cancel(request: HttpRequest, operation: Operation) -> str:
+    cancelled = services.cancel(operation=operation, actor=request.actor, now=timezone.now())  # type: ignore[attr-defined]
+    return "Cancelled." if cancelled.is_final else "Asked for: its worker stops at the next step."
+
+
+def _retry(request: HttpRequest, operation: Operation) -> str:
+    services.retry(operation=operation, actor=request.actor, now=timezone.now())  # type: ignore[attr-defined]
+    return "Back in the queue."
+
+
+def _explain_cancel(request: HttpRequest, operation: Operation) -> list[str]:
+    return ["What it reserved is given back. Once it has begun to act in the cloud it can no longer be cancelled."]
+
+
+def _explain_retry(request: HttpRequest, operation: Operation) -> list[str]:
+    return ["It goes back into the queue with its failures forgotten."]
+
+
+@admin.register(Operation)
+class OperationAdmin(ForgeModelAdmin):
+    view_roles = ("team_lead", "auditor", "admin")
+    list_display = ("id", "kind", "shown_status", "target", "progress", "attempt", "created_at", "took", "is_late_now")
+    list_filter = (OpenFilter, "status", KindFilter)
+    search_fields = ("id__exact", "target_id__exact", "correlation_id__exact")
+    search_help_text = "The whole id of an operation, its target or its correlation."
+    ordering = ("-id",)
+    fieldsets = (
+        (None, {"fields": ("kind", "shown_status", "target", "progress", "shown_steps", "result", "fault")}),
+        ("Asked for", {"fields": ("spec", "organization_id", "actor_id", "owner_id", "team_id", "correlation_id")}),
+        (
+            "Time",
+            {
+                "fields": (
+                    "created_at", "started_at", "finished_at", "took", "deadline_at", "is_late_now", "next_attempt_at",
+                )
+            },
+        ),
+        (
+            "Worker",
+            {
+                "fields": (
+                    "leased_by", "lease_expires_at", "heartbeat_at", "fencing_token", "attempt", "failures",
+                    "cancellable", "cancel_requested_at", "cancel_requested_by",
+                )
+            },
+        ),
+    )  # fmt: skip
+    buttons = (
+        Button(
+            "cancel",
+            "Cancel",
+            icon="cancel",
+            variant=ActionVariant.DANGER,
+            run=_cancel,
+            legal=_may_cancel,
+            explain=_explain_cancel,
+        ),
+        Button(
+            "retry",
+            "Try again",
+            icon="replay",
+            run=_retry,
+            legal=_may_retry,
+            explain=_explain_retry,
+        ),
+    )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """With what the fault said itself for admins and operators; it may hold values that others should not see."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if request.user.is_operator or request.user.has_role("admin"):
+            return (*fieldsets, ("For the people on call", {"fields": ("internal",)}))
+        return fieldsets
+
+    @display(
+        description="status",
+        ordering="status",
+        label={
+            Status.QUEUED: "info",
+            Status.WAITING: "info",
+            Status.RUNNING: "primary",
+            Status.SUCCEEDED: "success",
+            Status.FAILED: "danger",
+            Status.CANCELLED: "default",
+            Status.UNKNOWN: "warning",
+        },
+    )
+    def shown_status(self, operation: Operation) -> tuple[str, str]:
+        return operation.status, operation.get_status_display()
+
+    @display(description="target")
+    def target(self, operation: Operation) -> str:
+        return f"{operation.target_type} {operation.target_id}"
+
+    @display(description="took")
+    def took(self, operation: Operation) -> str:
+        return f"{operation.duration(timezone.now()).total_seconds():.0f} s"
+
+    @display(description="late", boolean=True)
+    def is_late_now(self, operation: Operation) -> bool:
+        return operation.is_late(timezone.now())
+
+    @display(description="steps")
+    def shown_steps(self, operation: Operation) -> str:
+        rows = ((step["at"], step["name"], step["times"], step["detail"] or "") for step in operation.steps)
+        return format_html_join("", "<div>{} {} ({} times) {}</div>", rows) or "None yet."
+
+    @display(description="last fault")
+    def fault(self, operation: Operation) -> str:
+        error = operation.error
+        return f"{error['code']}: {error['detail']} ({error['at']}, attempt {error['attempt']})" if error else "None."
+
+    @display(description="what the fault said")
+    def internal(self, operation: Operation) -> str:
+        return operation.error.get("internal", "Nothing.")
