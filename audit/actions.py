@@ -1,0 +1,13 @@
+"""Audit action types that belong to no single room; each room declares its own beside its services."""
+
+from audit.registry import register
+
+AUTH_LOGIN = register("AUTH_LOGIN", required=("user_id",))
+AUTH_LOGOUT = register("AUTH_LOGOUT")
+AUTH_FAILED = register("AUTH_FAILED", personal=("identifier",))
+ACCESS_DENIED = register("ACCESS_DENIED")
+RATE_LIMITED = register("RATE_LIMITED")
+LUCY_PROVISION = register("LUCY_PROVISION")
+LUCY_QUERY = register("LUCY_QUERY")
+LUCY_ACTION = register("LUCY_ACTION")
+OTHER = register("OTHER")

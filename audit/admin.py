@@ -1,0 +1,114 @@
+"""The audit log in the console: to look at and to search, never to change."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from unfold.decorators import display
+
+from audit import registry
+from audit.actors import canonical_address
+from audit.models import AuditLog
+from forge.adminkit.admin import ForgeModelAdmin
+
+Result = AuditLog.Result
+
+
+class ActionFilter(admin.SimpleListFilter):
+    """By action type, from the registry: the table is too big to ask for its distinct values."""
+
+    title = "action"
+    parameter_name = "action_type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in registry.names()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(action_type=self.value()) if self.value() else queryset
+
+
+@admin.register(AuditLog)
+class AuditLogAdmin(ForgeModelAdmin):
+    view_roles = ("team_lead", "auditor", "admin")
+    list_display = ("timestamp", "action_type", "shown_result", "who", "resource", "action_description", "interface")
+    list_filter = (("timestamp", admin.DateFieldListFilter), "result", "interface", "actor_kind", ActionFilter)
+    search_fields = ("resource_id",)  # shows the box; `get_search_results` says what is looked for
+    search_help_text = "A whole id (of a resource, person or correlation) or a source address."
+    ordering = ("-timestamp", "-id")
+    fieldsets = (
+        (None, {"fields": ("timestamp", "occurred_at", "action_type", "shown_result", "action_description")}),
+        (
+            "Who",
+            {
+                "fields": (
+                    "who", "user_id", "actor_kind", "interface", "credential_id", "source_ip", "user_agent",
+                    "organization_id",
+                )
+            },
+        ),
+        ("What", {"fields": ("resource", "correlation_id", "shown_context", "shown_changes")}),
+        ("Proof", {"fields": ("receipt", "shown_content_hash", "shown_previous_log_hash", "content")}),
+    )  # fmt: skip
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Also by the ids that other pages link with."""
+        return lookup in ("resource_id__exact", "correlation_id__exact", "user_id__exact") or super().lookup_allowed(
+            lookup, value, request
+        )
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        """Entries about or by the id, or from the address; Django's own search would read the whole log."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if (address := canonical_address(term)) is not None:
+            return queryset.filter(source_ip=address), False
+        try:
+            whose = uuid.UUID(term)
+        except ValueError:
+            return queryset.filter(resource_id=term), False
+        about = Q(resource_id=str(whose)) | Q(user_id=whose) | Q(correlation_id=whose)
+        return queryset.filter(about), False
+
+    @display(
+        description="result",
+        ordering="result",
+        label={Result.SUCCESS: "success", Result.FAILURE: "warning", Result.DENIED: "danger"},
+    )
+    def shown_result(self, entry: AuditLog) -> tuple[str, str]:
+        return entry.result, entry.get_result_display()
+
+    @display(description="who")
+    def who(self, entry: AuditLog) -> str:
+        name = entry.context.get(entry.actor_kind.lower())
+        return entry.user_email or (f"{entry.get_actor_kind_display()} {name}" if name else str(entry.user_id or "-"))
+
+    @display(description="resource")
+    def resource(self, entry: AuditLog) -> str:
+        return f"{entry.resource_type} {entry.resource_id}".strip() or "-"
+
+    @display(description="context")
+    def shown_context(self, entry: AuditLog) -> str:
+        return _pretty(entry.full_context)
+
+    @display(description="changes")
+    def shown_changes(self, entry: AuditLog) -> str:
+        return _pretty(entry.full_changes)
+
+    @display(description="content hash")
+    def shown_content_hash(self, entry: AuditLog) -> str:
+        return bytes(entry.content_hash).hex()
+
+    @display(description="hash of the entry before")
+    def shown_previous_log_hash(self, entry: AuditLog) -> str:
+        return bytes(entry.previous_log_hash).hex()
+
+
+def _pretty(value: Any) -> str:
+    return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True))

@@ -1,0 +1,140 @@
+"""Which entry a request owes the log when its view left none, and how it tells of itself.
+
+A view says more by attributes, on the class or (in DRF) as arguments of `@action`:
+- `audit_action`: the action type of what it does, or a mapping from the viewset's action name to one;
+- `audit_resource`: the resource type; the id is the address's last argument;
+- `audit_as_read = True`: a POST that changes nothing (quote, check, a confirmation page) and counts as a GET.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from audit import actions
+from audit.actors import ADMIN_PREFIX, Actor
+from audit.entries import DENIED, FAILURE, SUCCESS, Entry
+from audit.services import Receipt, append
+from audit.trail import Left
+from forge.api.errors import Problem
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+COUNTED = {401: actions.AUTH_FAILED, 429: actions.RATE_LIMITED}
+"""Statuses of which only the first of an address, credential and minute leaves an entry at once."""
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")  # an id or slug; anything else in an address may be somebody's name
+_DENIED_STATUSES = frozenset({403, 422, *COUNTED})
+
+
+@dataclass(frozen=True)
+class Address:
+    """What a request was for, as the URL map and the view say it."""
+
+    view_name: str
+    action: str | None
+    resource_type: str
+    resource_id: str
+    is_read: bool
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> Address:
+        match = getattr(request, "resolver_match", None)
+        if match is None:
+            return cls("", None, "", "", is_read=request.method in SAFE_METHODS)
+        view = _View(match.func, (request.method or "").lower())
+        arguments = [*match.args, *match.kwargs.values()]
+        declared = view.says("audit_action")
+        return cls(
+            view_name=match.view_name or match.route,
+            action=declared.get(view.action) if isinstance(declared, Mapping) else declared,
+            resource_type=view.says("audit_resource") or "",
+            resource_id=str(arguments[-1]) if arguments and _ID.fullmatch(str(arguments[-1])) else "",
+            is_read=request.method in SAFE_METHODS or bool(view.says("audit_as_read")) or _is_dry_run(request, view),
+        )
+
+
+class _View:
+    """A view function, a class-based view or a viewset, asked for its attributes in one way."""
+
+    def __init__(self, function: Any, method: str) -> None:
+        self._function = function
+        self._class = getattr(function, "cls", None) or getattr(function, "view_class", None)
+        self.action = (getattr(function, "actions", None) or {}).get(method)
+
+    def says(self, name: str) -> Any:
+        for source in (getattr(self._function, "initkwargs", None), getattr(self._function, "view_initkwargs", None)):
+            if source and name in source:
+                return source[name]
+        return getattr(self._function, name, None) or getattr(self._class, name, None)
+
+
+def owed(request: HttpRequest, response: HttpResponseBase, left: list[Left]) -> Entry | None:
+    """The entry that the answer still owes, None where DESIGN asks for none or it is there already.
+
+    An answer that refuses needs an entry that is no success: what an earlier transaction of the same request did is
+    not the entry of its refusal. The console answers refusals with a page and leaves the problem on the response.
+    """
+    problem = getattr(response, "problem", None)
+    status = problem.status if problem is not None else response.status_code
+    if any(status < 400 or one.result != SUCCESS for one in left) or response.has_header("Idempotency-Replayed"):
+        return None
+    address = Address.of(request)
+    result = _result(request, status, problem)
+    if address.is_read and result != DENIED:
+        return None
+    action = COUNTED.get(response.status_code)
+    if status < 400 and result != SUCCESS and address.view_name == settings.LOGIN_URL:
+        action, result = actions.AUTH_FAILED, DENIED
+    return _entry(request, address, status, problem, action=action, result=result)
+
+
+def record_refusal(request: HttpRequest, problem: Problem) -> Receipt:
+    """Record that `problem` refuses the request, in the transaction that keeps the refusal (an idempotency key)."""
+    request = getattr(request, "_request", request)
+    address = Address.of(request)
+    entry = _entry(request, address, problem.status, problem, action=None, result=problem.audit_result)
+    return append(entry)
+
+
+def _result(request: HttpRequest, status: int, problem: Problem | None) -> str:
+    if status < 400:
+        # The admin site answers a form that it did not accept with the form, and one that it did with a redirect.
+        is_form = status == 200 and request.path.startswith(ADMIN_PREFIX) and request.method not in SAFE_METHODS
+        return FAILURE if is_form else SUCCESS
+    if status in _DENIED_STATUSES or getattr(request, "_foreign_organization", False):
+        return DENIED
+    return problem.audit_result if problem is not None else FAILURE
+
+
+def _entry(
+    request: HttpRequest, address: Address, status: int, problem: Problem | None, *, action: str | None, result: str
+) -> Entry:
+    code = problem.code if problem is not None else None
+    where = address.view_name or "an unknown address"
+    otherwise = actions.ACCESS_DENIED if result == DENIED else actions.OTHER
+    return Entry(
+        actor=Actor.of_request(request),
+        action=action or address.action or otherwise,
+        resource_type=address.resource_type,
+        resource_id=address.resource_id,
+        result=result,
+        description=" ".join(filter(None, (request.method, where, "was answered", str(status), code))),
+        context={
+            "method": request.method,
+            "view": address.view_name,
+            "status": status,
+            "code": code,
+            "request_id": getattr(request, "request_id", None),
+        },
+    )
+
+
+def _is_dry_run(request: HttpRequest, view: _View) -> bool:
+    """True for `?dry_run=true` where the view takes it; elsewhere the parameter hides nothing."""
+    return request.GET.get("dry_run") == "true" and view.action in (view.says("dry_run_actions") or ())

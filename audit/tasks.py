@@ -1,0 +1,20 @@
+"""Jobs of the audit log."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from celery import shared_task
+from django.utils import timezone
+
+from audit import sweeps
+from forge.db.jobs import run_job
+
+
+@shared_task(name="audit.close_denial_counts")
+def close_denial_counts() -> dict | None:
+    """Write the closing entries of refused callers' minutes that are over."""
+    now = timezone.now()
+    return run_job(
+        job=sweeps.JOB, now=now, every=timedelta(minutes=1), work=lambda: sweeps.close_denial_counts(now=now)
+    )

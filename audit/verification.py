@@ -1,0 +1,251 @@
+"""Is the log whole? Every row against its hashes, every row against the one before it, every lane against its head.
+
+The database does the work in pieces and answers with what is wrong, so the size of the log does not matter here.
+Appending goes on meanwhile: rows never change, and heads are compared with rows within one statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from django.db import DataError, connection, transaction
+
+from audit import verification_sql as sql
+from audit.receipts import LANE_SHIFT
+from forge.db import partitions
+from forge.db.months import add_months
+
+BLOCKS = 16_384
+"""Table blocks per piece: 128 MB, some 60,000 rows."""
+
+SHOWN = 20
+"""Findings that are told one by one; the rest is counted."""
+
+_OFFSET_BITS = 16
+"""A row's place in its table as one number: block << 16 | offset."""
+
+
+class CannotDecide(Exception):
+    """What was asked cannot be answered: the month does not exist, the log is not there."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, and where: the row, its lane and partition, and the window in time that it opens."""
+
+    kind: str
+    detail: str
+    lane: int
+    id: int | None = None
+    lane_seq: int | None = None
+    partition: str | None = None
+    timestamp: datetime | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+
+    def __str__(self) -> str:
+        where = [f"lane {self.lane}"]
+        if self.id is not None:
+            where = [f"row {self.id}", f"lane {self.lane}", f"number {self.lane_seq}", f"partition {self.partition}"]
+        if self.timestamp is not None:
+            where.append(f"recorded {self.timestamp.isoformat()}")
+        if self.after is not None or self.before is not None:
+            where.append(f"between {_or(self.after, 'the beginning')} and {_or(self.before, 'now')}")
+        return f"{self.kind}: {self.detail} ({', '.join(where)})"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One partition, [first, end), and its size in blocks."""
+
+    name: str
+    first: date
+    end: date
+    blocks: int
+
+
+@dataclass
+class Report:
+    """What was verified, and the findings with the earliest first; `is_intact` when there are none."""
+
+    months: list[str] = field(default_factory=list)
+    rows: int = 0
+    lanes: int = 0
+    bad_rows: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def is_intact(self) -> bool:
+        return not self.findings
+
+    def sorted_findings(self) -> list[Finding]:
+        """The earliest first, those without a time last."""
+        latest = datetime.max.replace(tzinfo=UTC)
+        return sorted(
+            self.findings, key=lambda finding: (finding.timestamp or finding.before or latest, finding.id or 0)
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        findings = [asdict(finding) for finding in self.sorted_findings()]
+        return {
+            "status": "intact" if self.is_intact else "tampered",
+            "months": self.months,
+            "rows": self.rows,
+            "lanes": self.lanes,
+            "bad_rows": self.bad_rows,
+            "first": findings[0] if findings else None,
+            "findings": findings,
+        }
+
+
+def verify(*, month: date | None = None, progress: Callable[[str, int], None] | None = None) -> Report:
+    """Verify the whole log, or one month with its links to the months around it; changes nothing.
+
+    Raises CannotDecide, and DatabaseError when the database does not answer. `progress` hears the partition and the
+    rows so far after each piece.
+    """
+    report = Report()
+    heads = dict(_all(sql.HEADS))
+    report.lanes = sum(lane_seq > 0 for lane_seq in heads.values())
+    for part in _partitions(month):
+        report.months.append(f"{part.first:%Y-%m}")
+        bounds = {"first": _midnight(part.first), "end": _midnight(part.end)}
+        for _ in _verify_rows(report, bounds, part.blocks):
+            if progress is not None:
+                progress(part.name, report.rows)
+        report.findings += _links(sql.BROKEN_LINKS, bounds)
+    if month is not None:
+        report.findings += _links(sql.BROKEN_EDGES, {"end": _midnight(add_months(month, 1))})
+    report.findings += _heads()
+    if month is None:
+        report.findings += _twins(heads)
+    return report
+
+
+def _partitions(month: date | None) -> list[Part]:
+    """What is to be verified, oldest first."""
+    blocks = dict(_all(sql.PARTITIONS))
+    parts = []
+    for partition in partitions.attached("audit_auditlog", using="default"):
+        if partition.first is None or partition.end is None:
+            raise CannotDecide(f"{partition.name} does not hold a whole month: {partition.bounds}.")
+        if month is None or partition.first <= month < partition.end:
+            parts.append(Part(partition.name, partition.first, partition.end, blocks.get(partition.name, 0)))
+    if not parts:
+        raise CannotDecide(f"There is no partition for {month:%Y-%m}." if month else "The log has no partitions.")
+    return parts
+
+
+def _verify_rows(report: Report, bounds: dict[str, Any], blocks: int) -> Iterator[None]:
+    """Check the rows of one partition, piece by piece."""
+    for block in range(0, blocks, BLOCKS):
+        _verify_piece(report, bounds, block << _OFFSET_BITS, (block + BLOCKS) << _OFFSET_BITS)
+        yield
+
+
+def _verify_piece(report: Report, bounds: dict[str, Any], low: int, high: int) -> None:
+    """Check the rows at the places from `low` up to `high`; halve them where a content cannot be read at all."""
+    piece = bounds | {"low": _tid(low), "high": _tid(high)}
+    try:
+        ((rows, bad),) = _all(sql.COUNT_ROWS, piece)
+    except DataError:
+        if high - low > 1:
+            middle = (low + high) // 2
+            _verify_piece(report, bounds, low, middle)
+            _verify_piece(report, bounds, middle, high)
+        else:
+            report.rows += 1
+            report.bad_rows += 1
+            report.findings += [
+                Finding("bad_row", "its content is not JSON", lane, id_, lane_seq, partition, timestamp)
+                for id_, lane, lane_seq, partition, timestamp in _all(sql.PLACE, piece)
+            ]
+        return
+    report.rows += rows
+    report.bad_rows += bad
+    if bad and (room := SHOWN - len(report.findings)) > 0:
+        report.findings += [
+            Finding("bad_row", f"its {check} does not hold", lane, id_, lane_seq, partition, timestamp)
+            for id_, lane, lane_seq, partition, timestamp, check in _all(sql.BAD_ROWS, piece | {"limit": room})
+        ]
+
+
+def _links(statement: str, bounds: dict[str, Any]) -> Iterator[Finding]:
+    for row in _all(statement, bounds | {"limit": SHOWN}):
+        id_, lane, lane_seq, partition, timestamp, last_id, last_seq, last_partition, last_at = row
+        if lane_seq == 1:
+            yield Finding(
+                "broken_link", "it is the first of its lane and names another before it", lane, id_, lane_seq,
+                partition, timestamp,
+            )  # fmt: skip
+        elif last_id == id_ - 1:
+            yield Finding(
+                "broken_link", f"the row after it ({id_}) does not vouch for it", lane, last_id, last_seq,
+                last_partition, last_at, before=timestamp,
+            )  # fmt: skip
+        else:
+            yield _missing(lane, last_seq or 0, lane_seq, last_partition or partition, last_at, timestamp)
+
+
+def _heads() -> Iterator[Finding]:
+    for lane, head_seq, last_id, last_seq, partition, timestamp in _all(sql.BROKEN_HEADS):
+        last_seq = last_seq or 0
+        if head_seq is None:
+            yield Finding("missing_head", "the lane has no head", lane, before=timestamp)
+        elif head_seq > last_seq:
+            yield _missing(lane, last_seq, head_seq + 1, partition, timestamp, None)
+        elif head_seq < last_seq:
+            yield Finding(
+                "rows_beyond_head", f"the lane's head stands at {head_seq}, rows go on to {last_seq}", lane,
+                _place(lane, head_seq + 1), head_seq + 1, partition, before=timestamp,
+            )  # fmt: skip
+        else:
+            detail = "the lane's head does not vouch for it"
+            yield Finding("broken_head", detail, lane, last_id, last_seq, partition, timestamp)
+
+
+def _twins(heads: dict[int, int]) -> Iterator[Finding]:
+    """Rows that share one id, in lanes that hold more rows than their head counts."""
+    counted = {"lanes": list(heads), "sequences": list(heads.values())}
+    for lane, lane_seq, rows in _all(sql.SURPLUS, counted):
+        twins = _all(sql.TWINS, {"lane": lane, "limit": SHOWN})
+        for id_, seq, one, other, first_at, last_at in twins:
+            detail = f"more than one row has this id, in {one} and {other}"
+            yield Finding("duplicate_id", detail, lane, id_, seq, other, after=first_at, before=last_at)
+        if not twins:
+            yield Finding("surplus_rows", f"{rows} rows where the head counts {lane_seq}", lane)
+
+
+def _missing(
+    lane: int, last_seq: int, next_seq: int, partition: str | None, after: datetime | None, before: datetime | None
+) -> Finding:
+    count, first = next_seq - last_seq - 1, last_seq + 1
+    detail = f"{count} row{'s are' if count > 1 else ' is'} missing from number {first} on"
+    return Finding("missing_rows", detail, lane, _place(lane, first), first, partition, after=after, before=before)
+
+
+def _place(lane: int, lane_seq: int) -> int:
+    return (lane << LANE_SHIFT) + lane_seq
+
+
+def _tid(position: int) -> str:
+    return f"({position >> _OFFSET_BITS},{position & ((1 << _OFFSET_BITS) - 1)})"
+
+
+def _all(statement: str, parameters: dict[str, Any] | None = None) -> list[tuple]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Compiling the checks takes longer than most pieces; a time limit of the web role is not meant for this.
+        cursor.execute("SET LOCAL jit = off; SET LOCAL statement_timeout = 0")
+        cursor.execute(statement, parameters)
+        return cursor.fetchall()
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _or(moment: datetime | None, otherwise: str) -> str:
+    return moment.isoformat() if moment else otherwise

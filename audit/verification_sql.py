@@ -1,0 +1,173 @@
+"""The SQL of `audit.verification`: what a row must be, how rows hang together, and where lanes end.
+
+Everything is computed by PostgreSQL's own functions, none of ours: a verifier should not ask what it verifies. The
+table's rows are reached through the parent, because the application's role has no privilege on partitions; the range
+of `timestamp` prunes to one of them and the range of `ctid` cuts it into pieces.
+"""
+
+# ruff: noqa: S608  every part of these statements stands in this file
+
+
+def _text(column: str) -> str:
+    return f"to_json({column}::text)"
+
+
+def _id(column: str) -> str:
+    return f"""coalesce('"' || {column} || '"', 'null')"""
+
+
+def _digest(value: str) -> str:
+    return f"""coalesce('"' || encode(sha256(salt || convert_to({value}, 'UTF8')), 'hex') || '"', 'null')"""
+
+
+# The canonical content again, from the columns alone: everything but what changes and context fill between the two
+# parts, because jsonb does not keep canonical bytes. Comparing text is three times as fast as comparing jsonb.
+_BEFORE = f"""concat(
+    '{{"action_description":', {_text("action_description")}, ',"action_type":', {_text("action_type")},
+    ',"actor_kind":', {_text("actor_kind")}, ',')"""
+_AFTER = f"""concat(
+    ',"correlation_id":', {_id("correlation_id")}, ',"credential_id":', {_id("credential_id")},
+    ',"interface":', {_text("interface")},
+    ',"occurred_at":"', to_char(occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    '","organization_id":', {_id("organization_id")}, ',"personal":{{',
+    CASE WHEN personal <> '{{}}' THEN (
+        SELECT string_agg(concat(to_json(key), ':', CASE WHEN value <> 'null' THEN {_digest("value::text")}
+                                                    ELSE 'null' END, ','), '' ORDER BY key COLLATE "C")
+          FROM jsonb_each(personal)) END,
+    '"source_ip":', {_digest("to_json(source_ip::text)::text")},
+    ',"user_agent":', {_digest("to_json(user_agent)::text")},
+    ',"user_email":', {_digest("to_json(user_email)::text")},
+    '}},"resource_id":', {_text("resource_id")}, ',"resource_type":', {_text("resource_type")},
+    ',"result":', {_text("result")}, ',"user_id":', {_id("user_id")}, ',"v":', hash_version, '}}')"""
+
+_ROWS = f"""
+    SELECT *, substring(raw FROM octet_length(before) + 1
+                        FOR greatest(octet_length(raw) - octet_length(before) - octet_length(after), 0)) AS middle
+      FROM (
+          SELECT *, tableoid::regclass AS partition, convert_to(content, 'UTF8') AS raw,
+                 convert_to({_BEFORE}, 'UTF8') AS before, convert_to({_AFTER}, 'UTF8') AS after
+            FROM audit_auditlog
+           WHERE "timestamp" >= %(first)s AND "timestamp" < %(end)s AND ctid >= %(low)s::tid AND ctid < %(high)s::tid
+          OFFSET 0
+      ) AS row
+     OFFSET 0
+"""
+
+_LOG_HASH = (
+    "log_hash = sha256('forge.audit.entry'::bytea || substring(int2send(hash_version) FROM 2) || int2send(lane)"
+    ' || int8send(lane_seq) || timestamptz_send("timestamp") || previous_log_hash || content_hash)'
+)
+
+CHECKS = {
+    "place": "id = (lane::bigint << 44) + lane_seq AND lane BETWEEN 0 AND 255 AND lane_seq >= 1",
+    "version": "hash_version = 1",
+    "content hash": "sha256(raw) = content_hash",
+    "log hash": _LOG_HASH,
+    "salt": "salt IS NOT NULL AND personal IS NOT NULL",
+    "columns or personal values": "raw = before || middle || after",
+    "changes or context": (
+        "('{' || convert_from(middle, 'UTF8') || '}')::jsonb ="
+        " jsonb_build_object('changes', coalesce(changes, 'null'), 'context', context)"
+    ),
+}
+"""What each row is held against, in this order; a check that is not true, NULL included, has failed."""
+
+# CASE keeps the order: what failed a check before is not read as JSON.
+_FAILED = "CASE " + " ".join(f"WHEN ({check}) IS NOT TRUE THEN '{name}'" for name, check in CHECKS.items()) + " END"
+
+COUNT_ROWS = f"SELECT count(*), count({_FAILED}) FROM ({_ROWS}) AS row"
+
+BAD_ROWS = f"""
+    SELECT id, lane, lane_seq, partition::text, "timestamp", failed
+      FROM (SELECT *, {_FAILED} AS failed FROM ({_ROWS}) AS row) AS judged
+     WHERE failed IS NOT NULL ORDER BY "timestamp", id LIMIT %(limit)s
+"""
+
+PLACE = """
+    SELECT id, lane, lane_seq, tableoid::regclass::text, "timestamp" FROM audit_auditlog
+     WHERE "timestamp" >= %(first)s AND "timestamp" < %(end)s AND ctid >= %(low)s::tid AND ctid < %(high)s::tid
+"""
+
+# The row before stands right before it in this range, or else somewhere in the log (another month), or nowhere.
+BROKEN_LINKS = """
+    WITH suspect AS (
+        SELECT * FROM (
+            SELECT id, lane, lane_seq, "timestamp", previous_log_hash, tableoid::regclass::text AS partition,
+                   lag(id) OVER by_place AS id_before, lag(log_hash) OVER by_place AS hash_before
+              FROM audit_auditlog WHERE "timestamp" >= %(first)s AND "timestamp" < %(end)s
+            WINDOW by_place AS (ORDER BY id, "timestamp")
+        ) AS row
+        WHERE (id_before = id - 1 AND hash_before = previous_log_hash) IS NOT TRUE
+    )
+"""
+# Where two neighbours disagree and the later one's own hash is wrong, that one is at fault, and named by its own check.
+_LINK_FINDINGS = f"""
+    SELECT suspect.id, suspect.lane, suspect.lane_seq, suspect.partition, suspect."timestamp",
+           before.id, before.lane_seq, before.partition, before."timestamp"
+      FROM suspect LEFT JOIN LATERAL (
+          SELECT id, lane_seq, "timestamp", tableoid::regclass::text AS partition FROM audit_auditlog AS log
+           WHERE log.id < suspect.id AND log.id > (suspect.id >> 44) << 44 ORDER BY log.id DESC LIMIT 1
+      ) AS before ON true
+     WHERE NOT CASE WHEN suspect.lane_seq = 1 THEN suspect.previous_log_hash = decode(repeat('00', 32), 'hex')
+               ELSE EXISTS (SELECT FROM audit_auditlog AS log
+                             WHERE log.id = suspect.id - 1 AND log.log_hash = suspect.previous_log_hash) END
+       AND (before.id = suspect.id - 1 AND NOT EXISTS (
+                SELECT FROM audit_auditlog AS log
+                 WHERE log.id = suspect.id AND log."timestamp" = suspect."timestamp" AND {_LOG_HASH})) IS NOT TRUE
+     ORDER BY suspect."timestamp", suspect.id LIMIT %(limit)s
+"""
+BROKEN_LINKS += _LINK_FINDINGS
+
+# The first row of each lane after a month: when its predecessor is gone, the month lost its end.
+BROKEN_EDGES = (
+    """
+    WITH suspect AS (
+        SELECT row.* FROM generate_series(0, 255) AS given (lane) CROSS JOIN LATERAL (
+            SELECT id, lane, lane_seq, "timestamp", previous_log_hash, tableoid::regclass::text AS partition
+              FROM audit_auditlog AS log
+             WHERE log.id > given.lane::bigint << 44 AND log.id < (given.lane + 1)::bigint << 44
+               AND log."timestamp" >= %(end)s ORDER BY log.id LIMIT 1
+        ) AS row
+    )
+"""
+    + _LINK_FINDINGS
+)
+
+# One statement, so that heads and rows are of one instant even while others append.
+BROKEN_HEADS = """
+    SELECT given.lane, head.lane_seq, last.id, last.lane_seq, last.partition, last."timestamp"
+      FROM generate_series(0, 255) AS given (lane)
+      LEFT JOIN audit_auditlane AS head ON head.lane = given.lane
+      LEFT JOIN LATERAL (
+          SELECT id, lane_seq, log_hash, "timestamp", tableoid::regclass::text AS partition FROM audit_auditlog AS log
+           WHERE log.id > given.lane::bigint << 44 AND log.id < (given.lane + 1)::bigint << 44
+           ORDER BY log.id DESC LIMIT 1
+      ) AS last ON true
+     WHERE (head.lane_seq = coalesce(last.lane_seq, 0)
+            AND head.log_hash = coalesce(last.log_hash, decode(repeat('00', 32), 'hex'))) IS NOT TRUE
+     ORDER BY given.lane
+"""
+
+HEADS = "SELECT lane, lane_seq FROM audit_auditlane"
+
+# Through the primary key alone, and over all partitions, whatever their bounds say they hold.
+SURPLUS = """
+    SELECT head.lane, head.lane_seq, count(*)
+      FROM audit_auditlog AS log
+      JOIN unnest(%(lanes)s::bigint[], %(sequences)s::bigint[]) AS head (lane, lane_seq)
+        ON log.id >> 44 = head.lane AND log.id <= (head.lane << 44) + head.lane_seq
+     GROUP BY head.lane, head.lane_seq HAVING count(*) > head.lane_seq
+"""
+
+TWINS = """
+    SELECT id, id & ((1::bigint << 44) - 1), min(tableoid::regclass::text), max(tableoid::regclass::text),
+           min("timestamp"), max("timestamp")
+      FROM audit_auditlog WHERE id > %(lane)s::bigint << 44 AND id < (%(lane)s + 1)::bigint << 44
+     GROUP BY id HAVING count(*) > 1 ORDER BY min("timestamp"), id LIMIT %(limit)s
+"""
+
+PARTITIONS = """
+    SELECT child.relname, pg_relation_size(child.oid) / current_setting('block_size')::bigint
+      FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
+     WHERE inhparent = 'audit_auditlog'::regclass
+"""
