@@ -1,0 +1,321 @@
+"""People, teams, projects, roles and tokens in the console, added by forms and changed by buttons of services."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import Model
+from django.forms.models import construct_instance
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.decorators import display
+from unfold.enums import ActionVariant
+from unfold.widgets import (
+    UnfoldAdminEmailInputWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminSplitDateTimeWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from forge.accounts import services, token_services
+from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User
+from forge.adminkit.admin import ForgeModelAdmin
+from forge.adminkit.buttons import Button
+
+Role = Membership.Role
+
+
+class ServiceForm(forms.ModelForm):
+    """A form whose service judges the rules between fields, in words that people understand."""
+
+    def _post_clean(self) -> None:
+        """As Django's, without the model's constraints: the service refuses what they forbid, and says why."""
+        try:
+            self.instance = construct_instance(self, self.instance, self._meta.fields, self._meta.exclude)
+            self.instance.full_clean(
+                exclude=self._get_validation_exclusions(), validate_unique=False, validate_constraints=False
+            )
+        except ValidationError as error:
+            self._update_errors(error)
+
+
+class OwnOrganizationAdmin(ForgeModelAdmin):
+    """Rows are added in the organization of whoever adds them, so operators of the installation add none."""
+
+    form = ServiceForm
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not request.user.is_operator and super().has_add_permission(request, obj)
+
+
+@admin.register(Organization)
+class OrganizationAdmin(ForgeModelAdmin):
+    """Operators of the installation add organizations; everybody else sees the own one."""
+
+    form = ServiceForm
+    view_roles = ("admin", "auditor", "finance", "team_lead")
+    list_display = ("name", "slug", "currency", "timezone", "is_active", "created_at")
+    list_filter = ("is_active",)
+    search_fields = ("id__exact", "name", "slug")
+    ordering = ("name",)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.is_operator
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        fields = ("name", "slug", "timezone", "currency")
+        return fields if obj is None else (*fields, "is_active", "created_at", "updated_at")
+
+    def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> Organization:
+        return services.create_organization(actor=request.actor, **form.cleaned_data)
+
+
+class TokenForm(forms.Form):
+    """What a new token is for, and for how long."""
+
+    name = forms.CharField(max_length=100, widget=UnfoldAdminTextInputWidget)
+    interface = forms.ChoiceField(choices=ApiToken.Interface.choices, widget=UnfoldAdminSelectWidget)
+    days = forms.IntegerField(min_value=1, max_value=3650, initial=90, widget=UnfoldAdminIntegerFieldWidget)
+
+
+def _is_admin_over(user: Any, organization_id: Any) -> bool:
+    return user.is_operator or (user.organization_id == organization_id and user.has_role(Role.ADMIN))
+
+
+def _switch(is_active: bool) -> Any:
+    def run(request: HttpRequest, user: User) -> str:
+        services.set_active(actor=request.actor, user=user, is_active=is_active)  # type: ignore[attr-defined]
+        return f"{user} is switched {'on' if is_active else 'off'}."
+
+    return run
+
+
+def _issue_token(request: HttpRequest, user: User, *, name: str, interface: str, days: int) -> str:
+    now = timezone.now()
+    _, text = token_services.issue_token(
+        actor=request.actor,  # type: ignore[attr-defined]
+        user=user,
+        name=name,
+        interface=interface,
+        expires_at=now + timedelta(days=days),
+        now=now,
+    )
+    return f"The token, shown this once: {text}"
+
+
+@admin.register(User)
+class UserAdmin(ForgeModelAdmin):
+    view_roles = ("team_lead", "auditor", "admin")
+    list_display = ("full_name", "email", "directory_username", "location", "is_active", "credentials_expire_at")
+    list_filter = ("is_active", "organization")
+    search_fields = ("id__exact", "email", "full_name", "directory_username")
+    ordering = ("full_name", "id")
+    fields = (
+        "full_name",
+        "email",
+        "organization",
+        "shown_roles",
+        "directory_username",
+        "external_id",
+        "location",
+        "time_zone",
+        "credentials_expire_at",
+        "is_active",
+        "last_login",
+        "created_at",
+    )
+    buttons = (
+        Button(
+            "switch-off",
+            "Switch off",
+            icon="person_off",
+            variant=ActionVariant.DANGER,
+            run=_switch(False),
+            legal=lambda user, row: row.is_active and _is_admin_over(user, row.organization_id),
+            explain=lambda _, row: [
+                f"{row} can no longer sign in, and no token of {row} works. Machines run on until somebody ends them."
+            ],
+            typed=lambda row: row.email,
+        ),
+        Button(
+            "switch-on",
+            "Switch on",
+            icon="person",
+            run=_switch(True),
+            legal=lambda user, row: not row.is_active and _is_admin_over(user, row.organization_id),
+        ),
+        Button(
+            "issue-token",
+            "Issue token",
+            icon="key",
+            run=_issue_token,
+            form=TokenForm,
+            legal=lambda user, row: row.is_active and _is_admin_over(user, row.organization_id),
+            explain=lambda _, row: [f"Whoever holds the token acts as {row}. It is shown once."],
+        ),
+    )
+
+    @display(description="roles")
+    def shown_roles(self, user: User) -> str:
+        held = user.memberships.select_related("team", "organization").order_by("id")
+        return "; ".join(f"{row.get_role_display()} of {row.team or row.organization}" for row in held) or "None."
+
+
+@admin.register(Team)
+class TeamAdmin(OwnOrganizationAdmin):
+    view_roles = ("team_lead", "finance", "auditor")
+    add_roles = ("admin",)
+    list_display = ("name", "slug", "organization", "created_at")
+    list_filter = ("organization",)
+    list_select_related = ("organization",)
+    search_fields = ("id__exact", "name", "slug")
+    ordering = ("name", "id")
+    fields = ("name", "slug")
+
+    def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> Team:
+        organization = services.organization_of(request.user)
+        return services.create_team(actor=request.actor, organization=organization, **form.cleaned_data)
+
+
+@admin.register(Project)
+class ProjectAdmin(OwnOrganizationAdmin):
+    view_roles = ("team_lead", "finance", "auditor")
+    add_roles = ("admin",)
+    list_display = ("name", "slug", "cost_center", "owner", "organization", "created_at")
+    list_filter = ("organization",)
+    list_select_related = ("owner", "organization")
+    search_fields = ("id__exact", "name", "slug", "cost_center")
+    ordering = ("name", "id")
+    fields = ("name", "slug", "cost_center", "owner", "teams")
+
+    def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> Project:
+        organization = services.organization_of(request.user)
+        return services.create_project(actor=request.actor, organization=organization, **form.cleaned_data)
+
+
+class MemberForm(ServiceForm):
+    """A person and a role; somebody whom the organization has already is found by the email."""
+
+    email = forms.EmailField(max_length=254, widget=UnfoldAdminEmailInputWidget)
+    full_name = forms.CharField(
+        max_length=200, required=False, widget=UnfoldAdminTextInputWidget, help_text="Needed for somebody new."
+    )
+    directory_username = forms.RegexField(
+        r"^[\w.@\\-]{1,63}\Z",
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="User name in the AWS directory; empty = no machine possible.",
+    )
+    credentials_expire_at = forms.SplitDateTimeField(
+        required=False, widget=UnfoldAdminSplitDateTimeWidget, help_text="Must be set for a contractor."
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """The words of a new person without a name are refused before the service is asked."""
+        cleaned = super().clean()
+        known = User.objects.filter(email__iexact=cleaned.get("email", "")).exists()
+        if "email" in cleaned and not known and not cleaned.get("full_name"):
+            self.add_error("full_name", "Give the name of somebody new.")
+        return cleaned
+
+
+def _take_away(request: HttpRequest, membership: Membership) -> str:
+    services.revoke_role(actor=request.actor, membership=membership)  # type: ignore[attr-defined]
+    return "The role is taken away."
+
+
+def _may_take_away(user: Any, membership: Membership) -> bool:
+    lead = membership.team_id in user.led_team_ids() and membership.role in Membership.MANAGED_BY_LEADS
+    return lead or _is_admin_over(user, membership.organization_id)
+
+
+@admin.register(Membership)
+class MembershipAdmin(OwnOrganizationAdmin):
+    view_roles = ("auditor",)
+    add_roles = ("team_lead", "admin")
+    list_display = ("user", "role", "team", "organization", "created_at")
+    list_filter = ("role", "team")
+    list_select_related = ("user", "team", "organization")
+    search_fields = ("id__exact", "user__email", "user__full_name")
+    ordering = ("-id",)
+    buttons = (
+        Button(
+            "take-away",
+            "Take away",
+            icon="person_remove",
+            variant=ActionVariant.DANGER,
+            run=_take_away,
+            legal=_may_take_away,
+            explain=lambda _, row: [f"{row.user} is then no longer {row.get_role_display()}; machines stay."],
+        ),
+    )
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change=change, **kwargs | ({} if obj else {"form": MemberForm}))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        if obj is None:
+            return ("email", "full_name", "role", "team", "directory_username", "credentials_expire_at")
+        return ("user", "role", "team", "organization", "created_at")
+
+    def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> Membership:
+        organization, now = services.organization_of(request.user), timezone.now()
+        wanted = form.cleaned_data
+        known = User.objects.filter(organization=organization, email__iexact=wanted["email"]).first()
+        if known is not None:
+            return services.grant_role(
+                actor=request.actor, user=known, role=wanted["role"], team=wanted["team"], now=now
+            )
+        return services.create_member(actor=request.actor, organization=organization, now=now, **wanted)
+
+
+def _revoke(request: HttpRequest, token: ApiToken) -> str:
+    token_services.revoke_token(actor=request.actor, token=token, now=timezone.now())  # type: ignore[attr-defined]
+    return "The token works no more."
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ForgeModelAdmin):
+    """Without the hash of the secret, which is nobody's business."""
+
+    view_roles = ("team_lead", "auditor", "admin")
+    list_display = ("name", "prefix", "user", "interface", "shown_state", "expires_at", "last_used_at", "created_at")
+    list_filter = ("interface",)
+    list_select_related = ("user",)
+    search_fields = ("id__exact", "prefix", "name", "user__email")
+    ordering = ("-id",)
+    fields = (
+        "name",
+        "prefix",
+        "user",
+        "organization",
+        "interface",
+        "scopes",
+        "shown_state",
+        "expires_at",
+        "revoked_at",
+        "last_used_at",
+        "created_at",
+    )
+    buttons = (
+        Button(
+            "revoke",
+            "Revoke",
+            icon="key_off",
+            variant=ActionVariant.DANGER,
+            run=_revoke,
+            legal=lambda user, row: row.revoked_at is None and token_services.may_revoke(user, row),
+            explain=lambda _, row: [f"Whatever uses {row.name} stops working at once; this cannot be undone."],
+        ),
+    )
+
+    @display(description="state", label={"live": "success", "expired": "warning", "revoked": "danger"})
+    def shown_state(self, token: ApiToken) -> str:
+        if token.revoked_at is not None:
+            return "revoked"
+        return "live" if token.is_live(timezone.now()) else "expired"

@@ -1,0 +1,179 @@
+"""`/api/v1/` me, organizations, teams, projects, members, tokens."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from forge.accounts import actions, services, token_services
+from forge.accounts.api import serializers
+from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User
+from forge.api.errors import Refused
+from forge.api.filters import ForgeFilterSet
+from forge.api.idempotency import idempotent
+from forge.api.views import ForgeViewSet, ReadViewSet
+
+
+class UnknownTeam(Refused):
+    code = "unknown_team"
+    title = "There is no such team"
+
+
+class UnknownPerson(Refused):
+    code = "unknown_person"
+    title = "There is no such person"
+
+
+class MeView(APIView):
+    """Who the caller is, and in which roles."""
+
+    @extend_schema(responses={200: serializers.MeSerializer})
+    def get(self, request: Request) -> Response:
+        return Response(serializers.MeSerializer(request.user).data)
+
+
+class OrganizationViewSet(ReadViewSet):
+    """The caller's organization; operators of the installation see all."""
+
+    queryset = Organization.objects.all()
+    serializer_class = serializers.OrganizationSerializer
+    ordering_fields = ("name", "created_at")
+    ordering = "name"
+
+
+class TeamViewSet(ReadViewSet):
+    """Teams that the caller may see."""
+
+    queryset = Team.objects.all()
+    serializer_class = serializers.TeamSerializer
+    ordering_fields = ("slug", "created_at")
+    ordering = "slug"
+    search_fields = ("slug", "name")
+    audit_resource = "Team"
+    audit_action = actions.TEAM_CREATE
+
+    @extend_schema(request=serializers.TeamCreateSerializer, responses={201: serializers.TeamSerializer})
+    @idempotent
+    def create(self, request: Request) -> Response:
+        """Make a team."""
+        wanted = self.validated(serializers.TeamCreateSerializer)
+        team = services.create_team(actor=self.actor, organization=services.organization_of(request.user), **wanted)
+        return self.created(team, self.body_of(team), address=f"/api/v1/teams/{team.pk}/")
+
+
+class ProjectViewSet(ReadViewSet):
+    """Projects that the caller's teams may charge."""
+
+    queryset = Project.objects.select_related("owner").prefetch_related("teams")
+    serializer_class = serializers.ProjectSerializer
+    ordering_fields = ("slug", "created_at")
+    ordering = "slug"
+    search_fields = ("slug", "name", "cost_center")
+    audit_resource = "Project"
+    audit_action = actions.PROJECT_CREATE
+
+    @extend_schema(request=serializers.ProjectCreateSerializer, responses={201: serializers.ProjectSerializer})
+    @idempotent
+    def create(self, request: Request) -> Response:
+        """Make a project; without teams every team may charge it."""
+        wanted = self.validated(serializers.ProjectCreateSerializer)
+        organization = services.organization_of(request.user)
+        owner = wanted.pop("owner")
+        project = services.create_project(
+            actor=self.actor,
+            organization=organization,
+            owner=_person(organization, owner) if owner else None,
+            teams=[_team(request.user, slug) for slug in wanted.pop("teams")],
+            **wanted,
+        )
+        return self.created(project, self.body_of(project), address=f"/api/v1/projects/{project.pk}/")
+
+
+class MemberFilterSet(ForgeFilterSet):
+    team = filters.CharFilter(field_name="team__slug", label="Slug of the team.")
+    email = filters.CharFilter(field_name="user__email", lookup_expr="iexact", label="Email of the person.")
+
+    class Meta:
+        model = Membership
+        fields = {"role": ["exact", "in"]}
+
+
+class MemberViewSet(ReadViewSet):
+    """Roles of people: all for admins and auditors, the team's for its lead, else one's own."""
+
+    queryset = Membership.objects.select_related("user", "team")
+    serializer_class = serializers.MembershipSerializer
+    filterset_class = MemberFilterSet
+    ordering_fields = ("created_at",)
+    ordering = "created_at"
+    search_fields = ("user__email", "user__full_name")
+    audit_resource = "User"
+    audit_action = {"create": actions.MEMBER_CREATE, "destroy": actions.ROLE_CHANGE}
+
+    @extend_schema(request=serializers.MemberCreateSerializer, responses={201: serializers.MembershipSerializer})
+    @idempotent
+    def create(self, request: Request) -> Response:
+        """Add a person with a role; one whom the organization has gets the role in the team."""
+        wanted = self.validated(serializers.MemberCreateSerializer)
+        organization = services.organization_of(request.user)
+        slug = wanted.pop("team")
+        team = _team(request.user, slug) if slug else None
+        known = User.objects.filter(organization=organization, email__iexact=wanted["email"]).first()
+        now = timezone.now()
+        if known is not None:
+            membership = services.grant_role(actor=self.actor, user=known, role=wanted["role"], team=team, now=now)
+        else:
+            membership = services.create_member(
+                actor=self.actor, organization=organization, team=team, now=now, **wanted
+            )
+        return self.created(membership, self.body_of(membership), address=f"/api/v1/members/{membership.pk}/")
+
+    def destroy(self, request: Request, pk: str | None = None) -> Response:
+        """Take the role away; the person stays."""
+        services.revoke_role(actor=self.actor, membership=self.get_object())
+        return Response(status=204)
+
+
+class TokenViewSet(ListModelMixin, ForgeViewSet):
+    """One's own tokens, and without secrets those that admins, auditors and leads may see."""
+
+    queryset = ApiToken.objects.select_related("user")
+    serializer_class = serializers.TokenSerializer
+    ordering_fields = ("created_at",)
+    ordering = "-created_at"
+    audit_resource = "ApiToken"
+    audit_action = {"create": actions.TOKEN_CREATE, "revoke": actions.TOKEN_REVOKE}
+
+    @extend_schema(request=serializers.TokenCreateSerializer, responses={201: serializers.TokenWithSecretSerializer})
+    def create(self, request: Request) -> Response:
+        """Issue a token for oneself; the secret is shown this once, so an Idempotency-Key is not taken."""
+        wanted = self.validated(serializers.TokenCreateSerializer)
+        token, text = token_services.issue_token(actor=self.actor, user=request.user, now=timezone.now(), **wanted)
+        return self.created(token, {**self.body_of(token), "token": text}, address=f"/api/v1/tokens/{token.pk}/")
+
+    @extend_schema(request=None, responses={200: serializers.TokenSerializer})
+    @action(detail=True, methods=["post"])
+    def revoke(self, request: Request, pk: str | None = None) -> Response:
+        """End a token at once."""
+        token = token_services.revoke_token(actor=self.actor, token=self.get_object(), now=timezone.now())
+        return Response(self.body_of(token))
+
+
+def _team(user: User, slug: str) -> Team:
+    team = Team.objects.visible_to(user).filter(slug=slug).first()
+    if team is None:
+        raise UnknownTeam(f"You see no team {slug!r}.")
+    return team
+
+
+def _person(organization: Organization, email: str) -> User:
+    person = User.objects.filter(organization=organization, email__iexact=email).first()
+    if person is None:
+        raise UnknownPerson("Nobody in your organization has this email.")
+    return person

@@ -1,0 +1,55 @@
+"""`manage.py forge_init`: the first organization and admin of a real installation."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
+from django.utils import timezone
+
+from audit.actors import Actor
+from forge.accounts.models import Membership, Organization
+from forge.accounts.services import create_member, create_organization
+from forge.api.errors import Problem
+
+
+class Command(BaseCommand):
+    help = "Make the first organization and its admin. The password is asked for, or read from FORGE_ADMIN_PASSWORD."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--organization", required=True, metavar="SLUG")
+        parser.add_argument("--name", help="display name of the organization; the slug if left out")
+        parser.add_argument("--email", required=True, help="of the admin")
+        parser.add_argument("--full-name", default="")
+        parser.add_argument("--currency", default="USD", help="ISO 4217; cannot be changed later")
+        parser.add_argument("--timezone", default="UTC", help="IANA name, for display and schedules")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if Organization.objects.exists():
+            raise CommandError("This installation has an organization already; nothing was changed.")
+        password = os.environ.get("FORGE_ADMIN_PASSWORD") or getpass.getpass("Password of the admin: ")
+        actor = Actor.command("forge_init")
+        try:
+            with transaction.atomic():
+                organization = create_organization(
+                    actor=actor,
+                    slug=options["organization"],
+                    name=options["name"] or options["organization"],
+                    timezone=options["timezone"],
+                    currency=options["currency"],
+                )
+                create_member(
+                    actor=actor,
+                    organization=organization,
+                    email=options["email"],
+                    full_name=options["full_name"] or options["email"],
+                    role=Membership.Role.ADMIN,
+                    now=timezone.now(),
+                    password=password,
+                )
+        except Problem as refusal:
+            raise CommandError(f"{refusal.title}: {refusal.detail}") from refusal
+        self.stdout.write(f"Made organization {organization.slug} and its admin {options['email']}.")

@@ -1,0 +1,118 @@
+"""Issuing and revoking API tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import transaction
+
+from audit.actors import Actor, Interface
+from audit.services import record
+from forge.accounts import actions, tokens
+from forge.accounts.models import ApiToken, Membership, User
+from forge.accounts.services import MayNotManagePeople, require_role
+from forge.api.errors import Conflict, Denied, Refused
+
+SCOPES = ("read", "write")
+
+
+class TokenEndInPast(Refused):
+    code = "token_end_in_past"
+    title = "A token must end in the future"
+
+
+class UnknownScope(Refused):
+    code = "unknown_scope"
+    title = "Not a token scope"
+
+
+class LucyIssuesNoTokens(Denied):
+    code = "lucy_issues_no_tokens"
+    title = "The assistant's token makes no other tokens, or its limits would bind nobody"
+
+
+class TokenAlreadyRevoked(Conflict):
+    code = "token_already_revoked"
+    title = "The token is revoked already"
+
+
+def issue_token(
+    *,
+    actor: Actor,
+    user: User,
+    name: str,
+    now: datetime,
+    interface: str = ApiToken.Interface.API,
+    scopes: Sequence[str] = (),
+    expires_at: datetime | None = None,
+) -> tuple[ApiToken, str]:
+    """A new token and its text, which is shown this once; for oneself, or by an admin for others.
+
+    Raises LucyIssuesNoTokens, TokenEndInPast, UnknownScope, MayNotManagePeople.
+    """
+    _require_may_manage(actor, user)
+    if actor.interface == Interface.LUCY:
+        raise LucyIssuesNoTokens("Issue it through the portal or another token.")
+    if expires_at is not None and expires_at <= now:
+        raise TokenEndInPast("Set expires_at to a time to come, or leave it out.")
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown:
+        raise UnknownScope(f"{unknown[0]!r} is not one of: {', '.join(SCOPES)}.")
+    parts = tokens.generate()
+    with transaction.atomic():
+        token = ApiToken.objects.create(
+            organization_id=user.organization_id,
+            user=user,
+            name=name,
+            prefix=parts.prefix,
+            secret_hash=parts.secret_hash,
+            interface=interface,
+            scopes=list(scopes),
+            expires_at=expires_at,
+        )
+        record(
+            actor=actor.in_organization(user.organization_id),
+            action=actions.TOKEN_CREATE,
+            resource_type="ApiToken",
+            resource_id=str(token.id),
+            description=f"Issued token {token.id} to user {user.id}",
+            context={"interface": interface, "scopes": list(scopes)},
+        )
+    return token, parts.text
+
+
+def revoke_token(*, actor: Actor, token: ApiToken, now: datetime) -> ApiToken:
+    """End a token at once; for whoever `may_revoke` names. Raises TokenAlreadyRevoked, MayNotManagePeople."""
+    if actor.kind != "COMMAND" and not may_revoke(actor.user, token):
+        raise MayNotManagePeople("Only its owner, a lead of the owner's team and admins revoke a token.")
+    with transaction.atomic():
+        locked = ApiToken.objects.select_for_update(no_key=True).get(pk=token.pk)
+        if locked.revoked_at is not None:
+            raise TokenAlreadyRevoked(f"It was revoked at {locked.revoked_at.isoformat()}.")
+        locked.revoked_at = now
+        locked.save(update_fields=["revoked_at", "updated_at"])
+        record(
+            actor=actor.in_organization(locked.organization_id),
+            action=actions.TOKEN_REVOKE,
+            resource_type="ApiToken",
+            resource_id=str(locked.id),
+            description=f"Revoked token {locked.id} of user {locked.user_id}",
+        )
+    return locked
+
+
+def may_revoke(user: object, token: ApiToken) -> bool:
+    """True for its owner, admins, operators, and leads of a team in which the owner is contractor or engineer."""
+    if not isinstance(user, User):
+        return False
+    if user.is_operator or user.id == token.user_id:
+        return True
+    if token.organization_id is None or user.organization_id != token.organization_id:
+        return False
+    return user.has_role(Membership.Role.ADMIN) or token.user_id in set(user.managed_user_ids())
+
+
+def _require_may_manage(actor: Actor, user: User) -> None:
+    if actor.kind != "COMMAND" and actor.user_id != user.id:
+        require_role(actor, user.organization_id, Membership.Role.ADMIN)
