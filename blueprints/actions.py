@@ -1,0 +1,8 @@
+"""Audit action types of this room."""
+
+from audit.registry import register
+
+BLUEPRINT_CREATE = register("BLUEPRINT_CREATE")
+BLUEPRINT_UPDATE = register("BLUEPRINT_UPDATE")
+BLUEPRINT_PUBLISH = register("BLUEPRINT_PUBLISH")
+BLUEPRINT_RETIRE = register("BLUEPRINT_RETIRE")
