@@ -1,0 +1,286 @@
+"""Machines, their history and provider accounts in the console: states are read, buttons call services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html_join
+from unfold.decorators import display
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
+
+from forge.accounts.admin import OwnOrganizationAdmin
+from forge.accounts.services import organization_of
+from forge.adminkit.admin import ForgeModelAdmin
+from forge.adminkit.buttons import Button
+from workspaces import providers, services
+from workspaces.lifecycle import State, legal_actions
+from workspaces.models import ProviderAccount, StateChange, WorkSpace
+from workspaces.permissions import may
+from workspaces.services.control import MAX_KEEP_ALIVE
+
+VIEW_ROLES = ("team_lead", "finance", "auditor", "admin")
+SHOWN_CHANGES = 20
+
+_STATE_LABELS = {
+    State.PENDING: "info",
+    State.AVAILABLE: "success",
+    State.STOPPING: "info",
+    State.STOPPED: "default",
+    State.STARTING: "info",
+    State.TERMINATING: "warning",
+    State.TERMINATED: "default",
+    State.FAILED: "danger",
+}
+
+
+class KeepAliveForm(forms.Form):
+    """For how long a machine is protected, and why."""
+
+    days = forms.IntegerField(
+        min_value=1, max_value=MAX_KEEP_ALIVE.days, initial=30, widget=UnfoldAdminIntegerFieldWidget
+    )
+    reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
+
+
+def _legal(action: str) -> Callable[[Any, WorkSpace], bool]:
+    def legal(user: Any, workspace: WorkSpace) -> bool:
+        possible = action in legal_actions(workspace.state, workspace.running_mode)
+        return possible and may(user, action, workspace)
+
+    return legal
+
+
+def _ask(service: Callable[..., services.Accepted], words: str) -> Callable[..., str]:
+    def run(request: HttpRequest, workspace: WorkSpace) -> str:
+        accepted = service(actor=request.actor, workspace_id=workspace.pk, now=timezone.now())  # type: ignore[attr-defined]
+        return f"{words} Operation {accepted.operation.pk}."
+
+    return run
+
+
+def _keep_alive(request: HttpRequest, workspace: WorkSpace, *, days: int, reason: str) -> str:
+    now = timezone.now()
+    kept = services.keep_alive(
+        actor=request.actor,  # type: ignore[attr-defined]
+        workspace_id=workspace.pk,
+        until=now + timedelta(days=days),
+        reason=reason,
+        now=now,
+    )
+    return f"Kept alive until {kept.keep_alive_until:%Y-%m-%d %H:%M} UTC."
+
+
+def _let_go(request: HttpRequest, workspace: WorkSpace) -> str:
+    services.keep_alive(
+        actor=request.actor,  # type: ignore[attr-defined]
+        workspace_id=workspace.pk,
+        until=None,
+        reason="",
+        now=timezone.now(),
+    )
+    return "No longer kept alive."
+
+
+def _explain_terminate(request: HttpRequest, workspace: WorkSpace) -> list[str]:
+    spent = f"{workspace.cost_to_date:.2f} {workspace.organization.currency}"
+    return [
+        f"{workspace.name} of {workspace.owner} ends; its {workspace.user_volume_gb} GB user volume is lost for good.",
+        f"It has cost {spent} so far; what is reserved for it beyond its cost is given back.",
+    ]
+
+
+@admin.register(WorkSpace)
+class WorkSpaceAdmin(ForgeModelAdmin):
+    view_roles = VIEW_ROLES
+    list_display = (
+        "name",
+        "owner",
+        "team",
+        "shown_state",
+        "health",
+        "bundle_type",
+        "running_mode",
+        "shown_cost",
+        "shown_deadline",
+        "created_at",
+    )
+    list_filter = ("state", "bundle_type", "running_mode", "operating_system", "keep_alive", "team")
+    list_select_related = ("owner", "team", "organization")
+    search_fields = ("id__exact", "name", "directory_user", "provider_id", "owner__email")
+    ordering = ("-created_at", "-id")
+    fieldsets = (
+        (
+            None,
+            {"fields": ("name", "owner", "team", "project", "shown_state", "state_since", "health", "shown_deadline")},
+        ),
+        (
+            "Machine",
+            {
+                "fields": (
+                    "bundle_type",
+                    "operating_system",
+                    "running_mode",
+                    "blueprint",
+                    "root_volume_gb",
+                    "user_volume_gb",
+                    "auto_stop_timeout_minutes",
+                    "max_lifetime_days",
+                    "tags",
+                )
+            },
+        ),
+        ("Money", {"fields": ("shown_cost",)}),
+        ("Keep-alive", {"fields": ("keep_alive", "keep_alive_until", "keep_alive_reason")}),
+        (
+            "In AWS",
+            {
+                "fields": (
+                    "provider_account",
+                    "region",
+                    "provider_id",
+                    "provider_state",
+                    "directory_id",
+                    "directory_user",
+                    "domain_join_status",
+                    "ip_address",
+                )
+            },
+        ),
+        (
+            "History",
+            {"fields": ("created_at", "launched_at", "stopped_at", "terminated_at", "last_connected_at", "history")},
+        ),
+    )
+    buttons = (
+        Button(
+            "start",
+            "Start",
+            icon="play_circle",
+            variant=ActionVariant.PRIMARY,
+            run=_ask(services.start, "It starts."),
+            legal=_legal("start"),
+            explain=lambda _, row: [f"{row.name} starts; each started hour is charged."],
+        ),
+        Button(
+            "stop",
+            "Stop",
+            icon="stop_circle",
+            run=_ask(services.stop, "It stops."),
+            legal=_legal("stop"),
+            explain=lambda _, row: [f"{row.name} stops; whatever runs on it is cut off."],
+        ),
+        Button(
+            "keep-alive",
+            "Keep alive",
+            icon="shield",
+            run=_keep_alive,
+            form=KeepAliveForm,
+            legal=_legal("keep-alive"),
+            explain=lambda _, row: [f"No rule ends {row.name} until then; it goes on costing."],
+        ),
+        Button(
+            "let-go",
+            "End keep-alive",
+            icon="remove_moderator",
+            run=_let_go,
+            legal=lambda user, row: row.keep_alive and _legal("keep-alive")(user, row),
+            explain=lambda _, row: [f"The rules apply to {row.name} again, its lifetime too."],
+        ),
+        Button(
+            "terminate",
+            "Terminate",
+            icon="delete_forever",
+            variant=ActionVariant.DANGER,
+            run=_ask(services.terminate, "It ends."),
+            legal=_legal("terminate"),
+            explain=_explain_terminate,
+            typed=lambda row: row.name,
+        ),
+    )
+
+    @display(description="state", ordering="state", label=_STATE_LABELS)
+    def shown_state(self, workspace: WorkSpace) -> tuple[str, str]:
+        return workspace.state, workspace.get_state_display()
+
+    @display(description="cost to date", ordering="cost_to_date")
+    def shown_cost(self, workspace: WorkSpace) -> str:
+        return f"{workspace.cost_to_date:.2f} {workspace.organization.currency}"
+
+    @display(description="next deadline", ordering="next_action_at")
+    def shown_deadline(self, workspace: WorkSpace) -> str:
+        if workspace.next_action_at is None:
+            return "none"
+        when = f"{workspace.next_action} at {workspace.next_action_at:%Y-%m-%d %H:%M} UTC"
+        kept = workspace.keep_alive and workspace.keep_alive_until
+        return f"{when}; kept alive until {kept:%Y-%m-%d %H:%M} UTC" if kept else when
+
+    @display(description=f"last {SHOWN_CHANGES} changes")
+    def history(self, workspace: WorkSpace) -> str:
+        changes = workspace.state_changes.order_by("-occurred_at", "-id")[:SHOWN_CHANGES]
+        rows = ((f"{change.occurred_at:%Y-%m-%d %H:%M:%S}", str(change), change.reason) for change in changes)
+        return format_html_join("", "<div>{} {} ({})</div>", rows) or "None."
+
+
+@admin.register(StateChange)
+class StateChangeAdmin(ForgeModelAdmin):
+    view_roles = VIEW_ROLES
+    list_display = ("occurred_at", "workspace", "from_state", "to_state", "reason", "actor_kind", "recorded_at")
+    list_filter = ("to_state",)
+    list_select_related = ("workspace",)
+    search_fields = ("workspace__id__exact", "correlation_id__exact")
+    search_help_text = "The whole id of a machine or a correlation."
+    ordering = ("-id",)
+    show_facets = admin.ShowFacets.NEVER
+
+
+def _switch(enabled: bool) -> Callable[..., str]:
+    def run(request: HttpRequest, account: ProviderAccount) -> str:
+        providers.set_enabled(actor=request.actor, provider_account=account, enabled=enabled)  # type: ignore[attr-defined]
+        return f"{account} is switched {'on' if enabled else 'off'}."
+
+    return run
+
+
+@admin.register(ProviderAccount)
+class ProviderAccountAdmin(OwnOrganizationAdmin):
+    view_roles = ("auditor",)
+    add_roles = ("admin",)
+    list_display = ("name", "kind", "region", "account", "directory_id", "enabled", "organization")
+    list_filter = ("kind", "enabled", "organization")
+    list_select_related = ("organization",)
+    search_fields = ("id__exact", "name", "account", "directory_id")
+    ordering = ("name", "id")
+    fields = ("name", "kind", "account", "region", "directory_id", "subnets", "role_arn")
+    buttons = (
+        Button(
+            "switch-off",
+            "Switch off",
+            icon="cloud_off",
+            variant=ActionVariant.DANGER,
+            run=_switch(False),
+            legal=lambda user, row: row.enabled and providers.may_manage(user, row.organization_id),
+            explain=lambda _, row: [f"Nobody launches in {row.region} any more; its machines go on."],
+        ),
+        Button(
+            "switch-on",
+            "Switch on",
+            icon="cloud",
+            run=_switch(True),
+            legal=lambda user, row: not row.enabled and providers.may_manage(user, row.organization_id),
+        ),
+    )
+
+    def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> ProviderAccount:
+        return providers.register_provider_account(
+            actor=request.actor,  # type: ignore[attr-defined]
+            organization=organization_of(request.user),
+            **form.cleaned_data,
+        )

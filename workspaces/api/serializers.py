@@ -1,0 +1,134 @@
+"""Machines as the API shows and takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from blueprints.models import BundleType, OperatingSystem
+from forge.api.fields import Text
+from workspaces.intents import LaunchSpec
+from workspaces.lifecycle import legal_actions
+from workspaces.models import StateChange, WorkSpace
+from workspaces.permissions import may
+
+
+class WorkSpaceSerializer(serializers.ModelSerializer):
+    """One machine; `actions` are what its state and the caller's role allow now."""
+
+    owner = serializers.EmailField(source="owner.email", read_only=True)
+    team = serializers.CharField(source="team.slug", read_only=True)
+    project = serializers.CharField(source="project.slug", read_only=True, allow_null=True, default=None)
+    blueprint = serializers.UUIDField(source="blueprint_id", read_only=True, allow_null=True)
+    currency = serializers.CharField(source="organization.currency", read_only=True)
+    lifetime_end = serializers.DateTimeField(read_only=True)
+    actions = serializers.SerializerMethodField()
+
+    class Meta:
+        model = WorkSpace
+        fields = [
+            "id",
+            "name",
+            "service_type",
+            "bundle_type",
+            "operating_system",
+            "running_mode",
+            "blueprint",
+            "application_ids",
+            "root_volume_gb",
+            "user_volume_gb",
+            "state",
+            "state_since",
+            "health",
+            "launched_at",
+            "stopped_at",
+            "terminated_at",
+            "provider_id",
+            "provider_state",
+            "directory_user",
+            "region",
+            "ip_address",
+            "connection_url",
+            "protocol",
+            "domain_join_status",
+            "owner",
+            "team",
+            "project",
+            "cost_to_date",
+            "currency",
+            "auto_stop_timeout_minutes",
+            "max_lifetime_days",
+            "lifetime_end",
+            "last_connected_at",
+            "keep_alive",
+            "keep_alive_until",
+            "keep_alive_reason",
+            "next_action",
+            "next_action_at",
+            "tags",
+            "actions",
+            "version",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = fields
+
+    def get_actions(self, workspace: WorkSpace) -> list[str]:
+        user = self.context["request"].user
+        legal = legal_actions(workspace.state, workspace.running_mode)
+        return [action for action in legal if may(user, action, workspace)]
+
+
+class StateChangeSerializer(serializers.ModelSerializer):
+    """One step of a machine's history."""
+
+    class Meta:
+        model = StateChange
+        fields = ["from_state", "to_state", "occurred_at", "recorded_at", "reason", "correlation_id"]
+        read_only_fields = fields
+
+
+class LaunchSerializer(serializers.Serializer):
+    """The body of a launch (and of a quote)."""
+
+    service_type = serializers.ChoiceField(WorkSpace.ServiceType.choices, default=WorkSpace.ServiceType.PERSONAL)
+    blueprint = serializers.UUIDField(required=False, allow_null=True, default=None)
+    application_ids = serializers.ListField(child=Text(max_length=100), max_length=50, required=False, default=list)
+    bundle_type = serializers.ChoiceField(BundleType.choices)
+    operating_system = serializers.ChoiceField(OperatingSystem.choices)
+    running_mode = serializers.ChoiceField(WorkSpace.RunningMode.choices, default=WorkSpace.RunningMode.AUTO_STOP)
+    region = Text(max_length=32, required=False, allow_null=True, default=None)
+    team = Text(max_length=63, required=False, allow_null=True, default=None)
+    project = Text(max_length=63, required=False, allow_null=True, default=None)
+    owner = serializers.EmailField(required=False, allow_null=True, default=None)
+    name = Text(max_length=100, required=False, default="", allow_blank=True)
+    auto_stop_timeout_minutes = serializers.IntegerField(min_value=15, max_value=2880, default=60)
+    max_lifetime_days = serializers.IntegerField(min_value=1, max_value=3650, default=90)
+    tags = serializers.DictField(child=Text(max_length=255, allow_blank=True), required=False, default=dict)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        personal = attrs["service_type"] == WorkSpace.ServiceType.PERSONAL
+        if personal and attrs["blueprint"] is None:
+            raise serializers.ValidationError({"blueprint": "Name the blueprint to launch from."})
+        if personal and attrs["application_ids"]:
+            raise serializers.ValidationError({"application_ids": "Only WORKSPACES_APPLICATIONS takes applications."})
+        return attrs
+
+
+class KeepAliveSerializer(serializers.Serializer):
+    """Until when, and why; `until` null takes the protection away and needs no reason."""
+
+    until = serializers.DateTimeField(allow_null=True)
+    reason = Text(max_length=500, required=False, default="", allow_blank=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["until"] is not None and not attrs["reason"]:
+            raise serializers.ValidationError({"reason": "Say why the machine must stay."})
+        return attrs
+
+
+def launch_spec(attrs: dict[str, Any]) -> LaunchSpec:
+    """A validated LaunchSerializer body as the service takes it."""
+    known = {name: attrs[name] for name in attrs if name not in ("blueprint", "application_ids", "hours")}
+    return LaunchSpec(**known, blueprint_id=attrs["blueprint"], application_ids=tuple(attrs["application_ids"]))

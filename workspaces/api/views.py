@@ -1,0 +1,123 @@
+"""`/api/v1/workspaces/`: machines to launch, look at and control."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from forge.api.idempotency import idempotent
+from forge.api.views import ReadViewSet
+from forge.operations.api.serializers import OperationSerializer
+from forge.operations.models import Operation
+from workspaces import actions, services
+from workspaces.api.filters import WorkSpaceFilterSet
+from workspaces.api.serializers import (
+    KeepAliveSerializer,
+    LaunchSerializer,
+    StateChangeSerializer,
+    WorkSpaceSerializer,
+    launch_spec,
+)
+from workspaces.models import WorkSpace
+
+_DRY_RUN = OpenApiParameter("dry_run", bool, description="Answer what it would cost, and change nothing.")
+
+
+class WorkSpaceViewSet(ReadViewSet):
+    """Machines that the caller may see: one's own, those of teams one leads, all for organization-wide roles."""
+
+    queryset = WorkSpace.objects.select_related("owner", "team", "project", "organization")
+    serializer_class = WorkSpaceSerializer
+    filterset_class = WorkSpaceFilterSet
+    ordering_fields = ("created_at", "name")
+    ordering = "-created_at"
+    search_fields = ("name", "directory_user", "provider_id")
+    has_etag = True
+    dry_run_actions = ("create",)
+    audit_resource = "WorkSpace"
+    audit_action = {
+        "create": actions.WORKSPACE_PROVISION,
+        "start": actions.WORKSPACE_START,
+        "stop": actions.WORKSPACE_STOP,
+        "terminate": actions.WORKSPACE_TERMINATE,
+        "destroy": actions.WORKSPACE_TERMINATE,
+        "keep_alive": actions.WORKSPACE_KEEP_ALIVE,
+    }
+
+    @extend_schema(request=LaunchSerializer, responses={202: WorkSpaceSerializer}, parameters=[_DRY_RUN])
+    @idempotent
+    def create(self, request: Request) -> Response:
+        """Launch a machine: 202 with its operation and what was reserved; 200 on a dry run."""
+        spec = launch_spec(self.validated(LaunchSerializer))
+        answer = services.launch(actor=self.actor, spec=spec, now=timezone.now(), dry_run=self.dry_run)
+        if answer.workspace is None:
+            return Response(answer.figures)
+        return self._accepted(answer.workspace.id, answer.operation, answer.figures)
+
+    @extend_schema(request=None, responses={202: WorkSpaceSerializer})
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def start(self, request: Request, pk: str | None = None) -> Response:
+        """Start a stopped machine."""
+        return self._control(services.start)
+
+    @extend_schema(request=None, responses={202: WorkSpaceSerializer})
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def stop(self, request: Request, pk: str | None = None) -> Response:
+        """Stop a running AutoStop machine."""
+        return self._control(services.stop)
+
+    @extend_schema(request=None, responses={202: WorkSpaceSerializer})
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def terminate(self, request: Request, pk: str | None = None) -> Response:
+        """End a machine; what is on its volumes is lost."""
+        return self._control(services.terminate)
+
+    @extend_schema(request=None, responses={202: WorkSpaceSerializer})
+    def destroy(self, request: Request, pk: str | None = None) -> Response:
+        """The same as terminate."""
+        return self._control(services.terminate)
+
+    @extend_schema(request=KeepAliveSerializer, responses={200: WorkSpaceSerializer})
+    @action(detail=True, methods=["post"], url_path="keep-alive")
+    @idempotent
+    def keep_alive(self, request: Request, pk: str | None = None) -> Response:
+        """Protect a machine from automatic ends until a time, or take that away with `until: null`."""
+        wanted = self.validated(KeepAliveSerializer)
+        services.keep_alive(
+            actor=self.actor,
+            workspace_id=self.get_object().id,
+            until=wanted["until"],
+            reason=wanted["reason"],
+            now=timezone.now(),
+            if_match=self.if_match,
+        )
+        workspace = self.get_object()
+        return self.shown(workspace, self.body_of(workspace))
+
+    @extend_schema(responses={200: StateChangeSerializer(many=True)})
+    @action(detail=True, methods=["get"], pagination_class=None, filter_backends=[])
+    def history(self, request: Request, pk: str | None = None) -> Response:
+        """Every state that the machine passed through, oldest first; the newest thousand."""
+        changes = self.get_object().state_changes.order_by("-occurred_at", "-id")[:1000]
+        return Response(StateChangeSerializer(reversed(changes), many=True).data)
+
+    def _control(self, service: Callable[..., services.Accepted]) -> Response:
+        answer = service(
+            actor=self.actor, workspace_id=self.get_object().id, now=timezone.now(), if_match=self.if_match
+        )
+        return self._accepted(answer.workspace.id, answer.operation, answer.figures)
+
+    def _accepted(self, workspace_id: uuid.UUID, operation: Operation, figures: dict[str, Any]) -> Response:
+        workspace = self.get_queryset().get(pk=workspace_id)
+        shown = OperationSerializer(operation, context={"now": timezone.now()}).data
+        return self.accepted(operation, {**self.body_of(workspace), "operation": shown, **figures})

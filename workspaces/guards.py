@@ -1,0 +1,129 @@
+"""The launch guards of this room: who may launch what; the budget guard comes last and from its own room."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+
+from audit.actors import Interface
+from blueprints.models import Blueprint, BundleType
+from forge.accounts.models import Membership
+from forge.api.errors import Denied, Refused, TooMany
+from workspaces.intents import Intent
+from workspaces.models import WorkSpace
+
+Role = Membership.Role
+
+BUNDLES_OF_ROLE: dict[str, frozenset[str]] = {
+    Role.CONTRACTOR: frozenset({BundleType.STANDARD, BundleType.PERFORMANCE}),
+    Role.ENGINEER: frozenset(BundleType.values) - {BundleType.GRAPHICSPRO_G4DN},
+    Role.TEAM_LEAD: frozenset(BundleType.values),
+    Role.ADMIN: frozenset(BundleType.values),
+    Role.FINANCE: frozenset(),
+    Role.AUDITOR: frozenset(),
+}
+
+
+class BundleNotAllowed(Refused):
+    code = "bundle_not_allowed"
+    title = "Your role may not launch this bundle"
+
+
+class BlueprintNotFound(Refused):
+    code = "blueprint_not_found"
+    title = "There is no such blueprint for this team"
+
+
+class BlueprintNotPublished(Refused):
+    code = "blueprint_not_published"
+    title = "The blueprint is not published"
+
+
+class BlueprintRetired(Refused):
+    code = "blueprint_retired"
+    title = "The blueprint is retired"
+
+
+class OperatingSystemNotOffered(Refused):
+    code = "operating_system_not_offered"
+    title = "The blueprint does not offer this operating system"
+
+
+class BundleNotOffered(Refused):
+    code = "bundle_not_offered"
+    title = "The blueprint does not offer this bundle in this region"
+
+
+class CredentialsExpired(Denied):
+    code = "credentials_expired"
+    title = "The credentials have ended"
+
+
+class LaunchesExhausted(TooMany):
+    code = "launch_rate_exceeded"
+    title = "Too many launches in an hour"
+
+
+def bundles_for_role(role: str | None) -> frozenset[str]:
+    """Bundle types that a role may launch; none for an unknown role."""
+    return BUNDLES_OF_ROLE.get(role or "", frozenset())
+
+
+def bundle_allowed_for_role(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
+    """Refuses BundleNotAllowed, naming what the role may launch."""
+    allowed = bundles_for_role(intent.role)
+    if intent.kind != "start" and intent.bundle_type not in allowed:
+        raise BundleNotAllowed(
+            f"As {intent.role} you may not launch {intent.bundle_type}.",
+            extra={"allowed": [name for name in BundleType.values if name in allowed]},
+        )
+    return {}
+
+
+def blueprint_visible(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
+    """Refuses a blueprint of another team, a draft, a retired one, and what it does not offer."""
+    blueprint = intent.blueprint
+    if intent.kind != "launch" or blueprint is None:
+        return {}
+    if blueprint.team_id not in (None, intent.team.id):
+        raise BlueprintNotFound(f"Team {intent.team.slug} has no blueprint {blueprint.id}.")
+    if blueprint.status == Blueprint.Status.DRAFT:
+        raise BlueprintNotPublished(f"{blueprint} is a draft; publish it first.")
+    if blueprint.status == Blueprint.Status.RETIRED:
+        raise BlueprintRetired(f"{blueprint} was retired at {blueprint.retired_at:%Y-%m-%d}; use a newer version.")
+    if intent.operating_system != blueprint.operating_system:
+        raise OperatingSystemNotOffered(
+            f"{blueprint} is {blueprint.operating_system}.", extra={"offered": [blueprint.operating_system]}
+        )
+    offers = sorted(blueprint.bundles.values_list("region", "bundle_type"))
+    if (intent.region, intent.bundle_type) not in offers:
+        raise BundleNotOffered(
+            f"{blueprint} does not offer {intent.bundle_type} in {intent.region}.",
+            extra={"offered": [{"region": region, "bundle_type": bundle_type} for region, bundle_type in offers]},
+        )
+    return {}
+
+
+def credentials_valid(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
+    """Refuses when the owner's (or the caller's) credentials have ended."""
+    for person in (intent.owner, intent.actor.user):
+        if person is not None and not person.credentials_valid(intent.now):
+            raise CredentialsExpired(f"The credentials of user {person.id} have ended.")
+    return {}
+
+
+def launch_rate(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
+    """Refuses past the launches of one hour: a setting for all, five through Lucy."""
+    if intent.kind != "launch":
+        return {}
+    through_lucy = intent.actor.interface == Interface.LUCY
+    limit = settings.FORGE_LUCY_LAUNCHES_PER_HOUR if through_lucy else settings.FORGE_LAUNCHES_PER_HOUR
+    if limit is None:
+        return {}
+    since = intent.now - timedelta(hours=1)
+    launched = WorkSpace.objects.filter(owner_id=intent.owner.id, created_at__gt=since).count()
+    if launched >= limit:
+        raise LaunchesExhausted(f"{launched} launches in the last hour; {limit} are allowed.", retry_after=3600)
+    return {}

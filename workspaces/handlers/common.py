@@ -1,0 +1,163 @@
+"""What the handlers of machine operations share: the place, the actor, the locks and the outcome's audit entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from audit.actors import Actor
+from audit.services import record
+from forge.accounts.models import User
+from forge.api.errors import Conflict
+from forge.operations.claims import Claim
+from forge.operations.handlers import Handler
+from forge.operations.models import Operation
+from workspaces import aws
+from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.transitions import lock_machine, lock_scopes_of
+
+FIRST_POLL = timedelta(seconds=2)
+LONGEST_POLL = timedelta(seconds=15)
+UNKNOWN_DELAY = timedelta(seconds=5)
+
+
+def place_of(account: ProviderAccount) -> aws.Place:
+    """Where the machines of a provider account are asked for."""
+    return aws.Place(
+        region=account.region,
+        account=account.account,
+        is_simulated=account.kind == ProviderAccount.Kind.SIMULATOR,
+        role_arn=account.role_arn,
+    )
+
+
+def known(workspace: WorkSpace) -> aws.Known:
+    """By what AWS can be asked for a machine that it has."""
+    return aws.Known(workspace.provider_id, workspace.directory_id, workspace.directory_user)
+
+
+def actor_of(operation: Operation) -> Actor:
+    """In whose name a worker acts: whoever asked for the operation, else the job that did."""
+    user = User.objects.filter(pk=operation.actor_id).first() if operation.actor_id else None
+    if user is None:
+        return Actor.job("operations", operation.organization_id, correlation_id=operation.correlation_id)
+    return Actor.of_user(user, correlation_id=operation.correlation_id)
+
+
+class AskAnew(Conflict):
+    code = "operation_is_over"
+    title = "An operation on a machine that has failed is not tried again"
+    suggested_action = "Ask for it anew: the guards and budgets judge each request."
+
+
+class MachineHandler(Handler):
+    """Base of the handlers: a fault of AWS becomes retry, unknown or failure; subclasses do the work in `advance`."""
+
+    outcome_action: str
+    unknown_delay = UNKNOWN_DELAY
+
+    def run(self, claim: Claim) -> None:
+        workspace = WorkSpace.objects.select_related("provider_account", "blueprint").get(pk=claim.operation.target_id)
+        try:
+            self.advance(claim, workspace, aws.Gateway(place_of(workspace.provider_account)))
+        except (aws.Throttled, aws.Unavailable) as error:
+            with transaction.atomic():
+                claim.lock()
+                claim.retry(reason=str(error), code=error.code)
+        except aws.UnknownOutcome as error:
+            with transaction.atomic():
+                claim.lock()
+                claim.unknown(str(error), claim.now() + self._after_unknown(claim), code=error.code)
+        except aws.AwsError as error:
+            self.refused(claim, workspace, error)
+
+    def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+        """Do the next stretch of the work and end with one outcome of the claim; may raise any AwsError."""
+        raise NotImplementedError
+
+    def refused(self, claim: Claim, workspace: WorkSpace, error: aws.AwsError) -> None:
+        """AWS has refused for good: the operation fails and the machine stays as it is."""
+        with self.finishing(claim, workspace) as locked:
+            self.fail(claim, locked, code=error.code, detail=error.message)
+
+    def lock_first(self, operation: Operation) -> None:
+        lock_scopes_of(operation.target_id)
+
+    def cancel(self, operation: Operation, *, actor: Actor | None, now: datetime) -> None:
+        self.record_outcome(operation, result="FAILURE", context={"outcome": "cancelled"}, actor=actor)
+
+    def retry(self, operation: Operation, *, actor: Actor, now: datetime) -> None:
+        """Look again at what is unknown. What has failed is over: its money is released, its guards are to be asked."""
+        if operation.status == Operation.Status.FAILED:
+            raise AskAnew(
+                f"{operation.kind} {operation.id} has failed for certain.", extra={"workspace": operation.target_id}
+            )
+        record(
+            actor=actor.in_organization(operation.organization_id),
+            action=self.outcome_action,
+            resource_type=operation.target_type,
+            resource_id=str(operation.target_id),
+            description=f"Asked for another attempt of {operation.kind} {operation.id}",
+            context={"operation_id": str(operation.id), "outcome": "retry"},
+        )
+
+    def cancel_requested(self, operation: Operation, *, actor: Actor, now: datetime) -> None:
+        record(
+            actor=actor.in_organization(operation.organization_id),
+            action=self.outcome_action,
+            resource_type=operation.target_type,
+            resource_id=str(operation.target_id),
+            description=f"Asked to cancel {operation.kind} {operation.id}",
+            context={"operation_id": str(operation.id), "outcome": "cancel_requested"},
+        )
+
+    @contextmanager
+    def finishing(self, claim: Claim, workspace: WorkSpace) -> Iterator[WorkSpace]:
+        """A transaction with every lock taken in the one order: scope rows, operation, machine."""
+        with transaction.atomic():
+            lock_scopes_of(workspace.pk)
+            claim.lock()
+            yield lock_machine(workspace.pk)
+
+    def succeed(self, claim: Claim, workspace: WorkSpace) -> None:
+        """The operation has succeeded; in the transaction of `finishing`."""
+        workspace.version += 1
+        workspace.save(update_fields=["version", "updated_at"])
+        claim.succeed({"state": workspace.state, "provider_id": workspace.provider_id})
+        self.record_outcome(claim.operation, result="SUCCESS", context={"outcome": "succeeded"})
+
+    def fail(self, claim: Claim, workspace: WorkSpace, *, code: str, detail: str) -> None:
+        """The operation has failed for certain; in the transaction of `finishing`."""
+        workspace.version += 1
+        workspace.save(update_fields=["version", "updated_at"])
+        claim.fail(code, detail)
+        self.record_outcome(claim.operation, result="FAILURE", context={"outcome": "failed", "code": code})
+
+    def record_outcome(
+        self, operation: Operation, *, result: str, context: dict[str, Any], actor: Actor | None = None
+    ) -> None:
+        """The one audit entry of how an operation ended."""
+        who = (actor or actor_of(operation)).in_organization(operation.organization_id)
+        record(
+            actor=who.with_correlation(operation.correlation_id),
+            action=self.outcome_action,
+            resource_type=operation.target_type,
+            resource_id=str(operation.target_id),
+            result=result,
+            description=f"{operation.kind} {operation.id} ended",
+            context={"operation_id": str(operation.id), **context},
+        )
+
+    def poll_later(self, claim: Claim) -> None:
+        """Look again soon; the pause grows with the time that the operation has taken."""
+        with transaction.atomic():
+            operation = claim.lock()
+            elapsed = claim.now() - (operation.started_at or claim.now())
+            claim.wait(claim.now() + min(max(elapsed / 4, FIRST_POLL), LONGEST_POLL))
+
+    def _after_unknown(self, claim: Claim) -> timedelta:
+        return min(self.unknown_delay * 2 ** min(claim.failures, 6), timedelta(minutes=5))

@@ -1,0 +1,212 @@
+"""Carrying out a launch: look, create at most once, verify, and say AVAILABLE only of a machine that is.
+
+A worker may be killed between any two lines. What makes that harmless: the operation's id is a tag of the machine,
+AWS gives a directory user one machine at most, and every attempt begins with a look.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from audit.actors import Actor
+from blueprints.models import BlueprintBundle
+from forge.operations.claims import Claim
+from forge.operations.models import Operation
+from workspaces import actions, aws
+from workspaces.handlers.common import MachineHandler, known
+from workspaces.lifecycle import AWS_STATES, State
+from workspaces.models import WorkSpace
+from workspaces.transitions import lock_machine, move
+
+VISIBLE_AFTER = timedelta(minutes=2)
+"""A machine that AWS took on may be missing from its lists for so long; after that its absence counts."""
+
+_UP = (State.AVAILABLE, State.STOPPING, State.STOPPED)
+
+
+class Launch(MachineHandler):
+    outcome_action = actions.WORKSPACE_LAUNCH_OUTCOME
+
+    def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+        if not workspace.provider_id:
+            self._obtain(claim, workspace, gateway)
+        else:
+            self._follow(claim, workspace, gateway)
+
+    def refused(self, claim: Claim, workspace: WorkSpace, error: aws.AwsError) -> None:
+        """A look was refused, so that nobody knows whether there is a machine: all stays reserved."""
+        with transaction.atomic():
+            claim.lock()
+            claim.unknown(str(error), code=error.code)
+
+    def cancel(self, operation: Operation, *, actor: Actor | None, now: datetime) -> None:
+        workspace = lock_machine(operation.target_id)
+        who = actor or Actor.job("operations", operation.organization_id, correlation_id=operation.correlation_id)
+        move(workspace=workspace, target=State.FAILED, occurred_at=now, reason="cancelled", actor=who, now=now)
+        super().cancel(operation, actor=actor, now=now)
+
+    def _obtain(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+        claim.step("look", progress=5)
+        found = gateway.find(directory_id=workspace.directory_id, user_name=workspace.directory_user)
+        if found is None:
+            claim.point_of_no_return()
+            asked_before = self._asked_at(claim)
+            claim.step("create", progress=10)
+            try:
+                found = gateway.create(self._wanted(claim, workspace))
+            except aws.Exists as error:
+                found = gateway.find(directory_id=workspace.directory_id, user_name=workspace.directory_user)
+                if found is None:
+                    raise aws.UnknownOutcome(error.code, "AWS has a machine that it does not show yet") from error
+            except (aws.LimitReached, aws.Invalid, aws.NotFound) as error:
+                if asked_before is not None and claim.now() - asked_before < VISIBLE_AFTER:
+                    raise aws.UnknownOutcome(error.code, f"an earlier request may have passed: {error}") from error
+                self._give_up(claim, workspace, code=error.code, detail=error.message)
+                return
+        else:
+            claim.point_of_no_return()
+        if not self._is_ours(claim, found, gateway):
+            self._give_up(
+                claim,
+                workspace,
+                code="directory_user_taken",
+                detail=f"The directory user has machine {found.provider_id} already",
+            )
+            return
+        claim.step("created", found.provider_id, progress=30)
+        with self.finishing(claim, workspace) as locked:
+            locked.provider_id = found.provider_id
+            locked.provider_state = found.state
+            locked.domain_join_status = WorkSpace.DomainJoin.IN_PROGRESS
+            locked.domain_join_attempts += 1
+            locked.save(
+                update_fields=[
+                    "provider_id",
+                    "provider_state",
+                    "domain_join_status",
+                    "domain_join_attempts",
+                    "updated_at",
+                ]
+            )
+            claim.wait(claim.now())
+
+    def _follow(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+        seen = gateway.look(known(workspace))
+        if seen is None or seen.state == "TERMINATED":
+            created = self._step(claim, "created")
+            if seen is None and created and claim.now() - datetime.fromisoformat(created["at"]) < VISIBLE_AFTER:
+                self.poll_later(claim)
+            elif (discarded := self._step(claim, "discard")) is not None:
+                self._give_up(claim, workspace, code="machine_discarded", detail=discarded["detail"])
+            else:
+                self._give_up(claim, workspace, code="machine_vanished", detail="AWS no longer has the machine")
+            return
+        claim.step("wait", seen.state, progress=60)
+        fault = f"AWS reports {seen.error or 'ERROR'}" if seen.state == "ERROR" else self._mismatch(workspace, seen)
+        if seen.state != "PENDING" and fault and seen.state != "TERMINATING":
+            claim.step("discard", fault)
+            gateway.terminate(workspace.provider_id)
+            self.poll_later(claim)
+            return
+        if AWS_STATES[seen.state].state not in _UP:
+            self.poll_later(claim)
+            return
+        code = gateway.registration_code(workspace.directory_id)
+        claim.step("verified", progress=90)
+        with self.finishing(claim, workspace) as locked:
+            self._take_over(locked, seen)
+            move(
+                workspace=locked,
+                target=State.AVAILABLE,
+                occurred_at=claim.now(),
+                reason="launched",
+                actor=self._actor(claim),
+                now=claim.now(),
+            )
+            locked.connection_url = connection_url(code)
+            locked.save(update_fields=["connection_url", "updated_at"])
+            self.succeed(claim, locked)
+
+    def _give_up(self, claim: Claim, workspace: WorkSpace, *, code: str, detail: str) -> None:
+        """No machine exists: FAILED, with the reservations released by the end hooks."""
+        with self.finishing(claim, workspace) as locked:
+            move(
+                workspace=locked,
+                target=State.FAILED,
+                occurred_at=claim.now(),
+                reason=code,
+                actor=self._actor(claim),
+                now=claim.now(),
+            )
+            self.fail(claim, locked, code=code, detail=detail)
+
+    @staticmethod
+    def _actor(claim: Claim) -> Actor:
+        return Actor.job("operations", claim.operation.organization_id, correlation_id=claim.operation.correlation_id)
+
+    @staticmethod
+    def _step(claim: Claim, name: str) -> dict[str, Any] | None:
+        return next((step for step in claim.operation.steps if step["name"] == name), None)
+
+    def _asked_at(self, claim: Claim) -> datetime | None:
+        """When AWS was last asked to create the machine, by this attempt or an earlier one."""
+        step = self._step(claim, "create")
+        return datetime.fromisoformat(step["at"]) if step else None
+
+    @staticmethod
+    def _is_ours(claim: Claim, found: aws.Machine, gateway: aws.Gateway) -> bool:
+        """True for the machine that this very operation has made."""
+        return gateway.tags(found.provider_id).get(aws.OPERATION_TAG) == str(claim.operation.id)
+
+    @staticmethod
+    def _wanted(claim: Claim, workspace: WorkSpace) -> aws.NewMachine:
+        offered = BlueprintBundle.objects.get(
+            blueprint=workspace.blueprint_id, region=workspace.region, bundle_type=workspace.bundle_type
+        )
+        return aws.NewMachine(
+            directory_id=workspace.directory_id,
+            user_name=workspace.directory_user,
+            bundle_id=offered.bundle_id,
+            bundle_type=workspace.bundle_type,
+            running_mode=workspace.running_mode,
+            auto_stop_minutes=workspace.auto_stop_timeout_minutes,
+            operation_id=str(claim.operation.id),
+            workspace_id=str(workspace.id),
+            tags=workspace.tags,
+        )
+
+    @staticmethod
+    def _mismatch(workspace: WorkSpace, seen: aws.Machine) -> str:
+        """What AWS made otherwise than asked, in words; empty when all is as asked."""
+        pairs = {
+            "user": (workspace.directory_user.lower(), seen.user_name.lower()),
+            "compute type": (workspace.bundle_type, seen.bundle_type),
+            "running mode": (workspace.running_mode, seen.running_mode),
+        }
+        return "; ".join(f"{what} is {is_}, not {asked}" for what, (asked, is_) in pairs.items() if asked != is_)
+
+    @staticmethod
+    def _take_over(locked: WorkSpace, seen: aws.Machine) -> None:
+        locked.provider_state = seen.state
+        locked.health = AWS_STATES[seen.state].health
+        locked.ip_address = seen.ip_address
+        locked.domain_joined = True
+        locked.domain_join_status = WorkSpace.DomainJoin.JOINED
+        locked.save(
+            update_fields=[
+                "provider_state",
+                "health",
+                "ip_address",
+                "domain_joined",
+                "domain_join_status",
+                "updated_at",
+            ]
+        )
+
+
+def connection_url(registration_code: str) -> str:
+    """The address at which AWS's web client takes the registration code."""
+    return f"https://clients.amazonworkspaces.com/webclient#registrationCode={registration_code}"

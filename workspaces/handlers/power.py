@@ -1,0 +1,106 @@
+"""Carrying out start, stop and terminate: ask AWS once, follow the machine until it is there.
+
+The first look says whether AWS was asked before, so a worker killed after its call does no harm.
+"""
+
+from __future__ import annotations
+
+from audit.actors import Actor
+from forge.operations.claims import Claim
+from workspaces import actions, aws
+from workspaces.handlers.common import MachineHandler, actor_of, known
+from workspaces.lifecycle import AWS_STATES, State, may_move
+from workspaces.models import WorkSpace
+from workspaces.transitions import move
+
+
+class _Power(MachineHandler):
+    """From a resting state through a passing one to the wanted one."""
+
+    passing: State
+    wanted: State
+
+    def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
+        raise NotImplementedError
+
+    def observed(self, seen: aws.Machine | None) -> State | None:
+        """Our state of what AWS shows; a machine that is gone is TERMINATED, one in ERROR is unclear (None)."""
+        return State.TERMINATED if seen is None else AWS_STATES[seen.state].state
+
+    def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+        claim.step("look", progress=10)
+        seen = gateway.look(known(workspace))
+        state = self.observed(seen)
+        if state == self.wanted:
+            self._arrived(claim, workspace, seen)
+            return
+        if state == State.TERMINATED:
+            self._vanished(claim, workspace)
+            return
+        if state != self.passing:
+            claim.point_of_no_return()
+            claim.step("ask", progress=30)
+            self.ask(gateway, workspace.provider_id)
+        self._pass(claim, workspace)
+        self.poll_later(claim)
+
+    def _pass(self, claim: Claim, workspace: WorkSpace) -> None:
+        """Note that the machine is on its way, unless that is known."""
+        if workspace.state == self.passing or not may_move(workspace.state, self.passing):
+            return
+        with self.finishing(claim, workspace) as locked:
+            if may_move(locked.state, self.passing):
+                self._move(claim, locked, self.passing, reason=f"{claim.operation.kind} accepted by AWS")
+
+    def _arrived(self, claim: Claim, workspace: WorkSpace, seen: aws.Machine | None) -> None:
+        with self.finishing(claim, workspace) as locked:
+            if seen is not None:
+                locked.provider_state = seen.state
+                locked.health = AWS_STATES[seen.state].health
+                locked.ip_address = seen.ip_address
+                locked.save(update_fields=["provider_state", "health", "ip_address", "updated_at"])
+            self._move(claim, locked, self.wanted, reason=f"{claim.operation.kind} done")
+            self.succeed(claim, locked)
+
+    def _vanished(self, claim: Claim, workspace: WorkSpace) -> None:
+        with self.finishing(claim, workspace) as locked:
+            self._move(claim, locked, State.TERMINATED, reason="vanished from AWS")
+            self.fail(claim, locked, code="machine_vanished", detail="AWS no longer has the machine")
+
+    def _move(self, claim: Claim, locked: WorkSpace, target: State, *, reason: str) -> None:
+        move(
+            workspace=locked,
+            target=target,
+            occurred_at=claim.now(),
+            reason=reason,
+            actor=self._actor(claim),
+            now=claim.now(),
+        )
+
+    @staticmethod
+    def _actor(claim: Claim) -> Actor:
+        return actor_of(claim.operation)
+
+
+class Start(_Power):
+    outcome_action = actions.WORKSPACE_START_OUTCOME
+    passing, wanted = State.STARTING, State.AVAILABLE
+
+    def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
+        gateway.start(provider_id)
+
+
+class Stop(_Power):
+    outcome_action = actions.WORKSPACE_STOP_OUTCOME
+    passing, wanted = State.STOPPING, State.STOPPED
+
+    def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
+        gateway.stop(provider_id)
+
+
+class Terminate(_Power):
+    outcome_action = actions.WORKSPACE_TERMINATE_OUTCOME
+    passing, wanted = State.TERMINATING, State.TERMINATED
+
+    def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
+        gateway.terminate(provider_id)

@@ -1,0 +1,259 @@
+"""Machines: where they may stand, what they are, and every state that they passed through."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+
+from blueprints.models import Blueprint, BundleType, OperatingSystem
+from forge.accounts.models import Membership, Organization, Project, Team, User
+from forge.db.models import TimestampedModel, UUIDModel
+from workspaces.lifecycle import LIVE_STATES, State
+
+
+class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
+    def visible_to(self, user: User) -> ProviderAccountQuerySet:
+        """The accounts of the person's organization."""
+        return self if user.is_operator else self.filter(organization_id=user.organization_id)
+
+
+class ProviderAccount(UUIDModel, TimestampedModel):
+    """An AWS account and region in which machines of an organization stand; credentials only by reference."""
+
+    class Kind(models.TextChoices):
+        AWS = "AWS", "AWS"
+        SIMULATOR = "SIMULATOR", "Simulator"
+
+    organization = models.ForeignKey(
+        Organization, on_delete=models.PROTECT, db_index=False, related_name="provider_accounts"
+    )
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    account = models.CharField(max_length=12, help_text="AWS account number")
+    region = models.CharField(max_length=32)
+    role_arn = models.CharField(max_length=200, blank=True, default="")
+    directory_id = models.CharField(max_length=32)
+    subnets = ArrayField(models.CharField(max_length=32), default=list, blank=True)
+    enabled = models.BooleanField(default=True)
+
+    objects = ProviderAccountQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "name"], name="workspaces_provideraccount_name_unique"),
+            models.UniqueConstraint(
+                fields=["organization", "region"],
+                condition=Q(enabled=True),
+                name="workspaces_provideraccount_one_enabled_per_region",
+            ),
+            models.CheckConstraint(
+                name="workspaces_provideraccount_kind_known", condition=Q(kind__in=["AWS", "SIMULATOR"])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.region})"
+
+
+class WorkSpaceQuerySet(models.QuerySet["WorkSpace"]):
+    def visible_to(self, user: User) -> WorkSpaceQuerySet:
+        """Organization-wide roles see all machines, a lead the team's and the own, others the own."""
+        if user.is_operator:
+            return self
+        machines = self.filter(organization_id=user.organization_id)
+        if user.has_role(*Membership.ORGANIZATION_WIDE):
+            return machines
+        return machines.filter(Q(owner_id=user.id) | Q(team_id__in=user.led_team_ids()))
+
+    def live(self) -> WorkSpaceQuerySet:
+        """Machines that are neither TERMINATED nor FAILED."""
+        return self.filter(state__in=LIVE_STATES)
+
+
+class WorkSpace(UUIDModel, TimestampedModel):
+    """One cloud workstation, from the wish for it to its end."""
+
+    class ServiceType(models.TextChoices):
+        PERSONAL = "WORKSPACES_PERSONAL", "WorkSpaces Personal"
+        APPLICATIONS = "WORKSPACES_APPLICATIONS", "WorkSpaces Applications"
+
+    class RunningMode(models.TextChoices):
+        AUTO_STOP = "AUTO_STOP", "AutoStop"
+        ALWAYS_ON = "ALWAYS_ON", "AlwaysOn"
+
+    class Protocol(models.TextChoices):
+        DCV = "DCV", "DCV"
+
+    class DomainJoin(models.TextChoices):
+        PENDING = "PENDING", "Pending"
+        IN_PROGRESS = "IN_PROGRESS", "In progress"
+        JOINED = "JOINED", "Joined"
+        RETRY = "RETRY", "Retry"
+        FAILED = "FAILED", "Failed"
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="workspaces")
+    owner = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="workspaces")
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, db_index=False, related_name="workspaces")
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, null=True, blank=True, related_name="workspaces")
+    name = models.CharField(max_length=100)
+    service_type = models.CharField(max_length=30, choices=ServiceType.choices, default=ServiceType.PERSONAL)
+    bundle_type = models.CharField(max_length=20, choices=BundleType.choices)
+    operating_system = models.CharField(max_length=10, choices=OperatingSystem.choices)
+    running_mode = models.CharField(max_length=10, choices=RunningMode.choices)
+    blueprint = models.ForeignKey(Blueprint, on_delete=models.PROTECT, null=True, blank=True, related_name="workspaces")
+    application_ids = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    root_volume_gb = models.PositiveIntegerField()
+    user_volume_gb = models.PositiveIntegerField()
+
+    state = models.CharField(max_length=12, choices=State.choices, default=State.PENDING)
+    state_since = models.DateTimeField()
+    launched_at = models.DateTimeField(null=True, blank=True, help_text="First AVAILABLE; fees run from here.")
+    stopped_at = models.DateTimeField(null=True, blank=True)
+    terminated_at = models.DateTimeField(null=True, blank=True)
+
+    provider_account = models.ForeignKey(ProviderAccount, on_delete=models.PROTECT, related_name="workspaces")
+    directory_id = models.CharField(max_length=32)
+    directory_user = models.CharField(max_length=63)
+    provider_id = models.CharField(max_length=64, blank=True, default="", help_text="AWS WorkspaceId, ws-…")
+    provider_state = models.CharField(max_length=32, blank=True, default="")
+    health = models.CharField(max_length=32, blank=True, default="")
+    region = models.CharField(max_length=32)
+    ip_address = models.GenericIPAddressField(null=True, blank=True)
+    connection_url = models.CharField(max_length=500, null=True, blank=True)  # noqa: DJ001 - null until AVAILABLE
+    protocol = models.CharField(max_length=5, choices=Protocol.choices, default=Protocol.DCV)
+    domain_joined = models.BooleanField(default=False)
+    domain_join_status = models.CharField(max_length=12, choices=DomainJoin.choices, default=DomainJoin.PENDING)
+    domain_join_attempts = models.PositiveSmallIntegerField(default=0)
+
+    cost_to_date = models.DecimalField(max_digits=18, decimal_places=6, default=0)
+    auto_stop_timeout_minutes = models.PositiveIntegerField(default=60)
+    max_lifetime_days = models.PositiveIntegerField(default=90)
+    last_connected_at = models.DateTimeField(null=True, blank=True)
+    keep_alive = models.BooleanField(default=False)
+    keep_alive_until = models.DateTimeField(null=True, blank=True)
+    keep_alive_reason = models.CharField(max_length=500, blank=True, default="")
+    stale_notified_at = models.DateTimeField(null=True, blank=True)
+    next_action = models.CharField(max_length=20, blank=True, default="")
+    next_action_at = models.DateTimeField(null=True, blank=True)
+    tags = models.JSONField(default=dict, blank=True)
+    version = models.PositiveIntegerField(default=1, help_text="For ETags; raised by people and operations only.")
+
+    objects = WorkSpaceQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="workspaces_workspace_state_known",
+                condition=Q(state__in=State.values),
+            ),
+            models.CheckConstraint(
+                name="workspaces_workspace_service_type_known",
+                condition=Q(service_type__in=["WORKSPACES_PERSONAL", "WORKSPACES_APPLICATIONS"]),
+            ),
+            models.CheckConstraint(
+                name="workspaces_workspace_bundle_type_known", condition=Q(bundle_type__in=BundleType.values)
+            ),
+            models.CheckConstraint(
+                name="workspaces_workspace_operating_system_known",
+                condition=Q(operating_system__in=["WINDOWS", "LINUX"]),
+            ),
+            models.CheckConstraint(
+                name="workspaces_workspace_running_mode_known",
+                condition=Q(running_mode__in=["AUTO_STOP", "ALWAYS_ON"]),
+            ),
+            models.CheckConstraint(name="workspaces_workspace_protocol_is_dcv", condition=Q(protocol="DCV")),
+            models.CheckConstraint(
+                name="workspaces_workspace_domain_join_status_known",
+                condition=Q(domain_join_status__in=["PENDING", "IN_PROGRESS", "JOINED", "RETRY", "FAILED"]),
+            ),
+            models.CheckConstraint(
+                name="workspaces_workspace_blueprint_or_applications",
+                condition=Q(service_type="WORKSPACES_PERSONAL", blueprint__isnull=False, application_ids=[])
+                | Q(service_type="WORKSPACES_APPLICATIONS", blueprint__isnull=True) & ~Q(application_ids=[]),
+            ),
+            models.CheckConstraint(
+                name="workspaces_workspace_idle_timeout_in_range",
+                condition=Q(auto_stop_timeout_minutes__gte=15, auto_stop_timeout_minutes__lte=2880),
+            ),
+            models.CheckConstraint(
+                name="workspaces_workspace_lifetime_in_range",
+                condition=Q(max_lifetime_days__gte=1, max_lifetime_days__lte=3650),
+            ),
+            models.CheckConstraint(name="workspaces_workspace_cost_not_negative", condition=Q(cost_to_date__gte=0)),
+            models.CheckConstraint(
+                name="workspaces_workspace_terminated_has_time",
+                condition=~Q(state="TERMINATED") | Q(terminated_at__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="workspaces_workspace_url_only_once_available",
+                condition=Q(connection_url__isnull=True) | Q(launched_at__isnull=False),
+            ),
+            models.UniqueConstraint(
+                fields=["directory_id", "directory_user"],
+                condition=~Q(state__in=["TERMINATED", "FAILED"]),
+                name="workspaces_workspace_one_per_directory_user",
+            ),
+            models.UniqueConstraint(
+                fields=["provider_id"],
+                condition=~Q(provider_id=""),
+                name="workspaces_workspace_provider_id_unique",
+            ),
+        ]
+        indexes = [
+            models.Index("owner", "state", name="workspaces_by_owner"),
+            models.Index("team", "state", name="workspaces_by_team"),
+            models.Index("organization", F("created_at").desc(), F("id").desc(), name="workspaces_by_organization"),
+            models.Index(
+                fields=["next_action_at"], condition=Q(next_action_at__isnull=False), name="workspaces_due_action"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_live(self) -> bool:
+        """True while the machine may still exist."""
+        return self.state in LIVE_STATES
+
+    @property
+    def lifetime_end(self) -> datetime:
+        """When the machine's agreed lifetime is over, counted from the wish for it."""
+        return self.created_at + timedelta(days=self.max_lifetime_days)
+
+
+class StateChangeQuerySet(models.QuerySet["StateChange"]):
+    def visible_to(self, user: User) -> StateChangeQuerySet:
+        return self.filter(workspace__in=WorkSpace.objects.visible_to(user))
+
+
+class StateChange(models.Model):
+    """One move of a machine from a state to another; append-only, and what metering reads."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="+")
+    workspace = models.ForeignKey(WorkSpace, on_delete=models.PROTECT, db_index=False, related_name="state_changes")
+    from_state = models.CharField(max_length=12, choices=State.choices, blank=True, default="")
+    to_state = models.CharField(max_length=12, choices=State.choices)
+    occurred_at = models.DateTimeField(help_text="Business time: when it happened, as far as known.")
+    recorded_at = models.DateTimeField(auto_now_add=True)
+    reason = models.CharField(max_length=200)
+    actor_kind = models.CharField(max_length=10)
+    actor_id = models.UUIDField(null=True, blank=True)
+    correlation_id = models.UUIDField()
+
+    objects = StateChangeQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="workspaces_statechange_states_known",
+                condition=Q(to_state__in=State.values) & (Q(from_state="") | Q(from_state__in=State.values)),
+            ),
+        ]
+        indexes = [models.Index(fields=["workspace", "occurred_at"], name="workspaces_change_timeline")]
+
+    def __str__(self) -> str:
+        return f"{self.from_state or '—'} → {self.to_state}"

@@ -1,0 +1,152 @@
+"""Every change to provider accounts: where machines of an organization may stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from audit.actors import Actor
+from audit.services import record
+from forge.accounts.models import Membership, Organization, User
+from forge.api.errors import Conflict, Denied, Refused
+from forge.db.integrity import refusing
+from workspaces import actions
+from workspaces.models import ProviderAccount
+
+_ACCOUNT = re.compile(r"[0-9]{12}")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
+_DIRECTORY = re.compile(r"(d|wsd)-[0-9a-z]{8,63}")
+_SUBNET = re.compile(r"subnet-[0-9a-f]{8,17}")
+_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,128}")
+
+
+class MayNotManageProviderAccounts(Denied):
+    code = "may_not_manage_provider_accounts"
+    title = "Only admins of the organization open and close provider accounts"
+
+
+class ProviderAccountRefused(Refused):
+    code = "provider_account_refused"
+    title = "This does not describe a place for machines"
+
+
+class ProviderAccountNameTaken(Conflict):
+    code = "provider_account_name_taken"
+    title = "The organization has a provider account of this name"
+
+
+class RegionTaken(Conflict):
+    code = "region_taken"
+    title = "Another provider account is enabled in this region"
+    suggested_action = "Switch the other one off first."
+
+
+def may_manage(user: object, organization_id: Any) -> bool:
+    """True for admins of the organization."""
+    return isinstance(user, User) and user.organization_id == organization_id and user.has_role(Membership.Role.ADMIN)
+
+
+def register_provider_account(
+    *,
+    actor: Actor,
+    organization: Organization,
+    name: str,
+    kind: str,
+    account: str,
+    region: str,
+    directory_id: str,
+    subnets: Sequence[str] = (),
+    role_arn: str = "",
+) -> ProviderAccount:
+    """Open a region to an organization's machines; for its admins and the command line.
+
+    Raises MayNotManageProviderAccounts, ProviderAccountRefused (naming the field), ProviderAccountNameTaken,
+    RegionTaken.
+    """
+    _require_may_manage(actor, organization.id)
+    _check(
+        name=name,
+        kind=kind,
+        account=account,
+        region=region,
+        directory_id=directory_id,
+        subnets=subnets,
+        role_arn=role_arn,
+    )
+    taken = {
+        "workspaces_provideraccount_name_unique": ProviderAccountNameTaken(f"{name!r} exists."),
+        "workspaces_provideraccount_one_enabled_per_region": RegionTaken(f"One is enabled in {region}."),
+    }
+    with refusing(taken):
+        made = ProviderAccount.objects.create(
+            organization=organization,
+            name=name,
+            kind=kind,
+            account=account,
+            region=region,
+            directory_id=directory_id,
+            subnets=list(subnets),
+            role_arn=role_arn,
+        )
+        record(
+            actor=actor.in_organization(organization.id),
+            action=actions.PROVIDER_ACCOUNT_CREATE,
+            resource_type="ProviderAccount",
+            resource_id=str(made.id),
+            description=f"Registered provider account {made.id}",
+            changes={"before": None, "after": _facts(made)},
+        )
+    return made
+
+
+def set_enabled(*, actor: Actor, provider_account: ProviderAccount, enabled: bool) -> ProviderAccount:
+    """Open or close a provider account to new machines; those that stand in it stay. Raises RegionTaken."""
+    _require_may_manage(actor, provider_account.organization_id)
+    taken = RegionTaken(f"One is enabled in {provider_account.region}.")
+    with refusing({"workspaces_provideraccount_one_enabled_per_region": taken}):
+        locked = ProviderAccount.objects.select_for_update(no_key=True).get(pk=provider_account.pk)
+        before = _facts(locked)
+        locked.enabled = enabled
+        locked.save(update_fields=["enabled", "updated_at"])
+        record(
+            actor=actor.in_organization(locked.organization_id),
+            action=actions.PROVIDER_ACCOUNT_UPDATE,
+            resource_type="ProviderAccount",
+            resource_id=str(locked.id),
+            description=f"Switched provider account {locked.id} {'on' if enabled else 'off'}",
+            changes={"before": before, "after": _facts(locked)},
+        )
+    return locked
+
+
+def _require_may_manage(actor: Actor, organization_id: Any) -> None:
+    if actor.kind != "COMMAND" and not may_manage(actor.user, organization_id):
+        raise MayNotManageProviderAccounts("This needs the role: admin.")
+
+
+def _check(*, name: str, kind: str, subnets: Sequence[str], role_arn: str, **words: str) -> None:
+    forms = {"account": _ACCOUNT, "region": _REGION, "directory_id": _DIRECTORY}
+    wrong = [field for field, form in forms.items() if not form.fullmatch(words[field])]
+    if not name.strip() or len(name) > 100:
+        wrong.append("name")
+    if kind not in ProviderAccount.Kind.values:
+        wrong.append("kind")
+    if not all(_SUBNET.fullmatch(subnet) for subnet in subnets):
+        wrong.append("subnets")
+    if role_arn and not _ROLE_ARN.fullmatch(role_arn):
+        wrong.append("role_arn")
+    if wrong:
+        raise ProviderAccountRefused(
+            f"Not of the form that AWS uses: {', '.join(sorted(wrong))}.", extra={"fields": sorted(wrong)}
+        )
+
+
+def _facts(account: ProviderAccount) -> dict[str, Any]:
+    return {
+        "kind": str(account.kind),
+        "account": account.account,
+        "region": account.region,
+        "directory_id": account.directory_id,
+        "enabled": account.enabled,
+    }

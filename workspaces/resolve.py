@@ -1,0 +1,247 @@
+"""From the words of a request to rows: whose machine, which team and project pay, where it stands."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+
+from audit.actors import Actor
+from blueprints.models import Blueprint
+from forge.accounts.models import Membership, Organization, Project, Team, User
+from forge.api.errors import BadRequest, Conflict, Denied, Refused
+from workspaces.bundles import BUNDLES
+from workspaces.guards import BlueprintNotFound
+from workspaces.intents import Intent, LaunchSpec
+from workspaces.models import ProviderAccount, WorkSpace
+
+Role = Membership.Role
+LAUNCHING_ROLES = (Role.CONTRACTOR, Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN)
+
+MAX_TAGS = 40
+_TAG_KEY = re.compile(r"[\w .:/=+\-@]{1,127}")
+_TAG_VALUE = re.compile(r"[\w .:/=+\-@]{0,255}")
+_RESERVED_PREFIXES = ("aws:", "forge:")
+
+
+class MayNotLaunch(Denied):
+    code = "may_not_launch"
+    title = "Your role does not launch machines"
+
+
+class MayNotLaunchForOthers(Denied):
+    code = "may_not_launch_for_others"
+    title = "Only the team's lead or an admin launches for others"
+
+
+class UnknownOwner(Refused):
+    code = "unknown_owner"
+    title = "There is no such person"
+
+
+class NoDirectoryUser(Refused):
+    code = "no_directory_user"
+    title = "The person has no user in the directory"
+
+
+class TeamRequired(BadRequest):
+    code = "team_required"
+    title = "Say which team pays"
+
+
+class TeamNotYours(Refused):
+    code = "team_not_yours"
+    title = "The person is not in this team"
+
+
+class ProjectNotYours(Refused):
+    code = "project_not_yours"
+    title = "The team may not charge this project"
+
+
+class RegionRequired(BadRequest):
+    code = "region_required"
+    title = "Say in which region"
+
+
+class RegionNotOffered(Refused):
+    code = "region_not_offered"
+    title = "No machine can be launched in this region"
+
+
+class ServiceNotOffered(Refused):
+    code = "service_not_offered"
+    title = "This service is not offered"
+
+
+class TagsRefused(Refused):
+    code = "tags_refused"
+    title = "The tags do not fit AWS's rules"
+
+
+class MachineExists(Conflict):
+    code = "machine_exists"
+    title = "This person has a machine already"
+    suggested_action = "Use the machine named in `workspace`, or terminate it first."
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A launch with every choice made: the intent that the guards judge, and what else the machine needs."""
+
+    intent: Intent
+    spec: LaunchSpec
+    provider_account: ProviderAccount
+
+
+def resolve_launch(*, actor: Actor, spec: LaunchSpec, now: datetime, only_quote: bool = False) -> Launch:
+    """Find every row that the launch names, in the caller's organization only; reads, locks nothing.
+
+    With `only_quote`, a person who has a machine may ask what another would cost.
+
+    Raises MayNotLaunch, MayNotLaunchForOthers, UnknownOwner, NoDirectoryUser, TeamRequired, TeamNotYours,
+    ProjectNotYours, BlueprintNotFound, RegionRequired, RegionNotOffered, ServiceNotOffered, TagsRefused.
+    """
+    caller = actor.user
+    if not isinstance(caller, User) or caller.organization is None or not caller.has_role(*LAUNCHING_ROLES):
+        raise MayNotLaunch("Machines are launched by contractors, engineers, team leads and admins.")
+    if spec.service_type != WorkSpace.ServiceType.PERSONAL:
+        raise ServiceNotOffered(f"{spec.service_type} cannot be launched yet; WORKSPACES_PERSONAL can.")
+    check_tags(spec.tags)
+    organization = caller.organization
+    owner = _owner(caller=caller, email=spec.owner)
+    team = _team(caller=caller, owner=owner, slug=spec.team)
+    role = caller.role_in(team.id)
+    if role not in LAUNCHING_ROLES:
+        raise MayNotLaunch(f"You have no role in team {team.slug} that launches machines.")
+    if owner.id != caller.id and role not in (Role.TEAM_LEAD, Role.ADMIN):
+        raise MayNotLaunchForOthers(f"In team {team.slug} you launch for yourself only.")
+    blueprint = _blueprint(organization=organization, team=team, blueprint_id=spec.blueprint_id)
+    account = _account(organization=organization, blueprint=blueprint, spec=spec)
+    if not owner.directory_username:
+        raise NoDirectoryUser(f"User {owner.id} has no directory_username; an admin can set it.")
+    size = BUNDLES[spec.bundle_type]
+    intent = Intent(
+        kind="launch",
+        actor=actor,
+        now=now,
+        organization=organization,
+        owner=owner,
+        team=team,
+        project=_project(organization=organization, team=team, slug=spec.project),
+        role=role,
+        blueprint=blueprint,
+        bundle_type=spec.bundle_type,
+        operating_system=spec.operating_system,
+        running_mode=spec.running_mode,
+        region=account.region,
+        root_volume_gb=size.root_volume_gb,
+        user_volume_gb=size.user_volume_gb,
+        lifetime_end=now + timedelta(days=spec.max_lifetime_days),
+        workspace_id=WorkSpace._meta.pk.get_default(),
+        operation_id=WorkSpace._meta.pk.get_default(),
+        correlation_id=actor.correlation_id,
+    )
+    if not only_quote:
+        refuse_second_machine(directory_id=account.directory_id, directory_user=owner.directory_username)
+    return Launch(intent=intent, spec=spec, provider_account=account)
+
+
+def refuse_second_machine(*, directory_id: str, directory_user: str) -> None:
+    """Raises MachineExists when the directory user has a live machine; PostgreSQL enforces it all the same."""
+    held = (
+        WorkSpace.objects.live()
+        .filter(directory_id=directory_id, directory_user=directory_user)
+        .values_list("id", "state")
+        .first()
+    )
+    if held is not None:
+        workspace_id, state = held
+        raise MachineExists(
+            f"Machine {workspace_id} is {state}; AWS allows one per directory user.",
+            extra={"workspace": str(workspace_id), "state": state},
+        )
+
+
+def check_tags(tags: dict[str, str]) -> None:
+    """Raises TagsRefused unless the tags fit AWS's limits, leaving room for Forge's own."""
+    if len(tags) > MAX_TAGS:
+        raise TagsRefused(f"{len(tags)} tags; at most {MAX_TAGS} are possible.", extra={"limit": MAX_TAGS})
+    for key, value in tags.items():
+        if not _TAG_KEY.fullmatch(key) or key.lower().startswith(_RESERVED_PREFIXES):
+            raise TagsRefused(
+                f"Tag key {key[:40]!r}: 1 to 127 letters, digits, spaces and _.:/=+-@, beginning neither with aws: "
+                "nor with forge:."
+            )
+        if not _TAG_VALUE.fullmatch(value):
+            raise TagsRefused(f"Value of tag {key!r}: at most 255 letters, digits, spaces and _.:/=+-@.")
+
+
+def _owner(*, caller: User, email: str | None) -> User:
+    if email is None or email.lower() == caller.email.lower():
+        return caller
+    owner = User.objects.filter(organization=caller.organization, email__iexact=email, is_active=True).first()
+    if owner is None or not caller.has_role(Role.TEAM_LEAD, Role.ADMIN):
+        if owner is not None:
+            raise MayNotLaunchForOthers("You launch for yourself only.")
+        raise UnknownOwner("Nobody in your organization has the email in `owner`.")
+    return owner
+
+
+def _team(*, caller: User, owner: User, slug: str | None) -> Team:
+    teams = list(Team.objects.filter(organization=caller.organization, id__in=owner.team_ids()).order_by("slug"))
+    if owner.id != caller.id and not caller.has_role(Role.ADMIN):
+        teams = [team for team in teams if team.id in caller.led_team_ids()]
+    names = [team.slug for team in teams]
+    if slug is None and len(teams) == 1:
+        return teams[0]
+    if slug is None and teams:
+        raise TeamRequired(f"Give `team` as one of: {', '.join(names)}.", extra={"teams": names})
+    if slug is None and owner.has_role(Role.ADMIN):
+        raise TeamRequired("Give `team`: an admin is in none.")
+    team = next((team for team in teams if team.slug == slug), None)
+    if team is None and owner.has_role(Role.ADMIN):
+        team = Team.objects.filter(organization=caller.organization, slug=slug).first()
+    if team is None:
+        raise TeamNotYours(f"The machine's owner may charge: {', '.join(names) or 'no team'}.", extra={"teams": names})
+    return team
+
+
+def _project(*, organization: Organization, team: Team, slug: str | None) -> Project | None:
+    if slug is None:
+        return None
+    project = Project.objects.filter(organization=organization, slug=slug).chargeable_by([team.id]).first()
+    if project is None:
+        raise ProjectNotYours(f"Team {team.slug} may not charge a project {slug!r}.")
+    return project
+
+
+def _blueprint(*, organization: Organization, team: Team, blueprint_id: uuid.UUID | None) -> Blueprint:
+    """The blueprint as the team sees it; another team's and another organization's are as if they did not exist."""
+    of_team = Blueprint.objects.filter(Q(team__isnull=True) | Q(team=team), organization=organization)
+    blueprint = of_team.filter(id=blueprint_id).first() if blueprint_id else None
+    if blueprint is None:
+        raise BlueprintNotFound(f"Team {team.slug} has no blueprint {blueprint_id}.")
+    return blueprint
+
+
+def _account(*, organization: Organization, blueprint: Blueprint, spec: LaunchSpec) -> ProviderAccount:
+    accounts = {
+        account.region: account for account in ProviderAccount.objects.filter(organization=organization, enabled=True)
+    }
+    if spec.region is not None:
+        if spec.region not in accounts:
+            raise RegionNotOffered(
+                f"{spec.region} is not open to your organization.", extra={"offered": sorted(accounts)}
+            )
+        return accounts[spec.region]
+    offered = set(blueprint.bundles.filter(bundle_type=spec.bundle_type).values_list("region", flat=True))
+    regions = sorted(offered & accounts.keys()) or sorted(accounts)
+    if not regions:
+        raise RegionNotOffered("Your organization has no provider account; an admin can add one.")
+    if len(regions) > 1:
+        raise RegionRequired(f"Give `region` as one of: {', '.join(regions)}.", extra={"regions": regions})
+    return accounts[regions[0]]

@@ -1,0 +1,225 @@
+"""Start, stop, terminate and keep alive a machine that exists."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from audit.actors import Actor, Kind
+from audit.services import record
+from forge.api.errors import Conflict, Refused
+from forge.api.etags import require_version
+from forge.db.ids import uuid7
+from forge.operations.models import Operation
+from forge.operations.services import enqueue
+from workspaces import actions, permissions
+from workspaces.intents import Intent
+from workspaces.lifecycle import legal_actions
+from workspaces.models import WorkSpace
+from workspaces.services.launching import LAUNCH_PROMISE, ask_guards, with_repairs
+from workspaces.transitions import lock_machine, lock_scopes_of
+
+MAX_KEEP_ALIVE = timedelta(days=365)
+
+
+class IllegalInThisState(Conflict):
+    code = "illegal_in_this_state"
+    title = "The machine's state does not allow this"
+
+
+class OperationInProgress(Conflict):
+    code = "operation_in_progress"
+    title = "Something else is being done to this machine"
+    suggested_action = "Wait for the operation named in `operation`, or cancel it."
+
+
+class KeepAliveOutOfRange(Refused):
+    code = "keep_alive_out_of_range"
+    title = "The end of the keep-alive does not fit"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A machine, the operation that will change it, and the guards' figures."""
+
+    workspace: WorkSpace
+    operation: Operation
+    figures: dict[str, Any]
+
+
+def start(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None = None) -> Accepted:
+    """Queue the start of a STOPPED machine after asking the launch guards.
+
+    Like its sisters it takes `if_match`, the versions that the caller has read (None = any), and raises MayNotControl,
+    PreconditionFailed, IllegalInThisState and OperationInProgress.
+    """
+
+    def admit() -> Accepted:
+        workspace = _take(actor=actor, workspace_id=workspace_id, action="start", if_match=if_match)
+        operation_id = uuid7()
+        figures = ask_guards(_start_intent(workspace, actor=actor, operation_id=operation_id, now=now), dry_run=False)
+        operation = _queue(
+            workspace,
+            actor=actor,
+            verb="start",
+            audit_action=actions.WORKSPACE_START,
+            operation_id=operation_id,
+            now=now,
+        )
+        return Accepted(workspace, operation, figures)
+
+    return with_repairs(admit)
+
+
+def stop(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None = None) -> Accepted:
+    """Queue the stop of an AVAILABLE machine."""
+    with transaction.atomic():
+        workspace = _take(actor=actor, workspace_id=workspace_id, action="stop", if_match=if_match)
+        operation = _queue(
+            workspace, actor=actor, verb="stop", audit_action=actions.WORKSPACE_STOP, operation_id=uuid7(), now=now
+        )
+    return Accepted(workspace, operation, {})
+
+
+def terminate(
+    *, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None = None
+) -> Accepted:
+    """Queue the end of a machine; its data are lost when AWS has carried it out."""
+    with transaction.atomic():
+        workspace = _take(actor=actor, workspace_id=workspace_id, action="terminate", if_match=if_match)
+        operation = _queue(
+            workspace,
+            actor=actor,
+            verb="terminate",
+            audit_action=actions.WORKSPACE_TERMINATE,
+            operation_id=uuid7(),
+            now=now,
+        )
+    return Accepted(workspace, operation, {})
+
+
+def keep_alive(
+    *,
+    actor: Actor,
+    workspace_id: uuid.UUID,
+    until: datetime | None,
+    reason: str,
+    now: datetime,
+    if_match: frozenset[str] | None = None,
+) -> WorkSpace:
+    """Protect a machine from automatic ends until a time (None = take the protection away).
+
+    Raises KeepAliveOutOfRange, and what `start` raises but for OperationInProgress.
+    """
+    if until is not None and not now < until <= now + MAX_KEEP_ALIVE:
+        raise KeepAliveOutOfRange(f"`until` must lie in the future, at most {MAX_KEEP_ALIVE.days} days ahead.")
+    with transaction.atomic():
+        workspace = _take(
+            actor=actor, workspace_id=workspace_id, action="keep-alive", if_match=if_match, exclusive=False
+        )
+        before = _keep_alive_facts(workspace)
+        workspace.keep_alive = until is not None
+        workspace.keep_alive_until = until
+        workspace.keep_alive_reason = reason if until is not None else ""
+        workspace.version += 1
+        workspace.save(update_fields=["keep_alive", "keep_alive_until", "keep_alive_reason", "version", "updated_at"])
+        record(
+            actor=actor.in_organization(workspace.organization_id),
+            action=actions.WORKSPACE_KEEP_ALIVE,
+            resource_type="WorkSpace",
+            resource_id=str(workspace.id),
+            description=f"Keep-alive of machine {workspace.id}",
+            changes={"before": before, "after": _keep_alive_facts(workspace)},
+            occurred_at=now,
+        )
+    return workspace
+
+
+def _take(
+    *, actor: Actor, workspace_id: uuid.UUID, action: str, if_match: frozenset[str] | None, exclusive: bool = True
+) -> WorkSpace:
+    """The machine locked, with permission, version, state and (when `exclusive`) lack of other operations checked."""
+    lock_scopes_of(workspace_id)
+    workspace = lock_machine(workspace_id)
+    if actor.kind not in (Kind.JOB, Kind.COMMAND):
+        permissions.require(actor.user, action, workspace)
+    require_version(workspace, if_match)
+    legal = legal_actions(workspace.state, workspace.running_mode)
+    if action not in legal:
+        raise IllegalInThisState(
+            f"A machine that is {workspace.state} ({workspace.running_mode}) cannot {action}.",
+            extra={"state": workspace.state, "running_mode": workspace.running_mode, "legal": legal},
+        )
+    active = Operation.objects.open().filter(target_id=workspace.id).values_list("id", "kind").first()
+    if exclusive and active is not None:
+        operation_id, kind = active
+        raise OperationInProgress(
+            f"Operation {kind} is not finished.", extra={"operation": str(operation_id), "kind": kind}
+        )
+    return workspace
+
+
+def _queue(
+    workspace: WorkSpace, *, actor: Actor, verb: str, audit_action: str, operation_id: uuid.UUID, now: datetime
+) -> Operation:
+    workspace.version += 1
+    workspace.save(update_fields=["version", "updated_at"])
+    operation = enqueue(
+        id=operation_id,
+        organization_id=workspace.organization_id,
+        actor_id=actor.user_id,
+        kind=f"workspace.{verb}",
+        target_type="WorkSpace",
+        target_id=workspace.id,
+        spec={},
+        correlation_id=actor.correlation_id,
+        now=now,
+        owner_id=workspace.owner_id,
+        team_id=workspace.team_id,
+        deadline_at=now + LAUNCH_PROMISE,
+    )
+    record(
+        actor=actor.in_organization(workspace.organization_id),
+        action=audit_action,
+        resource_type="WorkSpace",
+        resource_id=str(workspace.id),
+        description=f"Request to {verb} machine {workspace.id}",
+        context={"operation_id": str(operation.id), "state": workspace.state},
+        occurred_at=now,
+    )
+    return operation
+
+
+def _start_intent(workspace: WorkSpace, *, actor: Actor, operation_id: uuid.UUID, now: datetime) -> Intent:
+    role = actor.user.role_in(workspace.team_id) if actor.kind == "USER" else None
+    return Intent(
+        kind="start",
+        actor=actor,
+        now=now,
+        organization=workspace.organization,
+        owner=workspace.owner,
+        team=workspace.team,
+        project=workspace.project,
+        role=role or "",
+        blueprint=workspace.blueprint,
+        bundle_type=workspace.bundle_type,
+        operating_system=workspace.operating_system,
+        running_mode=workspace.running_mode,
+        region=workspace.region,
+        root_volume_gb=workspace.root_volume_gb,
+        user_volume_gb=workspace.user_volume_gb,
+        lifetime_end=workspace.lifetime_end,
+        workspace_id=workspace.id,
+        operation_id=operation_id,
+        correlation_id=actor.correlation_id,
+        workspace=workspace,
+    )
+
+
+def _keep_alive_facts(workspace: WorkSpace) -> dict[str, Any]:
+    until = workspace.keep_alive_until
+    return {"keep_alive": workspace.keep_alive, "until": until.isoformat() if until else None}

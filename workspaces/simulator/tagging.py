@@ -1,0 +1,92 @@
+"""GetResources of the Resource Groups Tagging API, for the resources that WorkSpaces tags."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from workspaces.simulator import catalog, pages
+from workspaces.simulator.errors import AwsError
+from workspaces.simulator.tags import tag_list
+from workspaces.simulator.world import Fleet
+
+Request = Mapping[str, Any]
+INVALID = "InvalidParameterException"
+_PAGE = 100
+
+
+def get_resources(fleet: Fleet, now: float, request: Request) -> dict[str, Any]:
+    _check(request)
+    question = {name: value for name, value in request.items() if name != "PaginationToken"}
+    try:
+        after = pages.position(request.get("PaginationToken"), question=question)
+    except pages.BadTokenError as error:
+        raise AwsError(INVALID, "The PaginationToken is not valid for this request.") from error
+    found, token = pages.cut(
+        _matching(fleet, now, request, after),
+        size=_by_tags(fleet, now, request, after) or request.get("ResourcesPerPage", _PAGE),
+        question=question,
+    )
+    if request.get("IncludeComplianceDetails"):
+        found = [] if request.get("ExcludeCompliantResources") else [mapping | _COMPLIANT for mapping in found]
+    return {"PaginationToken": token or "", "ResourceTagMappingList": found}
+
+
+_COMPLIANT = {
+    "ComplianceDetails": {
+        "NoncompliantKeys": [],
+        "KeysWithNoncompliantValues": [],
+        "MissingTagKeys": [],
+        "ComplianceStatus": True,
+    }
+}
+
+
+def _check(request: Request) -> None:
+    names = set(request)
+    paging = {"ResourcesPerPage", "TagsPerPage", "PaginationToken"}
+    if "ResourceARNList" in names and names & (paging | {"TagFilters", "ResourceTypeFilters"}):
+        raise AwsError(INVALID, "ResourceARNList cannot be combined with filters or pagination.")
+    if "ResourcesPerPage" in names and not 1 <= request["ResourcesPerPage"] <= 100:
+        raise AwsError(INVALID, "ResourcesPerPage must be from 1 to 100.")
+    if "TagsPerPage" in names and (not 100 <= request["TagsPerPage"] <= 500 or request["TagsPerPage"] % 100):
+        raise AwsError(INVALID, "TagsPerPage must be from 100 to 500 in steps of 100.")
+    if request.get("ExcludeCompliantResources") and not request.get("IncludeComplianceDetails"):
+        raise AwsError(INVALID, "ExcludeCompliantResources needs IncludeComplianceDetails.")
+    if any("Key" not in one for one in request.get("TagFilters", ())):
+        raise AwsError(INVALID, "Each TagFilter must contain a key.")
+
+
+def _matching(fleet: Fleet, now: float, request: Request, after: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, resource_id in fleet.tagged(after=after):
+        if resource_id.startswith("ws-") and fleet.find(resource_id, now) is None:
+            continue
+        arn = catalog.arn(fleet.account, fleet.region, resource_id)
+        tags = fleet.tags_of(resource_id)
+        if _wanted(arn, tags, request):
+            yield number, {"ResourceARN": arn, "Tags": tag_list(tags)}
+
+
+def _wanted(arn: str, tags: Mapping[str, str], request: Request) -> bool:
+    if "ResourceARNList" in request and arn not in request["ResourceARNList"]:
+        return False
+    kind = "workspaces:" + arn.rpartition(":")[2].partition("/")[0]
+    types = request.get("ResourceTypeFilters")
+    if types and not {kind, "workspaces"} & set(types):
+        return False
+    return all(
+        one["Key"] in tags and (not one.get("Values") or tags[one["Key"]] in one["Values"])
+        for one in request.get("TagFilters", ())
+    )
+
+
+def _by_tags(fleet: Fleet, now: float, request: Request, after: int) -> int | None:
+    """How many resources a page of TagsPerPage tags holds; a resource is never split and counts as one tag at least."""
+    room = request.get("TagsPerPage")
+    if room is None:
+        return None
+    count = 0
+    for _, mapping in _matching(fleet, now, request, after):
+        room -= max(1, len(mapping["Tags"]))
+        if room < 0:
+            break
+        count += 1
+    return max(1, count)

@@ -1,0 +1,27 @@
+"""Tags of a resource: the checks that AWS makes, and their form on the wire."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from workspaces.simulator.errors import AwsError
+
+MAXIMUM = 50
+
+
+def check_tags(tags: Iterable[Mapping[str, Any]], *, already: Mapping[str, str]) -> dict[str, str]:
+    """The tags as a dict, or AwsError: a key twice, AWS's own prefix, more than 50 together with those it has."""
+    found: dict[str, str] = {}
+    for tag in tags:
+        key = tag["Key"]
+        if key in found:
+            raise AwsError("InvalidParameterValuesException", f"The tag key {key!r} is given twice.")
+        if key.lower().startswith("aws:"):
+            raise AwsError("InvalidParameterValuesException", "Tag keys that begin with aws: are reserved.")
+        found[key] = tag.get("Value", "")
+    if len(found.keys() | already.keys()) > MAXIMUM:
+        raise AwsError("ResourceLimitExceededException", f"A resource can have at most {MAXIMUM} tags.")
+    return found
+
+
+def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]

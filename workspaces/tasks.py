@@ -1,0 +1,26 @@
+"""Celery tasks of this room."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from celery import shared_task
+from django.utils import timezone
+
+from forge.db.jobs import run_job
+from workspaces import expiry, reconcile
+
+
+@shared_task(name="workspaces.reconcile_workspaces")
+def reconcile_workspaces() -> dict[str, Any] | None:
+    """Every five minutes."""
+    now = timezone.now()
+    return run_job("reconcile_workspaces", now, timedelta(minutes=5), lambda: reconcile.reconcile(now=now))
+
+
+@shared_task(name="workspaces.enforce_lifecycle")
+def enforce_lifecycle() -> dict[str, Any] | None:
+    """Every five minutes."""
+    now = timezone.now()
+    return run_job("enforce_lifecycle", now, timedelta(minutes=5), lambda: expiry.end_expired(now=now))

@@ -1,0 +1,91 @@
+"""The one way in which a machine changes its state, and the locks that come before it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+
+from audit.actors import Actor
+from forge.accounts.locks import lock_scopes
+from forge.db import ports
+from workspaces.lifecycle import TERMINAL_STATES, State, may_move
+from workspaces.models import StateChange, WorkSpace
+
+
+class IllegalMove(Exception):
+    """A programming error: the caller asked for a move that workspaces.lifecycle.MOVES does not have."""
+
+
+def lock_scopes_of(workspace_id: uuid.UUID) -> None:
+    """Take the scope rows of a machine FOR KEY SHARE; they come before the operation and the machine itself."""
+    owner, team, project, organization = WorkSpace.objects.values_list(
+        "owner_id", "team_id", "project_id", "organization_id"
+    ).get(pk=workspace_id)
+    lock_scopes(user_ids=[owner], team_ids=[team], project_ids=[project], organization_ids=[organization])
+
+
+def lock_machine(workspace_id: uuid.UUID) -> WorkSpace:
+    """The machine, locked FOR NO KEY UPDATE; the caller holds its scope rows."""
+    return (
+        WorkSpace.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("provider_account", "owner")
+        .get(pk=workspace_id)
+    )
+
+
+def move(
+    *, workspace: WorkSpace, target: State, occurred_at: datetime, reason: str, actor: Actor, now: datetime
+) -> StateChange | None:
+    """Bring a locked machine into `target` and write the change down; None when it is there already.
+
+    `occurred_at` is business time and never earlier than the last change. A move into a terminal state calls the
+    end hooks (booking to the end, release of the reservations) in the same transaction. Saves the state fields only.
+    """
+    source = State(workspace.state)
+    if source == target:
+        return None
+    if not may_move(source, target):
+        raise IllegalMove(f"{workspace.id}: {source} → {target}")
+    at = max(occurred_at, workspace.state_since)
+    workspace.state = target
+    workspace.state_since = at
+    fields = ["state", "state_since", "updated_at"]
+    if target == State.AVAILABLE and workspace.launched_at is None:
+        workspace.launched_at = at
+        fields.append("launched_at")
+    if target == State.STOPPED:
+        workspace.stopped_at = at
+        fields.append("stopped_at")
+    if target in TERMINAL_STATES:
+        workspace.terminated_at = at
+        workspace.next_action = ""
+        workspace.next_action_at = None
+        fields += ["terminated_at", "next_action", "next_action_at"]
+    workspace.save(update_fields=fields)
+    change = record_change(workspace=workspace, source=source, occurred_at=at, reason=reason, actor=actor)
+    if target in TERMINAL_STATES:
+        end(workspaces=[workspace], actor=actor, now=now)
+    return change
+
+
+def record_change(
+    *, workspace: WorkSpace, source: State | None, occurred_at: datetime, reason: str, actor: Actor
+) -> StateChange:
+    """The append-only row of a change that has been made (or of the machine's beginning: source None)."""
+    return StateChange.objects.create(
+        organization_id=workspace.organization_id,
+        workspace=workspace,
+        from_state=source or "",
+        to_state=workspace.state,
+        occurred_at=occurred_at,
+        reason=reason,
+        actor_kind=actor.kind,
+        actor_id=actor.user_id,
+        correlation_id=actor.correlation_id,
+    )
+
+
+def end(*, workspaces: Sequence[WorkSpace], actor: Actor, now: datetime) -> None:
+    """Call the end hooks for machines that have just become terminal."""
+    ports.call_all("FORGE_END_HOOKS", workspaces=workspaces, actor=actor, now=now)
