@@ -1,0 +1,6 @@
+"""Audit action types of this room."""
+
+from audit.registry import register
+
+PRICE_CREATE = register("PRICE_CREATE", required=("resource_id",))
+PRICE_CLOSE = register("PRICE_CLOSE", required=("resource_id",))

@@ -1,0 +1,163 @@
+"""Costs in the console: records and daily sums to look at, prices set and closed by the services alone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.decorators import display
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSplitDateTimeWidget
+
+from costs import permissions, services
+from costs.models import CostRecord, DailyCost, Price
+from costs.pricing import HOUR, hour_of
+from forge.accounts.admin import ServiceForm
+from forge.accounts.models import Membership
+from forge.adminkit.admin import ForgeModelAdmin
+from forge.adminkit.buttons import Button
+
+WHOLE_ID = "The whole id of a machine, a person, a team, a project or a blueprint."
+IDS = tuple(f"{name}_id__exact" for name in ("workspace", "user", "team", "project", "blueprint"))
+
+
+@admin.register(CostRecord)
+class CostRecordAdmin(ForgeModelAdmin):
+    view_roles = Membership.OVERSIGHT
+    list_display = (
+        "period_start", "workspace", "user", "team", "bundle_type", "running_mode", "billed_hours", "shown_total",
+        "basis",
+    )  # fmt: skip
+    list_filter = ("period_start", "bundle_type", "running_mode", "basis", "team", "project")
+    list_select_related = ("workspace", "user", "team")
+    search_fields = IDS
+    search_help_text = WHOLE_ID
+    ordering = ("-period_start", "-id")
+
+    @display(description="cost", ordering="total_cost")
+    def shown_total(self, record: CostRecord) -> str:
+        return f"{record.total_cost} {record.currency}"
+
+
+@admin.register(DailyCost)
+class DailyCostAdmin(ForgeModelAdmin):
+    view_roles = Membership.OVERSIGHT
+    list_display = (
+        "day", "user", "team", "project", "cost_center", "bundle_type", "region", "running_mode", "billed_hours",
+        "shown_total", "basis",
+    )  # fmt: skip
+    list_filter = ("day", "bundle_type", "running_mode", "basis", "team", "project")
+    list_select_related = ("organization", "user", "team", "project")
+    search_fields = IDS[1:]
+    search_help_text = WHOLE_ID.replace("a machine, ", "")
+    ordering = ("-day", "-id")
+
+    @display(description="cost", ordering="total_cost")
+    def shown_total(self, cost: DailyCost) -> str:
+        return f"{cost.total_cost} {cost.organization.currency}"
+
+
+class EndForm(forms.Form):
+    valid_to = forms.SplitDateTimeField(
+        required=False,
+        label="Ends at (UTC)",
+        widget=UnfoldAdminSplitDateTimeWidget,
+        help_text="A whole hour; empty = the end of the running one.",
+    )
+
+
+def _close(request: HttpRequest, price: Price, *, valid_to: datetime | None) -> str:
+    closed = services.close_price(
+        actor=request.actor,  # type: ignore[attr-defined]
+        price_id=price.pk,
+        valid_to=valid_to,
+        now=timezone.now(),
+    )
+    return f"It ends at {closed.valid_to:%Y-%m-%d %H:%M} UTC."
+
+
+def _explain_close(request: HttpRequest, price: Price) -> list[str]:
+    return [
+        "What is booked keeps this price. From its end on, machines of this kind need another one.",
+        "Without one nobody can launch them, and what runs waits to be metered.",
+    ]
+
+
+class PriceForm(ServiceForm):
+    included_storage_gb = forms.IntegerField(
+        required=False,
+        min_value=0,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="Root and user volume together, in GB; empty = what the bundle comes with.",
+    )
+
+
+@admin.register(Price)
+class PriceAdmin(ForgeModelAdmin):
+    form = PriceForm
+    view_roles = Membership.OVERSIGHT
+    add_roles = permissions.PRICING
+    list_display = (
+        "bundle_type", "operating_system", "running_mode", "region", "monthly_amount", "hourly_amount", "currency",
+        "shown_for", "status", "valid_from", "valid_to",
+    )  # fmt: skip
+    list_filter = ("bundle_type", "operating_system", "running_mode", ("organization", admin.EmptyFieldListFilter))
+    list_select_related = ("organization",)
+    search_fields = ("region", "source", "id__exact")
+    ordering = ("bundle_type", "operating_system", "running_mode", "-valid_from", "id")
+    terms = (
+        "region", "bundle_type", "operating_system", "running_mode", "monthly_amount", "hourly_amount",
+        "storage_gb_month_amount", "included_storage_gb", "transfer_gb_amount", "currency", "source", "as_of",
+        "valid_from", "valid_to",
+    )  # fmt: skip
+    buttons = (
+        Button(
+            "close",
+            "Give it an end",
+            icon="event_busy",
+            variant=ActionVariant.DANGER,
+            run=_close,
+            legal=lambda user, price: (
+                permissions.may_close(user, price) and (price.valid_to is None or price.valid_to > timezone.now())
+            ),
+            form=EndForm,
+            explain=_explain_close,
+        ),
+    )
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return self.terms if obj is None else ("shown_for", "status", *self.terms, "created_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return () if obj is None else ("shown_for", "status", "created_at")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        now = timezone.now()
+        organization = request.user.organization
+        initial = {"as_of": now.date(), "valid_from": hour_of(now) + HOUR}
+        if organization is not None:
+            initial["currency"] = organization.currency
+        return initial | super().get_changeform_initial_data(request)
+
+    def save_by_service(self, request: HttpRequest, obj: Price, form: Any, *, change: bool) -> Price:
+        return services.set_price(
+            actor=request.actor,  # type: ignore[attr-defined]
+            organization=request.user.organization,
+            terms=services.PriceTerms(**{name: form.cleaned_data[name] for name in self.terms}),
+            now=timezone.now(),
+        )
+
+    @display(description="for")
+    def shown_for(self, price: Price) -> str:
+        return str(price.organization) if price.organization else "all organizations"
+
+    @display(description="status", label={"in force": "success", "to come": "info", "ended": "default"})
+    def status(self, price: Price) -> str:
+        now = timezone.now()
+        if price.valid_to is not None and price.valid_to <= now:
+            return "ended"
+        return "to come" if price.valid_from > now else "in force"

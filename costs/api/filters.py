@@ -1,0 +1,58 @@
+"""What costs and prices can be asked for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+
+from costs.models import CostRecord, DailyCost, Price
+from forge.api.filters import ForgeFilterSet
+
+_OF_MACHINES = {
+    "bundle_type": ["exact", "in"],
+    "region": ["exact", "in"],
+    "running_mode": ["exact"],
+    "cost_center": ["exact"],
+    "blueprint": ["exact"],
+    "basis": ["exact"],
+}
+
+
+class WhoseCosts(ForgeFilterSet):
+    """Base: whose costs, in the words that people know."""
+
+    team = filters.CharFilter(field_name="team__slug", label="Slug of the team.")
+    project = filters.CharFilter(field_name="project__slug", label="Slug of the project.")
+    user = filters.CharFilter(field_name="user__email", lookup_expr="iexact", label="Email of the machine's owner.")
+
+
+class DailyCostFilterSet(WhoseCosts):
+    class Meta:
+        model = DailyCost
+        fields = _OF_MACHINES
+
+
+class CostRecordFilterSet(WhoseCosts):
+    class Meta:
+        model = CostRecord
+        fields = {**_OF_MACHINES, "workspace": ["exact"]}
+
+
+class PriceFilterSet(ForgeFilterSet):
+    at = filters.IsoDateTimeFilter(method="filter_at", label="Prices in force at this instant.")
+
+    class Meta:
+        model = Price
+        fields = {
+            "organization": ["exact", "isnull"],
+            "region": ["exact", "in"],
+            "bundle_type": ["exact", "in"],
+            "operating_system": ["exact"],
+            "running_mode": ["exact"],
+            "currency": ["exact"],
+        }
+
+    def filter_at(self, queryset: QuerySet, name: str, value: datetime) -> QuerySet:
+        return queryset.in_force(value)

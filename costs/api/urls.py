@@ -1,0 +1,10 @@
+from costs.api.views import BundleViewSet, CostRecordViewSet, CostViewSet, PriceViewSet
+from forge.api.routers import OptionalSlashRouter
+
+router = OptionalSlashRouter()
+router.register("costs/records", CostRecordViewSet, basename="costrecord")
+router.register("costs/prices", PriceViewSet, basename="price")
+router.register("costs", CostViewSet, basename="cost")
+router.register("bundles", BundleViewSet, basename="bundle")
+
+urlpatterns = router.urls

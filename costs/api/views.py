@@ -1,0 +1,242 @@
+"""`/api/v1/costs/` and `/api/v1/bundles/`: what machines cost, have cost and would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from costs import actions, reports, services
+from costs.api.filters import CostRecordFilterSet, DailyCostFilterSet, PriceFilterSet
+from costs.api.parameters import days_of, group_by_of, hours_of, invalid
+from costs.api.serializers import (
+    BundlesSerializer,
+    ClosePriceSerializer,
+    CostRecordSerializer,
+    NewPriceSerializer,
+    PriceSerializer,
+    QuoteRequestSerializer,
+    QuoteSerializer,
+    SummarySerializer,
+    TimeseriesSerializer,
+    price_terms,
+)
+from costs.bundles import bundles
+from costs.models import CostRecord, DailyCost, Price
+from costs.quotes import price_for, quote
+from forge.accounts.models import Team
+from forge.accounts.services import organization_of
+from forge.api.filters import refuse_unknown
+from forge.api.idempotency import idempotent
+from forge.api.views import ForgeViewSet, ReadViewSet
+from workspaces.api.serializers import launch_spec
+from workspaces.guards import blueprint_visible
+from workspaces.models import ProviderAccount
+from workspaces.resolve import RegionRequired, resolve_launch
+
+MOST_GROUPS = 1000
+MOST_POINTS = 10_000
+MOST_DAYS = 1100
+MOST_DAYS_BY_DAY = 366
+
+_DIMENSIONS = ", ".join(reports.DIMENSIONS)
+_RANGE = [
+    OpenApiParameter("start", str, description="First UTC day; without it the first of the month."),
+    OpenApiParameter("end", str, description="UTC day after the last; without it tomorrow."),
+]
+
+
+class CostViewSet(ForgeViewSet):
+    """Sums of costs that the caller may see, by day; and quotes."""
+
+    queryset = DailyCost.objects.all()
+    serializer_class = SummarySerializer
+    filterset_class = DailyCostFilterSet
+    pagination_class = None
+    extra_parameters = ("start", "end", "group_by")
+    audit_resource = "DailyCost"
+    audit_as_read = False
+
+    @extend_schema(
+        parameters=[*_RANGE, OpenApiParameter("group_by", str, description=f"One of {_DIMENSIONS}.")],
+        responses={200: SummarySerializer},
+    )
+    @action(detail=False, methods=["get"])
+    def summary(self, request: Request) -> Response:
+        """The sums of a range of days, in all and by one dimension, the dearest groups first."""
+        organization = organization_of(request.user)
+        costs = self.filter_queryset(self.get_queryset())
+        start, end = days_of(request, now=timezone.now(), most=MOST_DAYS)
+        group_by = next(iter(group_by_of(request, most=1)), None)
+        costs = reports.between(costs, start, end)
+        groups = reports.groups(costs, by=group_by, most=MOST_GROUPS + 1) if group_by else []
+        answer = {
+            "start": start,
+            "end": end,
+            "currency": organization.currency,
+            "total": reports.total(costs),
+            "group_by": group_by,
+            "groups": groups[:MOST_GROUPS],
+            "more_groups": len(groups) > MOST_GROUPS,
+        }
+        return Response(SummarySerializer(answer).data)
+
+    @extend_schema(
+        parameters=[*_RANGE, OpenApiParameter("group_by", str, description=f"One or two of {_DIMENSIONS}.")],
+        responses={200: TimeseriesSerializer},
+    )
+    @action(detail=False, methods=["get"])
+    def timeseries(self, request: Request) -> Response:
+        """The sums of each day, by up to two dimensions."""
+        organization = organization_of(request.user)
+        costs = self.filter_queryset(self.get_queryset())
+        start, end = days_of(request, now=timezone.now(), most=MOST_DAYS_BY_DAY)
+        group_by = group_by_of(request, most=2)
+        points = reports.days(reports.between(costs, start, end), by=group_by, most=MOST_POINTS + 1)
+        if len(points) > MOST_POINTS:
+            raise invalid("group_by", f"That is more than {MOST_POINTS} sums; ask for fewer days or filter them.")
+        answer = {"start": start, "end": end, "currency": organization.currency, "group_by": group_by}
+        return Response(TimeseriesSerializer({**answer, "results": points}).data)
+
+    @extend_schema(request=QuoteRequestSerializer, responses={200: QuoteSerializer})
+    @action(detail=False, methods=["post"], audit_as_read=True, extra_parameters=())
+    def quote(self, request: Request) -> Response:
+        """What the machine of a launch would cost; reserves nothing, and asks neither budgets nor roles for room."""
+        wanted = self.validated(QuoteRequestSerializer)
+        now = timezone.now()
+        intent = resolve_launch(actor=self.actor, spec=launch_spec(wanted), now=now, only_quote=True).intent
+        blueprint_visible(intent, dry_run=True)
+        price = price_for(
+            organization=intent.organization,
+            region=intent.region,
+            bundle_type=intent.bundle_type,
+            operating_system=intent.operating_system,
+            running_mode=intent.running_mode,
+            now=now,
+        )
+        figures = quote(
+            price=price,
+            storage_gb=intent.root_volume_gb + intent.user_volume_gb,
+            hours=wanted["hours"],
+            lifetime_end=intent.lifetime_end,
+            now=now,
+        )
+        return Response(QuoteSerializer(figures).data)
+
+
+@extend_schema(
+    parameters=[
+        OpenApiParameter("period_start__gte", str, description="First instant; at most 31 days before the last."),
+        OpenApiParameter("period_start__lt", str, description="Instant after the last; without it now."),
+    ]
+)
+class CostRecordViewSet(ListModelMixin, ForgeViewSet):
+    """What each machine cost in each UTC hour, at most 31 days at a time."""
+
+    queryset = CostRecord.objects.select_related("user", "team", "project")
+    serializer_class = CostRecordSerializer
+    filterset_class = CostRecordFilterSet
+    ordering_fields = ("period_start",)
+    ordering = "-period_start"
+    extra_parameters = ("period_start__gte", "period_start__lt")
+    audit_resource = "CostRecord"
+
+    def get_queryset(self) -> QuerySet:
+        """The records of the period only: the others are in months that need not be looked at."""
+        records = super().get_queryset()
+        if getattr(self, "swagger_fake_view", False):
+            return records
+        first, last = hours_of(self.request, now=timezone.now())
+        return records.filter(period_start__gte=first, period_start__lt=last)
+
+
+class PriceViewSet(ReadViewSet):
+    """The prices for all and those of the caller's organization."""
+
+    queryset = Price.objects.all()
+    serializer_class = PriceSerializer
+    filterset_class = PriceFilterSet
+    ordering_fields = ("valid_from", "created_at", "monthly_amount", "hourly_amount")
+    ordering = "-valid_from"
+    search_fields = ("source",)
+    audit_action = {"create": actions.PRICE_CREATE, "close": actions.PRICE_CLOSE}
+    audit_resource = "Price"
+
+    @extend_schema(request=NewPriceSerializer, responses={201: PriceSerializer})
+    @idempotent
+    def create(self, request: Request) -> Response:
+        """Set a price of the organization, which wins there over the one for all."""
+        organization = organization_of(request.user)
+        terms = price_terms(self.validated(NewPriceSerializer), currency=organization.currency)
+        price = services.set_price(actor=self.actor, organization=organization, terms=terms, now=timezone.now())
+        price.refresh_from_db()
+        return self.created(price, self.body_of(price), address=f"/api/v1/costs/prices/{price.pk}/")
+
+    @extend_schema(request=ClosePriceSerializer, responses={200: PriceSerializer})
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def close(self, request: Request, pk: str | None = None) -> Response:
+        """Give a price its end; what is booked stays as it is."""
+        wanted = self.validated(ClosePriceSerializer)
+        price = services.close_price(
+            actor=self.actor, price_id=self.get_object().pk, valid_to=wanted["valid_to"], now=timezone.now()
+        )
+        return self.shown(price, self.body_of(price))
+
+
+class BundleViewSet(ForgeViewSet):
+    """The bundle types with size, price, and whether the caller may launch them."""
+
+    queryset = Price.objects.none()
+    serializer_class = BundlesSerializer
+    pagination_class = None
+    filter_backends = ()
+    extra_parameters = ("region", "team")
+    audit_resource = "Price"
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("region", str, description="Without it the only region of the organization."),
+            OpenApiParameter("team", str, description="Slug; judge by the caller's role there, not by the best one."),
+        ],
+        responses={200: BundlesSerializer},
+    )
+    def list(self, request: Request) -> Response:
+        """All of them, smallest first."""
+        refuse_unknown(request, self.extra_parameters)
+        shown = bundles(
+            organization=organization_of(request.user),
+            region=self._region(request),
+            roles=self._roles(request),
+            now=timezone.now(),
+        )
+        return Response(BundlesSerializer({"next": None, "previous": None, "results": shown}).data)
+
+    def _region(self, request: Request) -> str | None:
+        accounts = ProviderAccount.objects.visible_to(request.user).filter(enabled=True)
+        regions = sorted(accounts.values_list("region", flat=True))
+        wanted = request.query_params.get("region")
+        if wanted is not None:
+            if wanted not in regions:
+                raise invalid("region", f"{wanted[:32]!r} is not open to your organization.", known=regions)
+            return wanted
+        if len(regions) > 1:
+            raise RegionRequired(f"Give `region` as one of: {', '.join(regions)}.", extra={"regions": regions})
+        return next(iter(regions), None)
+
+    def _roles(self, request: Request) -> Iterable[str | None]:
+        user: Any = request.user
+        slug = request.query_params.get("team")
+        if slug is None:
+            return [role for role, _ in user.roles]
+        team = Team.objects.visible_to(user).filter(slug=slug).first()
+        if team is None:
+            raise invalid("team", f"You see no team {slug[:63]!r}.")
+        return [user.role_in(team.id)]

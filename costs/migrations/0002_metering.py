@@ -1,0 +1,505 @@
+"""Metering in SQL: what wakes a machine's mark, and the one function that books a chunk of machines.
+
+`costs_metermark_wake` is a trigger on the machine's row: whoever changes a machine's state wakes its mark in the same
+transaction, so metering looks only at machines for which there is something to book, and misses none whatever wrote
+the change. It holds the machine's row lock by then, which metering takes too before it touches the mark.
+
+`costs_accrued(fee, hour)` is a running total of a monthly fee at the start of a UTC hour, counted from year 0: the
+difference of two hours is what the hours between them accrue, to the millionth, over any number of months. It is one
+expression, so PostgreSQL inlines it.
+
+`costs_session_hours(starts, ends)` reckons the started hours of one machine's running intervals one after the other,
+because each stop tail reaches into the next interval (costs.pricing.session_hours is the same in Python).
+
+`costs_book(ids, now, span, to_the_end)` books what is due of the machines `ids`, whose scope rows and own rows the
+caller has locked. A machine advances to `now`, or by `span` if it is further behind, so that a transaction stays
+bounded. It is one statement over all machines, in steps that read from top to bottom:
+
+- machine: what the machine is and how far its mark is; `to_the_end` also takes what is due at `now` itself;
+- event, run: only for machines with changes that metering has not seen, their whole history, in the order in which it
+  was written, with times that never go back; the present state closes it;
+- span: the hours to look at, and until when; going back behind changes that came late, and to the last hour of a stay
+  that has ended;
+- interval, piece, usage: session hours and seconds by machine and UTC hour, from the history or onwards from the mark;
+- wanted: each hour as it must stand. An hour that has a record keeps the owner, mode and price that it was booked
+  with, its fee is not booked twice, and an hour behind the end of the stay falls to nothing;
+- booked: the changed hours, inserted or updated in the order of machine and hour;
+- daily sums in the order of their key in one pass of ON CONFLICT, so two transactions never wait for each other
+  crosswise (locking the present rows first and inserting the missing ones after can);
+- cost_to_date, and the mark's next state.
+
+A machine of which an hour has no price in the organization's currency is left as it is and counted as unpriced: its
+lag shows until there is a price. The answer is one row: the changed amounts as three arrays (hours counted from 1970),
+and counts.
+"""
+
+from django.db import migrations
+
+ACCRUED = """
+CREATE FUNCTION costs_accrued(fee numeric, hour timestamptz) RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $body$
+    SELECT fee * (extract(year FROM hour AT TIME ZONE 'UTC') * 12 + extract(month FROM hour AT TIME ZONE 'UTC'))
+        + round(
+            fee
+            * (
+                (extract(day FROM hour AT TIME ZONE 'UTC') - 1) * 24 + extract(hour FROM hour AT TIME ZONE 'UTC')
+            )
+            / (
+                24 * extract(
+                    day FROM date_trunc('month', hour AT TIME ZONE 'UTC') + interval '1 month' - interval '1 day'
+                )
+            ),
+            6
+        )
+$body$;
+"""
+
+HOUR_OF = """
+CREATE FUNCTION costs_hour_of(at timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $body$
+    SELECT date_bin('1 hour', at, '2000-01-01 00:00:00+00')
+$body$;
+"""
+
+SESSION_HOURS = """
+CREATE FUNCTION costs_session_hours(
+    starts timestamptz[], ends timestamptz[],
+    OUT started timestamptz, OUT ended timestamptz, OUT first_hour timestamptz, OUT hours integer,
+    OUT paid_until timestamptz
+) RETURNS SETOF record LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE ROWS 10 AS $body$
+BEGIN
+    FOR i IN 1 .. coalesce(cardinality(starts), 0) LOOP
+        started := starts[i];
+        ended := ends[i];
+        first_hour := greatest(started, paid_until);
+        hours := greatest(0, ceil(extract(epoch FROM ended - first_hour) / 3600));
+        IF hours > 0 THEN
+            paid_until := first_hour + hours * interval '1 hour';
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$body$;
+"""
+
+CHANGE = """
+CREATE TYPE costs_change AS (
+    workspace_id uuid, hour timestamptz, is_new boolean, price_id uuid, seconds numeric, billed numeric,
+    compute numeric, storage numeric
+);
+"""
+
+BOOK = """
+CREATE FUNCTION costs_book(
+    ids uuid[], at timestamptz, span interval, to_the_end boolean,
+    OUT workspace_ids uuid[], OUT hours integer[], OUT amounts numeric[],
+    OUT machines integer, OUT records integer, OUT unpriced integer
+) LANGUAGE plpgsql VOLATILE
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+AS $body$
+#variable_conflict use_column
+DECLARE
+    changes costs_change[];
+    first_hour timestamptz;
+    last_hour timestamptz;
+BEGIN
+WITH machine AS MATERIALIZED (
+    SELECT w.id, w.organization_id, o.currency, w.region, w.bundle_type, w.operating_system, w.running_mode,
+           dense_rank() OVER (
+               ORDER BY w.running_mode, w.operating_system, w.bundle_type, w.region, w.organization_id
+           ) AS kind,
+           w.state, w.state_since, w.launched_at, w.root_volume_gb + w.user_volume_gb AS storage_gb,
+           w.state IN ('TERMINATED', 'FAILED') AS is_over,
+           m.dirty_from, m.metered_through, m.running_since, m.paid_until,
+           (m.dirty_from IS NOT NULL OR m.metered_through IS NULL) AS anew,
+           CASE WHEN w.state = 'TERMINATED' THEN w.terminated_at END AS ended_at,
+           CASE WHEN to_the_end THEN greatest(at, w.terminated_at) ELSE at END AS horizon
+      FROM generate_subscripts(ids, 1) AS nr
+     CROSS JOIN LATERAL (
+         SELECT * FROM costs_metermark
+          WHERE workspace_id = ids[nr] AND (next_due_at < at OR (to_the_end AND next_due_at IS NOT NULL))
+         OFFSET 0
+     ) m
+     CROSS JOIN LATERAL (SELECT * FROM workspaces_workspace WHERE id = m.workspace_id OFFSET 0) w
+      JOIN accounts_organization o ON o.id = w.organization_id
+),
+steady AS MATERIALIZED (
+    SELECT id, kind, running_mode, storage_gb, metered_through, running_since, until, first_hour,
+           costs_hour_of(until - interval '1 microsecond') AS last_hour,
+           CASE WHEN first_hour < until
+                THEN first_hour + ceil(extract(epoch FROM until - first_hour) / 3600)::integer * interval '1 hour'
+                ELSE paid_until
+           END AS paid_until
+      FROM (
+          SELECT *, CASE WHEN running_since IS NOT NULL THEN greatest(running_since, paid_until) END AS first_hour,
+                 CASE WHEN to_the_end THEN horizon ELSE least(horizon, metered_through + span) END AS until
+            FROM machine
+           WHERE NOT anew
+      ) m
+),
+event AS MATERIALIZED (
+    SELECT id, nr,
+           to_state IN ('STARTING', 'AVAILABLE') AND bool_or(to_state = 'AVAILABLE') OVER history AS running,
+           max(occurred_at) OVER history AS happened
+      FROM (
+          SELECT m.id, s.id AS nr, s.occurred_at, s.to_state
+            FROM machine m JOIN workspaces_statechange s ON s.workspace_id = m.id
+           WHERE m.anew
+          UNION ALL
+          SELECT m.id, 9223372036854775807, m.state_since, m.state FROM machine m WHERE m.anew
+      ) change
+    WINDOW history AS (PARTITION BY id ORDER BY nr)
+),
+run AS MATERIALIZED (
+    SELECT id, happened AS started, ended
+      FROM (
+          SELECT id, happened, running, lead(happened) OVER history AS ended
+            FROM (
+                SELECT id, nr, happened, running, lag(running, 1, false) OVER history AS ran_before
+                  FROM event WINDOW history AS (PARTITION BY id ORDER BY nr)
+            ) step
+           WHERE running <> ran_before
+          WINDOW history AS (PARTITION BY id ORDER BY nr)
+      ) flip
+     WHERE running
+),
+reach AS MATERIALIZED (
+    SELECT m.*,
+           CASE WHEN m.ended_at > m.launched_at
+                THEN costs_hour_of(m.ended_at - interval '1 microsecond')
+           END AS last_hour,
+           coalesce(m.ended_at <= m.until, false) AS closing,
+           CASE WHEN m.ended_at <= m.until
+                THEN least(costs_hour_of(m.since), costs_hour_of(m.ended_at - interval '1 microsecond'))
+                ELSE costs_hour_of(m.since)
+           END AS from_hour
+      FROM (
+          SELECT *, CASE WHEN to_the_end OR since IS NULL THEN horizon
+                         ELSE least(horizon, greatest(since + span, metered_through))
+                    END AS until
+            FROM (
+                SELECT m.*, CASE WHEN m.metered_through IS NULL THEN least(m.launched_at, first.started)
+                                 ELSE least(m.dirty_from, m.metered_through)
+                            END AS since
+                  FROM machine m
+                  LEFT JOIN (SELECT id, min(started) AS started FROM run GROUP BY id) first ON first.id = m.id
+                 WHERE m.anew
+            ) origin
+      ) m
+),
+stretch AS MATERIALIZED (
+    SELECT h.id, session.*, CASE WHEN session.ended >= h.until THEN session.started END AS running_since
+      FROM (
+          SELECT s.id, s.until, array_agg(r.started ORDER BY r.started) AS starts,
+                 array_agg(least(r.ended, s.until) ORDER BY r.started) AS ends
+            FROM run r JOIN reach s ON s.id = r.id
+           WHERE r.started < s.until AND (r.ended IS NULL OR r.ended > r.started)
+           GROUP BY s.id, s.until
+      ) h
+     CROSS JOIN LATERAL costs_session_hours(h.starts, h.ends) session
+),
+usage AS MATERIALIZED (
+    SELECT i.id, piece.hour,
+           sum(extract(epoch FROM least(i.ended, piece.hour + interval '1 hour') - greatest(i.started, piece.hour)))
+               AS seconds,
+           count(*) FILTER (
+               WHERE piece.begins >= i.first_hour AND piece.begins < i.first_hour + i.hours * interval '1 hour'
+           ) AS begun
+      FROM stretch i
+      JOIN reach s ON s.id = i.id
+     CROSS JOIN LATERAL (
+         SELECT hour, hour + (i.first_hour - costs_hour_of(i.first_hour)) AS begins
+           FROM unnest(ARRAY(
+               SELECT generate_series(
+                   greatest(costs_hour_of(i.started), s.from_hour),
+                   costs_hour_of(i.ended - interval '1 microsecond'),
+                   interval '1 hour'
+               )
+           )) AS hour
+     ) piece
+     GROUP BY i.id, piece.hour
+),
+slot AS MATERIALIZED (
+    SELECT s.id, s.kind, s.running_mode, s.storage_gb, slot.hour, slot.hour >= s.metered_through AS is_new,
+           false AS is_last, false AS is_beyond, NULL::uuid AS held_price_id, 0::numeric AS old_compute,
+           0::numeric AS old_storage,
+           CASE WHEN s.running_since IS NULL THEN 0
+                ELSE extract(
+                    epoch FROM least(s.until, slot.hour + interval '1 hour') - greatest(s.metered_through, slot.hour)
+                )
+           END AS seconds,
+           CASE WHEN s.running_mode = 'AUTO_STOP' AND s.first_hour < s.until
+                 AND slot.hour + (s.first_hour - costs_hour_of(s.first_hour)) >= s.first_hour
+                 AND slot.hour + (s.first_hour - costs_hour_of(s.first_hour)) < s.until
+                THEN 1::numeric ELSE 0
+           END AS billed
+      FROM steady s
+     CROSS JOIN LATERAL unnest(ARRAY(
+         SELECT generate_series(costs_hour_of(s.metered_through), s.last_hour, interval '1 hour')
+     )) AS slot (hour)
+    UNION ALL
+    SELECT s.id, s.kind, coalesce(r.running_mode, s.running_mode), s.storage_gb, slot.hour, r.workspace_id IS NULL,
+           s.closing AND coalesce(slot.hour = s.last_hour, false), beyond.yes, r.price_id,
+           coalesce(r.compute_cost, 0), coalesce(r.storage_cost, 0),
+           CASE WHEN beyond.yes THEN 0 ELSE coalesce(u.seconds, 0) END - coalesce(r.running_seconds, 0),
+           CASE WHEN beyond.yes OR coalesce(r.running_mode, s.running_mode) <> 'AUTO_STOP' THEN 0
+                ELSE coalesce(u.begun, 0)
+           END - coalesce(r.billed_hours, 0)
+      FROM reach s
+     CROSS JOIN LATERAL unnest(ARRAY(
+         SELECT generate_series(
+             greatest(s.from_hour, costs_hour_of(s.launched_at)),
+             costs_hour_of(s.until - interval '1 microsecond'),
+             interval '1 hour'
+         )
+     )) AS slot (hour)
+     CROSS JOIN LATERAL (SELECT s.closing AND coalesce(slot.hour > s.last_hour, true) AS yes) beyond
+      LEFT JOIN usage u ON u.id = s.id AND u.hour = slot.hour
+      LEFT JOIN LATERAL (
+          SELECT workspace_id, price_id, running_mode, running_seconds, billed_hours, compute_cost, storage_cost, basis
+            FROM costs_costrecord
+           WHERE workspace_id = s.id AND period_start = slot.hour
+           LIMIT 1
+      ) r ON true
+     WHERE s.launched_at < s.until AND NOT (beyond.yes AND r.workspace_id IS NULL)
+       AND coalesce(r.basis, 'METERED') = 'METERED'
+),
+rate AS MATERIALIZED (
+    SELECT kind, hour, coalesce(own.id, common.id) AS price_id,
+           coalesce(own.hourly_amount, common.hourly_amount) AS hourly,
+           coalesce(own.monthly_amount, common.monthly_amount) AS monthly,
+           coalesce(own.included_storage_gb, common.included_storage_gb) AS included_gb,
+           coalesce(own.storage_gb_month_amount, common.storage_gb_month_amount) AS per_gb,
+           costs_accrued(coalesce(own.monthly_amount, common.monthly_amount), hour + interval '1 hour')
+               - costs_accrued(coalesce(own.monthly_amount, common.monthly_amount), hour) AS accrual
+      FROM (SELECT DISTINCT kind, hour FROM slot) asked
+      JOIN (
+          SELECT DISTINCT kind, organization_id, currency, region, bundle_type, operating_system, running_mode
+            FROM machine
+      ) m USING (kind)
+      LEFT JOIN costs_price own
+             ON own.organization_id = m.organization_id AND own.currency = m.currency AND own.region = m.region
+            AND own.bundle_type = m.bundle_type AND own.operating_system = m.operating_system
+            AND own.running_mode = m.running_mode
+            AND own.valid_from <= hour AND (own.valid_to IS NULL OR own.valid_to > hour)
+      LEFT JOIN costs_price common
+             ON common.organization_id IS NULL AND common.currency = m.currency AND common.region = m.region
+            AND common.bundle_type = m.bundle_type AND common.operating_system = m.operating_system
+            AND common.running_mode = m.running_mode
+            AND common.valid_from <= hour AND (common.valid_to IS NULL OR common.valid_to > hour)
+),
+wanted AS MATERIALIZED (
+    SELECT s.id, s.hour, s.is_new, s.is_beyond, s.is_last, s.old_compute, s.old_storage, s.seconds, s.billed,
+           coalesce(held.id, rate.price_id) AS price_id,
+           coalesce(held.monthly_amount, rate.monthly) AS monthly,
+           s.billed * coalesce(held.hourly_amount, rate.hourly) + CASE WHEN s.is_new THEN rate.accrual ELSE 0 END
+               AS compute,
+           CASE WHEN s.is_new AND rate.per_gb > 0
+                THEN costs_accrued(
+                         greatest(0, s.storage_gb - rate.included_gb) * rate.per_gb, s.hour + interval '1 hour'
+                     )
+                     - costs_accrued(greatest(0, s.storage_gb - rate.included_gb) * rate.per_gb, s.hour)
+                ELSE 0
+           END AS storage
+      FROM slot s
+      LEFT JOIN rate USING (kind, hour)
+      LEFT JOIN costs_price held ON held.id = s.held_price_id
+),
+priceless AS MATERIALIZED (
+    SELECT DISTINCT id FROM wanted WHERE price_id IS NULL
+),
+changed AS (
+    SELECT id, hour, is_new, price_id, seconds, billed,
+           CASE WHEN is_beyond THEN - old_compute
+                WHEN is_last
+                THEN compute
+                     + costs_accrued(
+                         monthly,
+                         (date_trunc('month', hour AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC'
+                     )
+                     - costs_accrued(monthly, hour + interval '1 hour')
+                ELSE compute
+           END AS compute,
+           CASE WHEN is_beyond THEN - old_storage ELSE storage END AS storage
+      FROM wanted
+     WHERE id NOT IN (SELECT id FROM priceless)
+       AND (is_new OR is_beyond OR is_last OR seconds <> 0 OR billed <> 0)
+),
+marked AS (
+    UPDATE costs_metermark m
+       SET metered_through = x.metered_through, running_since = x.running_since, paid_until = x.paid_until,
+           dirty_from = x.dirty_from, next_due_at = x.next_due_at, updated_at = statement_timestamp()
+      FROM (
+          SELECT id, until AS metered_through, running_since, paid_until, NULL::timestamptz AS dirty_from,
+                 CASE WHEN running_since IS NOT NULL AND running_mode = 'AUTO_STOP'
+                      THEN least(paid_until, last_hour + interval '1 hour')
+                      ELSE last_hour + interval '1 hour'
+                 END AS next_due_at
+            FROM steady
+          UNION ALL
+          SELECT id, CASE WHEN launched_at < until THEN until ELSE metered_through END, runs_since, is_paid_until,
+                 CASE WHEN NOT is_done AND (until < horizon OR ahead IS NOT NULL) THEN until END,
+                 CASE WHEN NOT is_done
+                      THEN least(
+                          ahead,
+                          CASE WHEN launched_at < until
+                               THEN costs_hour_of(until - interval '1 microsecond') + interval '1 hour' END,
+                          CASE WHEN runs_since IS NOT NULL AND running_mode = 'AUTO_STOP' THEN is_paid_until END
+                      )
+                 END
+            FROM (
+                SELECT s.*, later.ahead, latest.running_since AS runs_since, latest.paid_until AS is_paid_until,
+                       s.is_over AND (s.closing OR s.launched_at IS NULL) AS is_done
+                  FROM reach s
+                  LEFT JOIN (
+                      SELECT id, max(running_since) AS running_since, max(paid_until) AS paid_until
+                        FROM stretch GROUP BY id
+                  ) latest ON latest.id = s.id
+                  LEFT JOIN (
+                      SELECT s.id, min(e.happened) AS ahead
+                        FROM reach s JOIN event e ON e.id = s.id AND e.happened >= s.until
+                       GROUP BY s.id
+                  ) later ON later.id = s.id
+            ) known
+      ) x
+     WHERE m.workspace_id = x.id AND x.id NOT IN (SELECT id FROM priceless)
+)
+SELECT (SELECT count(*) FROM machine) - (SELECT count(*) FROM priceless),
+       (SELECT count(*) FROM priceless),
+       count(*), min(hour), max(hour),
+       array_agg(ROW (id, hour, is_new, price_id, seconds, billed, compute, storage)::costs_change ORDER BY id, hour)
+  INTO machines, unpriced, records, first_hour, last_hour, changes
+  FROM changed;
+
+IF records = 0 THEN
+    workspace_ids := '{}';
+    hours := '{}';
+    amounts := '{}';
+    RETURN;
+END IF;
+
+WITH change AS MATERIALIZED (
+    SELECT * FROM unnest(changes)
+),
+corrected AS (
+    UPDATE costs_costrecord record
+       SET running_seconds = record.running_seconds + c.seconds, billed_hours = record.billed_hours + c.billed,
+           compute_cost = record.compute_cost + c.compute, storage_cost = record.storage_cost + c.storage,
+           total_cost = record.total_cost + c.compute + c.storage
+      FROM change c
+     WHERE NOT c.is_new AND record.workspace_id = c.workspace_id AND record.period_start = c.hour
+       AND record.period_start BETWEEN first_hour AND last_hour
+    RETURNING record.period_start, record.organization_id, record.user_id, record.team_id, record.project_id,
+              record.blueprint_id, record.cost_center, record.bundle_type, record.region, record.running_mode,
+              c.billed, c.compute, c.storage
+),
+booked AS (
+    INSERT INTO costs_costrecord (
+        workspace_id, organization_id, user_id, team_id, project_id, blueprint_id, price_id, period_start, period_end,
+        running_seconds, billed_hours, storage_gb, data_transfer_gb, compute_cost, storage_cost, data_transfer_cost,
+        total_cost, currency, basis, bundle_type, region, running_mode, cost_center, tags
+    )
+    SELECT w.id, w.organization_id, w.owner_id, w.team_id, w.project_id, w.blueprint_id, c.price_id, c.hour,
+           c.hour + interval '1 hour', c.seconds, c.billed, w.root_volume_gb + w.user_volume_gb, 0, c.compute,
+           c.storage, 0, c.compute + c.storage, o.currency, 'METERED', w.bundle_type, w.region, w.running_mode,
+           left(coalesce(nullif(p.cost_center, ''), w.tags ->> 'cost-center', ''), 100), w.tags
+      FROM change c
+      JOIN workspaces_workspace w ON w.id = c.workspace_id
+      JOIN accounts_organization o ON o.id = w.organization_id
+      LEFT JOIN accounts_project p ON p.id = w.project_id
+     WHERE c.is_new
+     ORDER BY c.workspace_id, c.hour
+    RETURNING period_start, organization_id, user_id, team_id, project_id, blueprint_id, cost_center, bundle_type,
+              region, running_mode, billed_hours, compute_cost, storage_cost
+),
+summed AS (
+    INSERT INTO costs_dailycost AS daily (
+        day, organization_id, user_id, team_id, project_id, blueprint_id, cost_center, bundle_type, region,
+        running_mode, basis, billed_hours, compute_cost, storage_cost, data_transfer_cost, total_cost, created_at,
+        updated_at
+    )
+    SELECT (period_start AT TIME ZONE 'UTC')::date AS day, organization_id, user_id, team_id, project_id, blueprint_id,
+           cost_center, bundle_type, region, running_mode, 'METERED', sum(billed), sum(compute), sum(storage), 0,
+           sum(compute + storage), statement_timestamp(), statement_timestamp()
+      FROM (
+          SELECT * FROM corrected WHERE billed <> 0 OR compute <> 0 OR storage <> 0
+          UNION ALL
+          SELECT * FROM booked
+      ) part
+     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+     ORDER BY organization_id, day, team_id, user_id, project_id, blueprint_id, cost_center, bundle_type, region,
+              running_mode
+    ON CONFLICT (
+        organization_id, day, team_id, user_id, project_id, blueprint_id, cost_center, bundle_type, region,
+        running_mode, basis
+    ) DO UPDATE
+        SET billed_hours = daily.billed_hours + EXCLUDED.billed_hours,
+            compute_cost = daily.compute_cost + EXCLUDED.compute_cost,
+            storage_cost = daily.storage_cost + EXCLUDED.storage_cost,
+            total_cost = daily.total_cost + EXCLUDED.total_cost,
+            updated_at = EXCLUDED.updated_at
+),
+charged AS (
+    UPDATE workspaces_workspace w SET cost_to_date = w.cost_to_date + due.amount
+      FROM (SELECT workspace_id, sum(compute + storage) AS amount FROM change GROUP BY workspace_id) due
+     WHERE w.id = due.workspace_id AND due.amount <> 0
+)
+SELECT coalesce(array_agg(workspace_id), '{}'), coalesce(array_agg(extract(epoch FROM hour)::bigint / 3600), '{}'),
+       coalesce(array_agg(compute + storage), '{}')
+  INTO workspace_ids, hours, amounts
+  FROM change
+ WHERE compute + storage <> 0;
+END
+$body$;
+"""
+
+WAKE = """
+CREATE FUNCTION costs_metermark_wake() RETURNS trigger LANGUAGE plpgsql AS $body$
+DECLARE
+    since timestamptz := least(
+        NEW.state_since, CASE WHEN TG_OP = 'INSERT' OR OLD.launched_at IS NULL THEN NEW.launched_at END
+    );
+BEGIN
+    INSERT INTO costs_metermark AS mark (
+        workspace_id, organization_id, next_due_at, dirty_from, created_at, updated_at
+    ) VALUES (NEW.id, NEW.organization_id, since, since, statement_timestamp(), statement_timestamp())
+    ON CONFLICT (workspace_id) DO UPDATE
+        SET next_due_at = least(mark.next_due_at, EXCLUDED.next_due_at),
+            dirty_from = least(mark.dirty_from, EXCLUDED.dirty_from),
+            updated_at = EXCLUDED.updated_at;
+    RETURN NULL;
+END
+$body$;
+
+CREATE TRIGGER costs_metermark_wake_new AFTER INSERT ON workspaces_workspace
+FOR EACH ROW EXECUTE FUNCTION costs_metermark_wake();
+
+CREATE TRIGGER costs_metermark_wake_changed
+AFTER UPDATE OF state, state_since, launched_at, terminated_at ON workspaces_workspace
+FOR EACH ROW WHEN (
+    (OLD.state, OLD.state_since, OLD.launched_at, OLD.terminated_at)
+    IS DISTINCT FROM (NEW.state, NEW.state_since, NEW.launched_at, NEW.terminated_at)
+) EXECUTE FUNCTION costs_metermark_wake();
+
+INSERT INTO costs_metermark (workspace_id, organization_id, next_due_at, dirty_from, created_at, updated_at)
+SELECT id, organization_id, least(state_since, launched_at), least(state_since, launched_at), now(), now()
+  FROM workspaces_workspace;
+"""
+
+REVERSE = """
+DROP TRIGGER costs_metermark_wake_changed ON workspaces_workspace;
+DROP TRIGGER costs_metermark_wake_new ON workspaces_workspace;
+DROP FUNCTION costs_metermark_wake();
+DROP FUNCTION costs_book(uuid[], timestamptz, interval, boolean);
+DROP TYPE costs_change;
+DROP FUNCTION costs_session_hours(timestamptz[], timestamptz[]);
+DROP FUNCTION costs_hour_of(timestamptz);
+DROP FUNCTION costs_accrued(numeric, timestamptz);
+DELETE FROM costs_metermark;
+"""
+
+
+class Migration(migrations.Migration):
+    dependencies = [("costs", "0001_initial"), ("workspaces", "0001_initial")]
+
+    operations = [migrations.RunSQL(ACCRUED + HOUR_OF + SESSION_HOURS + CHANGE + BOOK + WAKE, REVERSE)]
