@@ -1,0 +1,227 @@
+"""Taking over what a scope has spent and runs: for a budget made late, and for the next period of a recurring one."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q
+
+from budgets.binding import Rate, Scopes
+from budgets.models import EXPIRES_AFTER, Budget, Reservation
+from budgets.rates import rate_of
+from budgets.scopes import FACTS
+from costs.quotes import PriceInOtherCurrency, PriceMissing
+from forge.accounts.locks import lock_scope_for_adoption, lock_scopes
+from forge.db.ids import uuid7
+from workspaces.lifecycle import LIVE_STATES
+
+_SPENT = """
+    SELECT coalesce(sum(total_cost), 0) FROM costs_costrecord
+     WHERE organization_id = %(organization)s AND {record_column} = %(scope_id)s
+       AND period_start >= %(period_start)s AND period_start < %(period_end)s
+"""
+
+_KINDS = """
+    SELECT DISTINCT region, bundle_type, operating_system, running_mode, root_volume_gb + user_volume_gb
+      FROM workspaces_workspace
+     WHERE organization_id = %(organization)s AND {machine_column} = %(scope_id)s AND state = ANY (%(live)s)
+"""
+
+# Fees of the hours that are in no record yet, and the running ahead: what every live machine must hold.
+_CLAIMS = """
+    WITH rate (region, bundle_type, operating_system, running_mode, storage_gb, fee, storage_fee, hourly) AS (
+        SELECT * FROM unnest(
+            %(regions)s::text[], %(bundle_types)s::text[], %(operating_systems)s::text[], %(running_modes)s::text[],
+            %(storage_gbs)s::integer[], %(fees)s::numeric[], %(storage_fees)s::numeric[], %(hourlies)s::numeric[]
+        )
+    ), claim AS (
+        SELECT w.id AS workspace_id, w.launched_at,
+               CASE WHEN since.hour < bound.hour
+                    THEN costs_accrued(rate.fee, bound.hour) - costs_accrued(rate.fee, since.hour)
+                         + costs_accrued(rate.storage_fee, bound.hour) - costs_accrued(rate.storage_fee, since.hour)
+                    ELSE 0
+               END
+               + rate.hourly * greatest(0, least(%(hours)s, ceil(extract(epoch FROM bound.at - %(now)s) / 3600)))
+               AS amount
+          FROM workspaces_workspace w
+          JOIN rate
+            ON rate.region = w.region AND rate.bundle_type = w.bundle_type
+           AND rate.operating_system = w.operating_system AND rate.running_mode = w.running_mode
+           AND rate.storage_gb = w.root_volume_gb + w.user_volume_gb
+         CROSS JOIN LATERAL (
+             SELECT least(%(period_end)s, w.created_at + w.max_lifetime_days * interval '24 hours') AS at
+         ) limited
+         CROSS JOIN LATERAL (
+             SELECT limited.at, costs_hour_of(limited.at + interval '1 hour' - interval '1 microsecond') AS hour
+         ) bound
+         CROSS JOIN LATERAL (
+             SELECT greatest(
+                 %(period_start)s,
+                 coalesce(
+                     max(c.period_start) + interval '1 hour', costs_hour_of(coalesce(w.launched_at, %(now)s))
+                 )
+             ) AS hour
+               FROM costs_costrecord c
+              WHERE c.workspace_id = w.id
+                AND c.period_start >= %(period_start)s AND c.period_start < %(period_end)s
+         ) since
+         WHERE w.organization_id = %(organization)s AND w.{machine_column} = %(scope_id)s
+           AND w.state = ANY (%(live)s) AND %(now)s < %(period_end)s
+    )
+"""
+
+_FORESEE = """
+    SELECT coalesce(sum(amount), 0) FROM claim
+"""
+
+_HOLD = """
+    , held AS (
+        INSERT INTO budgets_reservation (
+            id, organization_id, budget_id, workspace_id, operation_id, amount, remaining, expires_at, correlation_id,
+            created_at, updated_at
+        )
+        SELECT forge_uuid7(), %(organization)s, %(budget)s, workspace_id, NULL, amount, amount,
+               CASE WHEN launched_at IS NULL THEN %(expires_at)s::timestamptz END, %(correlation)s,
+               statement_timestamp(), statement_timestamp()
+          FROM claim
+        RETURNING amount
+    )
+    SELECT coalesce(sum(amount), 0) FROM held
+"""
+
+
+def adopt(*, budget_id: uuid.UUID, now: datetime) -> bool:
+    """Take the budget's scope over, in a transaction of its own; False when it needs none (any more).
+
+    Locks the scope row FOR UPDATE: every admission, settlement and release of the scope is either done before or comes
+    after. Two adopters at once are harmless: the second finds it done.
+    """
+    with transaction.atomic():
+        budget = Budget.objects.get(pk=budget_id)
+        lock_scope_for_adoption(table=FACTS[budget.scope].table, scope_id=budget.scope_id)
+        return take_over(budget_id=budget_id, now=now)
+
+
+def adopt_binding(*, scopes: Scopes, now: datetime) -> None:
+    """Adopt every budget that binds the scopes at `now` and is not adopted yet: the guard's repair.
+
+    Takes all the scope rows in the order in which an admission takes them, those to adopt FOR UPDATE, because inside a
+    request that keeps its transaction open they stay locked until the admission that follows has ended.
+    """
+    with transaction.atomic():
+        waiting: list[uuid.UUID] = []
+        for scope, facts in FACTS.items():
+            scope_id = scopes.id_of(scope)
+            if scope_id is None:
+                continue
+            pending = Budget.objects.of(scope, scope_id).binding(now).filter(adopted_at__isnull=True)
+            budget_id = pending.values_list("id", flat=True).first()
+            if budget_id is None:
+                lock_scopes(**{f"{scope.lower()}_ids": [scope_id]})
+            else:
+                lock_scope_for_adoption(table=facts.table, scope_id=scope_id)
+                waiting.append(budget_id)
+        for budget_id in sorted(waiting):
+            take_over(budget_id=budget_id, now=now)
+
+
+def take_over(*, budget_id: uuid.UUID, now: datetime) -> bool:
+    """Adopt a budget whose scope row the caller has FOR UPDATE; False when it is adopted, switched off or to come.
+
+    Spent becomes the sum of the scope's records in the period; each live machine gets a reservation, whether it fits
+    or not. What machines still hold in the scope's earlier periods ends with it.
+    """
+    budget, earlier = _locked_with_earlier(budget_id)
+    if budget.adopted_at is not None or not budget.is_active or now < budget.period_start:
+        return False
+    parameters = _parameters(budget, now)
+    with connection.cursor() as cursor:
+        if earlier:
+            cursor.execute("SELECT budgets_empty(%s, %s)", [earlier, now])
+        spent = _one(cursor, budget, parameters, _SPENT)
+        reserved = _one(cursor, budget, parameters, _CLAIMS, _HOLD)
+    budget.spent, budget.reserved, budget.adopted_at = spent, reserved, now
+    budget.save(update_fields=["spent", "reserved", "adopted_at", "updated_at"])
+    return True
+
+
+def foresee(*, budget_id: uuid.UUID, now: datetime) -> tuple[Decimal, Decimal]:
+    """(spent, reserved) as adoption would set them now; neither locks nor writes."""
+    budget = Budget.objects.get(pk=budget_id)
+    parameters = _parameters(budget, now)
+    with connection.cursor() as cursor:
+        return _one(cursor, budget, parameters, _SPENT), _one(cursor, budget, parameters, _CLAIMS, _FORESEE)
+
+
+def _locked_with_earlier(budget_id: uuid.UUID) -> tuple[Budget, list[uuid.UUID]]:
+    """The budget, and the ids of the scope's earlier ones that machines still hold, all locked in the order of ids."""
+    budget = Budget.objects.get(pk=budget_id)
+    held = Exists(Reservation.objects.live().filter(budget=OuterRef("pk")))
+    wanted = Budget.objects.of(budget.scope, budget.scope_id).filter(
+        Q(pk=budget_id) | Q(held, period_end__lte=budget.period_start)
+    )
+    ids = list(wanted.values_list("id", flat=True))
+    rows = Budget.objects.filter(id__in=ids).order_by("id").select_for_update(no_key=True, of=("self",))
+    locked = {row.id: row for row in rows}
+    return locked.pop(budget_id), list(locked)
+
+
+def _parameters(budget: Budget, now: datetime) -> dict[str, Any]:
+    common: dict[str, Any] = {
+        "budget": budget.id,
+        "organization": budget.organization_id,
+        "scope_id": budget.scope_id,
+        "period_start": budget.period_start,
+        "period_end": budget.period_end,
+        "now": now,
+        "expires_at": now + EXPIRES_AFTER,
+        "hours": settings.FORGE_RESERVE_HOURS,
+        "live": [str(state) for state in LIVE_STATES],
+        "correlation": uuid7(),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_KINDS.format(machine_column=FACTS[budget.scope].machine_column), common)
+        kinds = cursor.fetchall()
+    rates = [_rate_or_nothing(budget, kind, now) for kind in kinds]
+    regions, bundle_types, operating_systems, running_modes, storage_gbs = (
+        zip(*kinds, strict=True) if kinds else [()] * 5
+    )
+    return common | {
+        "regions": list(regions),
+        "bundle_types": list(bundle_types),
+        "operating_systems": list(operating_systems),
+        "running_modes": list(running_modes),
+        "storage_gbs": list(storage_gbs),
+        "fees": [rate.fee for rate in rates],
+        "storage_fees": [rate.storage_fee for rate in rates],
+        "hourlies": [rate.hourly for rate in rates],
+    }
+
+
+def _rate_or_nothing(budget: Budget, kind: tuple[str, str, str, str, int], now: datetime) -> Rate:
+    """The kind's rate; nothing where the price book has none, since then nothing can be metered either."""
+    region, bundle_type, operating_system, running_mode, storage_gb = kind
+    try:
+        return rate_of(
+            organization=budget.organization,
+            region=region,
+            bundle_type=bundle_type,
+            operating_system=operating_system,
+            running_mode=running_mode,
+            storage_gb=storage_gb,
+            now=now,
+        )
+    except (PriceMissing, PriceInOtherCurrency):
+        return Rate(Decimal(0), Decimal(0), Decimal(0))
+
+
+def _one(cursor: Any, budget: Budget, parameters: dict[str, Any], *parts: str) -> Decimal:
+    facts = FACTS[budget.scope]
+    statement = "".join(parts).format(machine_column=facts.machine_column, record_column=facts.record_column)
+    cursor.execute(statement, parameters)
+    return cursor.fetchone()[0]

@@ -1,0 +1,114 @@
+"""`/api/v1/budgets/`: what may be spent, what is spent and held of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from budgets import actions, services
+from budgets.api.filters import BudgetFilterSet
+from budgets.api.serializers import (
+    BudgetSerializer,
+    ChangeSerializer,
+    CheckAnswerSerializer,
+    CheckSerializer,
+    NewBudgetSerializer,
+    ReservationSerializer,
+)
+from budgets.guards import BudgetExceeded
+from budgets.inquiry import would_fit
+from budgets.models import Budget
+from forge.accounts.models import User
+from forge.api.idempotency import idempotent
+from forge.api.views import ReadViewSet
+from workspaces.api.serializers import LaunchSerializer, launch_spec
+from workspaces.services import launch
+
+MOST_HOLDERS = 1000
+
+
+class BudgetViewSet(ReadViewSet):
+    """Budgets that the caller may see: the own, the teams', of a lead's people; all for organization-wide roles."""
+
+    queryset = (
+        Budget.objects.select_related("organization", "owner")
+        .prefetch_related("thresholds")
+        .with_scope_name()
+        .with_marks()
+        .with_holders()
+    )
+    serializer_class = BudgetSerializer
+    filterset_class = BudgetFilterSet
+    ordering_fields = ("created_at", "period_start", "period_end", "amount", "spent")
+    ordering = "-period_start"
+    search_fields = ("scope_name",)
+    audit_resource = "Budget"
+    audit_action = {"create": actions.BUDGET_CREATE, "partial_update": actions.BUDGET_UPDATE}
+    audit_as_read = False
+
+    @extend_schema(request=NewBudgetSerializer, responses={201: BudgetSerializer})
+    @idempotent
+    def create(self, request: Request) -> Response:
+        """Set a budget; one whose period has begun counts at once what the scope has spent and runs."""
+        wanted = self.validated(NewBudgetSerializer)
+        organization = services.organization_of(self.actor)
+        if wanted["scope_id"] is None:
+            wanted["scope_id"] = organization.id
+        wanted["owner"] = self._owner(wanted["owner"])
+        budget = services.create(actor=self.actor, organization=organization, now=timezone.now(), **wanted)
+        return self.created(budget, self._body(budget), address=f"/api/v1/budgets/{budget.pk}/")
+
+    @extend_schema(request=ChangeSerializer, responses={200: BudgetSerializer})
+    def partial_update(self, request: Request, pk: str | None = None) -> Response:
+        """Change the amount or other terms, or switch the budget off or on."""
+        wanted = self.validated(ChangeSerializer)
+        budget = services.change(actor=self.actor, budget_id=self.get_object().id, now=timezone.now(), **wanted)
+        return Response(self._body(budget))
+
+    @extend_schema(
+        request=PolymorphicProxySerializer(
+            component_name="LaunchOrAmount",
+            serializers=[CheckSerializer, LaunchSerializer],
+            resource_type_field_name=None,
+        ),
+        responses={200: CheckAnswerSerializer},
+    )
+    @action(detail=False, methods=["post"], audit_as_read=True)
+    def check(self, request: Request) -> Response:
+        """Would it fit? Takes an amount, or the body of a launch; reserves nothing and changes nothing."""
+        if isinstance(request.data, dict) and "amount" in request.data:
+            wanted = self.validated(CheckSerializer)
+            return Response(would_fit(user=request.user, now=timezone.now(), **wanted))
+        spec = launch_spec(self.validated(LaunchSerializer))
+        try:
+            figures = launch(actor=self.actor, spec=spec, now=timezone.now(), dry_run=True).figures
+        except BudgetExceeded as refusal:
+            return Response(_answer(refusal.extra, fits=False, needed=refusal.extra["needed"]))
+        return Response(_answer(figures, fits=True, needed=figures["reservation"]))
+
+    @extend_schema(responses={200: ReservationSerializer(many=True)})
+    @action(detail=True, methods=["get"], pagination_class=None, filter_backends=[])
+    def reservations(self, request: Request, pk: str | None = None) -> Response:
+        """What holds the budget's money: the machines that hold most, at most a thousand."""
+        held = self.get_object().reservations.live().order_by("-remaining", "id")[:MOST_HOLDERS]
+        return Response(ReservationSerializer(held, many=True).data)
+
+    def _body(self, budget: Budget) -> Any:
+        return self.body_of(type(self).queryset.get(pk=budget.pk))
+
+    def _owner(self, email: str | None) -> User | None:
+        if email is None:
+            return None
+        owner = User.objects.filter(organization_id=self.actor.organization_id, email__iexact=email).first()
+        if owner is None:
+            raise services.UnknownOwner("Nobody in your organization has the email in `owner`.")
+        return owner
+
+
+def _answer(figures: dict[str, Any], *, fits: bool, needed: str) -> dict[str, Any]:
+    return {"fits": fits, "needed": needed, "currency": figures["currency"], "budgets": figures["budgets"]}

@@ -1,0 +1,142 @@
+"""The last launch guard: a machine is admitted only if every budget that binds it has room for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+
+from budgets import binding
+from budgets.adoption import adopt_binding, foresee
+from budgets.binding import Bound, Rate, Scopes
+from budgets.figures import bound_figures, money
+from budgets.ledger import LOW_HOURS
+from budgets.models import EXPIRES_AFTER, Budget, Reservation
+from budgets.rates import month_ahead, rate_of
+from forge.api.errors import Refused
+from workspaces.intents import Intent, RepairFirst
+
+
+class BudgetExceeded(Refused):
+    code = "budget_exceeded"
+    title = "A budget has no room for this"
+    suggested_action = (
+        "Choose a smaller bundle, end machines that you do not need, or ask the budget's owner to raise it."
+    )
+
+
+def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
+    """Set the machine's money aside in every budget that binds it, or refuse with the figures.
+
+    Answers estimated_cost, reservation (the largest of the budgets' amounts), currency and budgets. Raises
+    BudgetExceeded, naming every budget without room; RepairFirst when a binding budget is not adopted or came while
+    the locks were waited for; what the price book refuses. A dry run neither locks nor writes.
+    """
+    rate = rate_of(
+        organization=intent.organization,
+        region=intent.region,
+        bundle_type=intent.bundle_type,
+        operating_system=intent.operating_system,
+        running_mode=intent.running_mode,
+        storage_gb=intent.root_volume_gb + intent.user_volume_gb,
+        now=intent.now,
+    )
+    scopes = scopes_of(intent)
+    if intent.kind == "start":
+        return _start(intent, scopes, rate, dry_run=dry_run)
+    hours = settings.FORGE_RESERVE_HOURS
+    what = {"scopes": scopes, "now": intent.now, "lifetime_end": intent.lifetime_end, "rate": rate, "hours": hours}
+    if dry_run:
+        bound = adopted(binding.read(**what), now=intent.now)
+    else:
+        bound = binding.reserve(
+            **what,
+            workspace_id=intent.workspace_id,
+            operation_id=intent.operation_id,
+            correlation_id=intent.correlation_id,
+            expires_at=intent.now + EXPIRES_AFTER,
+        )
+        if any(budget.obstacle in ("changed", "not_adopted") for budget in bound):
+            raise RepairFirst(partial(adopt_binding, scopes=scopes, now=intent.now))
+    refuse_without_room(bound, scopes=scopes, currency=intent.organization.currency)
+    return {
+        "estimated_cost": money(month_ahead(rate, now=intent.now, lifetime_end=intent.lifetime_end, hours=hours)),
+        "reservation": money(max((budget.needed for budget in bound), default=Decimal(0))),
+        "currency": intent.organization.currency,
+        "budgets": [bound_figures(budget, scopes) for budget in bound],
+    }
+
+
+def refuse_without_room(bound: Sequence[Bound], *, scopes: Scopes, currency: str) -> None:
+    """Raise BudgetExceeded with the figures of the first budget that has no room, and of all such in `budgets`."""
+    lacking = [budget for budget in bound if not budget.has_room]
+    if not lacking:
+        return
+    first = lacking[0]
+    figures = bound_figures(first, scopes)
+    raise BudgetExceeded(
+        f"The {first.scope.lower()} budget of {money(first.amount)} {currency} has {money(first.spent)} spent and "
+        f"{money(first.reserved)} reserved; this needs {money(first.needed)}.",
+        extra={
+            "budget": figures["id"],
+            "scope": figures["scope"],
+            "name": figures["name"],
+            "limit": figures["limit"],
+            "spent": figures["spent"],
+            "reserved": figures["reserved"],
+            "needed": money(first.needed),
+            "currency": currency,
+            "period_end": figures["period_end"],
+            "budgets": [bound_figures(budget, scopes) for budget in lacking],
+        },
+    )
+
+
+def scopes_of(intent: Intent) -> Scopes:
+    """Whom the machine of an intent is charged to."""
+    return Scopes(
+        organization=(intent.organization.id, intent.organization.slug),
+        user=(intent.owner.id, intent.owner.email),
+        team=(intent.team.id, intent.team.slug),
+        project=(intent.project.id, intent.project.slug) if intent.project else None,
+    )
+
+
+def adopted(bound: Sequence[Bound], *, now: datetime) -> list[Bound]:
+    """The same with the figures that adoption would give to those that are not adopted yet."""
+    return [
+        budget if budget.is_adopted else budget.with_figures(*foresee(budget_id=budget.id, now=now)) for budget in bound
+    ]
+
+
+def _start(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict[str, Any]:
+    """Refuse only where a budget says BLOCK_STARTS and cannot hold what the machine will soon need beyond its own.
+
+    Nothing is reserved: the machine has its reservation, and metering tops it up.
+    """
+    bound = binding.read(scopes=scopes, now=intent.now, lifetime_end=intent.lifetime_end, rate=rate, hours=LOW_HOURS)
+    if not dry_run and not all(budget.is_adopted for budget in bound):
+        raise RepairFirst(partial(adopt_binding, scopes=scopes, now=intent.now))
+    held = dict(
+        Reservation.objects.live()
+        .filter(workspace_id=intent.workspace_id, budget_id__in=[budget.id for budget in bound])
+        .values_list("budget_id", "remaining")
+    )
+    bound = [
+        budget.needing(max(budget.needed - held.get(budget.id, Decimal(0)), Decimal(0)))
+        for budget in adopted(bound, now=intent.now)
+    ]
+    strict = [budget for budget in bound if budget.on_limit == Budget.OnLimit.BLOCK_STARTS]
+    refuse_without_room(strict, scopes=scopes, currency=intent.organization.currency)
+    return {
+        "estimated_cost": money(
+            month_ahead(rate, now=intent.now, lifetime_end=intent.lifetime_end, hours=settings.FORGE_RESERVE_HOURS)
+        ),
+        "reservation": money(Decimal(0)),
+        "currency": intent.organization.currency,
+        "budgets": [bound_figures(budget.needing(Decimal(0)), scopes) for budget in bound],
+    }

@@ -1,0 +1,62 @@
+"""The ledger's two hooks: what machines spend is settled, what they still hold is released when they end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db import connection
+
+from audit.actors import Actor
+from budgets.adoption import adopt
+from costs.charges import Charges
+from workspaces.models import WorkSpace
+
+__all__ = ["LOW_HOURS", "Settlement", "adopt", "release", "settle"]
+
+LOW_HOURS = 8
+"""A reservation that holds less than the fees to come and so many hours is topped up."""
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What settling came to: (machine, budget) pairs booked, reservations topped up, and those that did not fit."""
+
+    settled: int
+    topped_up: int
+    short: int
+
+
+def settle(*, charges: Charges, now: datetime) -> Settlement:
+    """Book charges in every budget that held their hour: first out of what the machine holds, then beyond it.
+
+    The SPEND hook: runs in the metering's transaction, which holds the scope rows and has written the cost records
+    that say whom each charge belongs to. Never refused, so spent may pass the amount. Budgets that are not adopted are
+    passed over: adoption sums the records. Reservations that have fallen too low are topped up where there is room.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT settled, topped_up, short FROM budgets_settle(%s, %s, %s, %s, %s, %s)",
+            [
+                list(charges.workspace_ids),
+                list(charges.hours),
+                list(charges.amounts),
+                now,
+                LOW_HOURS,
+                settings.FORGE_RESERVE_HOURS,
+            ],
+        )
+        return Settlement(*cursor.fetchone())
+
+
+def release(*, workspaces: Sequence[WorkSpace], actor: Actor, now: datetime) -> int:
+    """Give back what machines that have ended still hold; returns how many reservations that were.
+
+    The END hook, after metering has booked the machines to their end, in the transaction that ends them. Doing it
+    again changes nothing. It leaves no audit entry of its own: the machine's end has one, with this correlation id.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT budgets_release(%s, %s)", [[workspace.pk for workspace in workspaces], now])
+        return cursor.fetchone()[0]

@@ -1,0 +1,331 @@
+"""What may be spent: limits per person, team, project and organization, and the money that machines hold in them."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import RangeBoundary, RangeOperators
+from django.db import models
+from django.db.models import Case, CharField, Count, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Cast, Coalesce
+
+from costs.expressions import HourOf, Period
+from forge.accounts.models import Membership, Organization, Project, Team, User
+from forge.db.models import TimestampedModel, UUIDModel
+from forge.operations.models import Operation
+from workspaces.models import WorkSpace
+
+WARNING = Decimal("0.80")
+LIMIT = Decimal("1.00")
+FRACTIONS = (WARNING, LIMIT)
+"""The thresholds that every budget has from the start."""
+
+
+class BudgetQuerySet(models.QuerySet["Budget"]):
+    def visible_to(self, user: User) -> BudgetQuerySet:
+        """All for organization-wide roles; else one's own, one's teams' (not as contractor), a lead's people's."""
+        if user.is_operator:
+            return self
+        budgets = self.filter(organization_id=user.organization_id)
+        if user.has_role(*Membership.ORGANIZATION_WIDE):
+            return budgets
+        seen = (Membership.Role.ENGINEER, Membership.Role.TEAM_LEAD)
+        teams = [team for role, team in user.roles if role in seen and team is not None]
+        people = Membership.objects.filter(team__in=user.led_team_ids()).values("user_id")
+        return budgets.filter(
+            Q(scope=Budget.Scope.USER, scope_id=user.id)
+            | Q(scope=Budget.Scope.TEAM, scope_id__in=teams)
+            | Q(scope=Budget.Scope.USER, scope_id__in=people)
+        )
+
+    def of(self, scope: str, scope_id: uuid.UUID) -> BudgetQuerySet:
+        """The budgets of one scope."""
+        return self.filter(scope=scope, scope_id=scope_id)
+
+    def binding(self, at: datetime) -> BudgetQuerySet:
+        """Active budgets whose period holds `at`."""
+        return self.filter(is_active=True, period_start__lte=at, period_end__gt=at)
+
+    def with_scope_name(self) -> BudgetQuerySet:
+        """Each with `scope_name`: the slug of its team, project or organization, the email of its person."""
+        return self.annotate(
+            scope_name=Case(
+                When(scope=Budget.Scope.USER, then=_named(User.objects, "email")),
+                When(scope=Budget.Scope.TEAM, then=_named(Team.objects, "slug")),
+                When(scope=Budget.Scope.PROJECT, then=_named(Project.objects, "slug")),
+                When(scope=Budget.Scope.ORGANIZATION, then=_named(Organization.objects, "slug")),
+                default=Value(""),
+                output_field=CharField(),
+            )
+        )
+
+    def with_marks(self) -> BudgetQuerySet:
+        """Each with `warning_sent_at` and `hard_limit_reached_at`: when its two thresholds fired, if they did."""
+        return self.annotate(warning_sent_at=_fired(WARNING), hard_limit_reached_at=_fired(LIMIT))
+
+    def with_holders(self) -> BudgetQuerySet:
+        """Each with `holders`: how many machines hold money in it."""
+        held = Reservation.objects.live().filter(budget=OuterRef("pk")).order_by().values("budget")
+        return self.annotate(holders=Coalesce(Subquery(held.annotate(n=Count("*")).values("n")), 0))
+
+
+class Budget(UUIDModel, TimestampedModel):
+    """How much one person, team, project or organization may spend in a period, and how much of it is gone or held.
+
+    `spent` and `reserved` are kept by budgets.ledger alone: spent is the sum of the scope's cost records in the period,
+    reserved the sum of what its reservations still hold. Both count only once the budget is adopted.
+    """
+
+    class Scope(models.TextChoices):
+        USER = "USER", "User"
+        TEAM = "TEAM", "Team"
+        PROJECT = "PROJECT", "Project"
+        ORGANIZATION = "ORGANIZATION", "Organization"
+
+    class Recurs(models.TextChoices):
+        NONE = "NONE", "No"
+        MONTHLY = "MONTHLY", "Monthly"
+        QUARTERLY = "QUARTERLY", "Quarterly"
+
+    class OnLimit(models.TextChoices):
+        BLOCK_LAUNCHES = "BLOCK_LAUNCHES", "Refuse launches"
+        BLOCK_STARTS = "BLOCK_STARTS", "Refuse launches and starts"
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="budgets")
+    scope = models.CharField(max_length=12, choices=Scope.choices)
+    scope_id = models.UUIDField(help_text="Id of the person, team, project or organization.")
+    owner = models.ForeignKey(
+        User, on_delete=models.PROTECT, db_index=False, null=True, blank=True, related_name="+",
+        help_text="Who hears of it first; none = the team's lead, else finance.",
+    )  # fmt: skip
+    amount = models.DecimalField(max_digits=18, decimal_places=6)
+    period_start = models.DateTimeField(help_text="A whole UTC hour; the period is half-open.")
+    period_end = models.DateTimeField(help_text="A whole UTC hour.")
+    recurs = models.CharField(max_length=10, choices=Recurs.choices, default=Recurs.NONE)
+    renewed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the row of the next period was written; empty = not yet."
+    )
+    on_limit = models.CharField(max_length=16, choices=OnLimit.choices, default=OnLimit.BLOCK_LAUNCHES)
+    is_active = models.BooleanField(default=True)
+    adopted_at = models.DateTimeField(
+        null=True, blank=True, help_text="When spent and reserved were first taken over; empty = admits nothing yet."
+    )
+    spent = models.DecimalField(max_digits=18, decimal_places=6, default=0)
+    reserved = models.DecimalField(max_digits=18, decimal_places=6, default=0)
+
+    objects = BudgetQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            ExclusionConstraint(
+                name="budgets_budget_periods_do_not_overlap",
+                expressions=[
+                    # As text, so that look-ups by the column go by the B-tree, which is many times faster.
+                    (Cast("scope_id", models.TextField()), RangeOperators.EQUAL),
+                    ("scope", RangeOperators.EQUAL),
+                    (Period("period_start", "period_end", RangeBoundary()), RangeOperators.OVERLAPS),
+                ],
+                condition=Q(is_active=True),
+            ),
+            models.UniqueConstraint(
+                fields=["scope_id", "scope", "period_start"],
+                condition=Q(is_active=True),
+                name="budgets_budget_one_per_scope_and_start",
+            ),
+            models.CheckConstraint(name="budgets_budget_amount_not_negative", condition=Q(amount__gte=0)),
+            models.CheckConstraint(name="budgets_budget_spent_not_negative", condition=Q(spent__gte=0)),
+            models.CheckConstraint(name="budgets_budget_reserved_not_negative", condition=Q(reserved__gte=0)),
+            models.CheckConstraint(
+                name="budgets_budget_ends_after_it_starts", condition=Q(period_end__gt=F("period_start"))
+            ),
+            models.CheckConstraint(
+                name="budgets_budget_bounds_are_whole_hours",
+                condition=Q(period_start=HourOf("period_start"), period_end=HourOf("period_end")),
+            ),
+            models.CheckConstraint(
+                name="budgets_budget_scope_known", condition=Q(scope__in=["USER", "TEAM", "PROJECT", "ORGANIZATION"])
+            ),
+            models.CheckConstraint(
+                name="budgets_budget_organization_is_its_scope",
+                condition=~Q(scope="ORGANIZATION") | Q(scope_id=F("organization")),
+            ),
+            models.CheckConstraint(
+                name="budgets_budget_recurs_known", condition=Q(recurs__in=["NONE", "MONTHLY", "QUARTERLY"])
+            ),
+            models.CheckConstraint(
+                name="budgets_budget_on_limit_known", condition=Q(on_limit__in=["BLOCK_LAUNCHES", "BLOCK_STARTS"])
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["organization", "period_start", "id"], name="budgets_by_organization"),
+            models.Index(fields=["period_end"], condition=Q(is_active=True), name="budgets_by_end"),
+            models.Index(
+                fields=["period_start"],
+                condition=Q(is_active=True, adopted_at__isnull=True),
+                name="budgets_to_adopt",
+            ),
+            models.Index(
+                fields=["period_end"],
+                condition=Q(is_active=True, renewed_at__isnull=True) & ~Q(recurs="NONE"),
+                name="budgets_to_renew",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_scope_display()} budget {self.period_start:%Y-%m-%d} to {self.period_end:%Y-%m-%d}"
+
+    @property
+    def remaining(self) -> Decimal:
+        """What a launch could still reserve."""
+        return max(self.amount - self.spent - self.reserved, Decimal(0))
+
+    @property
+    def overrun(self) -> Decimal:
+        """By how much the spending has passed the amount; reserved money is no overrun."""
+        return max(self.spent - self.amount, Decimal(0))
+
+    @property
+    def utilization(self) -> Decimal | None:
+        """Spent as a fraction of the amount, at 4 places; None where the amount is 0."""
+        return (self.spent / self.amount).quantize(Decimal("0.0001")) if self.amount else None
+
+    @property
+    def is_warning_reached(self) -> bool:
+        """True from 80 % spent on; a budget of 0 has its marks from the start."""
+        return self.spent >= WARNING * self.amount
+
+    @property
+    def is_limit_reached(self) -> bool:
+        """True from 100 % spent on."""
+        return self.spent >= self.amount
+
+
+class BudgetThreshold(UUIDModel, TimestampedModel):
+    """A fraction of a budget's amount that is told of when the spending reaches it, once per period."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="+")
+    budget = models.ForeignKey(Budget, on_delete=models.PROTECT, db_index=False, related_name="thresholds")
+    fraction = models.DecimalField(max_digits=5, decimal_places=4)
+    fired_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["budget", "fraction"], name="budgets_budgetthreshold_one_per_fraction"),
+            models.CheckConstraint(
+                name="budgets_budgetthreshold_fraction_in_range", condition=Q(fraction__gt=0, fraction__lte=1)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.fraction:.0%} of {self.budget_id}"
+
+
+class ReservationQuerySet(models.QuerySet["Reservation"]):
+    def visible_to(self, user: User) -> ReservationQuerySet:
+        """Those in budgets that the person may see."""
+        return self if user.is_operator else self.filter(budget__in=Budget.objects.visible_to(user))
+
+    def live(self) -> ReservationQuerySet:
+        """Those that have not been released."""
+        return self.filter(released_at__isnull=True)
+
+
+class Reservation(UUIDModel, TimestampedModel):
+    """Money of one budget that is set aside for one machine, until it is spent or given back."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="+")
+    budget = models.ForeignKey(Budget, on_delete=models.PROTECT, db_index=False, related_name="reservations")
+    workspace = models.ForeignKey(WorkSpace, on_delete=models.PROTECT, db_index=False, related_name="reservations")
+    operation = models.ForeignKey(
+        Operation, on_delete=models.PROTECT, db_index=False, null=True, blank=True, related_name="+",
+        help_text="The launch that asked for it; none where adoption made it.",
+    )  # fmt: skip
+    amount = models.DecimalField(max_digits=18, decimal_places=6, help_text="All that was ever set aside.")
+    remaining = models.DecimalField(max_digits=18, decimal_places=6, help_text="What it still holds.")
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a launch that never came to anything is called off."
+    )
+    released_at = models.DateTimeField(null=True, blank=True)
+    correlation_id = models.UUIDField()
+
+    objects = ReservationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "budget"],
+                condition=Q(released_at__isnull=True),
+                name="budgets_reservation_one_live_per_machine",
+            ),
+            models.CheckConstraint(name="budgets_reservation_remaining_not_negative", condition=Q(remaining__gte=0)),
+            models.CheckConstraint(
+                name="budgets_reservation_remaining_within_amount", condition=Q(remaining__lte=F("amount"))
+            ),
+            models.CheckConstraint(
+                name="budgets_reservation_released_holds_nothing",
+                condition=Q(released_at__isnull=True) | Q(remaining=0),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["budget", "released_at"], name="budgets_reservation_by_budget"),
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(released_at__isnull=True, expires_at__isnull=False),
+                name="budgets_reservation_expiring",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.remaining} of {self.amount} for {self.workspace_id}"
+
+
+class BudgetNoticeQuerySet(models.QuerySet["BudgetNotice"]):
+    def visible_to(self, user: User) -> BudgetNoticeQuerySet:
+        """Those of the person's organization."""
+        return self if user.is_operator else self.filter(organization_id=user.organization_id)
+
+
+class BudgetNotice(UUIDModel, TimestampedModel):
+    """One mail to one person about one fired threshold: written with the mark, sent after it, kept."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="+")
+    threshold = models.ForeignKey(BudgetThreshold, on_delete=models.PROTECT, db_index=False, related_name="notices")
+    recipient = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
+    fired_at = models.DateTimeField(help_text="Which firing of the threshold it tells of.")
+    spent = models.DecimalField(max_digits=18, decimal_places=6, help_text="Spent when it fired.")
+    due_at = models.DateTimeField(null=True, blank=True, help_text="When to send, or to try again; empty = no more.")
+    failures = models.PositiveSmallIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    objects = BudgetNoticeQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["threshold", "recipient", "fired_at"], name="budgets_budgetnotice_one_per_person"
+            ),
+            models.CheckConstraint(
+                name="budgets_budgetnotice_sent_is_done", condition=Q(sent_at__isnull=True) | Q(due_at__isnull=True)
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="budgets_notice_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.threshold_id} to {self.recipient_id}"
+
+
+EXPIRES_AFTER = timedelta(hours=24)
+"""How long after the last attempt a launch that came to nothing keeps its reservation."""
+
+
+def _named(rows: QuerySet, column: str) -> Subquery:
+    return Subquery(rows.filter(id=OuterRef("scope_id")).values(column)[:1])
+
+
+def _fired(fraction: Decimal) -> Subquery:
+    return Subquery(BudgetThreshold.objects.filter(budget=OuterRef("pk"), fraction=fraction).values("fired_at")[:1])

@@ -1,0 +1,44 @@
+"""What a kind of machine costs, from the price book, in the form that the ledger reckons with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from budgets.binding import Rate
+from costs import quotes
+from costs.pricing import storage_fee
+from forge.accounts.models import Organization
+
+
+def rate_of(
+    *,
+    organization: Organization,
+    region: str,
+    bundle_type: str,
+    operating_system: str,
+    running_mode: str,
+    storage_gb: int,
+    now: datetime,
+) -> Rate:
+    """The rate in the organization's currency; raises what costs.quotes.price_for refuses."""
+    price = quotes.price_for(
+        organization=organization,
+        region=region,
+        bundle_type=bundle_type,
+        operating_system=operating_system,
+        running_mode=running_mode,
+        now=now,
+    )
+    return Rate(
+        fee=price.monthly_amount,
+        storage_fee=storage_fee(storage_gb, price.included_storage_gb, price.storage_gb_month_amount),
+        hourly=price.hourly_amount,
+    )
+
+
+def month_ahead(rate: Rate, *, now: datetime, lifetime_end: datetime, hours: int) -> Decimal:
+    """What the machine is expected to cost to the end of the UTC month: its fees, and `hours` hours of running."""
+    return quotes.month_ahead(
+        fees=(rate.fee, rate.storage_fee), hourly=rate.hourly, now=now, lifetime_end=lifetime_end, hours=hours
+    )

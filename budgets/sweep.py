@@ -1,0 +1,92 @@
+"""What budgets do by themselves: renew, adopt, end, call off stale launches, fire marks."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from django.db import DatabaseError, OperationalError
+
+from audit.actors import Actor
+from budgets import expiry, renewal, thresholds
+from budgets.adoption import adopt
+
+logger = logging.getLogger(__name__)
+
+MOST_PERIODS = 1200
+"""A recurring budget is caught up by at most so many periods in one run."""
+
+
+class BudgetsFailed(Exception):
+    """Some budgets could not be looked after; all others were. Names them."""
+
+
+@dataclass
+class Figures:
+    """Counts of one run."""
+
+    renewed: int = 0
+    adopted: int = 0
+    emptied: int = 0
+    called_off: int = 0
+    marks: int = 0
+    failed: int = 0
+
+
+def check_budgets(*, actor: Actor, now: datetime, dry_run: bool = False) -> dict[str, int]:
+    """Look after every budget; each change is a transaction of its own, so any number of runs may go at once.
+
+    After an outage a recurring budget gets all the rows that it missed. A dry run only counts what is due. One budget
+    that fails does not keep the others from it: BudgetsFailed is raised at the end. Raises OperationalError when the
+    database does not answer.
+    """
+    if dry_run:
+        return asdict(_due(now))
+    figures = Figures()
+    failed: set[uuid.UUID] = set()
+    for _ in range(MOST_PERIODS):
+        waiting = [budget_id for budget_id in renewal.to_renew(now=now) if budget_id not in failed]
+        if not waiting:
+            break
+        figures.renewed += _each(
+            waiting, lambda i: renewal.renew(budget_id=i, actor=actor, now=now) is not None, failed
+        )
+    figures.adopted = _each(renewal.to_adopt(now=now), lambda i: adopt(budget_id=i, now=now), failed)
+    figures.emptied = _each(renewal.to_empty(now=now), lambda i: renewal.empty(budget_id=i, now=now), failed)
+    figures.called_off = _each(
+        expiry.stale_launches(now=now), lambda i: expiry.call_off(operation_id=i, actor=actor, now=now), failed
+    )
+    figures.marks = _each(
+        thresholds.due(now=now), lambda i: len(thresholds.fire(budget_id=i, actor=actor, now=now)), failed
+    )
+    figures.failed = len(failed)
+    if failed:
+        raise BudgetsFailed(f"{len(failed)} were not looked after: {', '.join(map(str, sorted(failed)[:20]))}")
+    return asdict(figures)
+
+
+def _due(now: datetime) -> Figures:
+    return Figures(
+        renewed=len(renewal.to_renew(now=now)),
+        adopted=len(renewal.to_adopt(now=now)),
+        emptied=len(renewal.to_empty(now=now)),
+        called_off=len(expiry.stale_launches(now=now)),
+        marks=len(thresholds.due(now=now)),
+    )
+
+
+def _each(ids: Sequence[uuid.UUID], act: Callable[[uuid.UUID], int | bool], failed: set[uuid.UUID]) -> int:
+    """Act on each id; the sum of what that came to."""
+    total = 0
+    for one in ids:
+        try:
+            total += int(act(one))
+        except OperationalError:
+            raise
+        except DatabaseError:
+            logger.exception("%s was not looked after", one)
+            failed.add(one)
+    return total

@@ -1,0 +1,82 @@
+"""Marks of budgets: each threshold fires once per period, with its audit entry and the notices that it owes."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F
+
+from audit.actors import Actor
+from audit.services import record
+from budgets import actions, notices
+from budgets.figures import money
+from budgets.models import LIMIT, Budget, BudgetThreshold
+
+LATE_COST = timedelta(days=45)
+"""For so long after its end a period is watched: the cost of its last hours and corrections may come late."""
+
+
+def due(*, now: datetime) -> list[uuid.UUID]:
+    """Ids of the budgets in which a threshold is reached that has not fired, in the order of ids."""
+    reached = BudgetThreshold.objects.filter(
+        fired_at__isnull=True,
+        budget__is_active=True,
+        budget__adopted_at__isnull=False,
+        budget__period_end__gt=now - LATE_COST,
+        budget__spent__gte=F("fraction") * F("budget__amount"),
+    )
+    return sorted(set(reached.values_list("budget_id", flat=True)))
+
+
+def fire(*, budget_id: uuid.UUID, actor: Actor, now: datetime) -> list[BudgetThreshold]:
+    """Fire what one budget has reached, in a transaction of its own; what has fired stays fired until a raise.
+
+    The budget's row lock makes it once, whoever else looks at the same time.
+    """
+    with transaction.atomic():
+        budget = (
+            Budget.objects.select_for_update(no_key=True, of=("self",)).select_related("organization").get(pk=budget_id)
+        )
+        if not budget.is_active or budget.adopted_at is None:
+            return []
+        waiting = budget.thresholds.filter(fired_at__isnull=True).order_by("fraction")
+        reached = [threshold for threshold in waiting if budget.spent >= threshold.fraction * budget.amount]
+        for threshold in reached:
+            threshold.fired_at = now
+            threshold.save(update_fields=["fired_at", "updated_at"])
+            notices.write(budget=budget, threshold=threshold, now=now)
+        for threshold in reached:
+            _record(budget, threshold, actor, now)
+    return reached
+
+
+def rearm(budget: Budget) -> int:
+    """Let the thresholds that a raise has put out of reach fire again; the caller has the budget locked."""
+    armed = 0
+    for threshold in budget.thresholds.filter(fired_at__isnull=False):
+        if budget.spent < threshold.fraction * budget.amount:
+            threshold.fired_at = None
+            threshold.save(update_fields=["fired_at", "updated_at"])
+            armed += 1
+    return armed
+
+
+def _record(budget: Budget, threshold: BudgetThreshold, actor: Actor, now: datetime) -> None:
+    is_limit = threshold.fraction >= LIMIT
+    record(
+        actor=actor.in_organization(budget.organization_id),
+        action=actions.BUDGET_LIMIT_REACHED if is_limit else actions.BUDGET_WARNING,
+        resource_type="Budget",
+        resource_id=str(budget.id),
+        description=f"Budget {budget.id} has reached {threshold.fraction:.0%} of its amount",
+        context={
+            "fraction": f"{threshold.fraction:.2f}",
+            "limit": money(budget.amount),
+            "spent": money(budget.spent),
+            "reserved": money(budget.reserved),
+            "currency": budget.organization.currency,
+        },
+        occurred_at=now,
+    )
