@@ -1,0 +1,5 @@
+"""Audit action types of the console."""
+
+from audit.registry import register
+
+JOB_SWITCH = register("JOB_SWITCH", required=("resource_id",), personal=("reason",))

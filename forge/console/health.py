@@ -1,0 +1,116 @@
+"""`/healthz`: this process answers. `/readyz`: it can do its work, with every check by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+
+import redis
+from django.conf import settings
+from django.db import Error, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from costs import metering
+from forge.db import partitions
+
+MOST_METERING_LAG = timedelta(minutes=5)
+"""Costs are to be visible this long after they arose, at most."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found: `ok`, `degraded` (slower, nothing is lost) or `failed` (send no traffic here)."""
+
+    status: str
+    detail: str = ""
+
+
+def check_database() -> Finding:
+    """Failed unless PostgreSQL answers a query."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return Finding("ok")
+
+
+def check_migrations() -> Finding:
+    """Failed while migrations of this release are not applied."""
+    executor = MigrationExecutor(connection)
+    missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if missing:
+        names = ", ".join(f"{migration.app_label}.{migration.name}" for migration, _ in missing[:5])
+        return Finding("failed", f"{len(missing)} not applied, first {names}; run manage.py migrate")
+    return Finding("ok")
+
+
+def check_partitions() -> Finding:
+    """Failed when the months of a table have a fault, degraded when too few of them lie ahead."""
+    reports = partitions.check(timezone.now(), using="default")
+    faults = [f"{report.table}: {fault}" for report in reports for fault in report.faults]
+    if faults:
+        return Finding("failed", "; ".join(faults[:5]))
+    short = [f"{report.table}: {report.months_ahead} months ahead" for report in reports if report.is_short]
+    return Finding("degraded", "; ".join(short) + "; run manage.py rollover_partitions") if short else Finding("ok")
+
+
+def check_redis() -> Finding:
+    """Degraded without Redis: it is only a bell, sweeps find the work later."""
+    try:
+        _redis(settings.REDIS_URL).ping()
+    except redis.RedisError as exc:
+        return Finding("degraded", f"Redis does not answer ({type(exc).__name__}); work waits for the next sweep")
+    return Finding("ok")
+
+
+def check_metering() -> Finding:
+    """Degraded while costs come later than MOST_METERING_LAG; the detail is how late."""
+    lag = metering.lag(timezone.now())
+    return Finding("degraded" if lag > MOST_METERING_LAG else "ok", f"{lag.total_seconds():.0f} s behind")
+
+
+CHECKS: dict[str, Callable[[], Finding]] = {
+    "database": check_database,
+    "migrations": check_migrations,
+    "partitions": check_partitions,
+    "redis": check_redis,
+    "metering": check_metering,
+}
+
+
+@never_cache
+@require_safe
+def healthz(request: HttpRequest) -> JsonResponse:
+    """200 as long as the process answers; touches nothing else."""
+    return JsonResponse({"status": "ok"})
+
+
+@never_cache
+@require_safe
+def readyz(request: HttpRequest) -> JsonResponse:
+    """200 when no check failed, else 503; `checks` tells each one's finding."""
+    findings = run_checks()
+    found = {finding.status for finding in findings.values()}
+    status = "failed" if "failed" in found else "degraded" if "degraded" in found else "ok"
+    checks = {name: vars(finding) for name, finding in findings.items()}
+    return JsonResponse({"status": status, "checks": checks}, status=503 if status == "failed" else 200)
+
+
+def run_checks() -> dict[str, Finding]:
+    """What every check of CHECKS found; one that PostgreSQL does not answer has failed."""
+    findings = {}
+    for name, check in CHECKS.items():
+        try:
+            findings[name] = check()
+        except Error as exc:
+            findings[name] = Finding("failed", type(exc).__name__)
+    return findings
+
+
+@cache
+def _redis(url: str) -> redis.Redis:
+    return redis.Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5)

@@ -1,0 +1,71 @@
+"""The operators' console: Unfold's admin site, open to those who oversee others, with a sidebar by role."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin import ModelAdmin
+from django.core.paginator import InvalidPage
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from unfold.sites import UnfoldAdminSite
+
+from forge.console.overview import overview
+from forge.console.system import may_see_system, system_page
+from forge.console.unfold import SIDEBAR
+
+
+class ForgeAdminSite(UnfoldAdminSite):
+    """The one admin site of Forge; `django.contrib.admin.site` is an instance of it."""
+
+    index_title = "Overview"
+    enable_nav_sidebar = True
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Operators and the roles that oversee others, while their account is live."""
+        user: Any = request.user
+        return user.is_authenticated and user.is_active and user.is_staff
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The overview, by role."""
+        return super().index(request, {**(extra_context or {}), **overview(request.user, timezone.now())})
+
+    def extra_urls(self) -> list[URLPattern]:
+        return [path("system/", self.admin_view(self.system_view), name="system")]
+
+    def system_view(self, request: HttpRequest) -> HttpResponse:
+        """Checks and jobs of the installation."""
+        return system_page(request, self.each_context(request))
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Unfold's search, with 404 for a page that there is not."""
+        try:
+            return super().search(request, extra_context)
+        except (ValueError, InvalidPage):
+            raise Http404("no such page of results") from None
+
+    def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
+        """The groups of SIDEBAR with those entries that the person may open; a group without any is left out."""
+        admins = {model._meta.label_lower: model_admin for model, model_admin in self._registry.items()}
+        groups = []
+        for title, entries in SIDEBAR:
+            items = [item for entry in entries if (item := self._item(request, admins, *entry))]
+            if items:
+                items = self._get_navigation_items(request, items)
+                groups.append({"title": title, "separator": bool(groups), "items": items})
+        return groups
+
+    def _item(
+        self, request: HttpRequest, admins: dict[str, ModelAdmin], target: str, title: str, icon: str
+    ) -> dict[str, Any] | None:
+        if "." in target:
+            model_admin = admins.get(target)
+            if model_admin is None or not model_admin.has_view_permission(request):
+                return None
+            view = f"{target.replace('.', '_')}_changelist"
+        elif target == "system" and not may_see_system(request.user):
+            return None
+        else:
+            view = target
+        return {"title": title, "icon": icon, "link": reverse(f"{self.name}:{view}")}

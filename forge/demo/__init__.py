@@ -1,0 +1,1 @@
+"""`make demo`: everything Forge needs, started on one machine and stopped together."""
