@@ -1,0 +1,52 @@
+"""`python -m tests.bench [names…]`: run the benchmarks, print a table, merge it into `.forge/bench.json`.
+
+`SCALE=full` takes the headline sizes; without it everything together ends within ten minutes. A goal that is missed is
+said, not punished: the status is 0 unless a benchmark could not run or its two sides did not do the same work.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from django.utils.module_loading import import_string
+
+from forge.env import STATE_DIR
+from tests.bench.measure import HEADER, compare, merge
+from tests.bench.server import servers
+
+BENCHMARKS = {
+    "audit_append_vs_plain": "tests.bench.audit_append.BENCHMARK",
+    "metering_vs_bare_sql": "tests.bench.metering.BENCHMARK",
+    "metering_idle_vs_scan": "tests.bench.metering.IDLE",
+    "list_vs_bare_view": "tests.bench.listing.BENCHMARK",
+    "admission_vs_bare_lock": "tests.bench.admission.BENCHMARK",
+}
+"""By dotted path: the modules hold models, which want the settings that the servers below give."""
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"Not a benchmark: {', '.join(unknown)}. Known: {', '.join(BENCHMARKS)}.", file=sys.stderr)
+        return 2
+    size = os.environ.get("SCALE", "quick")
+    with servers() as running:
+        print(
+            f"{running.told}; SCALE={size}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n\n{HEADER}",
+            flush=True,
+        )
+        for name in names or BENCHMARKS:
+            began = time.monotonic()
+            with running.database():
+                result = compare(import_string(BENCHMARKS[name]), size)
+            print(f"{result.line()}  {time.monotonic() - began:4.0f} s", flush=True)
+            merge({name: result.as_json()}, STATE_DIR / "bench.json")
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # or the servers' folder would stay
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,123 @@
+"""`audit_append_vs_plain`: appending to the audit log over appending the same columns to a plain table.
+
+32 connections, each call a transaction of its own: nothing but the append stands between two commits, which is harder
+on the lanes than any request is. Entries are made ready before the clock runs, by the code that `record` uses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connection
+
+from audit import entries
+from audit.actors import Actor, Interface, Kind
+from audit.verification import verify
+from forge.db.ids import uuid7
+from tests.bench.bare import append
+from tests.bench.crowd import Call, Crowd
+from tests.bench.measure import Benchmark, Run, Sides, UnequalWork, of_size
+from workspaces.actions import WORKSPACE_PROVISION
+
+CONNECTIONS = 32
+CALLS = {"tiny": 64, "quick": 2_000, "full": 40_000}
+LOG, FUNCTION = "audit_auditlog", "audit_append"
+
+_ARGUMENTS = (
+    "organization_id", "user_id", "user_email", "actor_kind", "credential_id", "action_type", "action_description",
+    "resource_type", "resource_id", "result", "source_ip", "user_agent", "interface", "correlation_id", "occurred_at",
+    "context", "changes", "personal", "salt", "content", "hash_version", "content_hash",
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def prepare(size: str) -> Iterator[Sides]:
+    """32 connections for each side, and as many entries for every run."""
+    calls = [_call(number) for number in range(of_size(size, CALLS))]
+    with append.installed(), _crowd(FUNCTION) as mine, _crowd(append.CALL) as bare:
+        yield Sides(mine=lambda: _run(mine, calls, LOG), bare=lambda: _run(bare, calls, append.TABLE), verify=_verify)
+
+
+def _run(crowd: Crowd, calls: list[Call], table: str) -> Run:
+    before = _count(table)
+    seconds = crowd.run(calls)
+    return Run(seconds, _count(table) - before)
+
+
+def _verify() -> dict[str, Any]:
+    """Both tables hold the same entries equally often, and the log is whole."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT count(*) FROM (SELECT content_hash, count(*) FROM {LOG} GROUP BY 1"
+            f" EXCEPT SELECT content_hash, count(*) FROM {append.TABLE} GROUP BY 1) AS differing"
+        )
+        (differing,) = cursor.fetchone()
+        cursor.execute("SELECT count(*) FROM audit_auditlane WHERE lane_seq > 0")
+        (lanes,) = cursor.fetchone()
+    report = verify()
+    if differing or not report.is_intact:
+        raise UnequalWork(f"{differing} entries are not in both tables; the log's faults: {report.findings}")
+    return {"connections": CONNECTIONS, "rows_mine": _count(LOG), "rows_bare": _count(append.TABLE), "lanes": lanes}
+
+
+@contextlib.contextmanager
+def _crowd(function: str) -> Iterator[Crowd]:
+    parameters = ", ".join(f"${number}" for number in range(1, len(_ARGUMENTS) + 1))
+    crowd = Crowd(os.environ["DATABASE_URL"], f"SELECT {function}({parameters})", CONNECTIONS)
+    try:
+        yield crowd
+    finally:
+        crowd.close()
+
+
+def _count(table: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {table}")
+        return cursor.fetchone()[0]
+
+
+def _call(number: int) -> Call:
+    """The arguments of one launch's entry as PostgreSQL reads them in text form."""
+    organization, person = uuid.UUID(int=number % 20), uuid.UUID(int=number % 2_000)
+    machine = uuid7()
+    actor = Actor(
+        kind=Kind.USER,
+        interface=Interface.PORTAL,
+        user_id=person,
+        email=f"person{number % 2_000}@example.com",
+        organization_id=organization,
+        credential_id=person,
+        source_ip="192.0.2.17",
+        user_agent="Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0",
+        correlation_id=uuid7(),
+    )
+    row = entries.columns(
+        entries.Entry(
+            actor=actor,
+            action=WORKSPACE_PROVISION,
+            description=f"Launch of machine {machine}",
+            resource_type="WorkSpace",
+            resource_id=str(machine),
+            occurred_at=datetime.now(UTC),
+            changes={
+                "before": None,
+                "after": {"bundle_type": "STANDARD", "operating_system": "LINUX", "running_mode": "AUTO_STOP",
+                          "region": "us-east-1", "owner_id": str(person), "operation_id": str(uuid7())},
+            },
+        )
+    )  # fmt: skip
+    return [_text(row[name]) for name in _ARGUMENTS]
+
+
+def _text(value: Any) -> bytes | None:
+    if value is None:
+        return None
+    return b"\\x" + value.hex().encode() if isinstance(value, bytes) else str(value).encode()
+
+
+BENCHMARK = Benchmark(name="audit_append_vs_plain", goal=0.80, prepare=prepare, is_rate=True)

@@ -1,0 +1,406 @@
+"""What budgets do by themselves: the next period, its adoption, marks, stale launches, and the mail they owe."""
+
+import json
+import smtplib
+from datetime import timedelta
+from decimal import Decimal
+from io import StringIO
+
+import pytest
+from django.core.mail.backends.locmem import EmailBackend
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError
+
+from audit.actors import Actor
+from audit.models import AuditLog
+from budgets import adoption, expiry, notices, renewal, sweep, tasks, thresholds
+from budgets.models import Budget, BudgetNotice, BudgetThreshold, Reservation
+from costs import metering
+from costs.pricing import HOUR
+from forge.db.models import JobRun
+from forge.operations.models import Operation
+from tests import factories
+from tests.budgets.support import APRIL, MARCH, MAY, STANDARD, World, assert_sums_agree, figures
+from tests.budgets.test_ledger import price, spend
+from tests.budgets.threads import together
+from workspaces.models import WorkSpace
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+
+JOB = Actor.job("check_budgets")
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def world():
+    metering.ensure_months(MARCH, MAY)
+    return World()
+
+
+@pytest.fixture(autouse=True)
+def unsent(monkeypatch):
+    """Tasks that were handed to the mail queue."""
+    calls = []
+    monkeypatch.setattr(tasks.send_notices, "delay", lambda: calls.append(1))
+    return calls
+
+
+def check(now):
+    return sweep.check_budgets(actor=JOB, now=now)
+
+
+# -- The next period -------------------------------------------------------------------------------------------------
+
+
+def test_the_next_row_is_written_a_day_ahead_and_admits_nothing_yet(world):
+    budget = world.budget(amount=500, recurs="MONTHLY", on_limit="BLOCK_STARTS")
+    assert check(APRIL - DAY - HOUR)["renewed"] == 0
+    assert check(APRIL - DAY)["renewed"] == 1
+    following = Budget.objects.exclude(pk=budget.pk).get()
+    assert (following.period_start, following.period_end) == (APRIL, MAY)
+    assert (following.amount, following.recurs, following.on_limit) == (500, "MONTHLY", "BLOCK_STARTS")
+    assert following.adopted_at is None
+    assert following.thresholds.count() == 2
+    entry = AuditLog.objects.get(action_type="BUDGET_CREATE")
+    assert (entry.actor_kind, entry.context["renews"]) == ("JOB", str(budget.id))
+    assert check(APRIL - HOUR)["renewed"] == 0
+
+
+def test_a_quarter_follows_a_quarter(world):
+    june = MAY + timedelta(days=31)
+    world.budget(period_start=MARCH, period_end=june, recurs="QUARTERLY")
+    check(june - HOUR)
+    following = Budget.objects.latest("period_start")
+    assert (following.period_start, following.period_end) == (june, june + timedelta(days=92))
+
+
+def test_after_an_outage_every_missed_period_is_made_up_for(world):
+    world.budget(recurs="MONTHLY")
+    now = MARCH + timedelta(days=200)
+    assert check(now)["renewed"] == 6
+    starts = list(Budget.objects.order_by("period_start").values_list("period_start", flat=True))
+    ends = list(Budget.objects.order_by("period_start").values_list("period_end", flat=True))
+    assert starts[1:] == ends[:-1]
+    assert starts[-1] <= now < ends[-1]
+    assert not Budget.objects.filter(adopted_at__isnull=True).exists()
+
+
+def test_what_was_set_by_hand_takes_the_place_of_the_next_row(world):
+    world.budget(recurs="MONTHLY")
+    by_hand = world.budget(amount=7, period_start=APRIL + DAY, period_end=MAY)
+    assert check(APRIL)["renewed"] == 0
+    assert set(Budget.objects.filter(period_end__gt=APRIL)) == {by_hand}
+    assert renewal.to_renew(now=APRIL) == []
+
+
+def test_a_budget_switched_off_is_not_renewed(world):
+    world.budget(recurs="MONTHLY", is_active=False)
+    assert check(APRIL)["renewed"] == 0
+
+
+def test_many_sweeps_at_once_write_one_row(world):
+    world.budget(recurs="MONTHLY")
+    world.running(now=MARCH)
+    together(lambda _: check(APRIL), range(6))
+    assert Budget.objects.count() == 2
+    assert Reservation.objects.live().count() == 1
+    assert_sums_agree()
+
+
+def test_at_the_turn_every_live_machine_moves_to_the_new_row(world):
+    old = world.budget(amount=500, recurs="MONTHLY")
+    machines = [world.running(now=MARCH) for _ in range(3)]
+    gone = machines.pop()
+    WorkSpace.objects.filter(pk=gone.pk).update(state="TERMINATED", terminated_at=MARCH)
+    check(APRIL - HOUR)
+    assert check(APRIL)["adopted"] == 1
+    new = Budget.objects.get(period_start=APRIL)
+    assert figures(old) == (0, 0)
+    assert figures(new) == (0, 2 * STANDARD)
+    held = Reservation.objects.live().filter(budget=new)
+    assert set(held.values_list("workspace_id", flat=True)) == {machine.id for machine in machines}
+    assert_sums_agree()
+
+
+def test_adoption_counts_the_hours_that_no_record_holds_yet(world):
+    """Reading 30: what of the period is booked is spent, what is not is reserved, to the millionth."""
+    machine = factories.WorkSpaceFactory(
+        organization=world.organization, team=world.team, history=[(MARCH, "PENDING"), (MARCH, "AVAILABLE")]
+    )
+    now = MARCH + 10 * HOUR + timedelta(minutes=20)
+    metering.meter(now=MARCH + 4 * HOUR)
+    budget = world.budget(amount=500, adopted_at=None)
+    adoption.adopt(budget_id=budget.id, now=now)
+    spent, reserved = figures(budget)
+    machine.refresh_from_db()
+    assert spent == machine.cost_to_date
+    booked_fees = spent - 4 * Decimal("0.30")
+    assert reserved == Decimal("9.75") - booked_fees + 40 * Decimal("0.30")
+    metering.meter(now=now)
+    spent_later, reserved_later = figures(budget)
+    machine.refresh_from_db()
+    assert spent_later == machine.cost_to_date
+    assert spent_later + reserved_later == spent + reserved
+
+
+def test_what_nobody_carries_on_is_given_back_when_the_period_is_over(world):
+    budget = world.budget(amount=500)
+    world.running(now=MARCH)
+    assert check(APRIL - HOUR)["emptied"] == 0
+    assert check(APRIL)["emptied"] == 1
+    assert figures(budget) == (0, 0)
+    assert check(APRIL + HOUR)["emptied"] == 0
+
+
+def test_a_machine_without_a_price_does_not_stop_an_adoption(world):
+    factories.WorkSpaceFactory(
+        organization=world.organization, team=world.team, region="nowhere-1", history=[(MARCH, "PENDING")]
+    )
+    budget = world.budget(adopted_at=None)
+    assert check(MARCH)["adopted"] == 1
+    assert figures(budget) == (0, 0)
+
+
+def test_a_budget_adopted_after_its_period_has_the_spending_and_no_reservations(world):
+    machine = world.running(now=MARCH)
+    spend(machine, Decimal("3.5"), hour=MARCH, rate=price(world))
+    budget = world.budget(adopted_at=None)
+    assert check(APRIL + DAY)["adopted"] == 1
+    assert figures(budget) == (Decimal("3.5"), 0)
+
+
+# -- Marks -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_warning_is_told_once_and_the_limit_once(world):
+    owner = world.person("engineer")
+    budget = world.budget(amount=10, owner=owner, spent=Decimal("7.999999"))
+    assert check(MARCH)["marks"] == 0
+    Budget.objects.filter(pk=budget.pk).update(spent=8)
+    assert check(MARCH)["marks"] == 1
+    assert check(MARCH)["marks"] == 0
+    Budget.objects.filter(pk=budget.pk).update(spent=11)
+    assert check(MARCH)["marks"] == 1
+    entries = AuditLog.objects.order_by("id").filter(resource_id=str(budget.id))
+    assert {entry.action_type for entry in entries} == {"BUDGET_WARNING", "BUDGET_LIMIT_REACHED"}
+    assert entries.count() == 2
+    assert {entry.actor_kind for entry in entries} == {"JOB"}
+    limit = entries.get(action_type="BUDGET_LIMIT_REACHED")
+    assert (limit.context["limit"], limit.context["spent"]) == ("10.000000", "11.000000")
+
+
+def test_what_is_not_adopted_switched_off_or_long_over_fires_nothing(world):
+    full = {"amount": 1, "spent": Decimal(1)}
+    world.budget("TEAM", adopted_at=None, period_start=APRIL, period_end=MAY, **full)
+    world.budget("PROJECT", is_active=False, **full)
+    world.budget("ORGANIZATION", period_start=MARCH - 60 * DAY, period_end=MARCH - 50 * DAY, **full)
+    assert check(MARCH)["marks"] == 0
+
+
+def test_a_late_cost_of_the_old_period_still_fires_there(world):
+    budget = world.budget(amount=1, spent=Decimal(1))
+    assert check(APRIL + DAY)["marks"] == 2
+    assert not BudgetThreshold.objects.filter(budget=budget, fired_at__isnull=True).exists()
+
+
+# -- Mail ------------------------------------------------------------------------------------------------------------
+
+
+def fired(world, **fields):
+    budget = world.budget(**({"amount": 10, "spent": Decimal(8)} | fields))
+    thresholds.fire(budget_id=budget.id, actor=JOB, now=MARCH)
+    return budget
+
+
+def told():
+    return sorted(notice.recipient.email for notice in BudgetNotice.objects.select_related("recipient"))
+
+
+def test_the_owner_is_told_first(world):
+    owner, _lead = world.person("engineer"), world.person("team_lead")
+    fired(world, owner=owner)
+    assert told() == [owner.email]
+
+
+def test_without_an_owner_the_teams_leads_are_told(world):
+    leads = [world.person("team_lead"), world.person("team_lead")]
+    world.person("finance")
+    fired(world, owner=world.person("engineer", is_active=False))
+    assert told() == sorted(lead.email for lead in leads)
+
+
+def test_a_persons_budget_is_told_to_the_leads_of_the_persons_teams(world):
+    user, lead = world.person(), world.person("team_lead")
+    fired(world, scope="USER", user=user)
+    assert told() == [lead.email]
+
+
+@pytest.mark.parametrize("scope", ["TEAM", "PROJECT", "ORGANIZATION"])
+def test_without_owner_and_lead_finance_is_told_and_without_finance_the_admins(world, scope):
+    admin = world.person("admin")
+    fired(world, scope=scope)
+    assert told() == [admin.email]
+    BudgetNotice.objects.all().delete()
+    BudgetThreshold.objects.update(fired_at=None)
+    finance = world.person("finance")
+    thresholds.fire(budget_id=Budget.objects.get().id, actor=JOB, now=MARCH)
+    assert told() == [finance.email]
+
+
+def test_a_notice_is_sent_once_with_the_figures(world, mailoutbox):
+    owner = world.person()
+    fired(world, owner=owner)
+    assert notices.send(now=MARCH) == {"sent": 1, "failed": 0, "given_up": 0}
+    assert notices.send(now=MARCH) == {"sent": 0, "failed": 0, "given_up": 0}
+    [message] = mailoutbox
+    assert message.to == [owner.email]
+    assert message.subject == f"Forge: the team budget of {world.team.slug} has passed 80%"
+    assert "Amount   10.00 USD" in message.body
+    assert "Spent    8.00 USD" in message.body
+    notice = BudgetNotice.objects.get()
+    assert notice.sent_at == MARCH
+    assert str(notice.id) in message.extra_headers["Message-ID"]
+
+
+def test_many_senders_send_each_notice_once(world, mailoutbox):
+    for _ in range(6):
+        world.person("team_lead")
+    fired(world, spent=Decimal(10))
+    together(lambda _: notices.send(now=MARCH), range(6))
+    assert len(mailoutbox) == 12
+    assert len({message.extra_headers["Message-ID"] for message in mailoutbox}) == 12
+
+
+def test_a_mail_server_that_is_down_delays_and_loses_nothing(world, mailoutbox, monkeypatch):
+    fired(world, owner=world.person())
+
+    def refuse(self, messages):
+        raise smtplib.SMTPServerDisconnected("down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmailBackend, "send_messages", refuse)
+        assert notices.send(now=MARCH) == {"sent": 0, "failed": 1, "given_up": 0}
+        assert notices.send(now=MARCH)["failed"] == 0
+        assert notices.send(now=MARCH + notices.FIRST_PAUSE)["failed"] == 1
+    assert not notices.due(now=MARCH + 2 * notices.FIRST_PAUSE)
+    assert notices.send(now=MARCH + HOUR)["sent"] == 1
+    assert len(mailoutbox) == 1
+
+
+def test_after_many_failures_a_notice_is_given_up_and_stays_to_be_seen(world, monkeypatch):
+    fired(world, owner=world.person())
+    BudgetNotice.objects.update(failures=notices.MAX_FAILURES - 1)
+
+    def unreachable(self, messages):
+        raise OSError("no route")
+
+    monkeypatch.setattr(EmailBackend, "send_messages", unreachable)
+    assert notices.send(now=MARCH)["given_up"] == 1
+    assert not notices.due(now=MAY)
+    assert BudgetNotice.objects.get().sent_at is None
+
+
+# -- Stale launches --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def launched(world):
+    """A budget and a launch that nobody has tried to carry out."""
+    budget = world.budget(amount=500)
+    machine = world.launch(now=MARCH)
+    return budget, machine, Operation.objects.get(target_id=machine.id)
+
+
+def test_a_launch_that_came_to_nothing_is_called_off_after_a_day(launched):
+    budget, machine, operation = launched
+    assert check(MARCH + DAY - HOUR)["called_off"] == 0
+    assert figures(budget) == (0, STANDARD)
+    assert check(MARCH + DAY)["called_off"] == 1
+    machine.refresh_from_db()
+    operation.refresh_from_db()
+    assert (machine.state, operation.status) == ("FAILED", "cancelled")
+    assert figures(budget) == (0, 0)
+
+
+def test_the_day_counts_from_the_last_attempt(launched):
+    budget, _, operation = launched
+    Operation.objects.filter(pk=operation.pk).update(heartbeat_at=MARCH + 5 * HOUR)
+    assert check(MARCH + DAY + 4 * HOUR)["called_off"] == 0
+    assert check(MARCH + DAY + 5 * HOUR)["called_off"] == 1
+    assert figures(budget) == (0, 0)
+
+
+@pytest.mark.parametrize("fields", [{"cancellable": False}, {"cancellable": False, "status": "unknown"}])
+def test_a_launch_whose_outcome_nobody_knows_keeps_its_money(launched, fields):
+    budget, machine, operation = launched
+    Operation.objects.filter(pk=operation.pk).update(**fields)
+    assert check(MARCH + 20 * DAY)["called_off"] == 0
+    machine.refresh_from_db()
+    assert machine.state == "PENDING"
+    assert figures(budget) == (0, STANDARD)
+
+
+def test_a_machine_that_has_been_available_never_expires(launched):
+    budget, machine, _ = launched
+    WorkSpace.objects.filter(pk=machine.pk).update(state="STOPPED", launched_at=MARCH)
+    assert check(MARCH + 20 * DAY)["called_off"] == 0
+    assert figures(budget) == (0, STANDARD)
+
+
+def test_a_launch_that_moves_on_meanwhile_is_left_alone(launched):
+    _, _, operation = launched
+    Operation.objects.filter(pk=operation.pk).update(heartbeat_at=MARCH + DAY)
+    assert expiry.call_off(operation_id=operation.id, actor=JOB, now=MARCH + DAY) is False
+
+
+# -- Runs ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_budget_that_fails_does_not_keep_the_others_from_it(world, monkeypatch):
+    bad = world.budget("TEAM", 1, spent=Decimal(1))
+    good = world.budget("PROJECT", 1, spent=Decimal(1))
+    fire = thresholds.fire
+
+    def break_for_one(*, budget_id, **more):
+        if budget_id == bad.id:
+            raise DatabaseError("broken")
+        return fire(budget_id=budget_id, **more)
+
+    monkeypatch.setattr(thresholds, "fire", break_for_one)
+    with pytest.raises(sweep.BudgetsFailed, match=str(bad.id)):
+        check(MARCH)
+    assert good.thresholds.filter(fired_at__isnull=True).count() == 0
+
+
+def test_the_task_claims_its_slot_and_rings_the_mail_queue(world, unsent):
+    budget = world.budget(amount=1, spent=Decimal(1), owner=world.person())
+    Budget.objects.filter(pk=budget.pk).update(period_end=MARCH + 5000 * DAY)
+    assert tasks.check_budgets()["marks"] == 2
+    assert unsent == [1]
+    assert tasks.check_budgets() is None
+    assert JobRun.objects.get().job == "check_budgets"
+    assert tasks.send_notices()["sent"] == 2
+
+
+def run(*arguments):
+    out = StringIO()
+    call_command("check_budgets", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_the_command_does_what_the_job_does_and_a_dry_run_nothing(world, mailoutbox):
+    world.budget(amount=1, spent=Decimal(1), recurs="MONTHLY", owner=world.person())
+    now = "2026-04-01T00:30:00+00:00"
+    dry = json.loads(run("--now", now, "--dry-run", "--json"))
+    assert (dry["renewed"], dry["marks"], dry["dry_run"]) == (1, 1, True)
+    assert Budget.objects.count() == 1
+    assert not AuditLog.objects.exists()
+    done = json.loads(run("--now", now, "--json"))
+    assert (done["renewed"], done["adopted"], done["marks"], done["mail"]["sent"]) == (1, 1, 2, 2)
+    assert len(mailoutbox) == 2
+    assert "0 renewed" in run("--now", now)
+
+
+def test_the_command_says_what_it_cannot_read(world):
+    with pytest.raises(CommandError):
+        run("--now", "yesterday")

@@ -1,0 +1,174 @@
+"""A configuration that would hurt people is refused by name, with a hint; a good one passes `check --deploy`."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.core import checks as django_checks
+from django.db import connections
+
+from forge import checks
+from forge.env import BASE_DIR
+from tests.plugins.database import superuser_url
+
+GOOD = {
+    "DEBUG": "false",
+    "SECRET_KEY": "n3Vw-8sKq2LxZr5TgYbHu7JmPd4FcAeWiQo9XvBt6RkEyUzMhN",
+    "ALLOWED_HOSTS": "forge.example.com",
+}
+
+
+def ids(found: list[django_checks.CheckMessage]) -> list[str]:
+    return [message.id for message in found]
+
+
+@pytest.fixture
+def manage(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
+    """Runs a command as a process of its own that knows the addresses of the test databases and no running demo."""
+    kept = ("PATH", "HOME", "LANG", "DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")
+    base = {name: os.environ[name] for name in kept if name in os.environ} | {"FORGE_HOME": str(tmp_path)}
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=BASE_DIR,
+            env=base | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+# -- Settings ----------------------------------------------------------------------------------------------------
+def test_a_missing_secret_key_is_an_error(settings):
+    settings.SECRET_KEY = ""
+    settings.ALLOWED_HOSTS = ["forge.example.com"]
+    assert ids(checks.check_secrets_and_hosts(None)) == ["forge.E001"]
+
+
+@pytest.mark.parametrize("hosts", [[], ["*"], ["forge.example.com", "*"]])
+def test_hosts_that_are_empty_or_anything_are_an_error(settings, hosts):
+    settings.SECRET_KEY = "x" * 50
+    settings.ALLOWED_HOSTS = hosts
+    assert ids(checks.check_secrets_and_hosts(None)) == ["forge.E002"]
+
+
+@pytest.mark.parametrize("name", ["SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"])
+def test_a_cookie_that_travels_over_plain_http_is_an_error(settings, name):
+    settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = True
+    assert checks.check_cookies(None) == []
+    setattr(settings, name, False)
+    [error] = checks.check_cookies(None)
+    assert (error.id, name in error.msg) == ("forge.E003", True)
+
+
+def test_on_a_machine_of_ones_own_with_debug_on_settings_are_not_judged(settings):
+    settings.DEBUG = True
+    settings.SECRET_KEY, settings.ALLOWED_HOSTS, settings.SESSION_COOKIE_SECURE = "", ["*"], False
+    assert checks.check_secrets_and_hosts(None) + checks.check_cookies(None) + checks.check_owner_role(None) == []
+
+
+@pytest.fixture
+def one_role(settings, monkeypatch) -> None:
+    monkeypatch.setitem(settings.DATABASES, "owner", settings.DATABASES["default"])
+
+
+def test_two_roles_are_as_it_should_be():
+    assert checks.check_owner_role(None) == []
+
+
+def test_one_role_for_application_and_owner_is_a_warning(one_role):
+    assert ids(checks.check_owner_role(None)) == ["forge.W001"]
+
+
+def test_every_message_has_a_hint(settings, one_role):
+    settings.SECRET_KEY, settings.ALLOWED_HOSTS, settings.SESSION_COOKIE_SECURE = "", [], False
+    settings.FORGE_SPEND_HOOKS = ["nowhere.at_all"]
+    judges = (checks.check_secrets_and_hosts, checks.check_cookies, checks.check_owner_role, checks.check_ports)
+    found = [message for judge in judges for message in judge(None)]
+    assert len(found) >= 5
+    assert all(message.hint for message in found)
+
+
+# -- Ports -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FORGE_LAUNCH_GUARDS", ["forge.db.ports.resolve", "nowhere.at_all"]),
+        ("FORGE_END_HOOKS", ["forge.db.ports.missing"]),
+        ("FORGE_OPERATION_HANDLERS", {"workspace.launch": "nodots"}),
+        ("FORGE_REFUSAL_RECORDER", "audit.nothing"),
+    ],
+)
+def test_a_port_that_leads_nowhere_is_an_error_that_names_it(settings, name, value):
+    for port in checks.PORT_SETTINGS:
+        setattr(settings, port, [])
+    setattr(settings, name, value)
+    [error] = checks.check_ports(None)
+    assert error.id == "forge.E020"
+    assert name in error.msg
+
+
+def test_the_ports_of_the_house_lead_somewhere():
+    assert checks.check_ports(None) == []
+
+
+# -- The database ------------------------------------------------------------------------------------------------
+@pytest.mark.servers
+@pytest.mark.django_db(databases=["default", "owner"])
+def test_the_application_role_of_the_tests_passes():
+    assert checks.check_database(None, databases=["default", "owner"]) == []
+
+
+def test_without_a_database_named_none_is_asked():
+    assert checks.check_database(None, databases=None) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("role", "expected"), [("postgres", "forge.E011"), ("forge_jobs", "forge.E011"), ("forge_owner", "forge.E012")]
+)
+def test_a_role_that_passes_policies_or_owns_the_tables_is_an_error(role, expected):
+    with connections["default"].cursor() as cursor:
+        cursor.execute(f"SET LOCAL ROLE {role}")
+        assert ids(checks.check_database(None, databases=["default"])) == [expected]
+
+
+@pytest.mark.django_db
+def test_the_owner_as_the_only_role_is_left_to_the_warning(one_role):
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SET LOCAL ROLE forge_owner")
+        assert checks.check_database(None, databases=["default"]) == []
+
+
+@pytest.mark.django_db
+def test_a_postgresql_that_is_too_old_is_an_error(monkeypatch):
+    monkeypatch.setattr(checks, "LEAST_POSTGRES", 99)
+    assert ids(checks.check_database(None, databases=["default"])) == ["forge.E010"]
+
+
+# -- The whole ---------------------------------------------------------------------------------------------------
+@pytest.mark.servers
+@pytest.mark.django_db(transaction=True)
+def test_good_production_settings_pass_check_deploy_without_a_warning(manage):
+    result = manage(
+        "check", "--deploy", "--fail-level", "WARNING", "--database", "default", "--database", "owner", **GOOD
+    )
+    assert result.returncode == 0, result.stderr
+    assert "no issues" in result.stdout + result.stderr
+
+
+@pytest.mark.django_db(transaction=True)
+def test_bad_production_settings_fail_check_deploy_by_name(manage):
+    bad = {"SECRET_KEY": "", "ALLOWED_HOSTS": "*", "SESSION_COOKIE_SECURE": "false", "DATABASE_OWNER_URL": ""}
+    bad |= {"DEBUG": "false", "DATABASE_URL": superuser_url()}
+    result = manage("check", "--deploy", "--database", "default", **bad)
+    assert result.returncode == 1
+    for name in ("forge.E001", "forge.E002", "forge.E003", "forge.E011", "forge.W001"):
+        assert name in result.stderr

@@ -1,0 +1,192 @@
+"""The test database: migrated once per run as its owner, copied per worker, emptied by one function.
+
+Every connection is the role of its alias (`default` the plain application role, `owner` the owner) from its first
+statement on: the role stands in the URL, so threads and subprocesses have it too.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.db import connections
+from django.test import TransactionTestCase
+from psycopg import sql
+
+from forge.db.embedded.postgres import APP, OWNER, create_database, has_database
+from tests.plugins.servers import FOLDER, SUPERUSER_URL, database_name, in_database, template_name
+
+_REFERENCE_SCHEMA = "forge_test_reference"
+_KEPT = ("django_migrations", "django_content_type", "auth_permission")
+
+
+def superuser_url(database: str | None = None) -> str:
+    return in_database(os.environ[SUPERUSER_URL], database or connections["default"].settings_dict["NAME"])
+
+
+def connect_as_superuser(database: str | None = None) -> psycopg.Connection:
+    return psycopg.connect(superuser_url(database), autocommit=True, connect_timeout=10)
+
+
+def create_test_database(worker: str) -> str:
+    """Make this worker's database from the migrated one and point every alias and the environment at it."""
+    template, name = template_name(), database_name(worker)
+    with _one_at_a_time(), connect_as_superuser("postgres") as connection:
+        if not has_database(connection, template):
+            _make_template(connection, template)
+        create_database(connection, name, template=template)
+    _point_at(name)
+    return name
+
+
+def drop_test_database(name: str) -> None:
+    connections.close_all()
+    with connect_as_superuser("postgres") as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def empty_database() -> None:
+    """Bring every table back to what the migrations left in it, whatever triggers guard it.
+
+    Deletes instead of TRUNCATE: most tables are empty or small, and a connection that a test forgot cannot block it.
+    """
+    with connect_as_superuser() as connection, connection.transaction():
+        connection.execute("SET LOCAL lock_timeout = '10s'")
+        # Leaves out foreign keys, append-only guards and the like, but for triggers that are ENABLE ALWAYS.
+        connection.execute("SET LOCAL session_replication_role = replica")
+        reference = _tables(connection, _REFERENCE_SCHEMA)
+        filled = [table for table in _filled_tables(connection) if table not in _KEPT]
+        always = _always_triggers(connection, {*filled, *reference})
+        for table, trigger in always:
+            connection.execute(
+                sql.SQL("ALTER TABLE {} DISABLE TRIGGER {}").format(sql.Identifier(table), sql.Identifier(trigger))
+            )
+        for table in filled:
+            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+        for table in reference:
+            _restore(connection, table)
+        for table, trigger in always:
+            connection.execute(
+                sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(
+                    sql.Identifier(table), sql.Identifier(trigger)
+                )
+            )
+
+
+def _make_template(connection: psycopg.Connection, template: str) -> None:
+    # Under another name until it is whole: what has the template's name is copied, and kept for later runs.
+    name = database_name("fresh")
+    create_database(connection, name)
+    _point_at(name)
+    call_command("migrate", database="owner", verbosity=0, interactive=False)
+    connections.close_all()
+    with connect_as_superuser(name) as own:
+        own.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(_REFERENCE_SCHEMA)))
+        for table in _filled_tables(own):
+            if table not in _KEPT:
+                own.execute(
+                    sql.SQL("CREATE TABLE {}.{} AS TABLE public.{}").format(
+                        sql.Identifier(_REFERENCE_SCHEMA), sql.Identifier(table), sql.Identifier(table)
+                    )
+                )
+    connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(template)))
+
+
+def _restore(connection: psycopg.Connection, table: str) -> None:
+    columns = connection.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
+        " AND attgenerated = ''",
+        [f'public."{table}"'],
+    ).fetchall()
+    names = sql.SQL(", ").join(sql.Identifier(name) for (name,) in columns)
+    connection.execute(
+        sql.SQL("INSERT INTO public.{table} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM {schema}.{table}")
+        .format(table=sql.Identifier(table), names=names, schema=sql.Identifier(_REFERENCE_SCHEMA))
+    )  # fmt: skip
+
+
+def _tables(connection: psycopg.Connection, schema: str) -> list[str]:
+    """The tables of a schema without the partitions, which are reached through their parents."""
+    rows = connection.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind IN ('r', 'p')"
+        " AND NOT relispartition ORDER BY relname",
+        [schema],
+    )
+    return [name for (name,) in rows.fetchall()]
+
+
+def _filled_tables(connection: psycopg.Connection) -> list[str]:
+    tables = _tables(connection, "public")
+    if not tables:
+        return []
+    asked = sql.SQL(", ").join(sql.SQL("EXISTS (SELECT FROM public.{})").format(sql.Identifier(t)) for t in tables)
+    answers = connection.execute(sql.SQL("SELECT ARRAY[{}]").format(asked)).fetchone()[0]
+    return [table for table, is_filled in zip(tables, answers, strict=True) if is_filled]
+
+
+def _always_triggers(connection: psycopg.Connection, tables: set[str]) -> list[tuple[str, str]]:
+    rows = connection.execute(
+        "SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+        " WHERE t.tgenabled = 'A' AND NOT t.tgisinternal AND c.relname = ANY(%s)"
+        " AND c.relnamespace = 'public'::regnamespace",
+        [sorted(tables)],
+    )
+    return rows.fetchall()
+
+
+def _point_at(name: str) -> None:
+    for alias, role in (("default", APP), ("owner", OWNER)):
+        connections[alias].close()
+        connections[alias].settings_dict["NAME"] = name
+        variable = "DATABASE_URL" if alias == "default" else "DATABASE_OWNER_URL"
+        os.environ[variable] = in_database(os.environ[SUPERUSER_URL], name, role=role)
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """The workers of a run take turns: the first makes the template, and CREATE DATABASE wants its template idle."""
+    with (Path(os.environ[FOLDER]) / "template.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None, django_db_blocker: object, worker_id: str = "main"
+) -> Iterator[None]:
+    """Replaces pytest-django's: our template instead of Django's create, our emptying instead of its flush."""
+    flush = TransactionTestCase._fixture_teardown
+    with django_db_blocker.unblock():
+        name = create_test_database(os.environ.get("PYTEST_XDIST_WORKER", "main"))
+    TransactionTestCase._fixture_teardown = lambda test_case: empty_database()
+    try:
+        yield
+    finally:
+        TransactionTestCase._fixture_teardown = flush
+        with django_db_blocker.unblock():
+            drop_test_database(name)
+
+
+@pytest.fixture
+def superuser_connection(django_db_setup: None) -> Iterator[psycopg.Connection]:
+    """A superuser's connection to the test database, for attacks; each statement commits by itself."""
+    with connect_as_superuser() as connection:
+        yield connection
+
+
+@pytest.fixture
+def make_app_connection(django_db_setup: None) -> Iterator[Callable[..., psycopg.Connection]]:
+    """Makes real further connections as the application role (or `role`), closed after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def make(*, role: str = APP, autocommit: bool = False) -> psycopg.Connection:
+            url = in_database(os.environ[SUPERUSER_URL], connections["default"].settings_dict["NAME"], role=role)
+            return stack.enter_context(
+                contextlib.closing(psycopg.connect(url, autocommit=autocommit, connect_timeout=10))
+            )
+
+        yield make

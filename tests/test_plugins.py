@@ -1,0 +1,86 @@
+"""The test database is what the tests believe it is."""
+
+import os
+
+import psycopg
+import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection, connections
+from psycopg import sql
+
+from tests.factories import OrganizationFactory
+from tests.plugins.database import empty_database
+from tests.plugins.scale import count
+
+
+def role_and_database(alias: str) -> tuple[str, str]:
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT current_user, current_database()")
+        return cursor.fetchone()
+
+
+@pytest.mark.django_db(databases=["default", "owner"])
+def test_each_alias_is_its_role_in_one_database(make_app_connection):
+    database = connection.settings_dict["NAME"]
+
+    assert role_and_database("default") == ("forge_app", database)
+    assert role_and_database("owner") == ("forge_owner", database)
+    for url, role in ((os.environ["DATABASE_URL"], "forge_app"), (os.environ["DATABASE_OWNER_URL"], "forge_owner")):
+        with psycopg.connect(url) as other:
+            assert other.execute("SELECT current_user, current_database()").fetchone() == (role, database)
+    assert make_app_connection().execute("SELECT current_user").fetchone() == ("forge_app",)
+
+
+@pytest.mark.django_db
+def test_the_superuser_connection_is_one(superuser_connection):
+    assert superuser_connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()[0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_emptying_leaves_what_the_migrations_left(superuser_connection):
+    before, content_types = rows(superuser_connection), ContentType.objects.count()
+    OrganizationFactory()
+    superuser_connection.execute("DELETE FROM django_session")
+    with superuser_connection.transaction():
+        superuser_connection.execute("SET LOCAL session_replication_role = replica")
+        for table, number in before.items():
+            if number and not table.startswith(("django_", "auth_")):
+                superuser_connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+
+    empty_database()
+
+    assert rows(superuser_connection) == before
+    assert ContentType.objects.count() == content_types
+
+
+def rows(superuser: psycopg.Connection) -> dict[str, int]:
+    with superuser.transaction():
+        names = superuser.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
+        ).fetchall()
+        return {
+            name: superuser.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name))).fetchone()[0]
+            for (name,) in names
+        }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_guards_hold_again_after_emptying(superuser_connection, make_app_connection):
+    OrganizationFactory()
+    guards = "SELECT tgrelid::regclass::text, tgname, tgenabled FROM pg_trigger ORDER BY 1, 2"
+    before = superuser_connection.execute(guards).fetchall()
+
+    empty_database()
+
+    assert superuser_connection.execute(guards).fetchall() == before
+
+
+@pytest.mark.parametrize(("soak", "expected"), [("0", 10), ("0.1", 20), ("1", 200), ("0.001", 10)])
+def test_scale_goes_from_the_quick_count_to_the_full_one(soak, expected):
+    assert count(200, 10, soak=soak) == expected
+
+
+@pytest.mark.parametrize("soak", ["2", "-1", "much"])
+def test_a_soak_that_is_no_share_is_refused(soak):
+    with pytest.raises(pytest.UsageError, match="FORGE_SOAK"):
+        count(200, 10, soak=soak)

@@ -1,0 +1,341 @@
+"""The console's pages of people, blueprints and machines: who sees what, and buttons that call services."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from audit.models import AuditLog
+from blueprints.models import Blueprint
+from forge.accounts.models import ApiToken, Membership, Project, Team, User
+from forge.operations.models import Operation
+from tests import factories
+from workspaces.models import ProviderAccount, WorkSpace
+
+pytestmark = pytest.mark.django_db
+LISTS = [
+    "accounts/organization",
+    "accounts/user",
+    "accounts/team",
+    "accounts/project",
+    "accounts/membership",
+    "accounts/apitoken",
+    "blueprints/blueprint",
+    "blueprints/blueprintbundle",
+    "workspaces/workspace",
+    "workspaces/statechange",
+    "workspaces/provideraccount",
+]
+
+
+@pytest.fixture(autouse=True)
+def no_collected_static_files(settings):
+    settings.MIDDLEWARE = [path for path in settings.MIDDLEWARE if not path.startswith("whitenoise")]
+
+
+@pytest.fixture
+def organization():
+    return factories.OrganizationFactory()
+
+
+@pytest.fixture
+def team(organization):
+    return factories.TeamFactory(organization=organization)
+
+
+@pytest.fixture
+def sign_in(organization, team):
+    def make(role):
+        if role is None:
+            user = factories.UserFactory(organization=None, directory_username="")
+        else:
+            where = team if role == "team_lead" else None
+            user = factories.MembershipFactory(user__organization=organization, role=role, team=where).user
+        browser = Client()
+        browser.force_login(user)
+        browser.user = user
+        return browser
+
+    return make
+
+
+@pytest.fixture
+def machine(organization, team):
+    return factories.WorkSpaceFactory(organization=organization, team=team, name="forge-1")
+
+
+def token_of(user, name="laptop", prefix="abcdefghjkmn"):
+    return ApiToken.objects.create(
+        organization=user.organization, user=user, name=name, prefix=prefix, secret_hash=b"x" * 32
+    )
+
+
+def page(row, end="change/"):
+    return f"/admin/{row._meta.app_label}/{row._meta.model_name}/{row.pk}/{end}"
+
+
+def said(answer):
+    return [str(message) for message in answer.context["messages"]]
+
+
+def press(browser, row, button, **fields):
+    return said(browser.post(page(row, f"do/{button}/"), fields, follow=True))
+
+
+@pytest.mark.parametrize("address", LISTS)
+def test_every_list_and_detail_shows_the_own_organization_only_without_a_count(sign_in, organization, machine, address):
+    ours, theirs = machine, factories.WorkSpaceFactory()
+    for one in (ours, theirs):
+        factories.MembershipFactory(user=one.owner, team=one.team)
+        factories.ProjectFactory(organization=one.organization)
+        token_of(one.owner, prefix=one.owner.directory_username.replace("person", "abcdefgh").ljust(12, "k")[:12])
+    browser = sign_in("admin")
+    with CaptureQueriesContext(connection) as queries:
+        html = browser.get(f"/admin/{address}/").content.decode()
+    rows = set(re.findall(rf"/admin/{address}/([0-9a-f-]+)/change/", html))
+    model = {f"{m._meta.app_label}/{m._meta.model_name}": m for m in _models()}[address]
+    own = {"organization": organization} if address != "accounts/organization" else {"pk": organization.pk}
+    assert rows == {str(pk) for pk in model.objects.filter(**own).values_list("pk", flat=True)}
+    assert rows
+    table = f'FROM "{model._meta.db_table}"'
+    assert not [query["sql"] for query in queries if "COUNT(" in query["sql"] and table in query["sql"]]
+    for pk in rows:
+        answer = browser.get(f"/admin/{address}/{pk}/change/")
+        assert answer.status_code == 200
+        assert 'name="_save"' not in answer.content.decode()
+    assert browser.get(f"/admin/{address}/", {"q": "x"}).status_code == 200
+    assert browser.get(f"/admin/{address}/{rows.pop()}/delete/").status_code == 403
+    assert browser.post(f"/admin/{address}/", {"action": "delete_selected"}).status_code in (200, 302, 403)
+
+
+def _models():
+    from django.contrib import admin  # noqa: PLC0415 - the registry is full only once urls are loaded
+
+    return list(admin.site._registry)
+
+
+@pytest.mark.parametrize("role", ["finance", "auditor", "team_lead", None])
+def test_those_who_oversee_look_at_machines_and_the_page_offers_no_change(sign_in, machine, role):
+    browser = sign_in(role)
+    html = browser.get(page(machine)).content.decode()
+    assert "forge-1" in html
+    assert ("/do/terminate/" in html) == (role == "team_lead")
+    assert browser.post(page(machine), {"name": "changed"}).status_code == 403
+
+
+def test_secrets_are_on_no_page(sign_in, machine):
+    token = token_of(machine.owner)
+    browser = sign_in("admin")
+    for row in (token, machine.owner):
+        html = browser.get(page(row)).content.decode()
+        assert "secret_hash" not in html
+        assert "pbkdf2" not in html
+
+
+# -- machines ----------------------------------------------------------------------------------------------------
+def test_buttons_of_a_machine_stand_where_its_state_allows_them(sign_in, machine):
+    browser = sign_in("admin")
+
+    def offered():
+        return set(re.findall(r"/do/([a-z-]+)/", browser.get(page(machine)).content.decode()))
+
+    assert offered() == {"stop", "keep-alive", "terminate"}
+    WorkSpace.objects.update(running_mode="ALWAYS_ON", keep_alive=True)
+    assert offered() == {"keep-alive", "let-go", "terminate"}
+    WorkSpace.objects.update(running_mode="AUTO_STOP", keep_alive=False, state="STOPPED")
+    assert offered() == {"start", "keep-alive", "terminate"}
+    WorkSpace.objects.update(state="TERMINATED", terminated_at=machine.state_since)
+    assert offered() == set()
+
+
+def test_stop_is_queued_by_the_service_with_one_entry_of_the_console(sign_in, machine):
+    browser = sign_in("admin")
+    assert "is cut off" in browser.get(page(machine, "do/stop/")).content.decode()
+    assert not Operation.objects.exists()
+    [message] = press(browser, machine, "stop")
+    operation = Operation.objects.get()
+    assert message == f"It stops. Operation {operation.pk}."
+    entry = AuditLog.objects.get(action_type="WORKSPACE_STOP")
+    assert (entry.interface, entry.user_id, entry.result) == ("ADMIN", browser.user.pk, "SUCCESS")
+    [message] = press(browser, machine, "stop")
+    assert "is not finished" in message
+    assert Operation.objects.count() == 1
+
+
+def test_terminate_wants_the_machines_name(sign_in, machine):
+    browser = sign_in("team_lead")
+    assert "lost for good" in browser.get(page(machine, "do/terminate/")).content.decode()
+    browser.post(page(machine, "do/terminate/"), {"typed_confirmation": "forge-2"})
+    assert not Operation.objects.exists()
+    press(browser, machine, "terminate", typed_confirmation="forge-1")
+    assert Operation.objects.get().kind == "workspace.terminate"
+
+
+def test_a_machine_is_kept_alive_for_days_with_a_reason_and_let_go(sign_in, machine):
+    browser = sign_in("admin")
+    assert browser.post(page(machine, "do/keep-alive/"), {"days": "0", "reason": "x"}).status_code == 200
+    assert press(browser, machine, "keep-alive", days="5", reason="long build")[0].startswith("Kept alive until")
+    machine.refresh_from_db()
+    assert (machine.keep_alive, machine.keep_alive_reason) == (True, "long build")
+    assert press(browser, machine, "let-go") == ["No longer kept alive."]
+    machine.refresh_from_db()
+    assert machine.keep_alive is False
+
+
+# -- people ------------------------------------------------------------------------------------------------------
+def test_an_admin_adds_a_team_a_project_and_a_person_by_forms(sign_in, organization):
+    browser = sign_in("admin")
+    browser.post("/admin/accounts/team/add/", {"name": "Red", "slug": "red"})
+    red = Team.objects.get(slug="red")
+    browser.post(
+        "/admin/accounts/project/add/",
+        {"name": "Apollo", "slug": "apollo", "cost_center": "r-1", "owner": "", "teams": [str(red.pk)]},
+    )
+    assert list(Project.objects.get(slug="apollo").teams.all()) == [red]
+    person = {"email": "New@example.com", "full_name": "New", "role": "engineer", "team": str(red.pk)}
+    browser.post("/admin/accounts/membership/add/", person | {"directory_username": "new"})
+    made = Membership.objects.get(team=red)
+    assert (made.user.email, made.user.organization, made.role) == ("New@example.com", organization, "engineer")
+    browser.post("/admin/accounts/membership/add/", person | {"email": "new@EXAMPLE.com", "role": "team_lead"})
+    made.refresh_from_db()
+    assert made.role == "team_lead"
+    actions = AuditLog.objects.exclude(action_type="AUTH_LOGIN").order_by("id").values_list("action_type", flat=True)
+    assert list(actions) == ["TEAM_CREATE", "PROJECT_CREATE", "MEMBER_CREATE", "ROLE_CHANGE"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"role": "contractor"}, "Set credentials_expire_at"),
+        ({"team": ""}, "Name the team"),
+        ({"role": "finance"}, "Leave the team out"),
+        ({"full_name": ""}, "Give the name of somebody new"),
+    ],
+)
+def test_a_refused_form_says_why_and_writes_nothing(sign_in, team, changes, words):
+    person = {"email": "new@example.com", "full_name": "New", "role": "engineer", "team": str(team.pk)}
+    answer = sign_in("admin").post("/admin/accounts/membership/add/", person | changes)
+    assert answer.status_code == 200
+    assert words in answer.content.decode()
+    assert not User.objects.filter(email="new@example.com").exists()
+
+
+def test_a_lead_gives_and_takes_roles_in_the_own_team_only(sign_in, organization, team):
+    lead, other = sign_in("team_lead"), factories.TeamFactory(organization=organization)
+    person = {"email": "new@example.com", "full_name": "New", "role": "engineer"}
+    lead.post("/admin/accounts/membership/add/", person | {"team": str(other.pk)})
+    assert not User.objects.filter(email="new@example.com").exists()
+    answer = lead.post("/admin/accounts/membership/add/", person | {"team": str(team.pk), "role": "team_lead"})
+    assert "gives the roles contractor and engineer" in answer.content.decode()
+    lead.post("/admin/accounts/membership/add/", person | {"team": str(team.pk)})
+    made = Membership.objects.get(user__email="new@example.com")
+    lead.post(page(made, "do/take-away/"))
+    assert not Membership.objects.filter(pk=made.pk).exists()
+    own = Membership.objects.get(user=lead.user)
+    assert "/do/take-away/" not in lead.get(page(own)).content.decode()
+
+
+def test_operators_of_the_installation_add_organizations_and_nothing_inside_one(sign_in):
+    operator = sign_in(None)
+    operator.post(
+        "/admin/accounts/organization/add/", {"name": "New", "slug": "new", "timezone": "UTC", "currency": "EUR"}
+    )
+    assert AuditLog.objects.exclude(action_type="AUTH_LOGIN").get().action_type == "ORGANIZATION_CREATE"
+    for kind in ("accounts/team", "accounts/project", "accounts/membership", "workspaces/provideraccount"):
+        assert operator.get(f"/admin/{kind}/add/").status_code == 403, kind
+    answer = operator.post(
+        "/admin/accounts/organization/add/", {"name": "X", "slug": "x", "timezone": "Mars/Olympus", "currency": "EUR"}
+    )
+    assert "is not known" in answer.content.decode()
+    assert sign_in("admin").get("/admin/accounts/organization/add/").status_code == 403
+
+
+def test_a_person_is_switched_off_and_on(sign_in, machine):
+    browser, person = sign_in("admin"), machine.owner
+    press(browser, person, "switch-off", typed_confirmation=person.email)
+    person.refresh_from_db()
+    assert person.is_active is False
+    press(browser, person, "switch-on")
+    person.refresh_from_db()
+    assert person.is_active is True
+
+
+def test_the_last_admin_is_not_switched_off(sign_in):
+    browser = sign_in("admin")
+    [message] = press(browser, browser.user, "switch-off", typed_confirmation=browser.user.email)
+    assert "Make somebody else an admin first" in message
+    browser.user.refresh_from_db()
+    assert browser.user.is_active
+
+
+def test_a_token_is_issued_once_shown_and_revoked(sign_in, machine):
+    browser = sign_in("admin")
+    [message] = press(browser, machine.owner, "issue-token", name="ci", interface="CLI", days="30")
+    token = ApiToken.objects.get()
+    assert f"forge_{token.prefix}_" in message
+    assert token.expires_at is not None
+    assert "/do/revoke/" not in sign_in("auditor").get(page(token)).content.decode()
+    assert press(browser, token, "revoke") == ["The token works no more."]
+    token.refresh_from_db()
+    assert token.revoked_at is not None
+    assert "/do/revoke/" not in browser.get(page(token)).content.decode()
+
+
+# -- blueprints and places -----------------------------------------------------------------------------------------
+def test_a_blueprint_is_drafted_published_and_retired(sign_in, team):
+    browser = sign_in("team_lead")
+    draft = {
+        "team": str(team.pk),
+        "name": "desktop",
+        "description": "",
+        "operating_system": "LINUX",
+        "software_manifest": "{}",
+        "configuration": "{}",
+        "bundles": "us-east-1 STANDARD wsb-123456789 wsi-123456789\n\nus-east-1 POWER wsb-987654321",
+    }
+    assert "is not: region" in _add(browser, draft | {"bundles": "us-east-1"})
+    assert "is not one of" in _add(browser, draft | {"bundles": "us-east-1 HUGE wsb-123456789"})
+    assert "needs one of the roles" in _add(browser, draft | {"team": ""})
+    _add(browser, draft)
+    blueprint = Blueprint.objects.get()
+    assert (blueprint.version, blueprint.status, blueprint.bundles.count()) == (1, "DRAFT", 2)
+    press(browser, blueprint, "publish")
+    blueprint.refresh_from_db()
+    assert blueprint.status == "PUBLISHED"
+    assert "0 machines made from it go on" in browser.get(page(blueprint, "do/retire/")).content.decode()
+    press(browser, blueprint, "retire", typed_confirmation="desktop v1")
+    blueprint.refresh_from_db()
+    assert blueprint.status == "RETIRED"
+    assert "/do/" not in browser.get(page(blueprint)).content.decode()
+
+
+def _add(browser, fields):
+    return browser.post("/admin/blueprints/blueprint/add/", fields).content.decode()
+
+
+def test_a_provider_account_is_opened_and_closed(sign_in, organization):
+    browser = sign_in("admin")
+    place = {
+        "name": "frankfurt",
+        "kind": "AWS",
+        "account": "123456789012",
+        "region": "eu-central-1",
+        "directory_id": "d-9067000000",
+        "subnets": "subnet-0123456789abcdef0",
+        "role_arn": "",
+    }
+    answer = browser.post("/admin/workspaces/provideraccount/add/", place | {"account": "1"})
+    assert "Not of the form that AWS uses" in answer.content.decode()
+    browser.post("/admin/workspaces/provideraccount/add/", place)
+    account = ProviderAccount.objects.get()
+    assert (account.organization, account.subnets) == (organization, ["subnet-0123456789abcdef0"])
+    press(browser, account, "switch-off")
+    account.refresh_from_db()
+    assert account.enabled is False
+    press(browser, account, "switch-on")
+    account.refresh_from_db()
+    assert account.enabled is True

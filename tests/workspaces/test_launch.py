@@ -1,0 +1,196 @@
+"""A launch from the service to the machine, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from audit.actors import Interface
+from forge.operations.models import Operation
+from forge.operations.runner import run_due
+from tests.world import World, actor, engineers
+from workspaces import services
+from workspaces.guards import (
+    BlueprintNotFound,
+    BlueprintRetired,
+    BundleNotAllowed,
+    BundleNotOffered,
+    CredentialsExpired,
+    LaunchesExhausted,
+    OperatingSystemNotOffered,
+)
+from workspaces.lifecycle import State
+from workspaces.models import StateChange, WorkSpace
+from workspaces.resolve import (
+    MachineExists,
+    MayNotLaunch,
+    MayNotLaunchForOthers,
+    NoDirectoryUser,
+    ProjectNotYours,
+    RegionNotOffered,
+    ServiceNotOffered,
+    TagsRefused,
+    TeamNotYours,
+    UnknownOwner,
+)
+
+LONG = 3600.0
+
+
+def launch(world: World, user=None, **changes):
+    return services.launch(actor=actor(user or world.engineer), spec=world.spec(**changes), now=timezone.now())
+
+
+def run_until_done(simulator, operation: Operation, *, rounds: int = 12) -> Operation:
+    """Let workers run and simulated time pass until the operation has ended."""
+    now = timezone.now()
+    for _ in range(rounds):
+        run_due(limit=50, now=now)
+        operation.refresh_from_db()
+        if operation.is_final:
+            return operation
+        simulator.control.advance(LONG / rounds)
+        now += timedelta(seconds=30)
+    raise AssertionError(f"operation is {operation.status}: {operation.error} {operation.steps}")
+
+
+def test_a_launch_becomes_an_available_machine(world, simulator):
+    answer = launch(world, tags={"cost-center": "r-100"})
+    assert answer.workspace.state == State.PENDING
+    assert answer.operation.status == "queued"
+
+    operation = run_until_done(simulator, answer.operation)
+
+    workspace = WorkSpace.objects.get(pk=answer.workspace.pk)
+    assert operation.status == "succeeded", operation.error
+    assert workspace.state == State.AVAILABLE
+    assert workspace.launched_at is not None
+    assert workspace.provider_id.startswith("ws-")
+    assert workspace.connection_url.startswith("https://")
+    [machine] = simulator.control.machines()
+    assert machine["workspace_id"] == workspace.provider_id
+    changes = StateChange.objects.filter(workspace=workspace).order_by("id").values_list("from_state", "to_state")
+    assert list(changes) == [("", "PENDING"), ("PENDING", "AVAILABLE")]
+
+
+def test_a_machine_is_stopped_started_and_terminated(world, simulator):
+    workspace = launch(world).workspace
+    run_until_done(simulator, Operation.objects.get(target_id=workspace.pk))
+    for verb, state in (("stop", "STOPPED"), ("start", "AVAILABLE"), ("terminate", "TERMINATED")):
+        answer = getattr(services, verb)(actor=actor(world.engineer), workspace_id=workspace.pk, now=timezone.now())
+        operation = run_until_done(simulator, answer.operation)
+        assert operation.status == "succeeded", operation.error
+        assert WorkSpace.objects.get(pk=workspace.pk).state == state
+    assert simulator.control.launches()[0]["live"] == 0
+
+
+def test_a_second_machine_for_the_same_person_is_refused_with_the_first_ones_id(world):
+    first = launch(world).workspace
+    with pytest.raises(MachineExists) as refusal:
+        launch(world)
+    assert refusal.value.extra["workspace"] == str(first.pk)
+    assert WorkSpace.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"bundle_type": "POWER"}, BundleNotOffered),
+        ({"bundle_type": "GRAPHICSPRO_G4DN"}, BundleNotAllowed),
+        ({"operating_system": "WINDOWS"}, OperatingSystemNotOffered),
+        ({"region": "eu-west-1"}, RegionNotOffered),
+        ({"team": "no-such-team"}, TeamNotYours),
+        ({"project": "no-such-project"}, ProjectNotYours),
+        ({"owner": "stranger@example.com"}, UnknownOwner),
+        ({"blueprint_id": None}, BlueprintNotFound),
+        ({"service_type": "WORKSPACES_APPLICATIONS"}, ServiceNotOffered),
+        ({"tags": {"aws:x": "y"}}, TagsRefused),
+        ({"tags": {f"k{n}": "v" for n in range(41)}}, TagsRefused),
+        ({"tags": {"key": "v" * 256}}, TagsRefused),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_leaves_nothing(world, changes, refusal):
+    with pytest.raises(refusal):
+        launch(world, **changes)
+    assert not WorkSpace.objects.exists()
+    assert not Operation.objects.exists()
+
+
+def test_a_retired_blueprint_is_refused(world):
+    world.blueprint.status = "RETIRED"
+    world.blueprint.retired_at = timezone.now()
+    world.blueprint.save()
+    with pytest.raises(BlueprintRetired):
+        launch(world)
+
+
+def test_finance_and_auditors_launch_nothing(world):
+    for user in (world.finance, world.auditor):
+        with pytest.raises(MayNotLaunch):
+            launch(world, user)
+
+
+def test_an_engineer_launches_for_nobody_else_but_a_lead_does(world):
+    [colleague] = engineers(world, 1)
+    with pytest.raises(MayNotLaunchForOthers):
+        launch(world, owner=colleague.email)
+    assert launch(world, world.lead, owner=colleague.email).workspace.owner_id == colleague.id
+
+
+def test_an_expired_contractor_is_refused(world):
+    world.contractor.credentials_expire_at = timezone.now() - timedelta(seconds=1)
+    world.contractor.save()
+    with pytest.raises(CredentialsExpired):
+        launch(world, world.contractor)
+
+
+def test_a_person_without_a_directory_user_is_refused(world):
+    world.engineer.directory_username = ""
+    world.engineer.save()
+    with pytest.raises(NoDirectoryUser):
+        launch(world)
+
+
+def test_a_launch_that_aws_refuses_ends_failed_and_says_why(world, simulator):
+    world.engineer.directory_username = "nobody-here"
+    world.engineer.save()
+    answer = launch(world)
+    operation = run_until_done(simulator, answer.operation)
+    assert operation.status == "failed"
+    assert operation.error["code"] == "ResourceNotFound.User"
+    assert WorkSpace.objects.get(pk=answer.workspace.pk).state == State.FAILED
+
+
+def test_a_machine_of_somebody_else_in_aws_is_never_taken_over(world, simulator, settings):
+    other = world.account
+    first = launch(world).workspace
+    run_until_done(simulator, Operation.objects.get(target_id=first.pk))
+    # Forge forgets the machine, as after the restore of an old backup.
+    WorkSpace.objects.filter(pk=first.pk).update(directory_user="somebody-before", provider_id="")
+    answer = launch(world)
+    operation = run_until_done(simulator, answer.operation)
+    assert operation.error["code"] == "directory_user_taken"
+    assert WorkSpace.objects.get(pk=answer.workspace.pk).state == State.FAILED
+    assert other.workspaces.count() == 2
+
+
+def test_a_dry_run_changes_nothing(world):
+    answer = services.launch(actor=actor(world.engineer), spec=world.spec(), now=timezone.now(), dry_run=True)
+    assert answer.workspace is None
+    assert not WorkSpace.objects.exists()
+    assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("interface", "setting"), [("LUCY", "FORGE_LUCY_LAUNCHES_PER_HOUR"), ("CLI", "FORGE_LAUNCHES_PER_HOUR")]
+)
+def test_launches_of_an_hour_are_counted_by_interface(world, settings, interface, setting):
+    setattr(settings, setting, 0)
+    who = replace(actor(world.engineer), interface=Interface(interface))
+    with pytest.raises(LaunchesExhausted):
+        services.launch(actor=who, spec=world.spec(), now=timezone.now())
+    setattr(settings, setting, 1)
+    assert services.launch(actor=who, spec=world.spec(), now=timezone.now()).workspace is not None

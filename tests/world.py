@@ -1,0 +1,113 @@
+"""The small world that everybody knows: one organization with a team, its people, a blueprint and a simulator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from audit.actors import Actor, Interface, Kind
+from blueprints.models import Blueprint
+from forge.accounts.models import Organization, Project, Team, User
+from forge.db.ids import uuid7
+from tests import factories
+from workspaces.intents import LaunchSpec
+from workspaces.models import ProviderAccount
+from workspaces.simulator import catalog
+
+REGION = "us-east-1"
+IMAGE = "engineering-linux-1"
+
+
+@dataclass(frozen=True)
+class World:
+    """`engineer`, `lead`, `contractor` are of `team`; `admin`, `auditor`, `finance` of the whole organization."""
+
+    organization: Organization
+    team: Team
+    project: Project
+    engineer: User
+    lead: User
+    contractor: User
+    admin: User
+    auditor: User
+    finance: User
+    blueprint: Blueprint
+    account: ProviderAccount
+
+    def spec(self, **changes: object) -> LaunchSpec:
+        """A launch of STANDARD Linux from the world's blueprint."""
+        wanted = {
+            "service_type": "WORKSPACES_PERSONAL",
+            "blueprint_id": self.blueprint.id,
+            "bundle_type": "STANDARD",
+            "operating_system": "LINUX",
+            "running_mode": "AUTO_STOP",
+            "region": REGION,
+        }
+        return LaunchSpec(**{**wanted, **changes})
+
+    def body(self, **changes: object) -> dict[str, object]:
+        """The same launch as the body of a POST."""
+        wanted = {
+            "service_type": "WORKSPACES_PERSONAL",
+            "blueprint": str(self.blueprint.id),
+            "bundle_type": "STANDARD",
+            "operating_system": "LINUX",
+            "running_mode": "AUTO_STOP",
+            "region": REGION,
+        }
+        return {**wanted, **changes}
+
+
+def actor(user: User) -> Actor:
+    """A person acting through the portal."""
+    return Actor(
+        kind=Kind.USER,
+        interface=Interface.PORTAL,
+        user=user,
+        user_id=user.id,
+        email=user.email,
+        organization_id=user.organization_id,
+        correlation_id=uuid7(),
+    )
+
+
+def engineers(world: World, count: int) -> list[User]:
+    """More engineers of the world's team."""
+    return [_member(world.organization, world.team, "engineer") for _ in range(count)]
+
+
+def build(*, region: str = REGION, expire_at: datetime | None = None) -> World:
+    """Make the world; `expire_at` is the end of the contractor's credentials."""
+    organization = factories.OrganizationFactory()
+    team = factories.TeamFactory(organization=organization)
+    blueprint = factories.BlueprintFactory(organization=organization, team=team, bundle=None, status="DRAFT")
+    for bundle_type in ("STANDARD", "PERFORMANCE", "GRAPHICSPRO_G4DN"):
+        factories.BlueprintBundleFactory(
+            blueprint=blueprint,
+            region=region,
+            bundle_type=bundle_type,
+            bundle_id=catalog.bundle_id(region, IMAGE, bundle_type),
+        )
+    factories.publish(blueprint)
+    return World(
+        organization=organization,
+        team=team,
+        project=factories.ProjectFactory(organization=organization),
+        engineer=_member(organization, team, "engineer"),
+        lead=_member(organization, team, "team_lead"),
+        contractor=_member(organization, team, "contractor", credentials_expire_at=expire_at),
+        admin=_member(organization, None, "admin"),
+        auditor=_member(organization, None, "auditor"),
+        finance=_member(organization, None, "finance"),
+        blueprint=blueprint,
+        account=factories.ProviderAccountFactory(
+            organization=organization, region=region, directory_id=catalog.directory_id(region)
+        ),
+    )
+
+
+def _member(organization: Organization, team: Team | None, role: str, **facts: object) -> User:
+    user = factories.UserFactory(organization=organization, **facts)
+    factories.MembershipFactory(user=user, organization=organization, team=team, role=role)
+    return user
