@@ -1,8 +1,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import models
 
+from forge.accounts.models import Membership
 from forge.api.filters import ForgeFilterSet, TrueOrFalseFilter
 from forge.db.models import JobRun, JobSwitch
 
@@ -133,23 +133,16 @@ def test_true_or_false_takes_no_other_word():
 
 
 def test_relations_are_filtered_by_id_without_a_query_for_the_other_row(django_assert_num_queries):
-    class Owned(models.Model):
-        owner = models.ForeignKey("contenttypes.ContentType", on_delete=models.CASCADE)
-
+    class RoleFilterSet(ForgeFilterSet):
         class Meta:
-            app_label = "api"
-            managed = False
-
-    class OwnedFilterSet(ForgeFilterSet):
-        class Meta:
-            model = Owned
-            fields = ["owner"]
+            model = Membership
+            fields = ["user"]
 
     with django_assert_num_queries(0):
-        assert OwnedFilterSet(
-            {"owner": "0190f5a2-0000-7000-8000-000000000000"}, queryset=Owned.objects.all()
+        assert RoleFilterSet(
+            {"user": "0190f5a2-0000-7000-8000-000000000000"}, queryset=Membership.objects.all()
         ).is_valid()
-        assert not OwnedFilterSet({"owner": "1"}, queryset=Owned.objects.all()).is_valid()
+        assert not RoleFilterSet({"user": "1"}, queryset=Membership.objects.all()).is_valid()
 
 
 def test_paths_work_with_and_without_the_last_slash(client, runs):

@@ -62,6 +62,19 @@ def test_every_list_that_the_role_may_open_opens_empty_and_works_offline(role):
         assert not re.findall(r'(?:src|href)="(?:https?:)?//', page.content.decode())
 
 
+def test_the_sidebar_shows_what_the_role_may_open():
+    def links(role):
+        html = signed_in(role).get("/admin/").content.decode()
+        sidebar = html[html.index("nav-sidebar-apps") :]
+        return set(re.findall(r'href="(/admin/[a-z/]*)"', sidebar))
+
+    assert {"/admin/accounts/project/", "/admin/system/", "/admin/db/jobrun/"} <= links("admin")
+    assert "/admin/db/jobswitch/" in links(None)
+    lead = links("team_lead")
+    assert "/admin/workspaces/workspace/" in lead
+    assert not {"/admin/db/jobrun/", "/admin/db/jobswitch/", "/admin/system/"} & lead
+
+
 def test_every_admin_class_stands_on_the_common_base():
     assert [
         model._meta.label

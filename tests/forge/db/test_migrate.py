@@ -79,7 +79,8 @@ def test_everything_migrates_forwards_back_to_zero_and_forwards_again(empty_data
     assert objects() == full
 
 
-def test_migrate_makes_this_month_and_six_ahead_of_every_partitioned_table():
+def test_migrate_makes_this_month_and_six_ahead_of_every_partitioned_table(empty_database):
+    migrate()
     reports = partitions.check(datetime.now(UTC))
     assert [report.table for report in reports] == list(partitions.TABLES)
     assert {(report.months_ahead, report.faults) for report in reports} == {(6, ())}
