@@ -19,7 +19,7 @@ test: setup ## Run all tests in their smallest honest counts, with coverage
 	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)
 
 soak: setup ## Run the races and crashes with their full counts
-	@FORGE_SOAK=$${FORGE_SOAK:-1} $(PYTHON_IN_VENV) -m pytest -m soak $(ARGS)
+	@FORGE_SOAK=$${FORGE_SOAK:-1} $(PYTHON_IN_VENV) -m pytest -m soak --timeout=2400 $(ARGS)
 
 bench: setup ## Print the benchmarks and write .forge/bench.json
 	@$(PYTHON_IN_VENV) -m tests.bench $(ARGS)

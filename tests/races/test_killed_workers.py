@@ -41,15 +41,31 @@ class Workers:
                 subprocess.Popen([sys.executable, "-m", "tests.races.worker"], cwd=ROOT, env=self._environment)
             )
 
-    def kill_one(self, chance: random.Random) -> None:
-        if self._running:
-            chance.choice(self._running).send_signal(signal.SIGKILL)
+    def kill_one(self, chance: random.Random) -> bool:
+        """Kill one of those that run, wherever it is; False when there was none left to kill."""
+        alive = [worker for worker in self._running if worker.poll() is None]
+        if not alive:
+            return False
+        victim = chance.choice(alive)
+        victim.kill()
+        return victim.wait(timeout=10) == -signal.SIGKILL
 
     def stop(self) -> None:
         for worker in self._running:
             worker.kill()
         for worker in self._running:
             worker.wait(timeout=10)
+
+
+def wait_for_work(deadline: float) -> None:
+    """Until a worker has got somewhere with an operation: on a slow machine most of its life is starting up."""
+    before = state_of_work()
+    while state_of_work() == before and Operation.objects.open().exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def state_of_work() -> list[tuple]:
+    return list(Operation.objects.order_by("id").values_list("status", "fencing_token", "heartbeat_at"))
 
 
 @pytest.mark.soak
@@ -66,10 +82,12 @@ def test_workers_killed_at_random_launch_every_machine_once(world, scale, settin
             kills = 0
             while Operation.objects.open().exists() and time.monotonic() < deadline:
                 workers.keep(3)
-                time.sleep(chance.uniform(0.3, 1.5))
                 if kills < launches // 2:
-                    workers.kill_one(chance)
-                    kills += 1
+                    wait_for_work(deadline)
+                    time.sleep(chance.uniform(0, 0.3))
+                    kills += workers.kill_one(chance)
+                else:
+                    time.sleep(0.1)
         finally:
             workers.stop()
         states = Counter(WorkSpace.objects.values_list("state", flat=True))

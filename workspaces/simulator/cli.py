@@ -4,7 +4,6 @@ import argparse
 import signal
 import sys
 import threading
-from collections.abc import Callable
 
 from workspaces.simulator.machine import DURATIONS
 from workspaces.simulator.server import Simulator
@@ -43,7 +42,6 @@ def run(
     speed: float,
     state_file: str | None,
     durations: dict[str, float],
-    say: Callable[[str], object],
 ) -> int:
     """Serve until SIGINT or SIGTERM; 1 if it cannot start."""
     simulator = Simulator(host=host, port=port, speed=speed, state_file=state_file, durations=durations)
@@ -55,7 +53,8 @@ def run(
     except (OSError, ValueError, StateFileInUseError, StateFileUnknownError) as error:
         sys.stderr.write(f"The AWS simulator cannot start: {error}\n")
         return 1
-    say(f"AWS simulator on {simulator.url}")
+    sys.stdout.write(f"AWS simulator on {simulator.url}\n")
+    sys.stdout.flush()  # somebody who reads it through a pipe waits for this line
     finished.wait()
     simulator.stop()
     return 0
@@ -71,10 +70,4 @@ def main(arguments: list[str] | None = None) -> int:
         speed=options.speed,
         state_file=options.state_file,
         durations=dict(options.duration),
-        say=_say,
     )
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()

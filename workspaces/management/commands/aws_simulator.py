@@ -20,7 +20,6 @@ class Command(BaseCommand):
             speed=options["speed"],
             state_file=options["state_file"],
             durations=dict(options["duration"]),
-            say=self.stdout.write,
         )
         if status:
             raise SystemExit(status)
