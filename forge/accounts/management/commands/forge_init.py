@@ -6,6 +6,7 @@ import getpass
 import os
 from typing import Any
 
+from django import forms
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
@@ -14,6 +15,19 @@ from audit.actors import Actor
 from forge.accounts.models import Membership, Organization
 from forge.accounts.services import create_member, create_organization
 from forge.api.errors import Problem
+
+
+class Answers(forms.Form):
+    """What was asked for on the command line, checked as a form of the console would."""
+
+    organization = forms.SlugField(max_length=63)
+    name = forms.CharField(max_length=200, required=False)
+    email = forms.EmailField(max_length=254)
+    full_name = forms.CharField(max_length=200, required=False)
+    currency = forms.RegexField(
+        r"^[A-Z]{3}$", error_messages={"invalid": "Enter an ISO 4217 code of three capital letters, such as USD."}
+    )
+    timezone = forms.CharField(max_length=64)
 
 
 class Command(BaseCommand):
@@ -30,26 +44,31 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if Organization.objects.exists():
             raise CommandError("This installation has an organization already; nothing was changed.")
+        answers = Answers(options)
+        if not answers.is_valid():
+            faults = [f"--{name.replace('_', '-')}: {error}" for name, [error, *_] in answers.errors.items()]
+            raise CommandError(" ".join(faults))
+        asked = answers.cleaned_data
         password = os.environ.get("FORGE_ADMIN_PASSWORD") or getpass.getpass("Password of the admin: ")
         actor = Actor.command("forge_init")
         try:
             with transaction.atomic():
                 organization = create_organization(
                     actor=actor,
-                    slug=options["organization"],
-                    name=options["name"] or options["organization"],
-                    timezone=options["timezone"],
-                    currency=options["currency"],
+                    slug=asked["organization"],
+                    name=asked["name"] or asked["organization"],
+                    timezone=asked["timezone"],
+                    currency=asked["currency"],
                 )
                 create_member(
                     actor=actor,
                     organization=organization,
-                    email=options["email"],
-                    full_name=options["full_name"] or options["email"],
+                    email=asked["email"],
+                    full_name=asked["full_name"] or asked["email"],
                     role=Membership.Role.ADMIN,
                     now=timezone.now(),
                     password=password,
                 )
         except Problem as refusal:
             raise CommandError(f"{refusal.title}: {refusal.detail}") from refusal
-        self.stdout.write(f"Made organization {organization.slug} and its admin {options['email']}.")
+        self.stdout.write(f"Made organization {organization.slug} and its admin {asked['email']}.")
