@@ -142,6 +142,8 @@ def test_metering_three_times_beside_launches_never_deadlocks(world, scale, simu
     for budget in Budget.objects.all():
         held = sum(Reservation.objects.filter(budget=budget).values_list("remaining", flat=True))
         # The clock of the meters may run into the next month, which this budget does not hold.
-        of_the_month = CostRecord.objects.filter(period_start__gte=budget.period_start, period_start__lt=budget.period_end)
+        of_the_month = CostRecord.objects.filter(
+            period_start__gte=budget.period_start, period_start__lt=budget.period_end
+        )
         spent = sum(of_the_month.values_list("total_cost", flat=True))
         assert (budget.reserved, budget.spent) == (held, spent)
