@@ -42,7 +42,7 @@ class AuditLogAdmin(ForgeModelAdmin):
     search_help_text = "A whole id (of a resource, person or correlation) or a source address."
     ordering = ("-timestamp", "-id")
     fieldsets = (
-        (None, {"fields": ("timestamp", "occurred_at", "action_type", "shown_result", "action_description")}),
+        (None, {"fields": ("timestamp", "occurred_at", "action_type", "result", "action_description")}),
         (
             "Who",
             {

@@ -117,7 +117,7 @@ class BlueprintAdmin(OwnOrganizationAdmin):
         if obj is None:
             return (*drafted, "bundles")
         return (
-            "shown_status",
+            "status",
             "version",
             "parent_version",
             *drafted,

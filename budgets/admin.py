@@ -17,23 +17,13 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget
 
 from budgets import permissions, services
+from budgets.display import bar, money, standing
 from budgets.models import Budget, BudgetNotice, BudgetThreshold, Reservation
-from costs.pricing import cents
 from forge.accounts.models import Membership, Project, Team, User
 from forge.adminkit.admin import ForgeInline, ForgeModelAdmin
 from forge.adminkit.buttons import Button
 
 Role = Membership.Role
-
-BAR = """
-<div style="min-width: 11rem">
-  <div aria-hidden="true" style="display: flex; height: .5rem; overflow: hidden; background: rgba(128, 128, 128, .25)">
-    <div style="width: {}%; background: #7c3aed"></div>
-    <div style="width: {}%; background: repeating-linear-gradient(45deg, #a78bfa 0 4px, #ddd6fe 4px 8px)"></div>
-  </div>
-  <span style="font-size: .75rem">{}</span>
-</div>
-"""
 
 
 class BudgetForm(forms.ModelForm):
@@ -105,9 +95,9 @@ def _switch_on(request: HttpRequest, budget: Budget) -> str:
 
 
 def _explain_amount(request: HttpRequest, budget: Budget) -> list[str]:
-    spent, reserved = _shown(budget, budget.spent), _shown(budget, budget.reserved)
+    spent, reserved = money(budget, budget.spent), money(budget, budget.reserved)
     return [
-        f"The amount is {_shown(budget, budget.amount)}; {spent} is spent and {reserved} is held by machines.",
+        f"The amount is {money(budget, budget.amount)}; {spent} is spent and {reserved} is held by machines.",
         "A lower amount stops no machine; it only admits no more.",
     ]
 
@@ -221,23 +211,23 @@ class BudgetAdmin(ForgeModelAdmin):
 
     @display(description="amount", ordering="amount")
     def shown_amount(self, budget: Budget) -> str:
-        return _shown(budget, budget.amount)
+        return money(budget, budget.amount)
 
     @display(description="spent", ordering="spent")
     def shown_spent(self, budget: Budget) -> str:
-        return _shown(budget, budget.spent)
+        return money(budget, budget.spent)
 
     @display(description="reserved", ordering="reserved")
     def shown_reserved(self, budget: Budget) -> str:
-        return _shown(budget, budget.reserved)
+        return money(budget, budget.reserved)
 
     @display(description="remaining")
     def shown_remaining(self, budget: Budget) -> str:
-        return _shown(budget, budget.remaining)
+        return money(budget, budget.remaining)
 
     @display(description="overrun")
     def shown_overrun(self, budget: Budget) -> str:
-        return _shown(budget, budget.overrun)
+        return money(budget, budget.overrun)
 
     @display(description="held by")
     def holders(self, budget: Budget) -> str:
@@ -247,10 +237,7 @@ class BudgetAdmin(ForgeModelAdmin):
 
     @display(description="used")
     def bar(self, budget: Budget) -> str:
-        """Spent and reserved as a bar and in words; the colours say nothing that the words do not."""
-        spent, reserved = _percent(budget.spent, budget), _percent(budget.reserved, budget)
-        words = f"{spent} % spent, {reserved} % reserved" if budget.amount else "nothing is allowed"
-        return format_html(BAR, min(spent, 100), min(reserved, max(100 - spent, 0)), words)
+        return bar(budget)
 
     @display(
         description="status",
@@ -265,15 +252,7 @@ class BudgetAdmin(ForgeModelAdmin):
         },
     )
     def status(self, budget: Budget) -> str:
-        if not budget.is_active:
-            return "switched off"
-        if budget.adopted_at is None:
-            return "to be adopted" if budget.period_start <= timezone.now() else "to come"
-        if budget.overrun:
-            return "over the limit"
-        if budget.is_limit_reached:
-            return "limit reached"
-        return "past 80 %" if budget.is_warning_reached else "within"
+        return standing(budget, timezone.now())
 
 
 @admin.register(Reservation)
@@ -294,11 +273,3 @@ class BudgetNoticeAdmin(ForgeModelAdmin):
     list_filter = (("sent_at", admin.EmptyFieldListFilter),)
     list_select_related = ("threshold", "recipient")
     ordering = ("-id",)
-
-
-def _shown(budget: Budget, amount: Decimal) -> str:
-    return f"{cents(amount)} {budget.organization.currency}"
-
-
-def _percent(part: Decimal, budget: Budget) -> int:
-    return int(100 * part / budget.amount) if budget.amount else 0

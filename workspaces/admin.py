@@ -90,7 +90,7 @@ def _let_go(request: HttpRequest, workspace: WorkSpace) -> str:
 
 
 def _explain_terminate(request: HttpRequest, workspace: WorkSpace) -> list[str]:
-    spent = f"{workspace.cost_to_date:.2f} {workspace.organization.currency}"
+    spent = f"{workspace.cost_to_date:,.2f} {workspace.organization.currency}"
     return [
         f"{workspace.name} of {workspace.owner} ends; its {workspace.user_volume_gb} GB user volume is lost for good.",
         f"It has cost {spent} so far; what is reserved for it beyond its cost is given back.",
@@ -119,7 +119,7 @@ class WorkSpaceAdmin(ForgeModelAdmin):
     fieldsets = (
         (
             None,
-            {"fields": ("name", "owner", "team", "project", "shown_state", "state_since", "health", "shown_deadline")},
+            {"fields": ("name", "owner", "team", "project", "state", "state_since", "health", "shown_deadline")},
         ),
         (
             "Machine",
@@ -212,7 +212,7 @@ class WorkSpaceAdmin(ForgeModelAdmin):
 
     @display(description="cost to date", ordering="cost_to_date")
     def shown_cost(self, workspace: WorkSpace) -> str:
-        return f"{workspace.cost_to_date:.2f} {workspace.organization.currency}"
+        return f"{workspace.cost_to_date:,.2f} {workspace.organization.currency}"
 
     @display(description="next deadline", ordering="next_action_at")
     def shown_deadline(self, workspace: WorkSpace) -> str:

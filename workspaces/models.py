@@ -144,6 +144,7 @@ class WorkSpace(UUIDModel, TimestampedModel):
     objects = WorkSpaceQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "WorkSpace"
         constraints = [
             models.CheckConstraint(
                 name="workspaces_workspace_state_known",

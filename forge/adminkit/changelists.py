@@ -45,7 +45,7 @@ class MoreChangeList(ChangeList):
         self.paginator = MorePaginator(self.queryset, self.list_per_page, page_number=self.page_num)
         self.result_list = self.paginator.rows
         self.result_count = self.paginator.seen
-        self.full_result_count = None
+        self.full_result_count = self.result_count  # equal, so that no template shows either as a total
         self.show_full_result_count = False
         self.show_admin_actions = bool(self.result_list)
         self.can_show_all = False

@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import Count, F, Sum
 from django.urls import reverse
 
+from budgets.display import bar, money, standing
 from budgets.models import Budget
 from costs.models import DailyCost
 from forge.operations.models import Operation
@@ -32,21 +33,22 @@ class Figure:
 
 @dataclass(frozen=True)
 class Gauge:
-    """A budget's state in per cent of its amount, capped for the bar and uncapped in words."""
+    """A budget and where it stands."""
 
     budget: Budget
-    spent: int
-    reserved: int
+    standing: str
 
     @property
     def link(self) -> str:
         return reverse("admin:budgets_budget_change", args=[self.budget.pk])
 
     @property
-    def mark(self) -> str:
-        if self.budget.is_limit_reached:
-            return "limit reached"
-        return "above 80 %" if self.budget.is_warning_reached else "within"
+    def bar(self) -> str:
+        return bar(self.budget)
+
+    @property
+    def amount(self) -> str:
+        return money(self.budget, self.budget.amount)
 
 
 def overview(user: Any, now: datetime) -> dict[str, Any]:
@@ -110,10 +112,4 @@ def _gauges(user: Any, now: datetime) -> list[Gauge]:
         .select_related("organization")
         .order_by(((F("spent") + F("reserved")) / F("amount")).desc(), "id")[:NEAREST]
     )
-    return [
-        Gauge(budget, _share(budget.spent, budget.amount), _share(budget.reserved, budget.amount)) for budget in budgets
-    ]
-
-
-def _share(part: Decimal, whole: Decimal) -> int:
-    return int(part * 100 / whole)
+    return [Gauge(budget, standing(budget, now)) for budget in budgets]

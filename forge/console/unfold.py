@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.templatetags.static import static
+
 Entry = tuple[str, str, str]
 
 SIDEBAR: list[tuple[str, list[Entry]]] = [
@@ -71,6 +73,9 @@ UNFOLD: dict[str, Any] = {
     "SITE_SUBHEADER": "Cloud workstations",
     "SITE_SYMBOL": "construction",
     "SITE_URL": None,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("console/favicon.svg")},
+    ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,

@@ -78,7 +78,7 @@ class OperationAdmin(ForgeModelAdmin):
     search_help_text = "The whole id of an operation, its target or its correlation."
     ordering = ("-id",)
     fieldsets = (
-        (None, {"fields": ("kind", "shown_status", "target", "progress", "shown_steps", "result", "fault")}),
+        (None, {"fields": ("kind", "status", "target", "progress", "shown_steps", "result", "fault")}),
         ("Asked for", {"fields": ("spec", "organization_id", "actor_id", "owner_id", "team_id", "correlation_id")}),
         (
             "Time",

@@ -242,6 +242,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "WorkSpace",
                 "indexes": [
                     models.Index(models.F("owner"), models.F("state"), name="workspaces_by_owner"),
                     models.Index(models.F("team"), models.F("state"), name="workspaces_by_team"),

@@ -39,14 +39,15 @@ def test_a_budget_near_its_limit_stands_first_and_says_so_in_words(world):
     ):
         factories.BudgetFactory(
             organization=world.organization, scope=scope, scope_id=scope_id, amount=100, spent=spent,
-            period_start=month, period_end=month + timedelta(days=28), adopted_at=now,
+            period_start=month, period_end=(month + timedelta(days=32)).replace(day=1), adopted_at=now,
         )  # fmt: skip
     gauges = overview(world.admin, now)["gauges"]
-    assert [(gauge.spent, gauge.mark) for gauge in gauges] == [
+    assert [(gauge.budget.spent, gauge.standing) for gauge in gauges] == [
         (100, "limit reached"),
-        (85, "above 80 %"),
+        (85, "past 80 %"),
         (10, "within"),
     ]
+    assert "85 % spent, 0 % reserved" in gauges[1].bar
 
 
 def test_the_page_shows_and_links_every_figure(world, client):
