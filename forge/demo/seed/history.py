@@ -45,6 +45,7 @@ class Life:
     person: Person
     launched_at: datetime
     end: str
+    is_always_on: bool = False
 
 
 def seed_history(*, seeded: Seeded, now: datetime) -> None:
@@ -88,7 +89,8 @@ def _lives(seeded: Seeded, *, began: datetime, now: datetime, chance: random.Ran
         end = plan[number] if number < len(plan) else State.AVAILABLE
         latest = timedelta(days=20) if end == State.TERMINATED else timedelta(days=3)
         after = (now - latest - began) * chance.random()
-        yield Life(person=person, launched_at=began + after, end=end)
+        is_always_on = number % 6 == 0 and end in (State.AVAILABLE, State.TERMINATED)
+        yield Life(person=person, launched_at=began + after, end=end, is_always_on=is_always_on)
 
 
 def _launch(seeded: Seeded, life: Life, chance: random.Random) -> uuid.UUID:
@@ -100,7 +102,6 @@ def _launch(seeded: Seeded, life: Life, chance: random.Random) -> uuid.UUID:
     name, system = (_LINUX[team], "LINUX") if chance.random() < 0.7 else ("windows-office", "WINDOWS")
     if life.end == State.FAILED:
         _leave_directory(user)
-    always_on = chance.random() < 0.2 and life.end in (State.AVAILABLE, State.TERMINATED)
     project = chance.choice(_PROJECTS[team])
     answer = services.launch(
         actor=_as(seeded, life.person),
@@ -109,7 +110,7 @@ def _launch(seeded: Seeded, life: Life, chance: random.Random) -> uuid.UUID:
             blueprint_id=seeded.blueprints[name].id,
             bundle_type=size,
             operating_system=system,
-            running_mode="ALWAYS_ON" if always_on else "AUTO_STOP",
+            running_mode="ALWAYS_ON" if life.is_always_on else "AUTO_STOP",
             region=REGION,
             team=team,
             project=project,
