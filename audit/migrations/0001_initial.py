@@ -130,16 +130,20 @@ DECLARE
 BEGIN
     LOOP
         -- Time and hash in layers above the locking one, so that both are taken under the lock.
-        SELECT lane, seq, at, previous, audit_log_hash(p_hash_version, lane, seq, at, previous, p_content_hash)
-          INTO v_lane, v_seq, v_at, v_previous, v_hash
+        UPDATE audit_auditlane AS lane SET lane_seq = head.seq, log_hash = head.hash
           FROM (
-              SELECT lane, lane_seq + 1 AS seq, clock_timestamp() AS at, log_hash AS previous
+              SELECT locked.*, audit_log_hash(p_hash_version, lane, seq, at, previous, p_content_hash) AS hash
                 FROM (
-                    SELECT lane, lane_seq, log_hash FROM audit_auditlane
-                     WHERE lane = nullif(current_setting('forge.audit_lane', true), '')::smallint
-                       FOR UPDATE SKIP LOCKED
+                    SELECT lane, lane_seq + 1 AS seq, clock_timestamp() AS at, log_hash AS previous
+                      FROM (
+                          SELECT lane, lane_seq, log_hash FROM audit_auditlane
+                           WHERE lane = nullif(current_setting('forge.audit_lane', true), '')::smallint
+                             FOR UPDATE SKIP LOCKED
+                      ) AS free OFFSET 0
                 ) AS locked OFFSET 0
-          ) AS head;
+          ) AS head
+         WHERE lane.lane = head.lane
+        RETURNING head.lane, head.seq, head.at, head.previous, head.hash INTO v_lane, v_seq, v_at, v_previous, v_hash;
         EXIT WHEN FOUND;
         PERFORM audit_take_lane();
     END LOOP;
@@ -148,7 +152,6 @@ BEGIN
         p_credential_id, p_action_type, p_action_description, p_resource_type, p_resource_id, p_result, p_source_ip,
         p_user_agent, p_interface, p_correlation_id, p_occurred_at, p_context, p_changes, p_personal, p_salt,
         p_content, p_hash_version, p_content_hash, v_lane, v_seq, v_previous, v_hash);
-    UPDATE audit_auditlane SET lane_seq = v_seq, log_hash = v_hash WHERE lane = v_lane;
     RETURN int2send(v_lane) || int8send(v_seq) || v_hash;
 END
 $body$;
