@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Upper
 
 from blueprints.models import Blueprint, BundleType, OperatingSystem
 from forge.accounts.models import Membership, Organization, Project, Team, User
@@ -51,6 +53,15 @@ class ProviderAccount(UUIDModel, TimestampedModel):
             ),
             models.CheckConstraint(
                 name="workspaces_provideraccount_kind_known", condition=Q(kind__in=["AWS", "SIMULATOR"])
+            ),
+            ExclusionConstraint(
+                name="workspaces_provideraccount_directory_of_one_organization",
+                expressions=[("region", "="), ("directory_id", "="), ("organization", "<>")],
+            ),
+            ExclusionConstraint(
+                name="workspaces_provideraccount_role_of_one_organization",
+                expressions=[("role_arn", "="), ("organization", "<>")],
+                condition=~Q(role_arn=""),
             ),
         ]
 
@@ -192,7 +203,8 @@ class WorkSpace(UUIDModel, TimestampedModel):
                 condition=Q(connection_url__isnull=True) | Q(launched_at__isnull=False),
             ),
             models.UniqueConstraint(
-                fields=["directory_id", "directory_user"],
+                "directory_id",
+                Upper("directory_user"),
                 condition=~Q(state__in=["TERMINATED", "FAILED"]),
                 name="workspaces_workspace_one_per_directory_user",
             ),

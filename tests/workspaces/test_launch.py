@@ -6,11 +6,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.actors import Interface
+from forge.accounts.models import User
 from forge.operations.models import Operation
 from forge.operations.runner import run_due
+from tests import factories
 from tests.world import World, actor, engineers
 from workspaces import services
 from workspaces.guards import (
@@ -93,6 +96,27 @@ def test_a_second_machine_for_the_same_person_is_refused_with_the_first_ones_id(
         launch(world)
     assert refusal.value.extra["workspace"] == str(first.pk)
     assert WorkSpace.objects.count() == 1
+
+
+def test_a_directory_user_is_the_same_whatever_its_case(world):
+    first = launch(world).workspace
+    world.lead.directory_username = world.engineer.directory_username.upper()
+    with pytest.raises(IntegrityError, match="accounts_user_directory_username_unique"), transaction.atomic():
+        world.lead.save()
+    User.objects.filter(pk=world.engineer.pk).update(directory_username=world.lead.directory_username)
+    with pytest.raises(MachineExists) as refusal:
+        launch(world, User.objects.get(pk=world.engineer.pk))
+    assert refusal.value.extra["workspace"] == str(first.pk)
+
+
+def test_another_organizations_machine_in_the_directory_is_not_told_of(world):
+    theirs = factories.WorkSpaceFactory(
+        directory_id=world.account.directory_id, directory_user=world.engineer.directory_username
+    )
+    with pytest.raises(MachineExists) as refusal:
+        launch(world)
+    assert refusal.value.extra == {}
+    assert str(theirs.pk) not in refusal.value.detail
 
 
 @pytest.mark.parametrize(
