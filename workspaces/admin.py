@@ -24,7 +24,7 @@ from workspaces import providers, services
 from workspaces.lifecycle import State, legal_actions
 from workspaces.models import ProviderAccount, StateChange, WorkSpace
 from workspaces.permissions import may
-from workspaces.services.control import MAX_KEEP_ALIVE
+from workspaces.services.keeping import MAX_KEEP_ALIVE
 
 VIEW_ROLES = ("team_lead", "finance", "auditor", "admin")
 SHOWN_CHANGES = 20

@@ -69,6 +69,11 @@ class ProviderAccount(UUIDModel, TimestampedModel):
         return f"{self.name} ({self.region})"
 
 
+def kept_alive(now: datetime) -> Q:
+    """What machines are protected from automatic ends at `now`; a keep-alive without an end lasts."""
+    return Q(keep_alive=True) & (Q(keep_alive_until__isnull=True) | Q(keep_alive_until__gt=now))
+
+
 class WorkSpaceQuerySet(models.QuerySet["WorkSpace"]):
     def visible_to(self, user: User) -> WorkSpaceQuerySet:
         """Organization-wide roles see all machines, a lead the team's and the own, others the own."""
@@ -230,6 +235,10 @@ class WorkSpace(UUIDModel, TimestampedModel):
     def is_live(self) -> bool:
         """True while the machine may still exist."""
         return self.state in LIVE_STATES
+
+    def is_kept_alive(self, now: datetime) -> bool:
+        """True while no rule may end it: `kept_alive` for one row."""
+        return self.keep_alive and (self.keep_alive_until is None or self.keep_alive_until > now)
 
     @property
     def lifetime_end(self) -> datetime:

@@ -5,13 +5,20 @@ The first look says whether AWS was asked before, so a worker killed after its c
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from audit.actors import Actor
 from forge.operations.claims import Claim
+from forge.operations.models import Operation
 from workspaces import actions, aws
 from workspaces.handlers.common import MachineHandler, actor_of, known
-from workspaces.lifecycle import AWS_STATES, State, may_move
+from workspaces.lifecycle import AUTOMATIC, AWS_STATES, State, may_move
 from workspaces.models import WorkSpace
 from workspaces.transitions import move
+
+FIRST_DELAY = timedelta(hours=1)
+LONGEST_DELAY = timedelta(days=1)
+"""How long the automatic end of a machine is put off after a failure: doubling from the first to the longest."""
 
 
 class _Power(MachineHandler):
@@ -104,3 +111,12 @@ class Terminate(_Power):
 
     def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
         gateway.terminate(provider_id)
+
+    def fail(self, claim: Claim, workspace: WorkSpace, *, code: str, detail: str) -> None:
+        """An automatic end that failed is put off, longer each time, so that it does not block the rule for ever."""
+        if claim.operation.spec == AUTOMATIC:
+            before = Operation.objects.filter(target_id=workspace.pk, kind=claim.operation.kind, spec=AUTOMATIC)
+            failures = before.filter(status=Operation.Status.FAILED).count()
+            workspace.next_action_at = claim.now() + min(FIRST_DELAY * 2 ** min(failures, 10), LONGEST_DELAY)
+            workspace.save(update_fields=["next_action_at", "updated_at"])
+        super().fail(claim, workspace, code=code, detail=detail)
