@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from forge.operations import services as operations
+from forge.operations.claims import Claim
 from forge.operations.models import Operation
 from forge.operations.runner import run_due
 from tests.workspaces.proxy import LossyProxy
@@ -91,6 +92,13 @@ def test_a_look_that_is_cut_off_is_only_tried_again(world, simulator, proxy, clo
     assert clock.finish(operation).status == "succeeded"
     assert proxy.calls["CreateWorkspaces"] == 1
     assert len(simulator.control.machines()) == 1
+
+
+def test_the_lease_is_renewed_before_each_call(world, simulator, proxy, clock, monkeypatch):
+    renewed = []
+    monkeypatch.setattr(Claim, "heartbeat", lambda claim: renewed.append(claim.operation.id))
+    assert clock.finish(launch(world, clock)).status == "succeeded"
+    assert len(renewed) == proxy.calls.total() > 3
 
 
 def test_an_unreachable_aws_is_retried_until_it_is_back(world, simulator, settings, clock):

@@ -55,7 +55,10 @@ class AskAnew(Conflict):
 
 
 class MachineHandler(Handler):
-    """Base of the handlers: a fault of AWS becomes retry, unknown or failure; subclasses do the work in `advance`."""
+    """Base of the handlers: a fault of AWS becomes retry, unknown or failure; subclasses do the work in `advance`.
+
+    Each call to AWS may take most of a lease, so the lease is renewed before each.
+    """
 
     outcome_action: str
     unknown_delay = UNKNOWN_DELAY
@@ -63,7 +66,8 @@ class MachineHandler(Handler):
     def run(self, claim: Claim) -> None:
         workspace = WorkSpace.objects.select_related("provider_account", "blueprint").get(pk=claim.operation.target_id)
         try:
-            self.advance(claim, workspace, aws.Gateway(place_of(workspace.provider_account)))
+            gateway = aws.Gateway(place_of(workspace.provider_account), before_call=claim.heartbeat)
+            self.advance(claim, workspace, gateway)
         except (aws.Throttled, aws.Unavailable) as error:
             with transaction.atomic():
                 claim.lock()
