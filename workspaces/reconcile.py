@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
@@ -19,6 +20,7 @@ from forge.db.jobs import JobFault
 from forge.operations.models import Operation
 from workspaces import actions, aws
 from workspaces.handlers.common import known, place_of
+from workspaces.handlers.launching import connection_url
 from workspaces.lifecycle import AWS_STATES, State, may_move
 from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.transitions import lock_machine, lock_scopes_of, move
@@ -113,7 +115,7 @@ def _compare_account(account: ProviderAccount, run: _Run) -> None:
         absent = []
     for machine in expected + absent:
         with run.going_on(f"machine {machine.id}"):
-            _follow_one(machine, gateway.look(known(machine)), None, run)
+            _follow_one(machine, gateway.look(known(machine)), {}, run)
 
 
 def is_plausible(*, absent: int, machines: int) -> bool:
@@ -148,15 +150,22 @@ def _compare(machines: Sequence[WorkSpace], gateway: aws.Gateway, run: _Run) -> 
     ids = [machine.provider_id for machine in machines]
     shown = gateway.describe(ids)
     connections = gateway.connections([provider_id for provider_id in ids if provider_id in shown])
+    addresses = _addresses({machine.directory_id for machine in machines if _lacks_address(machine)}, gateway)
     for machine in machines:
         run.figures.seen += 1
         if machine.provider_id in shown:
+            beside: dict[str, Any] = {
+                "last_connected_at": _last_connected(machine, connections.get(machine.provider_id), run.now)
+            }
+            if _lacks_address(machine):
+                beside["connection_url"] = addresses.get(machine.directory_id)
             with run.going_on(f"machine {machine.id}"):
-                _follow_one(machine, shown[machine.provider_id], connections.get(machine.provider_id), run)
+                _follow_one(machine, shown[machine.provider_id], beside, run)
     return [machine for machine in machines if machine.provider_id not in shown]
 
 
-def _follow_one(machine: WorkSpace, seen: aws.Machine | None, connection: aws.Connection | None, run: _Run) -> None:
+def _follow_one(machine: WorkSpace, seen: aws.Machine | None, beside: Mapping[str, Any], run: _Run) -> None:
+    """Bring one machine to what AWS shows; `beside` are further facts to keep when it is there."""
     target = State.TERMINATED if seen is None else AWS_STATES[seen.state].state
     if target is not None and target != machine.state:
         if not may_move(machine.state, target):
@@ -168,7 +177,7 @@ def _follow_one(machine: WorkSpace, seen: aws.Machine | None, connection: aws.Co
     if seen is not None:
         run.figures.in_error += seen.state == IN_ERROR
         if not run.dry_run:
-            run.figures.refreshed += _refresh(machine, seen, connection, now=run.now)
+            run.figures.refreshed += _refresh(machine, seen, beside, now=run.now)
 
 
 def _follow(machine: WorkSpace, seen: aws.Machine | None, target: State, *, now: datetime) -> bool:
@@ -196,13 +205,13 @@ def _follow(machine: WorkSpace, seen: aws.Machine | None, target: State, *, now:
     return True
 
 
-def _refresh(machine: WorkSpace, seen: aws.Machine, connection: aws.Connection | None, *, now: datetime) -> bool:
+def _refresh(machine: WorkSpace, seen: aws.Machine, beside: Mapping[str, Any], *, now: datetime) -> bool:
     """Write what AWS shows beside the state, when it differs."""
     facts = {
         "provider_state": seen.state,
         "health": AWS_STATES[seen.state].health,
         "ip_address": seen.ip_address,
-        "last_connected_at": _last_connected(machine, connection, now),
+        **beside,
     }
     if all(getattr(machine, name) == value for name, value in facts.items()):
         return False
@@ -228,6 +237,22 @@ def _record_error(machine: WorkSpace, seen: aws.Machine, *, now: datetime) -> No
         context={"state": machine.state, "error": seen.error},
         occurred_at=now,
     )
+
+
+def _lacks_address(machine: WorkSpace) -> bool:
+    """True for one whose launch did not learn it."""
+    return machine.connection_url is None and machine.launched_at is not None
+
+
+def _addresses(directory_ids: Iterable[str], gateway: aws.Gateway) -> dict[str, str | None]:
+    """The connection URLs of directories by id; what AWS does not tell of now is asked for by the next run."""
+    found: dict[str, str | None] = {}
+    for directory_id in directory_ids:
+        try:
+            found[directory_id] = connection_url(gateway.registration_code(directory_id))
+        except aws.AwsError as error:
+            logger.warning("the address of directory %s is not known: %s", directory_id, error)
+    return found
 
 
 def _last_connected(machine: WorkSpace, connection: aws.Connection | None, now: datetime) -> datetime | None:

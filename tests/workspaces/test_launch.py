@@ -15,7 +15,7 @@ from forge.operations.models import Operation
 from forge.operations.runner import run_due
 from tests import factories
 from tests.world import World, actor, engineers
-from workspaces import services
+from workspaces import permissions, services
 from workspaces.guards import (
     BlueprintNotFound,
     BlueprintRetired,
@@ -169,6 +169,20 @@ def test_an_expired_contractor_is_refused(world):
     world.contractor.save()
     with pytest.raises(CredentialsExpired):
         launch(world, world.contractor)
+
+
+def test_a_caller_whose_credentials_have_ended_launches_for_nobody(world):
+    world.lead.credentials_expire_at = timezone.now() - timedelta(seconds=1)
+    world.lead.save()
+    with pytest.raises(CredentialsExpired):
+        launch(world, world.lead, owner=world.engineer.email)
+
+
+def test_an_admin_controls_no_machine_of_another_organization(world):
+    stranger = factories.MembershipFactory(role="admin", team=None).user
+    workspace = launch(world).workspace
+    assert permissions.may(world.admin, "stop", workspace)
+    assert not permissions.may(stranger, "stop", workspace)
 
 
 def test_a_person_without_a_directory_user_is_refused(world):

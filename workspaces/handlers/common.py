@@ -16,7 +16,7 @@ from forge.api.errors import Conflict
 from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
 from forge.operations.models import Operation
-from workspaces import aws
+from workspaces import aws, permissions
 from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.transitions import lock_machine, lock_scopes_of
 
@@ -61,6 +61,7 @@ class MachineHandler(Handler):
     """
 
     outcome_action: str
+    action: str
     unknown_delay = UNKNOWN_DELAY
 
     def run(self, claim: Claim) -> None:
@@ -87,6 +88,16 @@ class MachineHandler(Handler):
         """AWS has refused for good: the operation fails and the machine stays as it is."""
         with self.finishing(claim, workspace) as locked:
             self.fail(claim, locked, code=error.code, detail=error.message)
+
+    def may_control(self, user: Any, operation: Operation) -> bool:
+        """Whoever asked for it, and those whose role lets them ask for it themselves."""
+        if user.is_operator or user.id == operation.actor_id:
+            return True
+        workspace = WorkSpace.objects.filter(pk=operation.target_id).first()
+        return workspace is not None and permissions.may(user, self.action, workspace)
+
+    def is_retryable(self, operation: Operation) -> bool:
+        return operation.status == Operation.Status.UNKNOWN
 
     def lock_first(self, operation: Operation) -> None:
         lock_scopes_of(operation.target_id)

@@ -91,6 +91,7 @@ class _Power(MachineHandler):
 
 class Start(_Power):
     outcome_action = actions.WORKSPACE_START_OUTCOME
+    action = "start"
     passing, wanted = State.STARTING, State.AVAILABLE
 
     def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
@@ -99,6 +100,7 @@ class Start(_Power):
 
 class Stop(_Power):
     outcome_action = actions.WORKSPACE_STOP_OUTCOME
+    action = "stop"
     passing, wanted = State.STOPPING, State.STOPPED
 
     def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
@@ -107,6 +109,7 @@ class Stop(_Power):
 
 class Terminate(_Power):
     outcome_action = actions.WORKSPACE_TERMINATE_OUTCOME
+    action = "terminate"
     passing, wanted = State.TERMINATING, State.TERMINATED
 
     def ask(self, gateway: aws.Gateway, provider_id: str) -> None:

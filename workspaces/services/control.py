@@ -15,6 +15,7 @@ from audit.services import record
 from forge.api.errors import Conflict
 from forge.api.etags import require_version
 from forge.db.ids import uuid7
+from forge.operations import services as operations
 from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from workspaces import actions, permissions
@@ -87,7 +88,17 @@ def stop(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: froz
 def terminate(
     *, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None = None
 ) -> Accepted:
-    """Queue the end of a machine; its data are lost when AWS has carried it out."""
+    """Queue the end of a machine; its data are lost when AWS has carried it out.
+
+    The end of one that is being launched is that of its launch, whose operation is the answer: cancelled, or sent to
+    end whatever comes of it.
+    """
+    try:
+        called_off = _call_off_launch(actor=actor, workspace_id=workspace_id, now=now, if_match=if_match)
+    except (operations.OperationFinished, operations.OperationNotCancellable):
+        called_off = None  # it ended just now: there is a machine, or there will be none
+    if called_off is not None:
+        return called_off
     with transaction.atomic():
         workspace = take(actor=actor, workspace_id=workspace_id, action="terminate", if_match=if_match)
         operation = _queue(
@@ -119,6 +130,32 @@ def terminate_due(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> Ac
             operation_id=uuid7(),
             now=now,
             spec=AUTOMATIC,
+        )
+    return Accepted(workspace, operation, {})
+
+
+def _call_off_launch(
+    *, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None
+) -> Accepted | None:
+    """Cancel the open launch of a machine, which is locked after its operation; None when it has none."""
+    launch = Operation.objects.open().filter(target_id=workspace_id, kind="workspace.launch").first()
+    if launch is None:
+        return None
+    with transaction.atomic():
+        require_may(actor, "terminate", WorkSpace.objects.get(pk=workspace_id))
+        operation = operations.cancel(operation=launch, actor=actor, now=now)
+        workspace = lock_machine(workspace_id)
+        require_version(workspace, if_match)
+        workspace.version += 1
+        workspace.save(update_fields=["version", "updated_at"])
+        record(
+            actor=actor.in_organization(workspace.organization_id),
+            action=actions.WORKSPACE_TERMINATE,
+            resource_type="WorkSpace",
+            resource_id=str(workspace.id),
+            description=f"Request to terminate machine {workspace.id}",
+            context={"operation_id": str(operation.id), "state": workspace.state},
+            occurred_at=now,
         )
     return Accepted(workspace, operation, {})
 
