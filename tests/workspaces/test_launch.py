@@ -232,3 +232,16 @@ def test_launches_of_an_hour_are_counted_by_interface(world, settings, interface
         services.launch(actor=who, spec=world.spec(), now=timezone.now())
     setattr(settings, setting, 1)
     assert services.launch(actor=who, spec=world.spec(), now=timezone.now()).workspace is not None
+
+
+def test_launches_are_counted_by_who_asks_for_them_not_by_whose_they_are(world, settings):
+    settings.FORGE_LUCY_LAUNCHES_PER_HOUR = 2
+    lead = replace(actor(world.lead), interface=Interface.LUCY)
+    first, second, third = (person.email for person in engineers(world, 3))
+    for email in (first, second):
+        services.launch(actor=lead, spec=world.spec(owner=email), now=timezone.now())
+    with pytest.raises(LaunchesExhausted):
+        services.launch(actor=lead, spec=world.spec(owner=third), now=timezone.now())
+    own = replace(actor(User.objects.get(email=third)), interface=Interface.LUCY)
+    assert services.launch(actor=own, spec=world.spec(), now=timezone.now()).workspace is not None
+    assert launch(world).workspace is not None
