@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -238,3 +239,76 @@ def test_what_did_not_happen_is_asked_for_again(world, simulator, clock, monkeyp
 
 def raise_(fault):
     raise fault
+
+
+# -- a deaf AWS ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("verb", "state"), [("start", State.STOPPED), ("stop", State.AVAILABLE)])
+def test_a_request_that_never_has_an_effect_fails_and_the_machine_is_what_aws_shows(
+    world, simulator, clock, monkeypatch, verb, state
+):
+    clock.finish(launch(world, clock))
+    if verb == "start":
+        clock.finish(ask("stop", world, clock))
+    else:
+        simulator.control.connect(machine().provider_id)  # or it stops by itself
+    operation = ask(verb, world, clock)
+    monkeypatch.setattr(aws.Gateway, verb, lambda self, provider_id: None)
+    ended = clock.finish(operation)
+    assert (ended.status, ended.error["code"]) == ("failed", "no_effect")
+    assert machine().state == state
+
+
+def test_a_request_is_made_a_few_times_however_late_it_is_and_not_for_ever_before_its_deadline(
+    world, simulator, clock, monkeypatch
+):
+    clock.finish(launch(world, clock))
+    simulator.control.connect(machine().provider_id)  # or it stops by itself
+    operation = ask("stop", world, clock)
+    asks = []
+    monkeypatch.setattr(aws.Gateway, "stop", lambda self, provider_id: asks.append(clock.now))
+    clock.now += timedelta(hours=1)
+    clock.work(rounds=3, seconds=15)
+    assert (fresh(operation).status, len(asks)) == ("waiting", 3)
+    Operation.objects.update(deadline_at=clock.now + timedelta(days=1))
+    clock.work(rounds=30, seconds=15)
+    assert (fresh(operation).status, len(asks)) == ("failed", 20)
+
+
+def test_an_end_without_effect_is_asked_for_again_seldom_and_for_ever(world, simulator, clock, monkeypatch):
+    clock.finish(launch(world, clock))
+    operation = ask("terminate", world, clock)
+    asks = []
+    with monkeypatch.context() as patched:
+        patched.setattr(aws.Gateway, "terminate", lambda self, provider_id: asks.append(clock.now))
+        clock.work(rounds=12)
+        assert (fresh(operation).status, fresh(operation).error["code"]) == ("unknown", "no_effect")
+        before = len(asks)
+        clock.work(rounds=5)
+        assert len(asks) - before == 1
+    assert clock.finish(operation).status == "succeeded"
+    assert machine().state == State.TERMINATED
+
+
+def test_a_start_that_is_refused_for_a_machine_in_error_is_not_billed_on(world, simulator, clock, monkeypatch):
+    clock.finish(launch(world, clock))
+    clock.finish(ask("stop", world, clock))
+    operation = ask("start", world, clock)
+    clock.work(seconds=0)
+    assert machine().state == State.STARTING
+    real = aws.Gateway.describe
+    monkeypatch.setattr(
+        aws.Gateway, "describe", lambda self, ids: {k: replace(v, state="ERROR") for k, v in real(self, ids).items()}
+    )
+    monkeypatch.setattr(aws.Gateway, "start", denied)
+    assert clock.finish(operation).error["code"] == "AccessDeniedException"
+    assert machine().state == State.STOPPED
+
+
+def test_a_machine_that_aws_does_not_know_any_more_is_terminated(world, simulator, clock, monkeypatch):
+    clock.finish(launch(world, clock))
+    operation = ask("terminate", world, clock)
+    monkeypatch.setattr(
+        aws.Gateway, "terminate", lambda self, provider_id: raise_(aws.NotFound("ResourceNotFoundException", "gone"))
+    )
+    assert clock.finish(operation).status == "succeeded"
+    assert machine().state == State.TERMINATED
