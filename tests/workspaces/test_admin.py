@@ -195,6 +195,8 @@ def test_a_machine_is_kept_alive_for_days_with_a_reason_and_let_go(sign_in, mach
     assert press(browser, machine, "keep-alive", days="5", reason="long build")[0].startswith("Kept alive until")
     machine.refresh_from_db()
     assert (machine.keep_alive, machine.keep_alive_reason) == (True, "long build")
+    assert "forge-1" in browser.get("/admin/workspaces/workspace/?kept=yes").content.decode()
+    assert "forge-1" not in browser.get("/admin/workspaces/workspace/?kept=no").content.decode()
     assert press(browser, machine, "let-go") == ["No longer kept alive."]
     machine.refresh_from_db()
     assert machine.keep_alive is False
