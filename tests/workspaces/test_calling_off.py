@@ -12,6 +12,7 @@ from forge.operations.services import NotYourOperation, OperationNotCancellable
 from tests.workspaces.support import WORKSPACES, ask, client_of, fresh, launch, machine
 from tests.world import actor
 from workspaces import aws, services
+from workspaces.handlers.launching import Launch
 from workspaces.lifecycle import State
 from workspaces.models import WorkSpace
 
@@ -81,14 +82,12 @@ def test_a_launch_that_is_called_off_while_aws_is_asked_loses_no_machine(world, 
 def test_a_launch_that_is_called_off_as_its_machine_comes_up_does_not_hand_it_out(world, simulator, clock, monkeypatch):
     operation = launch(world, clock)
     clock.work()
-    real = aws.Gateway.look
 
-    def look(gateway, known):
-        seen = real(gateway, known)
+    def at_the_last_look(workspace, seen):
         Operation.objects.filter(cancel_requested_at=None).update(cancel_requested_at=clock.now)
-        return seen
+        return ""
 
-    monkeypatch.setattr(aws.Gateway, "look", look)
+    monkeypatch.setattr(Launch, "_mismatch", staticmethod(at_the_last_look))
     assert clock.finish(operation).error["code"] == "called_off"
     assert list(machine().state_changes.values_list("to_state", flat=True)) == ["PENDING", "FAILED"]
     assert simulator.control.launches()[0]["live"] == 0
