@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from audit.actors import Actor
 from audit.services import record
 from blueprints import actions
-from blueprints.content import content_hash
+from blueprints.content import content_hash, fault_of
 from blueprints.models import Blueprint, BlueprintBundle, BundleType
 from blueprints.permissions import DRAFTING, PUBLISHING, require
 from forge.accounts.models import Organization, Team, User
@@ -53,6 +53,12 @@ class DocumentTooLarge(Refused):
     title = "The manifest or configuration is too large"
 
 
+class DocumentNotCanonical(Refused):
+    code = "document_not_canonical"
+    title = "The manifest or configuration holds what cannot be kept exactly"
+    suggested_action = "Write the number as a string."
+
+
 @dataclass(frozen=True)
 class BundleOffer:
     """One AWS bundle that a blueprint offers."""
@@ -80,7 +86,7 @@ def draft(
     """The next version of a family as a draft: version 1, 2, 3 … without holes, whoever asks at once.
 
     `parent` is the version that it was made from (None = the newest). Raises MayNotChangeBlueprints, NotFound (a team
-    of another organization), BundleTwice, UnknownBundleType, DocumentTooLarge.
+    of another organization), BundleTwice, UnknownBundleType, DocumentTooLarge, DocumentNotCanonical.
     """
     require(actor, organization_id=organization.id, team_id=team.id if team else None, roles=DRAFTING)
     if team is not None and team.organization_id != organization.id:
@@ -213,7 +219,11 @@ def _check_offers(bundles: Sequence[BundleOffer]) -> None:
 
 def _check_documents(*documents: Mapping[str, Any] | None) -> None:
     for document in documents:
-        if document is not None and len(json.dumps(document)) > MAX_DOCUMENT_BYTES:
+        if document is None:
+            continue
+        if (fault := fault_of(document)) is not None:
+            raise DocumentNotCanonical(fault)
+        if len(json.dumps(document)) > MAX_DOCUMENT_BYTES:
             raise DocumentTooLarge(f"At most {MAX_DOCUMENT_BYTES} bytes each.")
 
 

@@ -33,7 +33,7 @@ def stale_launches(*, now: datetime) -> list[uuid.UUID]:
 def call_off(*, operation_id: uuid.UUID, actor: Actor, now: datetime) -> bool:
     """Cancel the launch, which ends its machine and releases what it held; False when it has moved on meanwhile."""
     operation = Operation.objects.get(pk=operation_id)
-    if not _is_stale(operation, now):
+    if not operation.cancellable or not _is_stale(operation, now):
         return False
     who = actor.in_organization(operation.organization_id).with_correlation(operation.correlation_id)
     try:

@@ -222,6 +222,8 @@ FORGE_OPERATION_LEASE_SECONDS = env.int("FORGE_OPERATION_LEASE_SECONDS", default
 AWS_ENDPOINT_URL = env.str("AWS_ENDPOINT_URL", default="") or None
 FORGE_AWS_CONNECT_TIMEOUT = env.float("FORGE_AWS_CONNECT_TIMEOUT", default=5.0)
 FORGE_AWS_READ_TIMEOUT = env.float("FORGE_AWS_READ_TIMEOUT", default=30.0)
+FORGE_VANISHED_AT_MOST = env.int("FORGE_VANISHED_AT_MOST", default=5)
+FORGE_VANISHED_PERCENT_AT_MOST = env.int("FORGE_VANISHED_PERCENT_AT_MOST", default=20)
 
 # -- Mail --------------------------------------------------------------------------------------------------------
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://" if DEBUG else "smtp://localhost:25")

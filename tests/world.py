@@ -101,10 +101,16 @@ def build(*, region: str = REGION, expire_at: datetime | None = None) -> World:
         auditor=_member(organization, None, "auditor"),
         finance=_member(organization, None, "finance"),
         blueprint=blueprint,
-        account=factories.ProviderAccountFactory(
-            organization=organization, region=region, directory_id=catalog.directory_id(region)
-        ),
+        account=factories.ProviderAccountFactory(organization=organization, region=region, **_directory(region)),
     )
+
+
+def _directory(region: str) -> dict[str, str]:
+    """A directory that the simulator has and nobody else uses; beside more worlds than that, one that it has not."""
+    taken = set(ProviderAccount.objects.filter(region=region).values_list("directory_id", flat=True))
+    known = (catalog.directory_id(region, number) for number in range(1, catalog.DIRECTORIES_PER_REGION + 1))
+    free = next((directory_id for directory_id in known if directory_id not in taken), None)
+    return {"directory_id": free} if free else {}
 
 
 def _member(organization: Organization, team: Team | None, role: str, **facts: object) -> User:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html_join
@@ -22,9 +22,9 @@ from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from workspaces import providers, services
 from workspaces.lifecycle import State, legal_actions
-from workspaces.models import ProviderAccount, StateChange, WorkSpace
+from workspaces.models import ProviderAccount, StateChange, WorkSpace, kept_alive
 from workspaces.permissions import may
-from workspaces.services.control import MAX_KEEP_ALIVE
+from workspaces.services.keeping import MAX_KEEP_ALIVE
 
 VIEW_ROLES = ("team_lead", "finance", "auditor", "admin")
 SHOWN_CHANGES = 20
@@ -97,6 +97,20 @@ def _explain_terminate(request: HttpRequest, workspace: WorkSpace) -> list[str]:
     ]
 
 
+class KeptAliveFilter(admin.SimpleListFilter):
+    """By what protects a machine now; a keep-alive that is over does not."""
+
+    title = "kept alive"
+    parameter_name = "kept"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Yes"), ("no", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        kept = kept_alive(timezone.now())
+        return {"yes": queryset.filter(kept), "no": queryset.exclude(kept)}.get(self.value() or "", queryset)
+
+
 @admin.register(WorkSpace)
 class WorkSpaceAdmin(ForgeModelAdmin):
     view_roles = VIEW_ROLES
@@ -112,7 +126,7 @@ class WorkSpaceAdmin(ForgeModelAdmin):
         "shown_deadline",
         "created_at",
     )
-    list_filter = ("state", "bundle_type", "running_mode", "operating_system", "keep_alive", "team")
+    list_filter = ("state", "bundle_type", "running_mode", "operating_system", KeptAliveFilter, "team")
     list_select_related = ("owner", "team", "organization")
     search_fields = ("id__exact", "name", "directory_user", "provider_id", "owner__email")
     ordering = ("-created_at", "-id")
@@ -138,7 +152,7 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             },
         ),
         ("Money", {"fields": ("shown_cost",)}),
-        ("Keep-alive", {"fields": ("keep_alive", "keep_alive_until", "keep_alive_reason")}),
+        ("Keep-alive", {"fields": ("shown_kept_alive", "keep_alive_until", "keep_alive_reason")}),
         (
             "In AWS",
             {
@@ -191,7 +205,7 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             "End keep-alive",
             icon="remove_moderator",
             run=_let_go,
-            legal=lambda user, row: row.keep_alive and _legal("keep-alive")(user, row),
+            legal=lambda user, row: row.is_kept_alive(timezone.now()) and _legal("keep-alive")(user, row),
             explain=lambda _, row: [f"The rules apply to {row.name} again, its lifetime too."],
         ),
         Button(
@@ -219,8 +233,14 @@ class WorkSpaceAdmin(ForgeModelAdmin):
         if workspace.next_action_at is None:
             return "none"
         when = f"{workspace.next_action} at {workspace.next_action_at:%Y-%m-%d %H:%M} UTC"
-        kept = workspace.keep_alive and workspace.keep_alive_until
-        return f"{when}; kept alive until {kept:%Y-%m-%d %H:%M} UTC" if kept else when
+        if not workspace.is_kept_alive(timezone.now()):
+            return when
+        until = workspace.keep_alive_until
+        return f"{when}; kept alive until {until:%Y-%m-%d %H:%M} UTC" if until else f"{when}; kept alive"
+
+    @display(description="kept alive", boolean=True)
+    def shown_kept_alive(self, workspace: WorkSpace) -> bool:
+        return workspace.is_kept_alive(timezone.now())
 
     @display(description=f"last {SHOWN_CHANGES} changes")
     def history(self, workspace: WorkSpace) -> str:

@@ -6,7 +6,7 @@ Nothing here retries: a call is made once, and the operation that made it decide
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -49,7 +49,7 @@ class Throttled(AwsError):
 
 
 class Unavailable(AwsError):
-    """Nothing happened, because AWS was not reached; ask again later."""
+    """Nothing happened, because AWS was not reached or our credentials were not taken; ask again later."""
 
 
 class LimitReached(AwsError):
@@ -84,6 +84,16 @@ _FAULTS: dict[str, type[AwsError]] = {
     "ResourceNotFound": NotFound,
     "ResourceExists": Exists,
     "ResourceAlreadyExistsException": Exists,
+    "ExpiredToken": Unavailable,
+    "ExpiredTokenException": Unavailable,
+    "IncompleteSignature": Unavailable,
+    "InvalidClientTokenId": Unavailable,
+    "InvalidSignatureException": Unavailable,
+    "MissingAuthenticationToken": Unavailable,
+    "MissingAuthenticationTokenException": Unavailable,
+    "RequestExpired": Unavailable,
+    "SignatureDoesNotMatch": Unavailable,
+    "UnrecognizedClientException": Unavailable,
     "InternalServerError": UnknownOutcome,
     "InternalFailure": UnknownOutcome,
     "ServiceUnavailable": UnknownOutcome,
@@ -152,14 +162,18 @@ class Connection:
 
 
 class Gateway:
-    """WorkSpaces in one account and region."""
+    """WorkSpaces in one account and region; `before_call` is called before each call, which may be slow.
 
-    def __init__(self, place: Place) -> None:
+    Raises Unavailable when there are no credentials to call with.
+    """
+
+    def __init__(self, place: Place, *, before_call: Callable[[], None] = lambda: None) -> None:
         self._client = _client(place, settings.AWS_ENDPOINT_URL)
+        self._before_call = before_call
 
     def find(self, *, directory_id: str, user_name: str) -> Machine | None:
         """The machine of a directory user that has not ended, or None. Raises Throttled, Unavailable, Invalid."""
-        with _faults(looking=True):
+        with self._call(looking=True):
             answer = self._client.describe_workspaces(DirectoryId=directory_id, UserName=user_name)
         machines = [_machine(row) for row in answer["Workspaces"]]
         return next((machine for machine in machines if machine.state != "TERMINATED"), None)
@@ -168,7 +182,7 @@ class Gateway:
         """The machines with these ids, by id, in as few calls as AWS allows; what is gone is left out."""
         found: dict[str, Machine] = {}
         for batch in _batches(provider_ids):
-            with _faults(looking=True):
+            with self._call(looking=True):
                 answer = self._client.describe_workspaces(WorkspaceIds=batch)
             found |= {row["WorkspaceId"]: _machine(row) for row in answer["Workspaces"]}
         return found
@@ -188,7 +202,7 @@ class Gateway:
         """The connection status of machines by id."""
         found: dict[str, Connection] = {}
         for batch in _batches(provider_ids):
-            with _faults(looking=True):
+            with self._call(looking=True):
                 answer = self._client.describe_workspaces_connection_status(WorkspaceIds=batch)
             for row in answer["WorkspacesConnectionStatus"]:
                 found[row["WorkspaceId"]] = Connection(
@@ -200,13 +214,13 @@ class Gateway:
 
     def tags(self, provider_id: str) -> dict[str, str]:
         """The tags of a machine."""
-        with _faults(looking=True):
+        with self._call(looking=True):
             answer = self._client.describe_tags(ResourceId=provider_id)
         return {tag["Key"]: tag.get("Value", "") for tag in answer["TagList"]}
 
     def registration_code(self, directory_id: str) -> str:
         """What people type into the WorkSpaces client to reach the directory; empty when AWS has none."""
-        with _faults(looking=True):
+        with self._call(looking=True):
             answer = self._client.describe_workspace_directories(DirectoryIds=[directory_id])
         return next((row.get("RegistrationCode", "") for row in answer["Directories"]), "")
 
@@ -223,7 +237,7 @@ class Gateway:
         if wanted.running_mode == "AUTO_STOP":
             properties["RunningModeAutoStopTimeoutInMinutes"] = auto_stop_step(wanted.auto_stop_minutes)
         tags = {**wanted.tags, OPERATION_TAG: wanted.operation_id, WORKSPACE_TAG: wanted.workspace_id}
-        with _faults():
+        with self._call():
             answer = self._client.create_workspaces(
                 Workspaces=[
                     {
@@ -242,21 +256,27 @@ class Gateway:
 
     def start(self, provider_id: str) -> None:
         """Ask a stopped machine to start."""
-        with _faults():
+        with self._call():
             answer = self._client.start_workspaces(StartWorkspaceRequests=[{"WorkspaceId": provider_id}])
         _raise_failed(answer)
 
     def stop(self, provider_id: str) -> None:
         """Ask a running AutoStop machine to stop."""
-        with _faults():
+        with self._call():
             answer = self._client.stop_workspaces(StopWorkspaceRequests=[{"WorkspaceId": provider_id}])
         _raise_failed(answer)
 
     def terminate(self, provider_id: str) -> None:
         """Ask for the end of a machine and its data."""
-        with _faults():
+        with self._call():
             answer = self._client.terminate_workspaces(TerminateWorkspaceRequests=[{"WorkspaceId": provider_id}])
         _raise_failed(answer)
+
+    @contextmanager
+    def _call(self, *, looking: bool = False) -> Iterator[None]:
+        self._before_call()
+        with _faults(looking=looking):
+            yield
 
 
 def auto_stop_step(minutes: int) -> int:
@@ -272,16 +292,17 @@ def _client(place: Place, endpoint_url: str | None) -> Any:
     """
     if place.is_simulated and endpoint_url is None:
         raise Unavailable("NoSimulator", "AWS_ENDPOINT_URL is not set, so there is no simulator to call")
-    return _session(place, endpoint_url).client(
-        "workspaces",
-        endpoint_url=endpoint_url,
-        config=Config(
-            connect_timeout=settings.FORGE_AWS_CONNECT_TIMEOUT,
-            read_timeout=settings.FORGE_AWS_READ_TIMEOUT,
-            retries={"total_max_attempts": 1},
-            max_pool_connections=32,
-        ),
-    )
+    with _faults(looking=True):
+        return _session(place, endpoint_url).client(
+            "workspaces",
+            endpoint_url=endpoint_url,
+            config=Config(
+                connect_timeout=settings.FORGE_AWS_CONNECT_TIMEOUT,
+                read_timeout=settings.FORGE_AWS_READ_TIMEOUT,
+                retries={"total_max_attempts": 1},
+                max_pool_connections=32,
+            ),
+        )
 
 
 def _session(place: Place, endpoint_url: str | None) -> boto3.session.Session:
@@ -294,13 +315,16 @@ def _session(place: Place, endpoint_url: str | None) -> boto3.session.Session:
     own = boto3.session.Session(region_name=place.region)
     if not place.role_arn:
         return own
+    source = own.get_credentials()
+    if source is None:
+        raise Unavailable("NoCredentialsError", f"There are no credentials with which to assume {place.role_arn}")
     core = botocore.session.Session()
     # botocore has no public way to set credentials that refresh themselves.
     core._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]
         method="assume-role",
         refresh_using=AssumeRoleCredentialFetcher(
             client_creator=partial(own._session.create_client, endpoint_url=endpoint_url),
-            source_credentials=own.get_credentials(),
+            source_credentials=source,
             role_arn=place.role_arn,
             extra_args={"RoleSessionName": "robco-forge"},
         ).fetch_credentials,

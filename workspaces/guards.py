@@ -11,8 +11,8 @@ from audit.actors import Interface
 from blueprints.models import Blueprint, BundleType
 from forge.accounts.models import Membership
 from forge.api.errors import Denied, Refused, TooMany
+from forge.operations.models import Operation
 from workspaces.intents import Intent
-from workspaces.models import WorkSpace
 
 Role = Membership.Role
 
@@ -115,15 +115,16 @@ def credentials_valid(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
 
 
 def launch_rate(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
-    """Refuses past the launches of one hour: a setting for all, five through Lucy."""
-    if intent.kind != "launch":
+    """Refuses past the launches that one person asked for in an hour: a setting for all, five through Lucy."""
+    if intent.kind != "launch" or intent.actor.user_id is None:
         return {}
     through_lucy = intent.actor.interface == Interface.LUCY
     limit = settings.FORGE_LUCY_LAUNCHES_PER_HOUR if through_lucy else settings.FORGE_LAUNCHES_PER_HOUR
     if limit is None:
         return {}
     since = intent.now - timedelta(hours=1)
-    launched = WorkSpace.objects.filter(owner_id=intent.owner.id, created_at__gt=since).count()
+    asked_for = Operation.objects.filter(organization_id=intent.organization.id, actor_id=intent.actor.user_id)
+    launched = asked_for.filter(kind="workspace.launch", created_at__gt=since).count()
     if launched >= limit:
         raise LaunchesExhausted(f"{launched} launches in the last hour; {limit} are allowed.", retry_after=3600)
     return {}

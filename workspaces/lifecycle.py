@@ -42,9 +42,12 @@ ACTIONS: dict[str, tuple[State, ...]] = {
     "start": (State.STOPPED,),
     "stop": (State.AVAILABLE,),
     "terminate": (State.PENDING, State.AVAILABLE, State.STOPPING, State.STOPPED, State.STARTING),
-    "keep-alive": LIVE_STATES,
+    "keep-alive": (State.PENDING, State.AVAILABLE, State.STOPPING, State.STOPPED, State.STARTING),
 }
 """What a person may ask for, and in which states."""
+
+AUTOMATIC = {"automatic": True}
+"""The spec of an operation that a rule asked for: a keep-alive calls it off, and one that fails is put off."""
 
 
 @dataclass(frozen=True)

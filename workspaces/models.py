@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Upper
 
 from blueprints.models import Blueprint, BundleType, OperatingSystem
 from forge.accounts.models import Membership, Organization, Project, Team, User
@@ -52,10 +54,24 @@ class ProviderAccount(UUIDModel, TimestampedModel):
             models.CheckConstraint(
                 name="workspaces_provideraccount_kind_known", condition=Q(kind__in=["AWS", "SIMULATOR"])
             ),
+            ExclusionConstraint(
+                name="workspaces_provideraccount_directory_of_one_organization",
+                expressions=[("region", "="), ("directory_id", "="), ("organization", "<>")],
+            ),
+            ExclusionConstraint(
+                name="workspaces_provideraccount_role_of_one_organization",
+                expressions=[("role_arn", "="), ("organization", "<>")],
+                condition=~Q(role_arn=""),
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.region})"
+
+
+def kept_alive(now: datetime) -> Q:
+    """What machines are protected from automatic ends at `now`; a keep-alive without an end lasts."""
+    return Q(keep_alive=True) & (Q(keep_alive_until__isnull=True) | Q(keep_alive_until__gt=now))
 
 
 class WorkSpaceQuerySet(models.QuerySet["WorkSpace"]):
@@ -193,7 +209,8 @@ class WorkSpace(UUIDModel, TimestampedModel):
                 condition=Q(connection_url__isnull=True) | Q(launched_at__isnull=False),
             ),
             models.UniqueConstraint(
-                fields=["directory_id", "directory_user"],
+                "directory_id",
+                Upper("directory_user"),
                 condition=~Q(state__in=["TERMINATED", "FAILED"]),
                 name="workspaces_workspace_one_per_directory_user",
             ),
@@ -219,6 +236,10 @@ class WorkSpace(UUIDModel, TimestampedModel):
     def is_live(self) -> bool:
         """True while the machine may still exist."""
         return self.state in LIVE_STATES
+
+    def is_kept_alive(self, now: datetime) -> bool:
+        """True while no rule may end it: `kept_alive` for one row."""
+        return self.keep_alive and (self.keep_alive_until is None or self.keep_alive_until > now)
 
     @property
     def lifetime_end(self) -> datetime:

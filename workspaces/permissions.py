@@ -9,6 +9,7 @@ from workspaces.models import WorkSpace
 Role = Membership.Role
 
 _OWN = {
+    "launch": (Role.CONTRACTOR, Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
     "start": (Role.CONTRACTOR, Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
     "stop": (Role.CONTRACTOR, Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
     "connect": (Role.CONTRACTOR, Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),

@@ -42,6 +42,12 @@ class RegionTaken(Conflict):
     suggested_action = "Switch the other one off first."
 
 
+class PlaceTaken(Conflict):
+    code = "place_taken"
+    title = "This directory or role cannot be registered"
+    suggested_action = "Give a directory and a role that belong to your organization alone."
+
+
 def may_manage(user: object, organization_id: Any) -> bool:
     """True for admins of the organization."""
     return isinstance(user, User) and user.organization_id == organization_id and user.has_role(Membership.Role.ADMIN)
@@ -62,7 +68,7 @@ def register_provider_account(
     """Open a region to an organization's machines; for its admins and the command line.
 
     Raises MayNotManageProviderAccounts, ProviderAccountRefused (naming the field), ProviderAccountNameTaken,
-    RegionTaken.
+    RegionTaken, and PlaceTaken for a directory or role that another organization has registered.
     """
     _require_may_manage(actor, organization.id)
     _check(
@@ -74,7 +80,10 @@ def register_provider_account(
         subnets=subnets,
         role_arn=role_arn,
     )
+    elsewhere = PlaceTaken(f"Directory {directory_id} in {region}, or the role, is in use already.")
     taken = {
+        "workspaces_provideraccount_directory_of_one_organization": elsewhere,
+        "workspaces_provideraccount_role_of_one_organization": elsewhere,
         "workspaces_provideraccount_name_unique": ProviderAccountNameTaken(f"{name!r} exists."),
         "workspaces_provideraccount_one_enabled_per_region": RegionTaken(f"One is enabled in {region}."),
     }

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 
-from django.db import transaction
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, OuterRef
 
 from audit.actors import Actor
 from audit.services import record
+from forge.db.jobs import JobFault
 from forge.operations.models import Operation
 from workspaces import actions, aws
 from workspaces.handlers.common import known, place_of
+from workspaces.handlers.launching import connection_url
 from workspaces.lifecycle import AWS_STATES, State, may_move
 from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.transitions import lock_machine, lock_scopes_of, move
@@ -23,36 +28,105 @@ from workspaces.transitions import lock_machine, lock_scopes_of, move
 logger = logging.getLogger(__name__)
 
 CHUNK = 500
+IN_ERROR = "ERROR"
+"""AWS's word for a machine that is broken; ours keeps its state, and people hear of it."""
+
+
+class ReconcileFailed(JobFault):
+    """Part of the machines could not be compared; all others were."""
 
 
 @dataclass
 class Figures:
-    """Counts of one run; `unreachable` counts provider accounts that AWS did not answer for."""
+    """Counts of one run.
+
+    `unreachable` counts provider accounts that AWS did not answer for, `implausible` machines whose absence was not
+    believed because too many were absent at once, `failed` machines and accounts that could not be looked after.
+    """
 
     seen: int = 0
     moved: int = 0
     vanished: int = 0
     refreshed: int = 0
     unexplained: int = 0
+    in_error: int = 0
     unreachable: int = 0
+    implausible: int = 0
+    failed: int = 0
+
+
+@dataclass
+class _Run:
+    """One run over all accounts: its figures, and what it could not do, in words."""
+
+    now: datetime
+    dry_run: bool
+    figures: Figures = field(default_factory=Figures)
+    faults: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def going_on(self, what: str) -> Iterator[None]:
+        """Let a fault of one machine or account keep no other from its turn; one of the database ends the run."""
+        try:
+            yield
+        except (aws.AwsError, OperationalError, InterfaceError):
+            raise
+        except Exception as error:
+            logger.exception("%s could not be reconciled", what)
+            self.figures.failed += 1
+            self.faults.append(f"{what}: {type(error).__name__}")
 
 
 def reconcile(*, now: datetime, dry_run: bool = False) -> dict[str, int]:
     """Bring our states to what AWS shows, account by account; an account that does not answer is passed over.
 
     Accounts that are switched off take part: their machines run on. Machines with an open operation are left to it.
-    Returns the counts of Figures.
+    Returns the counts of Figures. Whatever is wrong with one machine or account keeps no other from its turn:
+    ReconcileFailed is raised at the end.
     """
-    figures = Figures()
+    run = _Run(now, dry_run)
     for account in ProviderAccount.objects.order_by("id"):
         try:
-            gateway = aws.Gateway(place_of(account))
-            for machines in _chunks(account):
-                _compare(machines, gateway, figures, now=now, dry_run=dry_run)
+            with run.going_on(f"provider account {account.id}"):
+                _compare_account(account, run)
         except aws.AwsError as error:
-            figures.unreachable += 1
+            run.figures.unreachable += 1
+            run.faults.append(f"provider account {account.id}: {error}")
             logger.warning("provider account %s was passed over: %s", account.id, error)
-    return asdict(figures)
+    if run.faults:
+        raise ReconcileFailed(f"{len(run.faults)} faults: {'; '.join(run.faults[:20])}", asdict(run.figures))
+    return asdict(run.figures)
+
+
+def _compare_account(account: ProviderAccount, run: _Run) -> None:
+    """Follow what AWS shows of one account; absences are judged together, once all its machines have been looked at."""
+    gateway = aws.Gateway(place_of(account))
+    expected: list[WorkSpace] = []
+    absent: list[WorkSpace] = []
+    count = 0
+    for machines in _chunks(account):
+        for machine in _compare(machines, gateway, run):
+            (expected if machine.state == State.TERMINATING else absent).append(machine)
+        count += sum(machine.state != State.TERMINATING for machine in machines)
+    if not is_plausible(absent=len(absent), machines=count):
+        run.figures.implausible += len(absent)
+        run.faults.append(f"provider account {account.id}: {len(absent)} of {count} machines absent, none believed")
+        logger.error("provider account %s: %s of %s machines are absent in AWS", account.id, len(absent), count)
+        absent = []
+    for machine in expected + absent:
+        with run.going_on(f"machine {machine.id}"):
+            _follow_one(machine, gateway.look(known(machine)), {}, run)
+
+
+def is_plausible(*, absent: int, machines: int) -> bool:
+    """Whether so many of an account's machines may be gone at once; if not, AWS was asked wrongly or answered so.
+
+    TERMINATED is final and ends a machine's books, and an empty answer is what a wrong role or directory looks like.
+    """
+    if absent == machines > 1:
+        return False
+    most = settings.FORGE_VANISHED_AT_MOST
+    return absent <= most or absent * 100 <= machines * settings.FORGE_VANISHED_PERCENT_AT_MOST
 
 
 def _chunks(account: ProviderAccount) -> Iterator[Sequence[WorkSpace]]:
@@ -71,25 +145,39 @@ def _chunks(account: ProviderAccount) -> Iterator[Sequence[WorkSpace]]:
         after = chunk[-1].id
 
 
-def _compare(
-    machines: Sequence[WorkSpace], gateway: aws.Gateway, figures: Figures, *, now: datetime, dry_run: bool
-) -> None:
+def _compare(machines: Sequence[WorkSpace], gateway: aws.Gateway, run: _Run) -> list[WorkSpace]:
+    """Follow the machines that AWS shows; returns those that it does not."""
     ids = [machine.provider_id for machine in machines]
     shown = gateway.describe(ids)
     connections = gateway.connections([provider_id for provider_id in ids if provider_id in shown])
+    addresses = _addresses({machine.directory_id for machine in machines if _lacks_address(machine)}, gateway)
     for machine in machines:
-        figures.seen += 1
-        seen = shown.get(machine.provider_id) or gateway.look(known(machine))
-        target = State.TERMINATED if seen is None else AWS_STATES[seen.state].state
-        if target is not None and target != machine.state:
-            if not may_move(machine.state, target):
-                figures.unexplained += 1
-                logger.warning("machine %s is %s here and %s in AWS", machine.id, machine.state, target)
-            elif dry_run or _follow(machine, seen, target, now=now):
-                figures.moved += 1
-                figures.vanished += seen is None
-        if seen is not None and not dry_run:
-            figures.refreshed += _refresh(machine, seen, connections.get(machine.provider_id), now=now)
+        run.figures.seen += 1
+        if machine.provider_id in shown:
+            beside: dict[str, Any] = {
+                "last_connected_at": _last_connected(machine, connections.get(machine.provider_id), run.now)
+            }
+            if _lacks_address(machine):
+                beside["connection_url"] = addresses.get(machine.directory_id)
+            with run.going_on(f"machine {machine.id}"):
+                _follow_one(machine, shown[machine.provider_id], beside, run)
+    return [machine for machine in machines if machine.provider_id not in shown]
+
+
+def _follow_one(machine: WorkSpace, seen: aws.Machine | None, beside: Mapping[str, Any], run: _Run) -> None:
+    """Bring one machine to what AWS shows; `beside` are further facts to keep when it is there."""
+    target = State.TERMINATED if seen is None else AWS_STATES[seen.state].state
+    if target is not None and target != machine.state:
+        if not may_move(machine.state, target):
+            run.figures.unexplained += 1
+            logger.warning("machine %s is %s here and %s in AWS", machine.id, machine.state, target)
+        elif run.dry_run or _follow(machine, seen, target, now=run.now):
+            run.figures.moved += 1
+            run.figures.vanished += seen is None
+    if seen is not None:
+        run.figures.in_error += seen.state == IN_ERROR
+        if not run.dry_run:
+            run.figures.refreshed += _refresh(machine, seen, beside, now=run.now)
 
 
 def _follow(machine: WorkSpace, seen: aws.Machine | None, target: State, *, now: datetime) -> bool:
@@ -117,18 +205,54 @@ def _follow(machine: WorkSpace, seen: aws.Machine | None, target: State, *, now:
     return True
 
 
-def _refresh(machine: WorkSpace, seen: aws.Machine, connection: aws.Connection | None, *, now: datetime) -> bool:
+def _refresh(machine: WorkSpace, seen: aws.Machine, beside: Mapping[str, Any], *, now: datetime) -> bool:
     """Write what AWS shows beside the state, when it differs."""
     facts = {
         "provider_state": seen.state,
         "health": AWS_STATES[seen.state].health,
         "ip_address": seen.ip_address,
-        "last_connected_at": _last_connected(machine, connection, now),
+        **beside,
     }
     if all(getattr(machine, name) == value for name, value in facts.items()):
         return False
-    WorkSpace.objects.filter(pk=machine.pk).update(**facts, updated_at=now)
+    with transaction.atomic():
+        row = WorkSpace.objects.filter(pk=machine.pk)
+        before = row.select_for_update(no_key=True).values_list("provider_state", flat=True).get()
+        row.update(**facts, updated_at=now)
+        if seen.state == IN_ERROR != before:
+            _record_error(machine, seen, now=now)
     return True
+
+
+def _record_error(machine: WorkSpace, seen: aws.Machine, *, now: datetime) -> None:
+    """The one audit entry of a machine that AWS has begun to report as broken."""
+    record(
+        actor=Actor.job("reconcile_workspaces", machine.organization_id),
+        action=actions.WORKSPACE_ERROR,
+        resource_type="WorkSpace",
+        resource_id=str(machine.id),
+        result="FAILURE",
+        description=f"AWS reports machine {machine.id} in ERROR",
+        changes={"before": {"health": machine.health}, "after": {"health": IN_ERROR}},
+        context={"state": machine.state, "error": seen.error},
+        occurred_at=now,
+    )
+
+
+def _lacks_address(machine: WorkSpace) -> bool:
+    """True for one whose launch did not learn it."""
+    return machine.connection_url is None and machine.launched_at is not None
+
+
+def _addresses(directory_ids: Iterable[str], gateway: aws.Gateway) -> dict[str, str | None]:
+    """The connection URLs of directories by id; what AWS does not tell of now is asked for by the next run."""
+    found: dict[str, str | None] = {}
+    for directory_id in directory_ids:
+        try:
+            found[directory_id] = connection_url(gateway.registration_code(directory_id))
+        except aws.AwsError as error:
+            logger.warning("the address of directory %s is not known: %s", directory_id, error)
+    return found
 
 
 def _last_connected(machine: WorkSpace, connection: aws.Connection | None, now: datetime) -> datetime | None:

@@ -146,20 +146,27 @@ def resolve_launch(*, actor: Actor, spec: LaunchSpec, now: datetime, only_quote:
         correlation_id=actor.correlation_id,
     )
     if not only_quote:
-        refuse_second_machine(directory_id=account.directory_id, directory_user=owner.directory_username)
+        refuse_second_machine(
+            organization=organization, directory_id=account.directory_id, directory_user=owner.directory_username
+        )
     return Launch(intent=intent, spec=spec, provider_account=account)
 
 
-def refuse_second_machine(*, directory_id: str, directory_user: str) -> None:
-    """Raises MachineExists when the directory user has a live machine; PostgreSQL enforces it all the same."""
+def refuse_second_machine(*, organization: Organization, directory_id: str, directory_user: str) -> None:
+    """Raises MachineExists when the directory user has a live machine; PostgreSQL enforces it all the same.
+
+    User names are the same whatever their case, as in AWS. What belongs to another organization is not told of.
+    """
     held = (
         WorkSpace.objects.live()
-        .filter(directory_id=directory_id, directory_user=directory_user)
-        .values_list("id", "state")
+        .filter(directory_id=directory_id, directory_user__iexact=directory_user)
+        .values_list("id", "state", "organization_id")
         .first()
     )
     if held is not None:
-        workspace_id, state = held
+        workspace_id, state, organization_id = held
+        if organization_id != organization.id:
+            raise MachineExists("The directory user has a machine already.", suggested_action="Ask your administrator.")
         raise MachineExists(
             f"Machine {workspace_id} is {state}; AWS allows one per directory user.",
             extra={"workspace": str(workspace_id), "state": state},

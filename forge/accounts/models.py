@@ -87,7 +87,7 @@ class User(AbstractBaseUser, UUIDModel, TimestampedModel):
             models.UniqueConstraint(Lower("email"), name="accounts_user_email_unique_whatever_case"),
             models.UniqueConstraint(
                 "organization",
-                "directory_username",
+                Lower("directory_username"),
                 condition=~Q(directory_username=""),
                 name="accounts_user_directory_username_unique",
             ),

@@ -6,12 +6,17 @@ import json
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
+
+from forge.db.jobs import JobFault
 
 
 class JobCommand(BaseCommand):
-    """Subclasses name `work(now=…, dry_run=…) -> dict` of figures; it runs at once, whatever the schedule says."""
+    """Subclasses name `work(now=…, dry_run=…) -> dict` of figures; it runs at once, whatever the schedule says.
+
+    A JobFault still prints its figures, and then ends the command with exit code 1.
+    """
 
     def work(self, *, now: datetime, dry_run: bool) -> dict[str, Any]:
         raise NotImplementedError
@@ -21,8 +26,14 @@ class JobCommand(BaseCommand):
         parser.add_argument("--json", action="store_true", help="Print one JSON document.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        figures = self.work(now=timezone.now(), dry_run=options["dry_run"])
+        fault: JobFault | None = None
+        try:
+            figures = self.work(now=timezone.now(), dry_run=options["dry_run"])
+        except JobFault as error:
+            fault, figures = error, error.figures
         if options["json"]:
             self.stdout.write(json.dumps(figures, default=str))
         else:
             self.stdout.write(", ".join(f"{name} {value}" for name, value in figures.items()))
+        if fault is not None:
+            raise CommandError(str(fault)) from fault

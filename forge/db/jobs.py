@@ -24,6 +24,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ERROR_LENGTH = 2000
 
 
+class JobFault(Exception):
+    """Raised by the work of a job at its end: part of it could not be done; `figures` count what was."""
+
+    def __init__(self, message: str, figures: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.figures = figures
+
+
 def slot_of(now: datetime, every: timedelta) -> datetime:
     """The start of the slot that holds `now`; slots of a day begin at midnight UTC."""
     return now - (now - _EPOCH) % every
@@ -65,7 +73,7 @@ def run_job(
     """Do `work` if the slot is free and the job is not paused; returns its figures, or None when it was not done.
 
     Outcome, times and figures (JSON values) are stored in the JobRun. An exception of `work` is stored as its error
-    and raised again, so that the worker logs it too.
+    (a JobFault with its figures) and raised again, so that the worker logs it too.
     """
     run = claim_slot(job, now, every)
     if run is None:
@@ -78,7 +86,8 @@ def run_job(
         figures = work() or {}
     except Exception as error:
         text = f"{type(error).__name__}: {error}"[:_ERROR_LENGTH]
-        _finish(run, _after(now, began), JobRun.Outcome.FAILED, error=text)
+        figures = error.figures if isinstance(error, JobFault) else {}
+        _finish(run, _after(now, began), JobRun.Outcome.FAILED, error=text, figures=figures)
         raise
     _finish(run, _after(now, began), JobRun.Outcome.SUCCEEDED, figures=figures)
     purge_runs(job, now - KEEP_RUNS)

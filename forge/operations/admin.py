@@ -13,7 +13,7 @@ from unfold.enums import ActionVariant
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from forge.operations import services
-from forge.operations.handlers import kinds
+from forge.operations.handlers import Handler, handler_of, kinds
 from forge.operations.models import Operation
 
 Status = Operation.Status
@@ -44,11 +44,20 @@ class OpenFilter(admin.SimpleListFilter):
 
 
 def _may_cancel(user: Any, operation: Operation) -> bool:
-    return not operation.is_final and operation.cancellable and operation.is_controllable_by(user)
+    handler = _handler(operation)
+    if handler is None or operation.is_final:
+        return False
+    return handler.is_cancellable(operation) and handler.may_control(user, operation)
 
 
 def _may_retry(user: Any, operation: Operation) -> bool:
-    return operation.status in (Status.FAILED, Status.UNKNOWN) and operation.is_controllable_by(user)
+    handler = _handler(operation)
+    return handler is not None and handler.is_retryable(operation) and handler.may_control(user, operation)
+
+
+def _handler(operation: Operation) -> Handler | None:
+    """Whoever carries it out; None for a kind that this installation no longer has."""
+    return handler_of(operation.kind) if operation.kind in kinds() else None
 
 
 def _cancel(request: HttpRequest, operation: Operation) -> str:
@@ -62,7 +71,7 @@ def _retry(request: HttpRequest, operation: Operation) -> str:
 
 
 def _explain_cancel(request: HttpRequest, operation: Operation) -> list[str]:
-    return ["What it reserved is given back. Once it has begun to act in the cloud it can no longer be cancelled."]
+    return ["What it reserved is given back. A launch that has begun to act in the cloud ends whatever comes of it."]
 
 
 def _explain_retry(request: HttpRequest, operation: Operation) -> list[str]:

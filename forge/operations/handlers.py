@@ -55,6 +55,21 @@ class Handler(ABC):
     def retry(self, operation: Operation, *, actor: Any, now: datetime) -> None:  # noqa: B027 - a hook
         """Prepare a failed or unknown operation for another go, in the same transaction; raise a Problem to refuse."""
 
+    def may_control(self, user: Any, operation: Operation) -> bool:
+        """Whether `user` may cancel and retry it; a room that knows the target's permissions narrows it down."""
+        return operation.is_controllable_by(user)
+
+    def is_cancellable(self, operation: Operation) -> bool:
+        """Whether a request to cancel the open operation can have an effect.
+
+        A handler that says so past the point of no return sees `cancel_requested_at` set and undoes what it did.
+        """
+        return operation.cancellable
+
+    def is_retryable(self, operation: Operation) -> bool:
+        """Whether `retry` will not refuse it for good; for buttons that stand only where they work."""
+        return operation.status in (Operation.Status.FAILED, Operation.Status.UNKNOWN)
+
     def on_exhausted(self, claim: "Claim") -> None:
         """Decide what becomes of an operation after `max_failures` unexpected faults in a row.
 

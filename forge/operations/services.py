@@ -16,7 +16,7 @@ from forge.operations.plain import plain
 
 class NotYourOperation(Denied):
     code = "not_your_operation"
-    title = "Only its owner, whoever asked for it, the team's lead and admins may do this"
+    title = "Only whoever asked for it, and people who might ask for the same, may do this"
 
 
 class OperationFinished(Conflict):
@@ -80,8 +80,9 @@ def cancel(*, operation: Operation, actor: Any, now: datetime) -> Operation:
     """Call the operation off; answers it as it is now: cancelled, or still running with the request noted.
 
     What rests is cancelled here, together with the handler's business effects and audit entry; so is what ran under
-    a lease that has run out. A live worker sees the request at its next step. Raises OperationFinished, or
-    OperationNotCancellable once the handler is past its point of no return.
+    a lease that has run out. A live worker sees the request at its next step. Past the point of no return a handler
+    that undoes what it did is sent to work with the request noted. Raises OperationFinished, or
+    OperationNotCancellable where the handler can no longer do anything.
     """
     handler = handler_of(operation.kind)
     with transaction.atomic():
@@ -89,15 +90,18 @@ def cancel(*, operation: Operation, actor: Any, now: datetime) -> Operation:
         operation = _locked(operation, actor)
         if operation.is_final:
             raise OperationFinished(extra={"operation_status": operation.status})
-        if not operation.cancellable:
+        if not handler.is_cancellable(operation):
             raise OperationNotCancellable(extra={"operation_status": operation.status})
-        if operation.is_leased(now):
+        if operation.is_leased(now) or not operation.cancellable:
             _change(
                 operation,
                 now,
                 cancel_requested_at=operation.cancel_requested_at or now,
                 cancel_requested_by=operation.cancel_requested_by or actor.user_id,
             )
+            if operation.status != Operation.Status.RUNNING:
+                _change(operation, now, next_attempt_at=now)
+                bell.ring_on_commit(operation.id, at=now, now=now)
             handler.cancel_requested(operation, actor=actor, now=now)
             return operation
         handler.cancel(operation, actor=actor, now=now)
@@ -125,6 +129,8 @@ def retry(*, operation: Operation, actor: Any, now: datetime) -> Operation:
         if operation.status not in (Operation.Status.FAILED, Operation.Status.UNKNOWN):
             raise OperationNotRetryable(extra={"operation_status": operation.status})
         handler.retry(operation, actor=actor, now=now)
+        # What is being undone past the point of no return goes on being undone.
+        is_called_off = operation.status == Operation.Status.UNKNOWN and not operation.cancellable
         _change(
             operation,
             now,
@@ -133,8 +139,7 @@ def retry(*, operation: Operation, actor: Any, now: datetime) -> Operation:
             finished_at=None,
             failures=0,
             cancellable=operation.cancellable or operation.status == Operation.Status.FAILED,
-            cancel_requested_at=None,
-            cancel_requested_by=None,
+            **({} if is_called_off else {"cancel_requested_at": None, "cancel_requested_by": None}),
         )
         bell.ring_on_commit(operation.id, at=now, now=now)
     return operation
@@ -142,7 +147,7 @@ def retry(*, operation: Operation, actor: Any, now: datetime) -> Operation:
 
 def _locked(operation: Operation, actor: Any) -> Operation:
     locked = Operation.objects.select_for_update(no_key=True).get(id=operation.id)
-    if actor.user is not None and not locked.is_controllable_by(actor.user):
+    if actor.user is not None and not handler_of(locked.kind).may_control(actor.user, locked):
         raise NotYourOperation()
     return locked
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import psycopg
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -212,6 +214,29 @@ def test_a_draft_grows_no_larger_by_a_change(world):
     lead = client_of(world.lead)
     big = {"configuration": {"a": "b" * 70_000}}
     problem(lead.patch(f"{BLUEPRINTS}{draft.pk}/", big, format="json"), 422, "document_too_large")
+
+
+@pytest.mark.parametrize("document", [{"n": 1e30}, {"list": [1, {"n": 2**53}]}, {"n": -(10**17)}])
+@pytest.mark.parametrize("part", ["software_manifest", "configuration"])
+def test_what_cannot_be_hashed_as_it_is_stored_is_refused_at_the_draft(world, part, document):
+    lead = client_of(world.lead)
+    problem(lead.post(BLUEPRINTS, body(world, **{part: document}), format="json"), 422, "document_not_canonical")
+    made = lead.post(BLUEPRINTS, body(world), format="json").json()["id"]
+    answer = lead.patch(f"{BLUEPRINTS}{made}/", {part: document}, format="json")
+    problem(answer, 422, "document_not_canonical")
+
+
+def test_what_is_nested_too_deeply_or_no_number_is_refused_however_it_comes(world):
+    for document in (json.loads('{"a":' * 300 + "1" + "}" * 300), {"n": float("nan")}):
+        with pytest.raises(services.DocumentNotCanonical):
+            drafted(world, configuration=document)
+
+
+def test_numbers_that_json_holds_are_published(world):
+    numbers = {"n": [2**53 - 1, -1, 0, 1.5, 1e15, 1e-7, True, None]}
+    lead = client_of(world.lead)
+    made = lead.post(BLUEPRINTS, body(world, software_manifest=numbers), format="json").json()["id"]
+    assert lead.post(f"{BLUEPRINTS}{made}/publish/").status_code == 200
 
 
 def test_a_draft_without_bundles_is_not_published(world):

@@ -9,6 +9,8 @@ import pytest
 from django.utils import timezone
 
 from tests import world as worlds
+from tests.workspaces.proxy import LossyProxy
+from tests.workspaces.support import Clock
 from workspaces.simulator.server import Simulator
 
 
@@ -23,3 +25,15 @@ def simulator(settings) -> Iterator[Simulator]:
 @pytest.fixture
 def world(transactional_db, simulator) -> worlds.World:
     return worlds.build(expire_at=timezone.now() + timedelta(days=30))
+
+
+@pytest.fixture
+def proxy(simulator, settings):
+    with LossyProxy(simulator.url) as running:
+        settings.AWS_ENDPOINT_URL = running.url
+        yield running
+
+
+@pytest.fixture
+def clock(simulator) -> Clock:
+    return Clock(simulator)

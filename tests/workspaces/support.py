@@ -1,7 +1,8 @@
-"""Clients with real tokens, and what their requests left in the audit log."""
+"""Clients with real tokens, what their requests left in the audit log, and time that moves when it is told to."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import QuerySet
@@ -12,6 +13,11 @@ from audit.actors import Actor
 from audit.models import AuditLog
 from forge.accounts.models import User
 from forge.accounts.token_services import issue_token
+from forge.operations.models import Operation
+from forge.operations.runner import run_due
+from tests.world import actor
+from workspaces import services
+from workspaces.models import WorkSpace
 
 WORKSPACES = "/api/v1/workspaces/"
 
@@ -40,3 +46,42 @@ def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
     for member in ("type", "title", "detail", "instance", "errors", "request_id", "retryable", "suggested_action"):
         assert member in document
     return document
+
+
+class Clock:
+    """Business time and the simulator's, moved together."""
+
+    def __init__(self, simulator) -> None:
+        self.now = timezone.now()
+        self._simulator = simulator
+
+    def work(self, *, rounds: int = 1, seconds: float = 60) -> None:
+        for _ in range(rounds):
+            run_due(limit=20, now=self.now)
+            self.now += timedelta(seconds=seconds)
+            self._simulator.control.advance(seconds * 10)
+
+    def finish(self, operation: Operation) -> Operation:
+        """Work until the operation has ended."""
+        for _ in range(30):
+            self.work()
+            if fresh(operation).is_final:
+                break
+        return fresh(operation)
+
+
+def launch(world, clock):
+    return services.launch(actor=actor(world.engineer), spec=world.spec(), now=clock.now).operation
+
+
+def ask(verb, world, clock):
+    service = getattr(services, verb)
+    return service(actor=actor(world.engineer), workspace_id=machine().pk, now=clock.now).operation
+
+
+def fresh(operation):
+    return Operation.objects.get(pk=operation.pk)
+
+
+def machine():
+    return WorkSpace.objects.get()

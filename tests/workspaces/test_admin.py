@@ -166,6 +166,20 @@ def test_stop_is_queued_by_the_service_with_one_entry_of_the_console(sign_in, ma
     assert Operation.objects.count() == 1
 
 
+def test_the_console_offers_another_try_only_where_one_is_possible(sign_in, machine):
+    browser = sign_in("admin")
+    press(browser, machine, "stop")
+    operation = Operation.objects.get()
+
+    def offered(**facts):
+        Operation.objects.update(error={"code": "x", "detail": "x", "at": "now", "attempt": 1}, **facts)
+        return set(re.findall(r"/do/([a-z-]+)/", browser.get(page(operation)).content.decode()))
+
+    assert offered() == {"cancel"}
+    assert offered(status="unknown", cancellable=False) == {"retry"}
+    assert offered(status="failed", next_attempt_at=None, finished_at=operation.created_at) == set()
+
+
 def test_terminate_wants_the_machines_name(sign_in, machine):
     browser = sign_in("team_lead")
     assert "lost for good" in browser.get(page(machine, "do/terminate/")).content.decode()
@@ -181,6 +195,8 @@ def test_a_machine_is_kept_alive_for_days_with_a_reason_and_let_go(sign_in, mach
     assert press(browser, machine, "keep-alive", days="5", reason="long build")[0].startswith("Kept alive until")
     machine.refresh_from_db()
     assert (machine.keep_alive, machine.keep_alive_reason) == (True, "long build")
+    assert "forge-1" in browser.get("/admin/workspaces/workspace/?kept=yes").content.decode()
+    assert "forge-1" not in browser.get("/admin/workspaces/workspace/?kept=no").content.decode()
     assert press(browser, machine, "let-go") == ["No longer kept alive."]
     machine.refresh_from_db()
     assert machine.keep_alive is False

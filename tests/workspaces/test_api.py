@@ -420,6 +420,22 @@ def test_keep_alive_is_set_and_taken_away(world, engineer):
     assert results[1:] == [(keep, "SUCCESS"), (keep, "SUCCESS")]
 
 
+def test_a_keep_alive_that_is_over_is_neither_shown_nor_found(world, engineer):
+    now = timezone.now()
+    for owner, until in ((world.engineer, now - timedelta(days=1)), (world.lead, now + timedelta(days=1))):
+        machine_of(world, owner, keep_alive=True, keep_alive_until=until)
+    machine_of(world, world.contractor, keep_alive=True)
+    rows = client_of(world.admin).get(WORKSPACES).json()["results"]
+    assert {row["owner"]: row["keep_alive"] for row in rows} == {
+        world.engineer.email: False,
+        world.lead.email: True,
+        world.contractor.email: True,
+    }
+    for wanted, found in (("true", {world.lead.email, world.contractor.email}), ("false", {world.engineer.email})):
+        rows = client_of(world.admin).get(f"{WORKSPACES}?keep_alive={wanted}").json()["results"]
+        assert {row["owner"] for row in rows} == found
+
+
 @pytest.mark.parametrize("days", [-1, 366])
 def test_keep_alive_ends_in_the_future_within_a_year(world, engineer, days):
     machine = machine_of(world, world.engineer)

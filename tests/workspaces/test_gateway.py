@@ -127,6 +127,31 @@ def test_without_a_role_the_own_credentials_are_used_or_their_lack_is_said(
     aws._client.cache_clear()
 
 
+def test_a_role_without_credentials_to_assume_it_with_is_unavailable(settings, monkeypatch):
+    settings.AWS_ENDPOINT_URL = "http://127.0.0.1:9"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, "/nonexistent")
+    with pytest.raises(aws.Unavailable, match="NoCredentialsError"):
+        aws.Gateway(aws.Place("us-east-1", "123456789012", False, "arn:aws:iam::123456789012:role/none"))
+
+
+def test_somebody_is_told_before_each_call(settings):
+    settings.AWS_ENDPOINT_URL = "http://127.0.0.1:9"
+    told = []
+    gateway = aws.Gateway(PLACE, before_call=lambda: told.append(1))
+    for call in (
+        lambda: gateway.describe(["ws-000000000"]),
+        lambda: gateway.create(wanted("d-0000000000")),
+        lambda: gateway.terminate("ws-000000000"),
+    ):
+        with pytest.raises(aws.Unavailable):
+            call()
+    assert len(told) == 3
+
+
 @pytest.mark.parametrize(
     ("code", "status", "family"),
     [
@@ -138,6 +163,9 @@ def test_without_a_role_the_own_credentials_are_used_or_their_lack_is_said(
         ("SomethingNew", 500, aws.UnknownOutcome),
         ("503", 503, aws.UnknownOutcome),
         ("AccessDeniedException", 400, aws.Invalid),
+        ("ExpiredTokenException", 400, aws.Unavailable),
+        ("UnrecognizedClientException", 400, aws.Unavailable),
+        ("InvalidSignatureException", 403, aws.Unavailable),
     ],
 )
 def test_each_fault_says_what_is_known_of_the_effect(code, status, family):

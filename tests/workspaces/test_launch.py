@@ -6,13 +6,16 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.actors import Interface
+from forge.accounts.models import User
 from forge.operations.models import Operation
 from forge.operations.runner import run_due
+from tests import factories
 from tests.world import World, actor, engineers
-from workspaces import services
+from workspaces import permissions, services
 from workspaces.guards import (
     BlueprintNotFound,
     BlueprintRetired,
@@ -95,6 +98,27 @@ def test_a_second_machine_for_the_same_person_is_refused_with_the_first_ones_id(
     assert WorkSpace.objects.count() == 1
 
 
+def test_a_directory_user_is_the_same_whatever_its_case(world):
+    first = launch(world).workspace
+    world.lead.directory_username = world.engineer.directory_username.upper()
+    with pytest.raises(IntegrityError, match="accounts_user_directory_username_unique"), transaction.atomic():
+        world.lead.save()
+    User.objects.filter(pk=world.engineer.pk).update(directory_username=world.lead.directory_username)
+    with pytest.raises(MachineExists) as refusal:
+        launch(world, User.objects.get(pk=world.engineer.pk))
+    assert refusal.value.extra["workspace"] == str(first.pk)
+
+
+def test_another_organizations_machine_in_the_directory_is_not_told_of(world):
+    theirs = factories.WorkSpaceFactory(
+        directory_id=world.account.directory_id, directory_user=world.engineer.directory_username
+    )
+    with pytest.raises(MachineExists) as refusal:
+        launch(world)
+    assert refusal.value.extra == {}
+    assert str(theirs.pk) not in refusal.value.detail
+
+
 @pytest.mark.parametrize(
     ("changes", "refusal"),
     [
@@ -147,6 +171,20 @@ def test_an_expired_contractor_is_refused(world):
         launch(world, world.contractor)
 
 
+def test_a_caller_whose_credentials_have_ended_launches_for_nobody(world):
+    world.lead.credentials_expire_at = timezone.now() - timedelta(seconds=1)
+    world.lead.save()
+    with pytest.raises(CredentialsExpired):
+        launch(world, world.lead, owner=world.engineer.email)
+
+
+def test_an_admin_controls_no_machine_of_another_organization(world):
+    stranger = factories.MembershipFactory(role="admin", team=None).user
+    workspace = launch(world).workspace
+    assert permissions.may(world.admin, "stop", workspace)
+    assert not permissions.may(stranger, "stop", workspace)
+
+
 def test_a_person_without_a_directory_user_is_refused(world):
     world.engineer.directory_username = ""
     world.engineer.save()
@@ -194,3 +232,16 @@ def test_launches_of_an_hour_are_counted_by_interface(world, settings, interface
         services.launch(actor=who, spec=world.spec(), now=timezone.now())
     setattr(settings, setting, 1)
     assert services.launch(actor=who, spec=world.spec(), now=timezone.now()).workspace is not None
+
+
+def test_launches_are_counted_by_who_asks_for_them_not_by_whose_they_are(world, settings):
+    settings.FORGE_LUCY_LAUNCHES_PER_HOUR = 2
+    lead = replace(actor(world.lead), interface=Interface.LUCY)
+    first, second, third = (person.email for person in engineers(world, 3))
+    for email in (first, second):
+        services.launch(actor=lead, spec=world.spec(owner=email), now=timezone.now())
+    with pytest.raises(LaunchesExhausted):
+        services.launch(actor=lead, spec=world.spec(owner=third), now=timezone.now())
+    own = replace(actor(User.objects.get(email=third)), interface=Interface.LUCY)
+    assert services.launch(actor=own, spec=world.spec(), now=timezone.now()).workspace is not None
+    assert launch(world).workspace is not None

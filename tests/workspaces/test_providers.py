@@ -12,6 +12,7 @@ from workspaces import actions, providers
 from workspaces.models import ProviderAccount
 from workspaces.providers import (
     MayNotManageProviderAccounts,
+    PlaceTaken,
     ProviderAccountNameTaken,
     ProviderAccountRefused,
     RegionTaken,
@@ -109,3 +110,21 @@ def test_switching_off_is_one_entry_with_before_and_after(organization, admin):
     entry = AuditLog.objects.get(resource_id=str(account.pk))
     assert entry.action_type == actions.PROVIDER_ACCOUNT_UPDATE
     assert (entry.changes["before"]["enabled"], entry.changes["after"]["enabled"]) == (True, False)
+
+
+@pytest.mark.parametrize("theirs", [{"role_arn": ""}, {"directory_id": "d-9067000001"}])
+def test_a_directory_and_a_role_belong_to_one_organization(organization, admin, theirs):
+    register(actor(admin), organization)
+    other = factories.OrganizationFactory()
+    with pytest.raises(PlaceTaken) as refused:
+        register(Actor.command("tests"), other, **theirs)
+    assert str(organization.id) not in refused.value.detail
+    assert organization.slug not in refused.value.detail
+    assert not other.provider_accounts.exists()
+    register(Actor.command("tests"), other, region="eu-west-1", role_arn="")
+
+
+def test_an_organization_registers_its_directory_and_role_again_after_switching_off(organization, admin):
+    first = register(actor(admin), organization)
+    providers.set_enabled(actor=actor(admin), provider_account=first, enabled=False)
+    assert register(actor(admin), organization, name="again").directory_id == first.directory_id

@@ -1,21 +1,26 @@
-"""Following what AWS did by itself, and ending machines whose time is over."""
+"""Following what AWS did by itself, and believing only what it plausibly says."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+import workspaces.reconcile
+from audit.actors import Actor
 from audit.models import AuditLog
-from forge.operations.models import Operation
+from forge.db.models import JobRun
 from forge.operations.runner import run_due
 from tests import factories
 from tests.world import actor, engineers
-from workspaces import expiry, services
+from workspaces import aws, services, tasks, transitions
 from workspaces.lifecycle import State
 from workspaces.models import ProviderAccount, WorkSpace
-from workspaces.reconcile import reconcile
+from workspaces.reconcile import ReconcileFailed, is_plausible, reconcile
 
 
 @pytest.fixture
@@ -65,12 +70,158 @@ def test_a_machine_that_is_gone_in_aws_is_terminated(machine):
     assert machine.state_changes.latest("id").reason == "vanished from AWS"
 
 
-def test_an_account_that_does_not_answer_is_passed_over(machine, settings, simulator):
+def faults():
+    """The figures of a run that must find something wrong."""
+    with pytest.raises(ReconcileFailed) as failed:
+        reconcile(now=timezone.now())
+    return failed.value.figures
+
+
+def test_an_account_that_does_not_answer_is_passed_over_and_said(machine, settings, simulator):
     settings.AWS_ENDPOINT_URL = "http://127.0.0.1:9"
-    figures = reconcile(now=timezone.now())
+    figures = faults()
     assert (figures["unreachable"], figures["moved"]) == (1, 0)
     machine.refresh_from_db()
     assert machine.state == State.AVAILABLE
+
+
+# -- absences ------------------------------------------------------------------------------------------------------
+def running(world, count, **facts):
+    """Machines that only our books know."""
+    return [
+        factories.WorkSpaceFactory(
+            organization=world.organization,
+            owner=person,
+            team=world.team,
+            provider_account=world.account,
+            directory_id=world.account.directory_id,
+            **{"provider_id": f"ws-{person.pk.hex[-9:]}", **facts},
+        )
+        for person in engineers(world, count)
+    ]
+
+
+def test_an_account_that_is_suddenly_empty_ends_no_machine(world, simulator):
+    running(world, 2)
+    assert faults()["implausible"] == 2
+    assert set(WorkSpace.objects.values_list("state", flat=True)) == {State.AVAILABLE}
+
+
+def test_absences_are_judged_over_all_chunks_of_an_account(machine, world, monkeypatch):
+    monkeypatch.setattr(workspaces.reconcile, "CHUNK", 2)
+    running(world, 6)
+    figures = faults()
+    assert (figures["seen"], figures["implausible"], figures["vanished"]) == (7, 6, 0)
+    assert not WorkSpace.objects.filter(state=State.TERMINATED).exists()
+
+
+def test_machines_that_were_ending_are_not_missed(world, simulator):
+    running(world, 6, history=[(timezone.now() - timedelta(hours=1), "TERMINATING")])
+    assert reconcile(now=timezone.now())["vanished"] == 6
+
+
+@pytest.mark.parametrize(
+    ("absent", "machines", "plausible"),
+    [(0, 0, True), (1, 1, True), (2, 2, False), (5, 6, True), (6, 30, True), (6, 29, False), (200, 1000, True)],
+)
+def test_how_many_machines_may_be_gone_at_once(absent, machines, plausible):
+    assert is_plausible(absent=absent, machines=machines) is plausible
+
+
+def test_absence_needs_a_second_look_by_the_directory_user(machine, monkeypatch):
+    monkeypatch.setattr(aws.Gateway, "describe", lambda self, ids: {})
+    assert reconcile(now=timezone.now())["vanished"] == 0
+    machine.refresh_from_db()
+    assert machine.state == State.AVAILABLE
+
+
+# -- faults --------------------------------------------------------------------------------------------------------
+def test_a_machine_whose_end_cannot_be_booked_keeps_no_other_from_its_turn(world, simulator, monkeypatch):
+    bad, good = running(world, 2, history=[(timezone.now() - timedelta(hours=1), "TERMINATING")])
+
+    def broken(*, workspaces, actor, now):
+        if workspaces[0].pk == bad.pk:
+            raise IntegrityError("no partition")
+
+    monkeypatch.setattr(transitions, "end", broken)
+    figures = faults()
+    assert (figures["failed"], figures["vanished"]) == (1, 1)
+    assert WorkSpace.objects.get(pk=bad.pk).state == State.TERMINATING
+    assert WorkSpace.objects.get(pk=good.pk).state == State.TERMINATED
+
+
+def test_a_state_that_aws_has_not_had_before_keeps_no_other_account_from_its_turn(machine, monkeypatch):
+    real = aws.Gateway.describe
+    monkeypatch.setattr(
+        aws.Gateway, "describe", lambda self, ids: {k: replace(v, state="DREAMING") for k, v in real(self, ids).items()}
+    )
+    assert faults()["failed"] == 1
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_the_command_prints_its_figures_and_fails_when_it_found_a_fault(machine, settings, capsys, as_json):
+    settings.AWS_ENDPOINT_URL = "http://127.0.0.1:9"
+    with pytest.raises(CommandError, match="EndpointConnectionError"):
+        call_command("reconcile_workspaces", json=as_json)
+    assert "unreachable" in capsys.readouterr().out
+
+
+def test_the_job_that_found_a_fault_has_failed_and_keeps_its_figures(machine, settings):
+    settings.AWS_ENDPOINT_URL = "http://127.0.0.1:9"
+    with pytest.raises(ReconcileFailed):
+        tasks.reconcile_workspaces()
+    run = JobRun.objects.get(job="reconcile_workspaces")
+    assert (run.outcome, run.figures["unreachable"]) == ("FAILED", 1)
+
+
+def test_a_machine_in_error_keeps_its_state_and_leaves_one_entry(machine, simulator, monkeypatch):
+    real = aws.Gateway.describe
+    monkeypatch.setattr(
+        aws.Gateway, "describe", lambda self, ids: {k: replace(v, state="ERROR") for k, v in real(self, ids).items()}
+    )
+    assert reconcile(now=timezone.now())["in_error"] == 1
+    simulator.control.connect(machine.provider_id)
+    figures = reconcile(now=timezone.now())
+    assert (figures["in_error"], figures["refreshed"]) == (1, 1)
+    machine.refresh_from_db()
+    assert (machine.state, machine.health) == (State.AVAILABLE, "ERROR")
+    entry = AuditLog.objects.get(action_type="WORKSPACE_ERROR")
+    assert (entry.result, entry.resource_id, entry.actor_kind) == ("FAILURE", str(machine.pk), "JOB")
+
+
+# -- what happened while AWS was asked -----------------------------------------------------------------------------
+@pytest.mark.parametrize("meanwhile", ["an operation", "another version"])
+def test_a_machine_that_somebody_changed_meanwhile_is_left_to_them(machine, world, simulator, monkeypatch, meanwhile):
+    stop_by_itself(simulator)
+    real = workspaces.reconcile.lock_scopes_of
+
+    def before_the_lock(workspace_id):
+        if meanwhile == "an operation":
+            services.stop(actor=actor(world.engineer), workspace_id=machine.pk, now=timezone.now())
+            WorkSpace.objects.update(version=machine.version)
+        else:
+            WorkSpace.objects.update(version=machine.version + 1)
+        real(workspace_id)
+
+    monkeypatch.setattr(workspaces.reconcile, "lock_scopes_of", before_the_lock)
+    assert reconcile(now=timezone.now())["moved"] == 0
+    machine.refresh_from_db()
+    assert machine.state == State.AVAILABLE
+
+
+def test_a_change_is_never_earlier_than_the_one_before_it(machine):
+    since = machine.state_since
+    with transaction.atomic():
+        transitions.move(
+            workspace=machine,
+            target=State.STOPPED,
+            occurred_at=since - timedelta(minutes=5),
+            reason="test",
+            actor=Actor.job("tests", machine.organization_id),
+            now=timezone.now(),
+        )
+    machine.refresh_from_db()
+    assert machine.state_since == machine.stopped_at == machine.state_changes.latest("id").occurred_at == since
 
 
 def test_a_machine_with_an_open_operation_is_left_to_it(machine, world, simulator):
@@ -92,52 +243,3 @@ def test_who_is_connected_is_seen(machine, simulator):
     assert reconcile(now=now)["refreshed"] == 1
     machine.refresh_from_db()
     assert machine.last_connected_at == now
-
-
-# -- the end of the lifetime ---------------------------------------------------------------------------------------
-def expired(world, count, **facts):
-    people = engineers(world, count)
-    due = timezone.now() - timedelta(days=1)
-    return [
-        factories.WorkSpaceFactory(
-            organization=world.organization,
-            owner=person,
-            team=world.team,
-            provider_account=world.account,
-            next_action="terminate",
-            next_action_at=due,
-            **{"provider_id": f"ws-{person.pk.hex[-9:]}", **facts},
-        )
-        for person in people
-    ]
-
-
-def test_a_machine_past_its_lifetime_is_ended_by_the_job_with_one_entry(world):
-    [machine] = expired(world, 1)
-    assert expiry.end_expired(now=timezone.now(), dry_run=True) == {"due": 1, "ended": 0, "passed_over": 0}
-    assert not Operation.objects.exists()
-    assert expiry.end_expired(now=timezone.now()) == {"due": 1, "ended": 1, "passed_over": 0}
-    assert Operation.objects.get().target_id == machine.pk
-    entry = AuditLog.objects.get(action_type="WORKSPACE_TERMINATE")
-    assert (entry.actor_kind, entry.interface) == ("JOB", "JOB")
-    assert expiry.end_expired(now=timezone.now())["due"] == 0
-
-
-def test_what_is_kept_alive_stays_until_the_keep_alive_is_over(world):
-    now = timezone.now()
-    expired(world, 1, keep_alive=True, keep_alive_until=now + timedelta(hours=1))
-    assert expiry.end_expired(now=now)["due"] == 0
-    assert expiry.end_expired(now=now + timedelta(hours=2))["ended"] == 1
-
-
-def test_stuck_machines_take_nobodys_place_in_the_run(world, monkeypatch):
-    monkeypatch.setattr(expiry, "AT_MOST", 1)
-    expired(world, 1, history=[(timezone.now() - timedelta(days=2), "TERMINATING")])
-    expired(world, 2)
-    assert [expiry.end_expired(now=timezone.now())["ended"] for _ in range(3)] == [1, 1, 0]
-
-
-def test_a_machine_whose_time_is_not_over_stays(world):
-    expired(world, 1)
-    WorkSpace.objects.update(next_action_at=timezone.now() + timedelta(hours=1))
-    assert expiry.end_expired(now=timezone.now())["due"] == 0

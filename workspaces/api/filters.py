@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from django.db.models import QuerySet
+from django.utils import timezone
 from django_filters import rest_framework as filters
 
-from forge.api.filters import ForgeFilterSet
-from workspaces.models import WorkSpace
+from forge.api.filters import ForgeFilterSet, TrueOrFalseFilter
+from workspaces.models import WorkSpace, kept_alive
 
 
 class WorkSpaceFilterSet(ForgeFilterSet):
     team = filters.CharFilter(field_name="team__slug", label="Slug of the team.")
     project = filters.CharFilter(field_name="project__slug", label="Slug of the project.")
     owner = filters.CharFilter(field_name="owner__email", lookup_expr="iexact", label="Email of the owner.")
+
+    keep_alive = TrueOrFalseFilter(method="filter_keep_alive", label="Protected from automatic ends now.")
 
     class Meta:
         model = WorkSpace
@@ -22,6 +26,9 @@ class WorkSpaceFilterSet(ForgeFilterSet):
             "running_mode": ["exact"],
             "region": ["exact", "in"],
             "blueprint": ["exact"],
-            "keep_alive": ["exact"],
             "created_at": ["gte", "gt", "lte", "lt"],
         }
+
+    def filter_keep_alive(self, queryset: QuerySet, name: str, value: bool) -> QuerySet:
+        kept = kept_alive(timezone.now())
+        return queryset.filter(kept) if value else queryset.exclude(kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils import timezone
 from rest_framework import serializers
 
 from blueprints.models import BundleType, OperatingSystem
@@ -23,6 +24,7 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
     blueprint = serializers.UUIDField(source="blueprint_id", read_only=True, allow_null=True)
     currency = serializers.CharField(source="organization.currency", read_only=True)
     lifetime_end = serializers.DateTimeField(read_only=True)
+    keep_alive = serializers.SerializerMethodField(help_text="Protected from automatic ends now.")
     actions = serializers.SerializerMethodField()
 
     class Meta:
@@ -73,6 +75,9 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
             "updated_at",
         ]
         read_only_fields = fields
+
+    def get_keep_alive(self, workspace: WorkSpace) -> bool:
+        return workspace.is_kept_alive(timezone.now())
 
     def get_actions(self, workspace: WorkSpace) -> list[str]:
         user = self.context["request"].user

@@ -16,7 +16,7 @@ from forge.api.errors import Conflict
 from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
 from forge.operations.models import Operation
-from workspaces import aws
+from workspaces import aws, permissions
 from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.transitions import lock_machine, lock_scopes_of
 
@@ -55,15 +55,20 @@ class AskAnew(Conflict):
 
 
 class MachineHandler(Handler):
-    """Base of the handlers: a fault of AWS becomes retry, unknown or failure; subclasses do the work in `advance`."""
+    """Base of the handlers: a fault of AWS becomes retry, unknown or failure; subclasses do the work in `advance`.
+
+    Each call to AWS may take most of a lease, so the lease is renewed before each.
+    """
 
     outcome_action: str
+    action: str
     unknown_delay = UNKNOWN_DELAY
 
     def run(self, claim: Claim) -> None:
         workspace = WorkSpace.objects.select_related("provider_account", "blueprint").get(pk=claim.operation.target_id)
         try:
-            self.advance(claim, workspace, aws.Gateway(place_of(workspace.provider_account)))
+            gateway = aws.Gateway(place_of(workspace.provider_account), before_call=claim.heartbeat)
+            self.advance(claim, workspace, gateway)
         except (aws.Throttled, aws.Unavailable) as error:
             with transaction.atomic():
                 claim.lock()
@@ -83,6 +88,16 @@ class MachineHandler(Handler):
         """AWS has refused for good: the operation fails and the machine stays as it is."""
         with self.finishing(claim, workspace) as locked:
             self.fail(claim, locked, code=error.code, detail=error.message)
+
+    def may_control(self, user: Any, operation: Operation) -> bool:
+        """Whoever asked for it, and those whose role lets them ask for it themselves."""
+        if user.is_operator or user.id == operation.actor_id:
+            return True
+        workspace = WorkSpace.objects.filter(pk=operation.target_id).first()
+        return workspace is not None and permissions.may(user, self.action, workspace)
+
+    def is_retryable(self, operation: Operation) -> bool:
+        return operation.status == Operation.Status.UNKNOWN
 
     def lock_first(self, operation: Operation) -> None:
         lock_scopes_of(operation.target_id)

@@ -6,6 +6,8 @@ AWS gives a directory user one machine at most, and every attempt begins with a 
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,17 +23,30 @@ from workspaces.lifecycle import AWS_STATES, State
 from workspaces.models import WorkSpace
 from workspaces.transitions import lock_machine, move
 
+logger = logging.getLogger(__name__)
+
 VISIBLE_AFTER = timedelta(minutes=2)
 """A machine that AWS took on may be missing from its lists for so long; after that its absence counts."""
+
+TAGS_VISIBLE_AFTER = timedelta(hours=1)
+"""The tags of a machine may be missing for so long; after that one without any is not ours."""
+
+ADDRESS_TRIES = 3
+"""How often a launch asks for the address of its machine; after that it is done, and reconcile finds it."""
+
+CALLED_OFF = "called_off"
 
 _UP = (State.AVAILABLE, State.STOPPING, State.STOPPED)
 
 
 class Launch(MachineHandler):
     outcome_action = actions.WORKSPACE_LAUNCH_OUTCOME
+    action = "launch"
 
     def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
-        if not workspace.provider_id:
+        if workspace.launched_at is not None:
+            self._find_address(claim, workspace, gateway)
+        elif not workspace.provider_id:
             self._obtain(claim, workspace, gateway)
         else:
             self._follow(claim, workspace, gateway)
@@ -42,6 +57,10 @@ class Launch(MachineHandler):
             claim.lock()
             claim.unknown(str(error), code=error.code)
 
+    def is_cancellable(self, operation: Operation) -> bool:
+        """Past the point of no return too, while there is no machine to use: what comes of it is ended at once."""
+        return operation.cancellable or WorkSpace.objects.filter(pk=operation.target_id, state=State.PENDING).exists()
+
     def cancel(self, operation: Operation, *, actor: Actor | None, now: datetime) -> None:
         workspace = lock_machine(operation.target_id)
         who = actor or Actor.job("operations", operation.organization_id, correlation_id=operation.correlation_id)
@@ -51,12 +70,17 @@ class Launch(MachineHandler):
     def _obtain(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
         claim.step("look", progress=5)
         found = gateway.find(directory_id=workspace.directory_id, user_name=workspace.directory_user)
+        if found is None and self._is_called_off(claim):
+            self._end_without_machine(claim, workspace)
+            return
+        asked_before = self._asked_at(claim)
+        is_made_now = False
+        claim.point_of_no_return()
         if found is None:
-            claim.point_of_no_return()
-            asked_before = self._asked_at(claim)
             claim.step("create", progress=10)
             try:
                 found = gateway.create(self._wanted(claim, workspace))
+                is_made_now = True
             except aws.Exists as error:
                 found = gateway.find(directory_id=workspace.directory_id, user_name=workspace.directory_user)
                 if found is None:
@@ -66,9 +90,7 @@ class Launch(MachineHandler):
                     raise aws.UnknownOutcome(error.code, f"an earlier request may have passed: {error}") from error
                 self._give_up(claim, workspace, code=error.code, detail=error.message)
                 return
-        else:
-            claim.point_of_no_return()
-        if not self._is_ours(claim, found, gateway):
+        if not is_made_now and not self._is_ours(claim, found, gateway, asked_before=asked_before):
             self._give_up(
                 claim,
                 workspace,
@@ -99,24 +121,29 @@ class Launch(MachineHandler):
             created = self._step(claim, "created")
             if seen is None and created and claim.now() - datetime.fromisoformat(created["at"]) < VISIBLE_AFTER:
                 self.poll_later(claim)
+            elif self._is_called_off(claim):
+                self._give_up(claim, workspace, code=CALLED_OFF, detail="Called off; its machine is gone")
             elif (discarded := self._step(claim, "discard")) is not None:
                 self._give_up(claim, workspace, code="machine_discarded", detail=discarded["detail"])
             else:
                 self._give_up(claim, workspace, code="machine_vanished", detail="AWS no longer has the machine")
             return
         claim.step("wait", seen.state, progress=60)
-        fault = f"AWS reports {seen.error or 'ERROR'}" if seen.state == "ERROR" else self._mismatch(workspace, seen)
-        if seen.state != "PENDING" and fault and seen.state != "TERMINATING":
+        fault = self._fault(claim, workspace, seen)
+        if fault and seen.state != "TERMINATING":
             claim.step("discard", fault)
-            gateway.terminate(workspace.provider_id)
+            with suppress(aws.NotFound):
+                gateway.terminate(workspace.provider_id)
             self.poll_later(claim)
             return
         if AWS_STATES[seen.state].state not in _UP:
             self.poll_later(claim)
             return
-        code = gateway.registration_code(workspace.directory_id)
         claim.step("verified", progress=90)
         with self.finishing(claim, workspace) as locked:
+            if self._is_called_off(claim):
+                claim.wait(claim.now())
+                return
             self._take_over(locked, seen)
             move(
                 workspace=locked,
@@ -126,9 +153,29 @@ class Launch(MachineHandler):
                 actor=self._actor(claim),
                 now=claim.now(),
             )
-            locked.connection_url = connection_url(code)
+        self._find_address(claim, workspace, gateway)
+
+    def _find_address(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+        """The last step: the machine runs and is paid for, so its address may also come later, by reconcile."""
+        url = None
+        try:
+            url = connection_url(gateway.registration_code(workspace.directory_id))
+        except aws.AwsError as error:
+            if isinstance(error, aws.Throttled | aws.Unavailable) and claim.failures + 1 < ADDRESS_TRIES:
+                raise
+            logger.warning("machine %s has no address yet: %s", workspace.id, error)
+        with self.finishing(claim, workspace) as locked:
+            locked.connection_url = url
             locked.save(update_fields=["connection_url", "updated_at"])
             self.succeed(claim, locked)
+
+    def _end_without_machine(self, claim: Claim, workspace: WorkSpace) -> None:
+        """Called off, and no machine is seen: over, once one that was asked for would have been seen."""
+        asked_at = self._asked_at(claim)
+        if asked_at is not None and claim.now() - asked_at < VISIBLE_AFTER:
+            self.poll_later(claim)
+        else:
+            self._give_up(claim, workspace, code=CALLED_OFF, detail="Called off; AWS has no machine of it")
 
     def _give_up(self, claim: Claim, workspace: WorkSpace, *, code: str, detail: str) -> None:
         """No machine exists: FAILED, with the reservations released by the end hooks."""
@@ -157,9 +204,28 @@ class Launch(MachineHandler):
         return datetime.fromisoformat(step["at"]) if step else None
 
     @staticmethod
-    def _is_ours(claim: Claim, found: aws.Machine, gateway: aws.Gateway) -> bool:
-        """True for the machine that this very operation has made."""
-        return gateway.tags(found.provider_id).get(aws.OPERATION_TAG) == str(claim.operation.id)
+    def _is_called_off(claim: Claim) -> bool:
+        """Whether somebody wants nothing of it any more, past the point where nothing had happened."""
+        return not claim.operation.cancellable and claim.operation.cancel_requested_at is not None
+
+    @staticmethod
+    def _is_ours(claim: Claim, found: aws.Machine, gateway: aws.Gateway, *, asked_before: datetime | None) -> bool:
+        """True for the machine that an earlier attempt of this very operation has made.
+
+        Raises UnknownOutcome for one without any tags while those of ours may not be visible yet.
+        """
+        tags = gateway.tags(found.provider_id)
+        if not tags and asked_before is not None and claim.now() - asked_before < TAGS_VISIBLE_AFTER:
+            raise aws.UnknownOutcome("TagsNotShown", f"{found.provider_id} may be the machine that was asked for")
+        return tags.get(aws.OPERATION_TAG) == str(claim.operation.id)
+
+    def _fault(self, claim: Claim, workspace: WorkSpace, seen: aws.Machine) -> str:
+        """Why the machine is to be ended at once, in words; empty when it is welcome."""
+        if self._is_called_off(claim):
+            return "Called off"
+        if seen.state == "PENDING":
+            return ""
+        return f"AWS reports {seen.error or 'ERROR'}" if seen.state == "ERROR" else self._mismatch(workspace, seen)
 
     @staticmethod
     def _wanted(claim: Claim, workspace: WorkSpace) -> aws.NewMachine:
@@ -207,6 +273,8 @@ class Launch(MachineHandler):
         )
 
 
-def connection_url(registration_code: str) -> str:
-    """The address at which AWS's web client takes the registration code."""
+def connection_url(registration_code: str) -> str | None:
+    """The address at which AWS's web client takes the registration code; None without one."""
+    if not registration_code:
+        return None
     return f"https://clients.amazonworkspaces.com/webclient#registrationCode={registration_code}"

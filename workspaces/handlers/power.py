@@ -5,22 +5,40 @@ The first look says whether AWS was asked before, so a worker killed after its c
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from django.db import transaction
+
 from audit.actors import Actor
 from forge.operations.claims import Claim
+from forge.operations.models import Operation
 from workspaces import actions, aws
 from workspaces.handlers.common import MachineHandler, actor_of, known
-from workspaces.lifecycle import AWS_STATES, State, may_move
+from workspaces.lifecycle import AUTOMATIC, AWS_STATES, State, may_move
 from workspaces.models import WorkSpace
 from workspaces.transitions import move
 
+FIRST_DELAY = timedelta(hours=1)
+LONGEST_DELAY = timedelta(days=1)
+"""How long the automatic end of a machine is put off after a failure: doubling from the first to the longest."""
+
+MOST_ASKS = 20
+LEAST_ASKS = 3
+"""AWS is asked so often at most, and past the operation's deadline so often at least, before it counts as deaf."""
+
+NO_EFFECT = "no_effect"
+SELDOM = timedelta(minutes=5)
+
 
 class _Power(MachineHandler):
-    """From a resting state through a passing one to the wanted one."""
+    """From a resting state through a passing one to the wanted one; `origin` None means that there is no way back."""
 
+    origin: State | None
     passing: State
     wanted: State
 
-    def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
+    def ask(self, gateway: aws.Gateway, provider_id: str) -> bool:
+        """Ask AWS for it; False when there is nothing left to ask it of."""
         raise NotImplementedError
 
     def observed(self, seen: aws.Machine | None) -> State | None:
@@ -38,11 +56,49 @@ class _Power(MachineHandler):
             self._vanished(claim, workspace)
             return
         if state != self.passing:
+            is_deaf = self._is_deaf(claim)
+            if is_deaf and self.origin is not None:
+                detail = f"AWS took the request, and the machine is still {seen.state if seen else state}"
+                self._give_up(claim, workspace, state or self.origin, code=NO_EFFECT, detail=detail)
+                return
             claim.point_of_no_return()
             claim.step("ask", progress=30)
-            self.ask(gateway, workspace.provider_id)
+            try:
+                is_there = self.ask(gateway, workspace.provider_id)
+            except (aws.Invalid, aws.NotFound, aws.LimitReached) as error:
+                back = state or self.origin or State(workspace.state)
+                self._give_up(claim, workspace, back, code=error.code, detail=error.message)
+                return
+            if not is_there:
+                self._arrived(claim, workspace, None)
+                return
+            if is_deaf:
+                self._wait_long(claim)
+                return
         self._pass(claim, workspace)
         self.poll_later(claim)
+
+    @staticmethod
+    def _is_deaf(claim: Claim) -> bool:
+        """Whether AWS took the request again and again and did nothing."""
+        asks = next((step["times"] for step in claim.operation.steps if step["name"] == "ask"), 0)
+        deadline = claim.operation.deadline_at
+        is_late = deadline is not None and claim.now() > deadline
+        return asks >= MOST_ASKS or (is_late and asks >= LEAST_ASKS)
+
+    def _give_up(self, claim: Claim, workspace: WorkSpace, state: State, *, code: str, detail: str) -> None:
+        """It failed, and the machine is taken to be what AWS shows: one that does not run is not billed as running."""
+        with self.finishing(claim, workspace) as locked:
+            if may_move(locked.state, state):
+                self._move(claim, locked, state, reason=f"{claim.operation.kind}: {code}")
+            self.fail(claim, locked, code=code, detail=detail)
+
+    @staticmethod
+    def _wait_long(claim: Claim) -> None:
+        """An end without effect stays open: it is seldom looked at and asked for again."""
+        with transaction.atomic():
+            claim.lock()
+            claim.unknown("AWS took the request, and the machine is still there", claim.now() + SELDOM, code=NO_EFFECT)
 
     def _pass(self, claim: Claim, workspace: WorkSpace) -> None:
         """Note that the machine is on its way, unless that is known."""
@@ -84,23 +140,41 @@ class _Power(MachineHandler):
 
 class Start(_Power):
     outcome_action = actions.WORKSPACE_START_OUTCOME
-    passing, wanted = State.STARTING, State.AVAILABLE
+    action = "start"
+    origin, passing, wanted = State.STOPPED, State.STARTING, State.AVAILABLE
 
-    def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
+    def ask(self, gateway: aws.Gateway, provider_id: str) -> bool:
         gateway.start(provider_id)
+        return True
 
 
 class Stop(_Power):
     outcome_action = actions.WORKSPACE_STOP_OUTCOME
-    passing, wanted = State.STOPPING, State.STOPPED
+    action = "stop"
+    origin, passing, wanted = State.AVAILABLE, State.STOPPING, State.STOPPED
 
-    def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
+    def ask(self, gateway: aws.Gateway, provider_id: str) -> bool:
         gateway.stop(provider_id)
+        return True
 
 
 class Terminate(_Power):
     outcome_action = actions.WORKSPACE_TERMINATE_OUTCOME
-    passing, wanted = State.TERMINATING, State.TERMINATED
+    action = "terminate"
+    origin, passing, wanted = None, State.TERMINATING, State.TERMINATED
 
-    def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
-        gateway.terminate(provider_id)
+    def ask(self, gateway: aws.Gateway, provider_id: str) -> bool:
+        try:
+            gateway.terminate(provider_id)
+        except aws.NotFound:
+            return False
+        return True
+
+    def fail(self, claim: Claim, workspace: WorkSpace, *, code: str, detail: str) -> None:
+        """An automatic end that failed is put off, longer each time, so that it does not block the rule for ever."""
+        if claim.operation.spec == AUTOMATIC:
+            before = Operation.objects.filter(target_id=workspace.pk, kind=claim.operation.kind, spec=AUTOMATIC)
+            failures = before.filter(status=Operation.Status.FAILED).count()
+            workspace.next_action_at = claim.now() + min(FIRST_DELAY * 2 ** min(failures, 10), LONGEST_DELAY)
+            workspace.save(update_fields=["next_action_at", "updated_at"])
+        super().fail(claim, workspace, code=code, detail=detail)

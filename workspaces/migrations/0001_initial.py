@@ -1,11 +1,14 @@
 """Provider accounts, machines and the history of their states.
 
 The two look-ups of the original documents: by person, workspaces_by_owner (owner, state); by team, workspaces_by_team
-(team, state). The API's list walks workspaces_by_organization, the sweep of ends workspaces_due_action.
+(team, state). A directory and a role belong to one organization: an exclusion constraint each, on btree_gist, which
+db.0001 makes. The API's list walks workspaces_by_organization, the sweep of ends workspaces_due_action.
 """
 
+import django.contrib.postgres.constraints
 import django.contrib.postgres.fields
 import django.db.models.deletion
+import django.db.models.functions.text
 import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
@@ -19,6 +22,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0001_initial"),
         ("blueprints", "0001_initial"),
+        ("db", "0001_initial"),
     ]
 
     operations = [
@@ -64,6 +68,15 @@ class Migration(migrations.Migration):
                     models.CheckConstraint(
                         condition=models.Q(("kind__in", ["AWS", "SIMULATOR"])),
                         name="workspaces_provideraccount_kind_known",
+                    ),
+                    django.contrib.postgres.constraints.ExclusionConstraint(
+                        expressions=[("region", "="), ("directory_id", "="), ("organization", "<>")],
+                        name="workspaces_provideraccount_directory_of_one_organization",
+                    ),
+                    django.contrib.postgres.constraints.ExclusionConstraint(
+                        condition=models.Q(("role_arn", ""), _negated=True),
+                        expressions=[("role_arn", "="), ("organization", "<>")],
+                        name="workspaces_provideraccount_role_of_one_organization",
                     ),
                 ],
             },
@@ -351,8 +364,9 @@ class Migration(migrations.Migration):
                         name="workspaces_workspace_url_only_once_available",
                     ),
                     models.UniqueConstraint(
+                        models.F("directory_id"),
+                        django.db.models.functions.text.Upper("directory_user"),
                         condition=models.Q(("state__in", ["TERMINATED", "FAILED"]), _negated=True),
-                        fields=("directory_id", "directory_user"),
                         name="workspaces_workspace_one_per_directory_user",
                     ),
                     models.UniqueConstraint(

@@ -1,29 +1,29 @@
-"""Start, stop, terminate and keep alive a machine that exists."""
+"""Start, stop and terminate a machine that exists."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 
 from audit.actors import Actor, Kind
 from audit.services import record
-from forge.api.errors import Conflict, Refused
+from forge.api.errors import Conflict
 from forge.api.etags import require_version
 from forge.db.ids import uuid7
+from forge.operations import services as operations
 from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from workspaces import actions, permissions
 from workspaces.intents import Intent
-from workspaces.lifecycle import legal_actions
+from workspaces.lifecycle import AUTOMATIC, legal_actions
 from workspaces.models import WorkSpace
 from workspaces.services.launching import LAUNCH_PROMISE, ask_guards, with_repairs
 from workspaces.transitions import lock_machine, lock_scopes_of
-
-MAX_KEEP_ALIVE = timedelta(days=365)
 
 
 class IllegalInThisState(Conflict):
@@ -37,9 +37,9 @@ class OperationInProgress(Conflict):
     suggested_action = "Wait for the operation named in `operation`, or cancel it."
 
 
-class KeepAliveOutOfRange(Refused):
-    code = "keep_alive_out_of_range"
-    title = "The end of the keep-alive does not fit"
+class NotDue(Conflict):
+    code = "not_due"
+    title = "The machine's time is not over"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def start(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: fro
     """
 
     def admit() -> Accepted:
-        workspace = _take(actor=actor, workspace_id=workspace_id, action="start", if_match=if_match)
+        workspace = take(actor=actor, workspace_id=workspace_id, action="start", if_match=if_match)
         operation_id = uuid7()
         figures = ask_guards(_start_intent(workspace, actor=actor, operation_id=operation_id, now=now), dry_run=False)
         operation = _queue(
@@ -78,7 +78,7 @@ def start(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: fro
 def stop(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None = None) -> Accepted:
     """Queue the stop of an AVAILABLE machine."""
     with transaction.atomic():
-        workspace = _take(actor=actor, workspace_id=workspace_id, action="stop", if_match=if_match)
+        workspace = take(actor=actor, workspace_id=workspace_id, action="stop", if_match=if_match)
         operation = _queue(
             workspace, actor=actor, verb="stop", audit_action=actions.WORKSPACE_STOP, operation_id=uuid7(), now=now
         )
@@ -88,9 +88,19 @@ def stop(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: froz
 def terminate(
     *, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None = None
 ) -> Accepted:
-    """Queue the end of a machine; its data are lost when AWS has carried it out."""
+    """Queue the end of a machine; its data are lost when AWS has carried it out.
+
+    The end of one that is being launched is that of its launch, whose operation is the answer: cancelled, or sent to
+    end whatever comes of it.
+    """
+    try:
+        called_off = _call_off_launch(actor=actor, workspace_id=workspace_id, now=now, if_match=if_match)
+    except (operations.OperationFinished, operations.OperationNotCancellable):
+        called_off = None  # it ended just now: there is a machine, or there will be none
+    if called_off is not None:
+        return called_off
     with transaction.atomic():
-        workspace = _take(actor=actor, workspace_id=workspace_id, action="terminate", if_match=if_match)
+        workspace = take(actor=actor, workspace_id=workspace_id, action="terminate", if_match=if_match)
         operation = _queue(
             workspace,
             actor=actor,
@@ -102,51 +112,67 @@ def terminate(
     return Accepted(workspace, operation, {})
 
 
-def keep_alive(
-    *,
-    actor: Actor,
-    workspace_id: uuid.UUID,
-    until: datetime | None,
-    reason: str,
-    now: datetime,
-    if_match: frozenset[str] | None = None,
-) -> WorkSpace:
-    """Protect a machine from automatic ends until a time (None = take the protection away).
+def terminate_due(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> Accepted:
+    """Queue the end of a machine whose time is over; for the rule that ends it.
 
-    Raises KeepAliveOutOfRange, and what `start` raises but for OperationInProgress.
+    Raises NotDue when somebody kept it alive, or gave it more time, since the rule looked.
     """
-    if until is not None and not now < until <= now + MAX_KEEP_ALIVE:
-        raise KeepAliveOutOfRange(f"`until` must lie in the future, at most {MAX_KEEP_ALIVE.days} days ahead.")
     with transaction.atomic():
-        workspace = _take(
-            actor=actor, workspace_id=workspace_id, action="keep-alive", if_match=if_match, exclusive=False
+        workspace = take(actor=actor, workspace_id=workspace_id, action="terminate", if_match=None)
+        due_at = workspace.next_action_at
+        if workspace.next_action != "terminate" or due_at is None or due_at > now or workspace.is_kept_alive(now):
+            raise NotDue(f"Machine {workspace_id} stays.")
+        operation = _queue(
+            workspace,
+            actor=actor,
+            verb="terminate",
+            audit_action=actions.WORKSPACE_TERMINATE,
+            operation_id=uuid7(),
+            now=now,
+            spec=AUTOMATIC,
         )
-        before = _keep_alive_facts(workspace)
-        workspace.keep_alive = until is not None
-        workspace.keep_alive_until = until
-        workspace.keep_alive_reason = reason if until is not None else ""
+    return Accepted(workspace, operation, {})
+
+
+def _call_off_launch(
+    *, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None
+) -> Accepted | None:
+    """Cancel the open launch of a machine, which is locked after its operation; None when it has none."""
+    launch = Operation.objects.open().filter(target_id=workspace_id, kind="workspace.launch").first()
+    if launch is None:
+        return None
+    with transaction.atomic():
+        require_may(actor, "terminate", WorkSpace.objects.get(pk=workspace_id))
+        operation = operations.cancel(operation=launch, actor=actor, now=now)
+        workspace = lock_machine(workspace_id)
+        require_version(workspace, if_match)
         workspace.version += 1
-        workspace.save(update_fields=["keep_alive", "keep_alive_until", "keep_alive_reason", "version", "updated_at"])
+        workspace.save(update_fields=["version", "updated_at"])
         record(
             actor=actor.in_organization(workspace.organization_id),
-            action=actions.WORKSPACE_KEEP_ALIVE,
+            action=actions.WORKSPACE_TERMINATE,
             resource_type="WorkSpace",
             resource_id=str(workspace.id),
-            description=f"Keep-alive of machine {workspace.id}",
-            changes={"before": before, "after": _keep_alive_facts(workspace)},
+            description=f"Request to terminate machine {workspace.id}",
+            context={"operation_id": str(operation.id), "state": workspace.state},
             occurred_at=now,
         )
-    return workspace
+    return Accepted(workspace, operation, {})
 
 
-def _take(
+def require_may(actor: Actor, action: str, workspace: WorkSpace) -> None:
+    """Raises MayNotControl unless the actor is a job, a command, or a person whose role allows `action`."""
+    if actor.kind not in (Kind.JOB, Kind.COMMAND):
+        permissions.require(actor.user, action, workspace)
+
+
+def take(
     *, actor: Actor, workspace_id: uuid.UUID, action: str, if_match: frozenset[str] | None, exclusive: bool = True
 ) -> WorkSpace:
     """The machine locked, with permission, version, state and (when `exclusive`) lack of other operations checked."""
     lock_scopes_of(workspace_id)
     workspace = lock_machine(workspace_id)
-    if actor.kind not in (Kind.JOB, Kind.COMMAND):
-        permissions.require(actor.user, action, workspace)
+    require_may(actor, action, workspace)
     require_version(workspace, if_match)
     legal = legal_actions(workspace.state, workspace.running_mode)
     if action not in legal:
@@ -164,7 +190,14 @@ def _take(
 
 
 def _queue(
-    workspace: WorkSpace, *, actor: Actor, verb: str, audit_action: str, operation_id: uuid.UUID, now: datetime
+    workspace: WorkSpace,
+    *,
+    actor: Actor,
+    verb: str,
+    audit_action: str,
+    operation_id: uuid.UUID,
+    now: datetime,
+    spec: Mapping[str, Any] | None = None,
 ) -> Operation:
     workspace.version += 1
     workspace.save(update_fields=["version", "updated_at"])
@@ -175,7 +208,7 @@ def _queue(
         kind=f"workspace.{verb}",
         target_type="WorkSpace",
         target_id=workspace.id,
-        spec={},
+        spec=spec or {},
         correlation_id=actor.correlation_id,
         now=now,
         owner_id=workspace.owner_id,
@@ -218,8 +251,3 @@ def _start_intent(workspace: WorkSpace, *, actor: Actor, operation_id: uuid.UUID
         correlation_id=actor.correlation_id,
         workspace=workspace,
     )
-
-
-def _keep_alive_facts(workspace: WorkSpace) -> dict[str, Any]:
-    until = workspace.keep_alive_until
-    return {"keep_alive": workspace.keep_alive, "until": until.isoformat() if until else None}

@@ -85,7 +85,7 @@ class Migration(migrations.Migration):
                     ),
                     models.UniqueConstraint(
                         models.F("organization"),
-                        models.F("directory_username"),
+                        django.db.models.functions.text.Lower("directory_username"),
                         condition=models.Q(("directory_username", ""), _negated=True),
                         name="accounts_user_directory_username_unique",
                     ),
