@@ -106,8 +106,12 @@ class Budget(UUIDModel, TimestampedModel):
     period_end = models.DateTimeField(help_text="A whole UTC hour.")
     recurs = models.CharField(max_length=10, choices=Recurs.choices, default=Recurs.NONE)
     renewed_at = models.DateTimeField(
-        null=True, blank=True, help_text="When the row of the next period was written; empty = not yet."
+        null=True, blank=True, help_text="When a row of its own carried on; empty = the next period is looked after."
     )
+    renews = models.ForeignKey(
+        "self", on_delete=models.PROTECT, db_index=False, null=True, blank=True, related_name="renewals",
+        help_text="The recurring budget that wrote this row; empty = set by somebody.",
+    )  # fmt: skip
     on_limit = models.CharField(max_length=16, choices=OnLimit.choices, default=OnLimit.BLOCK_LAUNCHES)
     is_active = models.BooleanField(default=True)
     adopted_at = models.DateTimeField(
@@ -172,6 +176,7 @@ class Budget(UUIDModel, TimestampedModel):
                 condition=Q(is_active=True, renewed_at__isnull=True) & ~Q(recurs="NONE"),
                 name="budgets_to_renew",
             ),
+            models.Index(fields=["renews"], condition=Q(renews__isnull=False), name="budgets_by_renewed"),
         ]
 
     def __str__(self) -> str:

@@ -110,8 +110,9 @@ def create(
     with transaction.atomic():
         lock_scope(budget)
         permissions.require_set(actor, budget)
-        insert(actor=actor, budget=budget, now=now)
+        write(budget)
         take_over(budget_id=budget.id, now=now)
+        record_created(actor=actor, budget=budget, now=now)
     budget.refresh_from_db()
     return budget
 
@@ -158,8 +159,8 @@ def change(
     return budget
 
 
-def insert(*, actor: Actor, budget: Budget, now: datetime, context: Mapping[str, Any] | None = None) -> Budget:
-    """Write a budget with its thresholds and its audit entry, not adopted; raises PeriodsOverlap."""
+def write(budget: Budget) -> None:
+    """Write a budget with its thresholds, not adopted and not yet recorded; raises PeriodsOverlap."""
     overlap = PeriodsOverlap(
         "Periods of one scope do not overlap.", extra={"scope": budget.scope, "scope_id": str(budget.scope_id)}
     )
@@ -169,17 +170,20 @@ def insert(*, actor: Actor, budget: Budget, now: datetime, context: Mapping[str,
             BudgetThreshold(organization_id=budget.organization_id, budget=budget, fraction=fraction)
             for fraction in FRACTIONS
         )
-        record(
-            actor=actor.in_organization(budget.organization_id),
-            action=actions.BUDGET_CREATE,
-            resource_type="Budget",
-            resource_id=str(budget.id),
-            description=f"Set budget {budget.id} for {budget.scope.lower()} {budget.scope_id}",
-            changes={"before": None, "after": _terms(budget)},
-            context=context,
-            occurred_at=now,
-        )
-    return budget
+
+
+def record_created(*, actor: Actor, budget: Budget, now: datetime, context: Mapping[str, Any] | None = None) -> None:
+    """The audit entry of a budget that was written: once all locks on budgets are taken, for its lane is the last."""
+    record(
+        actor=actor.in_organization(budget.organization_id),
+        action=actions.BUDGET_CREATE,
+        resource_type="Budget",
+        resource_id=str(budget.id),
+        description=f"Set budget {budget.id} for {budget.scope.lower()} {budget.scope_id}",
+        changes={"before": None, "after": _terms(budget)},
+        context=context,
+        occurred_at=now,
+    )
 
 
 _UNIQUE_START = "budgets_budget_one_per_scope_and_start"

@@ -13,7 +13,7 @@ from django.db import DatabaseError
 
 from audit.actors import Actor
 from audit.models import AuditLog
-from budgets import adoption, expiry, notices, renewal, sweep, tasks, thresholds
+from budgets import adoption, expiry, notices, sweep, tasks, thresholds
 from budgets.models import Budget, BudgetNotice, BudgetThreshold, Reservation
 from costs import metering
 from costs.pricing import HOUR
@@ -49,62 +49,7 @@ def check(now):
     return sweep.check_budgets(actor=JOB, now=now)
 
 
-# -- The next period -------------------------------------------------------------------------------------------------
-
-
-def test_the_next_row_is_written_a_day_ahead_and_admits_nothing_yet(world):
-    budget = world.budget(amount=500, recurs="MONTHLY", on_limit="BLOCK_STARTS")
-    assert check(APRIL - DAY - HOUR)["renewed"] == 0
-    assert check(APRIL - DAY)["renewed"] == 1
-    following = Budget.objects.exclude(pk=budget.pk).get()
-    assert (following.period_start, following.period_end) == (APRIL, MAY)
-    assert (following.amount, following.recurs, following.on_limit) == (500, "MONTHLY", "BLOCK_STARTS")
-    assert following.adopted_at is None
-    assert following.thresholds.count() == 2
-    entry = AuditLog.objects.get(action_type="BUDGET_CREATE")
-    assert (entry.actor_kind, entry.context["renews"]) == ("JOB", str(budget.id))
-    assert check(APRIL - HOUR)["renewed"] == 0
-
-
-def test_a_quarter_follows_a_quarter(world):
-    june = MAY + timedelta(days=31)
-    world.budget(period_start=MARCH, period_end=june, recurs="QUARTERLY")
-    check(june - HOUR)
-    following = Budget.objects.latest("period_start")
-    assert (following.period_start, following.period_end) == (june, june + timedelta(days=92))
-
-
-def test_after_an_outage_every_missed_period_is_made_up_for(world):
-    world.budget(recurs="MONTHLY")
-    now = MARCH + timedelta(days=200)
-    assert check(now)["renewed"] == 6
-    starts = list(Budget.objects.order_by("period_start").values_list("period_start", flat=True))
-    ends = list(Budget.objects.order_by("period_start").values_list("period_end", flat=True))
-    assert starts[1:] == ends[:-1]
-    assert starts[-1] <= now < ends[-1]
-    assert not Budget.objects.filter(adopted_at__isnull=True).exists()
-
-
-def test_what_was_set_by_hand_takes_the_place_of_the_next_row(world):
-    world.budget(recurs="MONTHLY")
-    by_hand = world.budget(amount=7, period_start=APRIL + DAY, period_end=MAY)
-    assert check(APRIL)["renewed"] == 0
-    assert set(Budget.objects.filter(period_end__gt=APRIL)) == {by_hand}
-    assert renewal.to_renew(now=APRIL) == []
-
-
-def test_a_budget_switched_off_is_not_renewed(world):
-    world.budget(recurs="MONTHLY", is_active=False)
-    assert check(APRIL)["renewed"] == 0
-
-
-def test_many_sweeps_at_once_write_one_row(world):
-    world.budget(recurs="MONTHLY")
-    world.running(now=MARCH)
-    together(lambda _: check(APRIL), range(6))
-    assert Budget.objects.count() == 2
-    assert Reservation.objects.live().count() == 1
-    assert_sums_agree()
+# -- The turn of a period ----------------------------------------------------------------------------------------------
 
 
 def test_at_the_turn_every_live_machine_moves_to_the_new_row(world):
