@@ -150,7 +150,7 @@ class BudgetAdmin(ForgeModelAdmin):
             icon="toggle_off",
             variant=ActionVariant.DANGER,
             run=_switch_off,
-            legal=lambda user, budget: budget.is_active and permissions.may_change(user, budget),
+            legal=lambda user, budget: budget.is_active and permissions.may_switch_off(user, budget),
             explain=_explain_off,
         ),
         Button(

@@ -101,6 +101,10 @@ class Budget(UUIDModel, TimestampedModel):
         User, on_delete=models.PROTECT, db_index=False, null=True, blank=True, related_name="+",
         help_text="Who hears of it first; none = the team's lead, else finance.",
     )  # fmt: skip
+    set_by = models.ForeignKey(
+        User, on_delete=models.PROTECT, db_index=False, null=True, blank=True, related_name="+",
+        help_text="Who set it, or the one whose row it carries on; none = a command.",
+    )  # fmt: skip
     amount = models.DecimalField(max_digits=18, decimal_places=6)
     period_start = models.DateTimeField(help_text="A whole UTC hour; the period is half-open.")
     period_end = models.DateTimeField(help_text="A whole UTC hour.")

@@ -116,6 +116,7 @@ def _next(budget: Budget, start: datetime, end: datetime, recurs: str) -> Budget
         scope=budget.scope,
         scope_id=budget.scope_id,
         owner=budget.owner,
+        set_by_id=budget.set_by_id,
         amount=budget.amount,
         period_start=start,
         period_end=end,

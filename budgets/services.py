@@ -101,6 +101,7 @@ def create(
         scope=scope,
         scope_id=scope_id,
         owner=owner,
+        set_by=actor.user if isinstance(actor.user, User) else None,
         amount=amount,
         period_start=period_start,
         period_end=period_end,
@@ -108,6 +109,7 @@ def create(
         on_limit=on_limit,
     )
     with transaction.atomic():
+        permissions.require_role(actor, budget)
         lock_scope(budget)
         permissions.require_set(actor, budget)
         write(budget)
@@ -137,6 +139,7 @@ def change(
         check_amount(amount)
     with transaction.atomic():
         budget = Budget.objects.get(pk=budget_id)
+        permissions.require_role(actor, budget)
         if is_active is not None:
             lock_scope(budget)
         budget = _locked(budget_id)
