@@ -21,6 +21,7 @@ from forge.accounts.models import Membership, User
 from forge.api.errors import Denied
 
 Role = Membership.Role
+WHO_SETS = "Team leads set the budgets of their teams' people; finance and admins set all."
 
 
 class MayNotSetBudget(Denied):
@@ -44,6 +45,13 @@ class MayNotSwitchOff(Denied):
     code = "may_not_switch_off"
     title = "Your role may not switch off a budget that somebody else has set"
     suggested_action = "Ask finance or an admin."
+
+
+def require_some(actor: Actor) -> None:
+    """Raises MayNotSetBudget unless the actor sets any budgets at all."""
+    user = actor.user
+    if isinstance(user, User) and not (_sets_all(user) or user.has_role(Role.TEAM_LEAD)):
+        raise MayNotSetBudget(WHO_SETS)
 
 
 def require_role(actor: Actor, budget: Budget) -> None:
@@ -86,11 +94,6 @@ def require_change(actor: Actor, budget: Budget, wanted: Mapping[str, Any]) -> N
         _require_no_more_than_used_up(budget, amount)
 
 
-def may_set_some(user: User) -> bool:
-    """True for roles that set any budgets at all."""
-    return user.is_operator or user.has_role(Role.FINANCE, Role.ADMIN, Role.TEAM_LEAD)
-
-
 def may_change(user: User, budget: Budget) -> bool:
     """True when the person may change the budget's terms, whatever the amount."""
     if user.is_operator:
@@ -118,7 +121,7 @@ def _sets_all(user: User) -> bool:
 def _led_teams(user: User, budget: Budget) -> list[Any]:
     teams = _teams_of(user, budget)
     if not teams:
-        raise MayNotSetBudget("Team leads set the budgets of their teams' people; finance and admins set all.")
+        raise MayNotSetBudget(WHO_SETS)
     return teams
 
 

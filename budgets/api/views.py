@@ -10,7 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from budgets import actions, services
+from budgets import actions, permissions, services
 from budgets.api.filters import BudgetFilterSet
 from budgets.api.serializers import (
     BudgetSerializer,
@@ -59,6 +59,7 @@ class BudgetViewSet(ReadViewSet):
         organization = services.organization_of(self.actor)
         if wanted["scope_id"] is None:
             wanted["scope_id"] = organization.id
+        permissions.require_some(self.actor)
         wanted["owner"] = self._owner(wanted["owner"])
         budget = services.create(actor=self.actor, organization=organization, now=timezone.now(), **wanted)
         return self.created(budget, self._body(budget), address=f"/api/v1/budgets/{budget.pk}/")
