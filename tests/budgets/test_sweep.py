@@ -232,6 +232,27 @@ def test_a_mail_server_that_is_down_delays_and_loses_nothing(world, mailoutbox, 
     assert len(mailoutbox) == 1
 
 
+@pytest.mark.parametrize("error", [ValueError("provider says no"), KeyError("id"), smtplib.SMTPDataError(550, b"")])
+def test_a_notice_that_the_backend_chokes_on_keeps_no_other_from_it(world, mailoutbox, monkeypatch, error):
+    for _ in range(3):
+        world.person("team_lead")
+    fired(world)
+    bad = BudgetNotice.objects.order_by("due_at", "id").first()
+    send = EmailBackend.send_messages
+
+    def choke(self, messages):
+        if str(bad.id) in messages[0].extra_headers["Message-ID"]:
+            raise error
+        return send(self, messages)
+
+    monkeypatch.setattr(EmailBackend, "send_messages", choke)
+    assert notices.send(now=MARCH) == {"sent": 2, "failed": 1, "given_up": 0}
+    assert len(mailoutbox) == 2
+    bad.refresh_from_db()
+    assert (bad.failures, bad.sent_at) == (1, None)
+    assert bad.due_at > MARCH
+
+
 def test_after_many_failures_a_notice_is_given_up_and_stays_to_be_seen(world, monkeypatch):
     fired(world, owner=world.person())
     BudgetNotice.objects.update(failures=notices.MAX_FAILURES - 1)
@@ -344,6 +365,19 @@ def test_the_command_does_what_the_job_does_and_a_dry_run_nothing(world, mailout
     assert (done["renewed"], done["adopted"], done["marks"], done["mail"]["sent"]) == (1, 1, 2, 2)
     assert len(mailoutbox) == 2
     assert "0 renewed" in run("--now", now)
+
+
+def test_the_command_sends_the_mail_also_when_a_budget_fails(world, monkeypatch, mailoutbox):
+    world.budget(amount=10, spent=Decimal(9), owner=world.person())
+    broken = world.budget("PROJECT", adopted_at=None)
+
+    def fail(*, budget_id, now):
+        raise DatabaseError("broken")
+
+    monkeypatch.setattr(sweep, "adopt", fail)
+    with pytest.raises(CommandError, match=str(broken.id)):
+        run("--now", MARCH.isoformat())
+    assert len(mailoutbox) == 1
 
 
 def test_the_command_says_what_it_cannot_read(world):
