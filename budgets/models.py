@@ -250,7 +250,7 @@ class Reservation(UUIDModel, TimestampedModel):
     workspace = models.ForeignKey(WorkSpace, on_delete=models.PROTECT, db_index=False, related_name="reservations")
     operation = models.ForeignKey(
         Operation, on_delete=models.PROTECT, db_index=False, null=True, blank=True, related_name="+",
-        help_text="The launch that asked for it; none where adoption made it.",
+        help_text="The launch that asked for it; none where adoption or a start made it.",
     )  # fmt: skip
     amount = models.DecimalField(max_digits=18, decimal_places=6, help_text="All that was ever set aside.")
     remaining = models.DecimalField(max_digits=18, decimal_places=6, help_text="What it still holds.")

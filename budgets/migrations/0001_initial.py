@@ -260,7 +260,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="The launch that asked for it; none where adoption made it.",
+                        help_text="The launch that asked for it; none where adoption or a start made it.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
