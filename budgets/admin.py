@@ -34,11 +34,19 @@ class BudgetForm(forms.ModelForm):
     )
     team = forms.ModelChoiceField(Team.objects.none(), required=False, widget=UnfoldAdminSelectWidget)
     project = forms.ModelChoiceField(Project.objects.none(), required=False, widget=UnfoldAdminSelectWidget)
-    organization_id: Any = None
+    user: Any = None
+    """Who fills it in; set on the subclass that the admin makes for each request."""
 
     class Meta:
         model = Budget
         fields = ("scope", "amount", "period_start", "period_end", "recurs", "on_limit")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Offers the person's teams and projects: on the fields of this form alone, all forms share the others."""
+        super().__init__(*args, **kwargs)
+        if self.user is not None:
+            self.fields["team"].queryset = Team.objects.visible_to(self.user)
+            self.fields["project"].queryset = Project.objects.visible_to(self.user)
 
     def clean(self) -> dict[str, Any]:
         """Adds `scope_id`."""
@@ -62,7 +70,7 @@ class BudgetForm(forms.ModelForm):
 
     def _person(self) -> User | None:
         email = self.cleaned_data.get("person")
-        people = User.objects.filter(organization_id=self.organization_id, email__iexact=email or "")
+        people = User.objects.filter(organization_id=self.user.organization_id, email__iexact=email or "")
         return people.first()
 
 
@@ -180,10 +188,7 @@ class BudgetAdmin(ForgeModelAdmin):
         if obj is not None:
             return super().get_form(request, obj, change=change, **kwargs)
         form = super().get_form(request, obj, change=change, **{**kwargs, "form": BudgetForm})
-        user = request.user
-        form.organization_id = user.organization_id
-        form.base_fields["team"].queryset = Team.objects.visible_to(user)
-        form.base_fields["project"].queryset = Project.objects.visible_to(user)
+        form.user = request.user
         return form
 
     def save_by_service(self, request: HttpRequest, obj: Budget, form: Any, *, change: bool) -> Budget:

@@ -4,8 +4,9 @@ from datetime import UTC, timedelta
 from decimal import Decimal
 
 import pytest
+from django.contrib.admin import site
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -129,6 +130,20 @@ def test_another_organizations_people_and_teams_are_not_offered(world):
     answer = browser(world.finance).post(f"{LIST}add/", form(scope="USER", person=stranger.email))
     assert answer.status_code == 200
     assert not Budget.objects.exists()
+
+
+def test_forms_that_are_open_at_once_offer_their_own_organizations_teams_and_projects(world):
+    """Two requests under threads: the second one's form is built before the first one's is filled."""
+    stranger = worlds.build(expire_at=timezone.now() + timedelta(days=30))
+    model_admin = site._registry[Budget]
+    forms = []
+    for person in (world.finance, stranger.finance):
+        request = RequestFactory().get(f"{LIST}add/")
+        request.user = person
+        forms.append(model_admin.get_form(request))
+    for form, own in zip([built() for built in forms], (world, stranger), strict=True):
+        assert list(form.fields["team"].queryset) == [own.team]
+        assert list(form.fields["project"].queryset) == [own.project]
 
 
 def test_the_amount_is_changed_by_a_button(world, budget):
