@@ -80,6 +80,12 @@ class AmountForm(forms.Form):
     )
 
 
+class OwnerForm(forms.Form):
+    owner = forms.EmailField(
+        required=False, widget=UnfoldAdminEmailInputWidget, help_text="The email of a colleague; empty = nobody."
+    )
+
+
 class ThresholdInline(ForgeInline):
     model = BudgetThreshold
     fields = ("fraction", "fired_at")
@@ -90,6 +96,12 @@ class ThresholdInline(ForgeInline):
 def _change_amount(request: HttpRequest, budget: Budget, *, amount: Decimal) -> str:
     services.change(actor=request.actor, budget_id=budget.pk, amount=amount, now=timezone.now())  # type: ignore[attr-defined]
     return f"The amount is {amount} now."
+
+
+def _change_owner(request: HttpRequest, budget: Budget, *, owner: str) -> str:
+    person = services.owner_by(owner, organization_id=budget.organization_id)
+    services.change(actor=request.actor, budget_id=budget.pk, owner=person, now=timezone.now())  # type: ignore[attr-defined]
+    return f"{person.email} hears of it first now." if person else "It has no owner now."
 
 
 def _switch_off(request: HttpRequest, budget: Budget) -> str:
@@ -108,6 +120,10 @@ def _explain_amount(request: HttpRequest, budget: Budget) -> list[str]:
         f"The amount is {money(budget, budget.amount)}; {spent} is spent and {reserved} is held by machines.",
         "A lower amount stops no machine; it only admits no more.",
     ]
+
+
+def _explain_owner(request: HttpRequest, budget: Budget) -> list[str]:
+    return ["Mail about its marks goes to the owner; without one to the team's leads, else to finance."]
 
 
 def _explain_off(request: HttpRequest, budget: Budget) -> list[str]:
@@ -151,6 +167,15 @@ class BudgetAdmin(ForgeModelAdmin):
             legal=permissions.may_change,
             form=AmountForm,
             explain=_explain_amount,
+        ),
+        Button(
+            "owner",
+            "Change owner",
+            icon="person",
+            run=_change_owner,
+            legal=permissions.may_change,
+            form=OwnerForm,
+            explain=_explain_owner,
         ),
         Button(
             "off",

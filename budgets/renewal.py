@@ -14,7 +14,7 @@ from audit.actors import Actor
 from budgets import thresholds
 from budgets.models import Budget, Reservation
 from budgets.periods import next_end
-from budgets.services import PeriodsOverlap, record_created, write
+from budgets.rows import PeriodsOverlap, record_created, write
 
 AHEAD = timedelta(days=1)
 
@@ -52,20 +52,26 @@ def renew(*, budget_id: uuid.UUID, actor: Actor, now: datetime) -> list[Budget]:
             .select_related("organization", "owner")
             .get(pk=budget_id)
         )
-        if not budget.is_active or budget.renewed_at is not None or budget.recurs == Budget.Recurs.NONE:
-            return []
-        plan = _plan(budget, now)
-        try:
-            with transaction.atomic():
-                for row in plan.rows:
-                    write(row)
-        except PeriodsOverlap:
-            return []  # somebody has just set one; the next look sees it
-        if plan.is_done:
-            budget.renewed_at = now
-            budget.save(update_fields=["renewed_at", "updated_at"])
-        for row in plan.rows:
+        rows = carry_on(budget, now=now)
+        for row in rows:
             record_created(actor=actor, budget=row, now=now, context={"renews": str(budget.id)})
+    return rows
+
+
+def carry_on(budget: Budget, *, now: datetime) -> list[Budget]:
+    """Write what follows a locked budget, as `renew` does; the caller records the rows once all locks are taken."""
+    if not budget.is_active or budget.renewed_at is not None or budget.recurs == Budget.Recurs.NONE:
+        return []
+    plan = _plan(budget, now)
+    try:
+        with transaction.atomic():
+            for row in plan.rows:
+                write(row)
+    except PeriodsOverlap:
+        return []  # somebody has just set one; the next look sees it
+    if plan.is_done:
+        budget.renewed_at = now
+        budget.save(update_fields=["renewed_at", "updated_at"])
     return plan.rows
 
 

@@ -159,6 +159,15 @@ def test_the_amount_is_changed_by_a_button(world, budget):
     assert budget.amount == 300
 
 
+def test_the_owner_is_changed_by_a_button(world, budget):
+    page, client = f"{LIST}{budget.id}/do/owner/", browser(world.finance)
+    for email, owner in ((world.lead.email, world.lead), (UserFactory().email, world.lead), ("", None)):
+        client.post(page, {"owner": email})
+        budget.refresh_from_db()
+        assert budget.owner == owner
+    assert AuditLog.objects.filter(action_type="BUDGET_UPDATE", result="SUCCESS").count() == 2
+
+
 def test_a_budget_is_switched_off_and_on_by_buttons(world, budget):
     client = browser(world.admin)
     client.post(f"{LIST}{budget.id}/do/off/")

@@ -98,3 +98,20 @@ def test_who_sets_no_budgets_does_not_learn_whose_email_there_is(world):
     for email in (world.lead.email, "nobody@example.com"):
         answer = client.post(LIST, body("TEAM", world.team.id, owner=email))
         assert answer.json()["code"] == "may_not_set_budget"
+
+
+def test_the_owner_is_changed_and_taken_away_on_record(world):
+    made = client_of(world.finance).post(LIST, body("TEAM", world.team.id, owner=world.lead.email)).json()
+    client, address = client_of(world.finance), f"{LIST}{made['id']}/"
+    assert client.patch(address, {"owner": world.finance.email.upper()}).json()["owner"] == world.finance.email
+    assert client.patch(address, {"owner": None}, format="json").json()["owner"] is None
+    entries = AuditLog.objects.filter(action_type="BUDGET_UPDATE").order_by("id")
+    lead, finance = str(world.lead.id), str(world.finance.id)
+    assert [entry.changes for entry in entries] == [
+        {"before": {"owner_id": lead}, "after": {"owner_id": finance}},
+        {"before": {"owner_id": finance}, "after": {"owner_id": None}},
+    ]
+    for email in ("nobody@example.com", factories.UserFactory().email):
+        answer = client.patch(address, {"owner": email})
+        assert (answer.status_code, answer.json()["code"]) == (422, "unknown_owner")
+    assert client_of(world.engineer).patch(address, {"owner": world.engineer.email}).status_code == 403

@@ -13,6 +13,7 @@ from audit.actors import Actor
 from audit.models import AuditLog
 from budgets import services, sweep
 from budgets.models import Budget, Reservation
+from budgets.periods import months_later
 from costs import metering
 from costs.pricing import HOUR
 from forge.api.errors import Conflict, Refused
@@ -99,6 +100,48 @@ def test_what_was_set_by_hand_and_is_switched_off_later_leaves_no_gap(world, rec
     [bound] = Budget.objects.binding(APRIL + 9 * DAY)
     assert (bound.period_start, bound.period_end, bound.amount) == (APRIL, MAY, 500)
     assert check(MAY - DAY)["renewed"] == 1
+
+
+def test_a_change_on_the_last_day_reaches_the_row_that_waits(world):
+    budget, owner = world.budget(amount=500, recurs="MONTHLY"), world.person()
+    check(APRIL - DAY)
+    services.change(
+        actor=JOB, budget_id=budget.id, amount=Decimal(100), on_limit="BLOCK_STARTS", owner=owner, now=APRIL - HOUR
+    )
+    following = Budget.objects.get(period_start=APRIL)
+    assert (following.amount, following.on_limit, following.owner) == (100, "BLOCK_STARTS", owner)
+    entry = AuditLog.objects.get(action_type="BUDGET_UPDATE", resource_id=str(following.id))
+    assert entry.changes["before"] == {"amount": "500.000000", "on_limit": "BLOCK_LAUNCHES", "owner_id": None}
+    check(APRIL)
+    services.change(actor=JOB, budget_id=budget.id, amount=Decimal(7), now=APRIL)
+    following.refresh_from_db()
+    assert following.amount == 100
+
+
+def test_a_budget_that_recurs_no_more_on_its_last_day_ends_the_row_that_waits(world):
+    budget = world.budget(recurs="MONTHLY")
+    check(APRIL - DAY)
+    services.change(actor=JOB, budget_id=budget.id, recurs="NONE", now=APRIL - HOUR)
+    assert check(APRIL) == dict.fromkeys(check(APRIL), 0)
+    assert not Budget.objects.binding(APRIL).exists()
+
+
+def test_another_recurrence_on_the_last_day_writes_the_next_row_anew(world):
+    metering.ensure_months(MARCH, MAY + 90 * DAY)
+    budget = world.budget(amount=500, recurs="MONTHLY")
+    check(APRIL - DAY)
+    for recurs, months in (("NONE", None), ("QUARTERLY", 3), ("MONTHLY", 1)):
+        services.change(actor=JOB, budget_id=budget.id, recurs=recurs, now=APRIL - HOUR)
+        ends = Budget.objects.filter(is_active=True, period_start=APRIL).values_list("period_end", flat=True)
+        assert list(ends) == ([months_later(APRIL, months)] if months else [])
+    assert check(APRIL)["adopted"] == 1
+
+
+def test_a_budget_whose_period_is_over_does_not_begin_to_recur(world):
+    budget = world.budget()
+    with pytest.raises(services.PeriodIsOver):
+        services.change(actor=JOB, budget_id=budget.id, recurs="MONTHLY", now=APRIL)
+    assert check(APRIL)["renewed"] == 0
 
 
 def test_a_row_of_its_own_that_was_switched_off_stays_so(world):
