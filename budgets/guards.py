@@ -36,7 +36,8 @@ class BudgetExceeded(Refused):
 def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
     """Set the machine's money aside in every budget that binds it, or refuse with the figures.
 
-    Answers estimated_cost, reservation (the largest of the budgets' amounts), currency and budgets. Raises
+    Answers estimated_cost, reservation (the largest of the budgets' amounts; where none binds and nothing is set aside,
+    what a budget of this month would hold, as a quote says), currency and budgets. Raises
     BudgetExceeded, naming every budget without room; RepairFirst when a binding budget is not adopted or came while
     the locks were waited for; what the price book refuses. A dry run neither locks nor writes.
     """
@@ -67,9 +68,10 @@ def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
         if any(budget.obstacle in ("changed", "not_adopted") for budget in bound):
             raise RepairFirst(partial(adopt_binding, scopes=scopes, now=intent.now))
     refuse_without_room(bound, scopes=scopes, currency=intent.organization.currency)
+    estimated = month_ahead(rate, now=intent.now, lifetime_end=intent.lifetime_end, hours=hours)
     return {
-        "estimated_cost": money(month_ahead(rate, now=intent.now, lifetime_end=intent.lifetime_end, hours=hours)),
-        "reservation": money(max((budget.needed for budget in bound), default=Decimal(0))),
+        "estimated_cost": money(estimated),
+        "reservation": money(max((budget.needed for budget in bound), default=estimated)),
         "currency": intent.organization.currency,
         "budgets": [bound_figures(budget, scopes) for budget in bound],
     }

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from budgets import guards
 from budgets.models import Budget, Reservation
+from costs import quotes
 from forge.api.errors import Refused
 from tests.budgets.support import (
     APRIL,
@@ -88,11 +89,24 @@ def test_without_a_budget_nothing_is_limited_and_nothing_reserved(world):
     answer = admit(world.intent(), world.account)
     assert answer == {
         "estimated_cost": "21.750000",
-        "reservation": "0.000000",
+        "reservation": "21.750000",
         "currency": "USD",
         "budgets": [],
     }
     assert not Reservation.objects.exists()
+
+
+@pytest.mark.parametrize("budgets", [0, 1])
+def test_a_quote_a_dry_run_and_a_launch_name_one_reservation(world, budgets):
+    now = MARCH + timedelta(days=9, minutes=20)
+    for _ in range(budgets):
+        world.budget(amount=1000)
+    intent = world.intent(now=now)
+    kind = {name: getattr(intent, name) for name in ("region", "bundle_type", "operating_system", "running_mode")}
+    price = quotes.price_for(organization=world.organization, now=now, **kind)
+    quoted = quotes.quote(price=price, storage_gb=130, hours=7, lifetime_end=intent.lifetime_end, now=now)
+    foreseen = guards.reserve(intent, dry_run=True)["reservation"]
+    assert admit(intent, world.account)["reservation"] == foreseen == f"{quoted.reservation:.6f}"
 
 
 @pytest.mark.parametrize(
