@@ -14,7 +14,7 @@ from budgets import permissions
 from budgets.models import Budget
 from tests import factories
 from tests import world as worlds
-from tests.budgets.test_api import LIST, body, budget_of, client_of
+from tests.budgets.test_api import END, LIST, START, body, budget_of, client_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 
@@ -39,6 +39,27 @@ def test_a_lead_stays_within_the_teams_own_budget_and_below_a_reached_limit(worl
     assert client.patch(address, {"amount": "48"}).json()["code"] == "may_not_raise_past_limit"
     assert client_of(world.finance).patch(address, {"amount": "48"}).status_code == 200
     assert client.patch(f"{LIST}{Budget.objects.get(scope='TEAM').id}/", {"amount": "99"}).status_code == 403
+
+
+def test_a_lead_is_held_by_the_teams_budgets_of_the_same_time_only(world):
+    after = {"period_start": END, "period_end": END + timedelta(days=1)}
+    budget_of(world, "TEAM", amount=Decimal(50), **after)
+    budget_of(world, "TEAM", amount=Decimal(50), period_start=START - timedelta(days=1), period_end=START)
+    client = client_of(world.lead)
+    assert client.post(LIST, body("USER", world.engineer.id, amount="100")).status_code == 201
+    later = {name: at.isoformat() for name, at in after.items()}
+    refused = client.post(LIST, body("USER", world.engineer.id, amount="100", **later))
+    assert refused.json()["code"] == "beyond_team_budget"
+    Budget.objects.filter(scope="TEAM", period_start=END).update(is_active=False)
+    assert client.post(LIST, body("USER", world.engineer.id, amount="100", **later)).status_code == 201
+
+
+def test_a_used_up_budget_of_another_time_holds_no_lead(world):
+    budget_of(
+        world, "USER", world.engineer.id, amount=Decimal(1), spent=Decimal(1), is_active=False,
+        period_start=START - timedelta(days=31), period_end=START,
+    )  # fmt: skip
+    assert client_of(world.lead).post(LIST, body("USER", world.engineer.id)).status_code == 201
 
 
 def test_a_lead_does_not_get_past_a_limit_by_setting_another_budget(world):

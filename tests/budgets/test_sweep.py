@@ -97,6 +97,14 @@ def test_what_nobody_carries_on_is_given_back_when_the_period_is_over(world):
     assert check(APRIL + HOUR)["emptied"] == 0
 
 
+def test_a_period_that_is_long_over_is_not_looked_at_any_more(world):
+    budget = world.budget(amount=500)
+    world.running(now=MARCH)
+    assert check(APRIL + thresholds.LATE_COST)["emptied"] == 0
+    assert figures(budget) == (0, STANDARD)
+    assert check(APRIL + thresholds.LATE_COST - HOUR)["emptied"] == 1
+
+
 def test_a_machine_without_a_price_does_not_stop_an_adoption(world):
     factories.WorkSpaceFactory(
         organization=world.organization, team=world.team, region="nowhere-1", history=[(MARCH, "PENDING")]
