@@ -34,11 +34,19 @@ class BudgetForm(forms.ModelForm):
     )
     team = forms.ModelChoiceField(Team.objects.none(), required=False, widget=UnfoldAdminSelectWidget)
     project = forms.ModelChoiceField(Project.objects.none(), required=False, widget=UnfoldAdminSelectWidget)
-    organization_id: Any = None
+    user: Any = None
+    """Who fills it in; set on the subclass that the admin makes for each request."""
 
     class Meta:
         model = Budget
         fields = ("scope", "amount", "period_start", "period_end", "recurs", "on_limit")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Offers the person's teams and projects: on the fields of this form alone, all forms share the others."""
+        super().__init__(*args, **kwargs)
+        if self.user is not None:
+            self.fields["team"].queryset = Team.objects.visible_to(self.user)
+            self.fields["project"].queryset = Project.objects.visible_to(self.user)
 
     def clean(self) -> dict[str, Any]:
         """Adds `scope_id`."""
@@ -62,13 +70,19 @@ class BudgetForm(forms.ModelForm):
 
     def _person(self) -> User | None:
         email = self.cleaned_data.get("person")
-        people = User.objects.filter(organization_id=self.organization_id, email__iexact=email or "")
+        people = User.objects.filter(organization_id=self.user.organization_id, email__iexact=email or "")
         return people.first()
 
 
 class AmountForm(forms.Form):
     amount = forms.DecimalField(
         max_digits=18, decimal_places=6, min_value=Decimal(0), widget=UnfoldAdminDecimalFieldWidget
+    )
+
+
+class OwnerForm(forms.Form):
+    owner = forms.EmailField(
+        required=False, widget=UnfoldAdminEmailInputWidget, help_text="The email of a colleague; empty = nobody."
     )
 
 
@@ -82,6 +96,12 @@ class ThresholdInline(ForgeInline):
 def _change_amount(request: HttpRequest, budget: Budget, *, amount: Decimal) -> str:
     services.change(actor=request.actor, budget_id=budget.pk, amount=amount, now=timezone.now())  # type: ignore[attr-defined]
     return f"The amount is {amount} now."
+
+
+def _change_owner(request: HttpRequest, budget: Budget, *, owner: str) -> str:
+    person = services.owner_by(owner, organization_id=budget.organization_id)
+    services.change(actor=request.actor, budget_id=budget.pk, owner=person, now=timezone.now())  # type: ignore[attr-defined]
+    return f"{person.email} hears of it first now." if person else "It has no owner now."
 
 
 def _switch_off(request: HttpRequest, budget: Budget) -> str:
@@ -100,6 +120,10 @@ def _explain_amount(request: HttpRequest, budget: Budget) -> list[str]:
         f"The amount is {money(budget, budget.amount)}; {spent} is spent and {reserved} is held by machines.",
         "A lower amount stops no machine; it only admits no more.",
     ]
+
+
+def _explain_owner(request: HttpRequest, budget: Budget) -> list[str]:
+    return ["Mail about its marks goes to the owner; without one to the team's leads, else to finance."]
 
 
 def _explain_off(request: HttpRequest, budget: Budget) -> list[str]:
@@ -145,12 +169,21 @@ class BudgetAdmin(ForgeModelAdmin):
             explain=_explain_amount,
         ),
         Button(
+            "owner",
+            "Change owner",
+            icon="person",
+            run=_change_owner,
+            legal=permissions.may_change,
+            form=OwnerForm,
+            explain=_explain_owner,
+        ),
+        Button(
             "off",
             "Switch off",
             icon="toggle_off",
             variant=ActionVariant.DANGER,
             run=_switch_off,
-            legal=lambda user, budget: budget.is_active and permissions.may_change(user, budget),
+            legal=lambda user, budget: budget.is_active and permissions.may_switch_off(user, budget),
             explain=_explain_off,
         ),
         Button(
@@ -180,10 +213,7 @@ class BudgetAdmin(ForgeModelAdmin):
         if obj is not None:
             return super().get_form(request, obj, change=change, **kwargs)
         form = super().get_form(request, obj, change=change, **{**kwargs, "form": BudgetForm})
-        user = request.user
-        form.organization_id = user.organization_id
-        form.base_fields["team"].queryset = Team.objects.visible_to(user)
-        form.base_fields["project"].queryset = Project.objects.visible_to(user)
+        form.user = request.user
         return form
 
     def save_by_service(self, request: HttpRequest, obj: Budget, form: Any, *, change: bool) -> Budget:

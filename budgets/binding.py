@@ -12,11 +12,12 @@ from typing import Any
 from django.db import connection
 
 from budgets.models import Budget
+from costs.pricing import hour_of
 
 _BINDING = """
     SELECT *, '' FROM budgets_binding(
         %(user)s, %(team)s, %(project)s, %(organization)s, %(now)s, %(lifetime_end)s,
-        %(fee)s, %(storage_fee)s, %(hourly)s, %(hours)s
+        %(fee)s, %(storage_fee)s, %(hourly)s, %(hours)s, %(fees_from)s
     )
 """
 _RESERVE = """
@@ -101,9 +102,21 @@ class Bound:
         return replace(self, needed=needed)
 
 
-def read(*, scopes: Scopes, now: datetime, lifetime_end: datetime, rate: Rate, hours: int) -> list[Bound]:
-    """The budgets that bind at `now`, ordered by id; neither locks nor writes."""
-    return _rows(_BINDING, _parameters(scopes, now, lifetime_end, rate, hours))
+def read(
+    *,
+    scopes: Scopes,
+    now: datetime,
+    lifetime_end: datetime,
+    rate: Rate,
+    hours: int,
+    fees_from: datetime | None = None,
+) -> list[Bound]:
+    """The budgets that bind at `now`, ordered by id; neither locks nor writes.
+
+    Fees count from the hour `fees_from`, by default that of `now`, which a launch owes whole.
+    """
+    more = {"fees_from": fees_from or hour_of(now)}
+    return _rows(_BINDING, _parameters(scopes, now, lifetime_end, rate, hours) | more)
 
 
 def reserve(

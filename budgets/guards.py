@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -9,6 +10,8 @@ from functools import partial
 from typing import Any
 
 from django.conf import settings
+from django.db.models import F
+from django.db.models.functions import Now
 
 from budgets import binding
 from budgets.adoption import adopt_binding, foresee
@@ -17,6 +20,7 @@ from budgets.figures import bound_figures, money
 from budgets.ledger import LOW_HOURS
 from budgets.models import EXPIRES_AFTER, Budget, Reservation
 from budgets.rates import month_ahead, rate_of
+from costs.pricing import hour_up
 from forge.api.errors import Refused
 from workspaces.intents import Intent, RepairFirst
 
@@ -32,7 +36,8 @@ class BudgetExceeded(Refused):
 def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
     """Set the machine's money aside in every budget that binds it, or refuse with the figures.
 
-    Answers estimated_cost, reservation (the largest of the budgets' amounts), currency and budgets. Raises
+    Answers estimated_cost, reservation (the largest of the budgets' amounts; where none binds and nothing is set aside,
+    what a budget of this month would hold, as a quote says), currency and budgets. Raises
     BudgetExceeded, naming every budget without room; RepairFirst when a binding budget is not adopted or came while
     the locks were waited for; what the price book refuses. A dry run neither locks nor writes.
     """
@@ -63,9 +68,10 @@ def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
         if any(budget.obstacle in ("changed", "not_adopted") for budget in bound):
             raise RepairFirst(partial(adopt_binding, scopes=scopes, now=intent.now))
     refuse_without_room(bound, scopes=scopes, currency=intent.organization.currency)
+    estimated = month_ahead(rate, now=intent.now, lifetime_end=intent.lifetime_end, hours=hours)
     return {
-        "estimated_cost": money(month_ahead(rate, now=intent.now, lifetime_end=intent.lifetime_end, hours=hours)),
-        "reservation": money(max((budget.needed for budget in bound), default=Decimal(0))),
+        "estimated_cost": money(estimated),
+        "reservation": money(max((budget.needed for budget in bound), default=estimated)),
         "currency": intent.organization.currency,
         "budgets": [bound_figures(budget, scopes) for budget in bound],
     }
@@ -116,27 +122,81 @@ def adopted(bound: Sequence[Bound], *, now: datetime) -> list[Bound]:
 def _start(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict[str, Any]:
     """Refuse only where a budget says BLOCK_STARTS and cannot hold what the machine will soon need beyond its own.
 
-    Nothing is reserved: the machine has its reservation, and metering tops it up.
+    There the machine's reservation is topped up to that, under the budgets' locks: of two starts at once the second
+    sees what the first has taken. Elsewhere nothing is reserved; metering tops up what runs low.
     """
-    bound = binding.read(scopes=scopes, now=intent.now, lifetime_end=intent.lifetime_end, rate=rate, hours=LOW_HOURS)
-    if not dry_run and not all(budget.is_adopted for budget in bound):
-        raise RepairFirst(partial(adopt_binding, scopes=scopes, now=intent.now))
+    bound = _with_additions(intent, scopes, rate)
+    if not dry_run:
+        locked = _lock([budget for budget in bound if _blocks_starts(budget)])
+        bound = _with_additions(intent, scopes, rate) if locked else bound
+        unseen = [budget for budget in bound if _blocks_starts(budget) and budget.id not in locked]
+        if unseen or not all(budget.is_adopted for budget in bound):
+            raise RepairFirst(partial(adopt_binding, scopes=scopes, now=intent.now))
+    bound = adopted(bound, now=intent.now)
+    strict = [budget for budget in bound if _blocks_starts(budget)]
+    refuse_without_room(strict, scopes=scopes, currency=intent.organization.currency)
+    if not dry_run:
+        for budget in strict:
+            _top_up(intent, budget)
+    return {
+        "estimated_cost": money(
+            month_ahead(rate, now=intent.now, lifetime_end=intent.lifetime_end, hours=settings.FORGE_RESERVE_HOURS)
+        ),
+        "reservation": money(max((budget.needed for budget in bound), default=Decimal(0))),
+        "currency": intent.organization.currency,
+        "budgets": [bound_figures(budget, scopes) for budget in bound],
+    }
+
+
+def _with_additions(intent: Intent, scopes: Scopes, rate: Rate) -> list[Bound]:
+    """The budgets that bind, each needing what a start must add to what the machine holds there: 0 in most.
+
+    What it will soon need is what metering tops up below: the fees of the hours that are not booked yet, and eight
+    hours of running.
+    """
+    bound = binding.read(
+        scopes=scopes,
+        now=intent.now,
+        lifetime_end=intent.lifetime_end,
+        rate=rate,
+        hours=LOW_HOURS,
+        fees_from=hour_up(intent.now),
+    )
     held = dict(
         Reservation.objects.live()
         .filter(workspace_id=intent.workspace_id, budget_id__in=[budget.id for budget in bound])
         .values_list("budget_id", "remaining")
     )
-    bound = [
-        budget.needing(max(budget.needed - held.get(budget.id, Decimal(0)), Decimal(0)))
-        for budget in adopted(bound, now=intent.now)
+    return [
+        budget.needing(
+            max(budget.needed - held.get(budget.id, Decimal(0)), Decimal(0)) if _blocks_starts(budget) else Decimal(0)
+        )
+        for budget in bound
     ]
-    strict = [budget for budget in bound if budget.on_limit == Budget.OnLimit.BLOCK_STARTS]
-    refuse_without_room(strict, scopes=scopes, currency=intent.organization.currency)
-    return {
-        "estimated_cost": money(
-            month_ahead(rate, now=intent.now, lifetime_end=intent.lifetime_end, hours=settings.FORGE_RESERVE_HOURS)
-        ),
-        "reservation": money(Decimal(0)),
-        "currency": intent.organization.currency,
-        "budgets": [bound_figures(budget.needing(Decimal(0)), scopes) for budget in bound],
-    }
+
+
+def _blocks_starts(budget: Bound) -> bool:
+    return budget.on_limit == Budget.OnLimit.BLOCK_STARTS
+
+
+def _lock(budgets: Sequence[Bound]) -> set[uuid.UUID]:
+    """Lock the budgets in the order of their ids, in a statement of its own: what is read after it is up to date."""
+    rows = Budget.objects.filter(id__in=[budget.id for budget in budgets]).order_by("id")
+    return set(rows.select_for_update(no_key=True, of=("self",)).values_list("id", flat=True)) if budgets else set()
+
+
+def _top_up(intent: Intent, budget: Bound) -> None:
+    """Add what the budget, locked, must hold more for the machine."""
+    if not budget.needed:
+        return
+    Budget.objects.filter(pk=budget.id).update(reserved=F("reserved") + budget.needed, updated_at=Now())
+    held = Reservation.objects.live().filter(workspace_id=intent.workspace_id, budget_id=budget.id)
+    if not held.update(amount=F("amount") + budget.needed, remaining=F("remaining") + budget.needed, updated_at=Now()):
+        Reservation.objects.create(
+            organization=intent.organization,
+            budget_id=budget.id,
+            workspace_id=intent.workspace_id,
+            amount=budget.needed,
+            remaining=budget.needed,
+            correlation_id=intent.correlation_id,
+        )

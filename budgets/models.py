@@ -101,13 +101,21 @@ class Budget(UUIDModel, TimestampedModel):
         User, on_delete=models.PROTECT, db_index=False, null=True, blank=True, related_name="+",
         help_text="Who hears of it first; none = the team's lead, else finance.",
     )  # fmt: skip
+    set_by = models.ForeignKey(
+        User, on_delete=models.PROTECT, db_index=False, null=True, blank=True, related_name="+",
+        help_text="Who set it, or the one whose row it carries on; none = a command.",
+    )  # fmt: skip
     amount = models.DecimalField(max_digits=18, decimal_places=6)
     period_start = models.DateTimeField(help_text="A whole UTC hour; the period is half-open.")
     period_end = models.DateTimeField(help_text="A whole UTC hour.")
     recurs = models.CharField(max_length=10, choices=Recurs.choices, default=Recurs.NONE)
     renewed_at = models.DateTimeField(
-        null=True, blank=True, help_text="When the row of the next period was written; empty = not yet."
+        null=True, blank=True, help_text="When a row of its own carried on; empty = the next period is looked after."
     )
+    renews = models.ForeignKey(
+        "self", on_delete=models.PROTECT, db_index=False, null=True, blank=True, related_name="renewals",
+        help_text="The recurring budget that wrote this row; empty = set by somebody.",
+    )  # fmt: skip
     on_limit = models.CharField(max_length=16, choices=OnLimit.choices, default=OnLimit.BLOCK_LAUNCHES)
     is_active = models.BooleanField(default=True)
     adopted_at = models.DateTimeField(
@@ -172,6 +180,7 @@ class Budget(UUIDModel, TimestampedModel):
                 condition=Q(is_active=True, renewed_at__isnull=True) & ~Q(recurs="NONE"),
                 name="budgets_to_renew",
             ),
+            models.Index(fields=["renews"], condition=Q(renews__isnull=False), name="budgets_by_renewed"),
         ]
 
     def __str__(self) -> str:
@@ -241,7 +250,7 @@ class Reservation(UUIDModel, TimestampedModel):
     workspace = models.ForeignKey(WorkSpace, on_delete=models.PROTECT, db_index=False, related_name="reservations")
     operation = models.ForeignKey(
         Operation, on_delete=models.PROTECT, db_index=False, null=True, blank=True, related_name="+",
-        help_text="The launch that asked for it; none where adoption made it.",
+        help_text="The launch that asked for it; none where adoption or a start made it.",
     )  # fmt: skip
     amount = models.DecimalField(max_digits=18, decimal_places=6, help_text="All that was ever set aside.")
     remaining = models.DecimalField(max_digits=18, decimal_places=6, help_text="What it still holds.")

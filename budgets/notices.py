@@ -7,7 +7,6 @@ took it; a crash between the two sends it again, under the same Message-ID, by w
 from __future__ import annotations
 
 import logging
-import smtplib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -84,10 +83,12 @@ def _send_next(mail: BaseEmailBackend, now: datetime) -> str | None:
         )
         if notice is None:
             return None
+        message = message_of(notice, mail)
         try:
-            message_of(notice, mail).send()
-        except (OSError, smtplib.SMTPException) as error:
-            logger.warning("Notice %s was not sent: %s", notice.id, error)
+            message.send()
+        except Exception:
+            # Backends of providers raise exceptions of their own kinds; one notice must not keep the others waiting.
+            logger.exception("Notice %s was not sent", notice.id)
             outcome = _failed(notice, now)
         else:
             notice.sent_at, notice.due_at = now, None

@@ -2,7 +2,8 @@
 
 Finance and admins set all of their organization. A team lead sets those of the people of a team that he or she leads,
 within the team's own: never more than each of the team's budgets that share a day with it. A lead does not raise a
-budget that has reached its limit.
+budget that has reached its limit: not by its amount, nor by switching it off and setting a larger one; and switches off
+only what he or she has set.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import F
+
 from audit.actors import Actor, Kind
 from budgets.figures import money
 from budgets.models import Budget
@@ -18,6 +21,7 @@ from forge.accounts.models import Membership, User
 from forge.api.errors import Denied
 
 Role = Membership.Role
+WHO_SETS = "Team leads set the budgets of their teams' people; finance and admins set all."
 
 
 class MayNotSetBudget(Denied):
@@ -37,31 +41,57 @@ class MayNotRaisePastLimit(Denied):
     suggested_action = "Ask finance or an admin."
 
 
+class MayNotSwitchOff(Denied):
+    code = "may_not_switch_off"
+    title = "Your role may not switch off a budget that somebody else has set"
+    suggested_action = "Ask finance or an admin."
+
+
+def require_some(actor: Actor) -> None:
+    """Raises MayNotSetBudget unless the actor sets any budgets at all."""
+    user = actor.user
+    if isinstance(user, User) and not (_sets_all(user) or user.has_role(Role.TEAM_LEAD)):
+        raise MayNotSetBudget(WHO_SETS)
+
+
+def require_role(actor: Actor, budget: Budget) -> None:
+    """Raises MayNotSetBudget unless the actor sets budgets of this scope at all.
+
+    Asked before anything is locked or looked up, so that who may not set it does not learn whether there is such a
+    person, team or project.
+    """
+    if actor.kind == Kind.USER:
+        user = _member(actor, budget)
+        if not _sets_all(user):
+            _led_teams(user, budget)
+
+
 def require_set(actor: Actor, budget: Budget) -> None:
-    """Raises MayNotSetBudget or BeyondTeamBudget unless the actor may set this budget."""
+    """Raises MayNotSetBudget, BeyondTeamBudget or MayNotRaisePastLimit unless the actor may set this budget."""
     if actor.kind != Kind.USER:
         return
     user = _member(actor, budget)
     if not _sets_all(user):
-        _require_lead(user, budget, budget.amount)
+        _require_within_team(_led_teams(user, budget), budget, budget.amount)
+        _require_no_more_than_used_up(budget, budget.amount)
 
 
 def require_change(actor: Actor, budget: Budget, wanted: Mapping[str, Any]) -> None:
-    """Raises what `require_set` does, for the amount wanted, or MayNotRaisePastLimit."""
+    """Raises what `require_set` does, for the amount wanted, or MayNotSwitchOff."""
     if actor.kind != Kind.USER:
         return
     user = _member(actor, budget)
     if _sets_all(user):
         return
     amount = wanted.get("amount", budget.amount)
-    _require_lead(user, budget, amount)
-    if budget.is_limit_reached and amount > budget.amount:
-        raise MayNotRaisePastLimit(f"Budget {budget.id} has {money(budget.spent)} spent of {money(budget.amount)}.")
-
-
-def may_set_some(user: User) -> bool:
-    """True for roles that set any budgets at all."""
-    return user.is_operator or user.has_role(Role.FINANCE, Role.ADMIN, Role.TEAM_LEAD)
+    _require_within_team(_led_teams(user, budget), budget, amount)
+    switched_off = wanted.get("is_active") is False
+    if budget.is_limit_reached and (amount > budget.amount or switched_off):
+        raise MayNotRaisePastLimit(_used_up(budget))
+    if switched_off and budget.set_by_id != user.id:
+        raise MayNotSwitchOff("Team leads switch off the budgets that they have set.")
+    if wanted.get("is_active") or amount > budget.amount:
+        _require_no_more_than_used_up(budget, amount)
 
 
 def may_change(user: User, budget: Budget) -> bool:
@@ -69,6 +99,12 @@ def may_change(user: User, budget: Budget) -> bool:
     if user.is_operator:
         return True
     return user.organization_id == budget.organization_id and (_sets_all(user) or bool(_teams_of(user, budget)))
+
+
+def may_switch_off(user: User, budget: Budget) -> bool:
+    """True when the person may switch the budget off."""
+    own = budget.set_by_id == user.id and not budget.is_limit_reached
+    return may_change(user, budget) and (own or _sets_all(user))
 
 
 def _member(actor: Actor, budget: Budget) -> User:
@@ -82,10 +118,14 @@ def _sets_all(user: User) -> bool:
     return user.is_operator or user.has_role(Role.FINANCE, Role.ADMIN)
 
 
-def _require_lead(user: User, budget: Budget, amount: Decimal) -> None:
+def _led_teams(user: User, budget: Budget) -> list[Any]:
     teams = _teams_of(user, budget)
     if not teams:
-        raise MayNotSetBudget("Team leads set the budgets of their teams' people; finance and admins set all.")
+        raise MayNotSetBudget(WHO_SETS)
+    return teams
+
+
+def _require_within_team(teams: list[Any], budget: Budget, amount: Decimal) -> None:
     held_by = Budget.objects.filter(
         scope=Budget.Scope.TEAM,
         scope_id__in=teams,
@@ -99,6 +139,25 @@ def _require_lead(user: User, budget: Budget, amount: Decimal) -> None:
             f"The team's own budget is {money(narrow.amount)}.",
             extra={"team_limit": money(narrow.amount), "team_budget": str(narrow.id)},
         )
+
+
+def _require_no_more_than_used_up(budget: Budget, amount: Decimal) -> None:
+    """A budget that was used up and switched off is not followed by a larger one of the same time."""
+    gone = Budget.objects.of(budget.scope, budget.scope_id).filter(
+        organization=budget.organization_id,
+        is_active=False,
+        period_start__lt=budget.period_end,
+        period_end__gt=budget.period_start,
+        spent__gte=F("amount"),
+        amount__lt=amount,
+    )
+    used_up = gone.exclude(pk=budget.pk).first()
+    if used_up is not None:
+        raise MayNotRaisePastLimit(_used_up(used_up))
+
+
+def _used_up(budget: Budget) -> str:
+    return f"Budget {budget.id} has {money(budget.spent)} spent of {money(budget.amount)}."
 
 
 def _teams_of(user: User, budget: Budget) -> list[Any]:

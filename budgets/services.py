@@ -6,25 +6,35 @@ import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 from django.db import connection, transaction
 
 from audit.actors import Actor
 from audit.services import record
-from budgets import actions, permissions, thresholds
+from budgets import actions, permissions, renewal, thresholds
 from budgets.adoption import take_over
-from budgets.figures import instant, money
-from budgets.models import FRACTIONS, Budget, BudgetThreshold
+from budgets.figures import money
+from budgets.models import Budget
 from budgets.periods import MONTHS, is_month_start, is_whole_hour, months_later
+from budgets.rows import PeriodsOverlap, record_created, refusing_overlap, write
 from budgets.scopes import FACTS
 from forge.accounts.locks import lock_scope_for_adoption
 from forge.accounts.models import Organization, User
-from forge.api.errors import Conflict, Refused
-from forge.db.integrity import refusing
+from forge.api.errors import Refused
 
 MOST = Decimal("999999999999.999999")
 LONGEST = timedelta(days=3660)
+
+
+class Unchanged(Enum):
+    """Says that a term is not given, where None means something."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED = Unchanged.UNCHANGED
 
 
 class UnknownScope(Refused):
@@ -67,12 +77,6 @@ class PeriodDoesNotRecur(Refused):
     title = "A budget that recurs ends with a UTC month"
 
 
-class PeriodsOverlap(Conflict):
-    code = "periods_overlap"
-    title = "The scope has a budget in this period already"
-    suggested_action = "Change that budget's amount, or switch it off first."
-
-
 def create(
     *,
     actor: Actor,
@@ -94,13 +98,13 @@ def create(
     """
     check_amount(amount)
     check_period(period_start=period_start, period_end=period_end, recurs=recurs, now=now)
-    if owner is not None and owner.organization_id != organization.id:
-        raise UnknownOwner("The owner must be somebody of the organization.")
+    check_owner(owner, organization.id)
     budget = Budget(
         organization=organization,
         scope=scope,
         scope_id=scope_id,
         owner=owner,
+        set_by=actor.user if isinstance(actor.user, User) else None,
         amount=amount,
         period_start=period_start,
         period_end=period_end,
@@ -108,10 +112,12 @@ def create(
         on_limit=on_limit,
     )
     with transaction.atomic():
+        permissions.require_role(actor, budget)
         lock_scope(budget)
         permissions.require_set(actor, budget)
-        insert(actor=actor, budget=budget, now=now)
+        write(budget)
         take_over(budget_id=budget.id, now=now)
+        record_created(actor=actor, budget=budget, now=now)
     budget.refresh_from_db()
     return budget
 
@@ -125,64 +131,41 @@ def change(
     is_active: bool | None = None,
     on_limit: str | None = None,
     recurs: str | None = None,
+    owner: User | Unchanged | None = UNCHANGED,
 ) -> Budget:
     """Change what is given. A raise lets the thresholds that it puts out of reach fire again.
 
-    Switched off, a budget binds nobody and holds nothing; switched on again it is adopted anew. Raises
-    AmountOutOfRange, PeriodDoesNotRecur, PeriodsOverlap, PeriodIsOver, and what budgets.permissions refuses.
+    Switched off, a budget binds nobody and holds nothing; switched on again it is adopted anew. What changes reaches
+    the rows of the next period that wait for their adoption. Raises AmountOutOfRange, PeriodDoesNotRecur,
+    PeriodsOverlap, PeriodIsOver, UnknownOwner, and what budgets.permissions refuses.
     """
-    given = {"amount": amount, "is_active": is_active, "on_limit": on_limit, "recurs": recurs}
+    terms = {"amount": amount, "is_active": is_active, "on_limit": on_limit, "recurs": recurs}
+    given: dict[str, Any] = {name: value for name, value in terms.items() if value is not None}
     if amount is not None:
         check_amount(amount)
     with transaction.atomic():
         budget = Budget.objects.get(pk=budget_id)
+        permissions.require_role(actor, budget)
+        if not isinstance(owner, Unchanged):
+            check_owner(owner, budget.organization_id)
+            given["owner_id"] = owner.id if owner else None
         if is_active is not None:
             lock_scope(budget)
         budget = _locked(budget_id)
-        wanted = {name: value for name, value in given.items() if value is not None and value != getattr(budget, name)}
+        wanted = {name: value for name, value in given.items() if value != getattr(budget, name)}
         permissions.require_change(actor, budget, wanted)
         if not wanted:
             return budget
-        before = {name: getattr(budget, name) for name in wanted}
+        changes = [(budget, {name: getattr(budget, name) for name in wanted}, wanted)]
         _apply(budget, wanted, now)
-        record(
-            actor=actor.in_organization(budget.organization_id),
-            action=actions.BUDGET_UPDATE,
-            resource_type="Budget",
-            resource_id=str(budget.id),
-            description=f"Changed {', '.join(sorted(wanted))} of budget {budget.id}",
-            changes={"before": _plain(before), "after": _plain(wanted)},
-            occurred_at=now,
-        )
+        changes += _pass_on(budget, wanted)
+        rows = renewal.carry_on(budget, now=now) if "recurs" in wanted else []
+        for row, before, after in changes:
+            _record_changed(actor, row, before, after, now)
+        for row in rows:
+            record_created(actor=actor, budget=row, now=now, context={"renews": str(budget.id)})
     budget.refresh_from_db()
     return budget
-
-
-def insert(*, actor: Actor, budget: Budget, now: datetime, context: Mapping[str, Any] | None = None) -> Budget:
-    """Write a budget with its thresholds and its audit entry, not adopted; raises PeriodsOverlap."""
-    overlap = PeriodsOverlap(
-        "Periods of one scope do not overlap.", extra={"scope": budget.scope, "scope_id": str(budget.scope_id)}
-    )
-    with refusing(dict.fromkeys(("budgets_budget_periods_do_not_overlap", _UNIQUE_START), overlap)):
-        budget.save(force_insert=True)
-        BudgetThreshold.objects.bulk_create(
-            BudgetThreshold(organization_id=budget.organization_id, budget=budget, fraction=fraction)
-            for fraction in FRACTIONS
-        )
-        record(
-            actor=actor.in_organization(budget.organization_id),
-            action=actions.BUDGET_CREATE,
-            resource_type="Budget",
-            resource_id=str(budget.id),
-            description=f"Set budget {budget.id} for {budget.scope.lower()} {budget.scope_id}",
-            changes={"before": None, "after": _terms(budget)},
-            context=context,
-            occurred_at=now,
-        )
-    return budget
-
-
-_UNIQUE_START = "budgets_budget_one_per_scope_and_start"
 
 
 def organization_of(actor: Actor) -> Organization:
@@ -200,6 +183,22 @@ def lock_scope(budget: Budget) -> None:
     ours = facts.model._default_manager.filter(pk=budget.scope_id, **{column: budget.organization_id})
     if not ours.exists() or not lock_scope_for_adoption(table=facts.table, scope_id=budget.scope_id):
         raise UnknownScope(f"Your organization has no {budget.scope.lower()} {budget.scope_id}.")
+
+
+def owner_by(email: str | None, *, organization_id: uuid.UUID | None) -> User | None:
+    """Who has this email in the organization, None without one; raises UnknownOwner."""
+    if not email:
+        return None
+    owner = User.objects.filter(organization_id=organization_id, email__iexact=email).first()
+    if owner is None:
+        raise UnknownOwner("Nobody in your organization has this email.")
+    return owner
+
+
+def check_owner(owner: User | None, organization_id: uuid.UUID) -> None:
+    """Raises UnknownOwner unless the owner is of the organization, or there is to be none."""
+    if owner is not None and owner.organization_id != organization_id:
+        raise UnknownOwner("The owner must be somebody of the organization.")
 
 
 def check_amount(amount: Decimal) -> None:
@@ -241,6 +240,9 @@ def _apply(budget: Budget, wanted: Mapping[str, Any], now: datetime) -> None:
     """Write the changed fields of a locked budget and what follows from them."""
     if "recurs" in wanted:
         check_recurrence(period_start=budget.period_start, period_end=budget.period_end, recurs=wanted["recurs"])
+        if wanted["recurs"] != Budget.Recurs.NONE and budget.period_end <= now:
+            raise PeriodIsOver("Its period is over; set a new budget that recurs.")
+        budget.renewed_at = None
     if wanted.get("is_active") and budget.period_end <= now:
         raise PeriodIsOver("Its period is over; set a new budget.")
     for name, value in wanted.items():
@@ -248,13 +250,33 @@ def _apply(budget: Budget, wanted: Mapping[str, Any], now: datetime) -> None:
     if "is_active" in wanted:
         _empty(budget, now)
     overlap = PeriodsOverlap("Another budget of the scope holds part of this period now.")
-    with refusing(dict.fromkeys(("budgets_budget_periods_do_not_overlap", _UNIQUE_START), overlap)):
-        budget.save(update_fields=[*wanted, "adopted_at", "updated_at"])
+    with refusing_overlap(overlap):
+        budget.save(update_fields=[*wanted, "adopted_at", "renewed_at", "updated_at"])
     if wanted.get("is_active"):
         take_over(budget_id=budget.id, now=now)
         budget.refresh_from_db()
     if "amount" in wanted or "is_active" in wanted:
         thresholds.rearm(budget)
+
+
+def _pass_on(budget: Budget, wanted: Mapping[str, Any]) -> list[tuple[Budget, dict[str, Any], dict[str, Any]]]:
+    """Give the change to the rows that the locked budget wrote and that are not adopted: (row, before, after) of each.
+
+    Another recurrence ends them, and they are written anew if there is to be a next period.
+    """
+    changes: list[tuple[Budget, dict[str, Any], dict[str, Any]]] = []
+    after: dict[str, Any] = {name: wanted[name] for name in ("amount", "on_limit", "owner_id") if name in wanted}
+    if "recurs" in wanted:
+        after = {"is_active": False, "renews_id": None}
+    if not after:
+        return changes
+    for row in budget.renewals.filter(is_active=True, adopted_at=None).order_by("id").select_for_update(no_key=True):
+        before = {name: getattr(row, name) for name in after}
+        for name, value in after.items():
+            setattr(row, name, value)
+        row.save(update_fields=[*after, "updated_at"])
+        changes.append((row, before, after))
+    return changes
 
 
 def _empty(budget: Budget, now: datetime) -> None:
@@ -264,18 +286,22 @@ def _empty(budget: Budget, now: datetime) -> None:
         cursor.execute("SELECT budgets_empty(%s, %s)", [[budget.id], now])
 
 
-def _terms(budget: Budget) -> dict[str, Any]:
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "scope": budget.scope,
-        "scope_id": str(budget.scope_id),
-        "amount": money(budget.amount),
-        "period_start": instant(budget.period_start),
-        "period_end": instant(budget.period_end),
-        "recurs": budget.recurs,
-        "on_limit": budget.on_limit,
-        "owner_id": str(budget.owner_id) if budget.owner_id else None,
+        name: money(value) if isinstance(value, Decimal) else str(value) if isinstance(value, uuid.UUID) else value
+        for name, value in values.items()
     }
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: money(value) if isinstance(value, Decimal) else value for name, value in values.items()}
+def _record_changed(
+    actor: Actor, budget: Budget, before: Mapping[str, Any], after: Mapping[str, Any], now: datetime
+) -> None:
+    record(
+        actor=actor.in_organization(budget.organization_id),
+        action=actions.BUDGET_UPDATE,
+        resource_type="Budget",
+        resource_id=str(budget.id),
+        description=f"Changed {', '.join(sorted(after))} of budget {budget.id}",
+        changes={"before": _plain(before), "after": _plain(after)},
+        occurred_at=now,
+    )

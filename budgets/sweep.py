@@ -47,13 +47,13 @@ def check_budgets(*, actor: Actor, now: datetime, dry_run: bool = False) -> dict
         return asdict(_due(now))
     figures = Figures()
     failed: set[uuid.UUID] = set()
+    seen: set[uuid.UUID] = set()
     for _ in range(MOST_PERIODS):
-        waiting = [budget_id for budget_id in renewal.to_renew(now=now) if budget_id not in failed]
+        waiting = [budget_id for budget_id in renewal.to_renew(now=now) if budget_id not in seen]
         if not waiting:
             break
-        figures.renewed += _each(
-            waiting, lambda i: renewal.renew(budget_id=i, actor=actor, now=now) is not None, failed
-        )
+        seen.update(waiting)
+        figures.renewed += _each(waiting, lambda i: len(renewal.renew(budget_id=i, actor=actor, now=now)), failed)
     figures.adopted = _each(renewal.to_adopt(now=now), lambda i: adopt(budget_id=i, now=now), failed)
     figures.emptied = _each(renewal.to_empty(now=now), lambda i: renewal.empty(budget_id=i, now=now), failed)
     figures.called_off = _each(
@@ -70,7 +70,7 @@ def check_budgets(*, actor: Actor, now: datetime, dry_run: bool = False) -> dict
 
 def _due(now: datetime) -> Figures:
     return Figures(
-        renewed=len(renewal.to_renew(now=now)),
+        renewed=renewal.missing(now=now),
         adopted=len(renewal.to_adopt(now=now)),
         emptied=len(renewal.to_empty(now=now)),
         called_off=len(expiry.stale_launches(now=now)),

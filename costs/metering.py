@@ -105,15 +105,18 @@ def meter(*, now: datetime, chunk: int = CHUNK, dry_run: bool = False) -> dict[s
     """Book everything that is due at `now`, in transactions of at most `chunk` machines; returns Figures as a dict.
 
     Any number of sweeps may run at once, late or twice: each takes the machines that nobody holds, and what is booked
-    is not due any more. A dry run does the first step of each machine and takes it back. A machine that cannot be
-    booked does not keep the others from it: MeteringFailed is raised at the end. Raises OperationalError when the
-    database does not answer.
+    is not due any more. A dry run does the first step of each machine and takes it back; it makes no partitions, and
+    where one is missing it only counts the machines. A machine that cannot be booked does not keep the others from it:
+    MeteringFailed is raised at the end. Raises OperationalError when the database does not answer.
     """
     figures = Figures()
     failed: list[uuid.UUID] = []
     oldest = _oldest_due(now)
-    if oldest is not None:
-        ensure_months(oldest, now)
+    if oldest is not None and dry_run and not _has_months(oldest, now):
+        figures.machines = MeterMark.objects.filter(next_due_at__lt=now).count()
+    elif oldest is not None:
+        if not dry_run:
+            ensure_months(oldest, now)
         while _sweep(now=now, chunk=chunk, dry_run=dry_run, figures=figures, failed=failed) and not dry_run:
             pass
     if failed:
@@ -142,12 +145,15 @@ def lag(now: datetime) -> timedelta:
 
 def ensure_months(first: datetime, last: datetime) -> None:
     """Make the partitions from `first` to `last` where one is missing; call it before a transaction begins."""
+    if not _has_months(first, last):
+        partitions.ensure(TABLE, first.date(), last.date())
+
+
+def _has_months(first: datetime, last: datetime) -> bool:
     names = [partitions.name_of(TABLE, month) for month in months(first, last)]
     with connection.cursor() as cursor:
         cursor.execute("SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(%s::text[]) AS name", [names])
-        (complete,) = cursor.fetchone()
-    if not complete:
-        partitions.ensure(TABLE, first.date(), last.date())
+        return cursor.fetchone()[0]
 
 
 def _oldest_due(now: datetime) -> datetime | None:

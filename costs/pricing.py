@@ -30,6 +30,12 @@ def hour_of(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
+def hour_up(at: datetime) -> datetime:
+    """The first start of a UTC hour that is not before `at`."""
+    hour = hour_of(at)
+    return hour if hour == at else hour + HOUR
+
+
 def month_of(at: datetime) -> tuple[datetime, datetime]:
     """The UTC month that holds `at`, as [start, end)."""
     start = hour_of(at).replace(day=1, hour=0)
@@ -136,12 +142,12 @@ def fee_by_hour(
 
 def fees_of_stay(fee: Decimal, now: datetime, bound: datetime) -> Decimal:
     """The accruals of all UTC hours that overlap [now, bound)."""
-    return accruals(fee, hour_of(now), _hour_up(bound)) if now < bound else Decimal(0)
+    return accruals(fee, hour_of(now), hour_up(bound)) if now < bound else Decimal(0)
 
 
 def fees_to_come(fee: Decimal, now: datetime, bound: datetime) -> Decimal:
     """The accruals of the hours up to `bound` that are not booked yet at `now`: those that begin at or after it."""
-    return accruals(fee, _hour_up(now), _hour_up(bound)) if now < bound else Decimal(0)
+    return accruals(fee, hour_up(now), hour_up(bound)) if now < bound else Decimal(0)
 
 
 def reserved_hours(now: datetime, bound: datetime, most: int) -> int:
@@ -159,8 +165,3 @@ def cents(amount: Decimal) -> Decimal:
     millionths = int(amount.scaleb(6))
     sign = -1 if millionths < 0 else 1
     return Decimal(sign * ((abs(millionths) + 5000) // 10000)).scaleb(-2)
-
-
-def _hour_up(at: datetime) -> datetime:
-    hour = hour_of(at)
-    return hour if hour == at else hour + HOUR

@@ -19,7 +19,9 @@ from forge.db.integrity import refusing
 from workspaces.bundles import BUNDLES
 from workspaces.models import WorkSpace
 
-MOST = Decimal("999999999999.999999")
+MOST = Decimal(1_000_000)
+"""Of each amount of a price: far above any machine's, and whatever follows from it still fits NUMERIC(18,6)."""
+
 AMOUNTS = ("monthly_amount", "hourly_amount", "storage_gb_month_amount", "transfer_gb_amount")
 
 

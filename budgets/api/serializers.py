@@ -113,6 +113,7 @@ class ChangeSerializer(serializers.Serializer):
     is_active = serializers.BooleanField(required=False)
     on_limit = serializers.ChoiceField(Budget.OnLimit.choices, required=False)
     recurs = serializers.ChoiceField(Budget.Recurs.choices, required=False)
+    owner = serializers.EmailField(required=False, allow_null=True, help_text="Who hears of it first; null = nobody.")
 
     def validate(self, attrs: dict[str, object]) -> dict[str, object]:
         if not attrs:

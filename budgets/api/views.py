@@ -10,7 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from budgets import actions, services
+from budgets import actions, permissions, services
 from budgets.api.filters import BudgetFilterSet
 from budgets.api.serializers import (
     BudgetSerializer,
@@ -23,7 +23,6 @@ from budgets.api.serializers import (
 from budgets.guards import BudgetExceeded
 from budgets.inquiry import would_fit
 from budgets.models import Budget
-from forge.accounts.models import User
 from forge.api.idempotency import idempotent
 from forge.api.views import ReadViewSet
 from workspaces.api.serializers import LaunchSerializer, launch_spec
@@ -59,15 +58,20 @@ class BudgetViewSet(ReadViewSet):
         organization = services.organization_of(self.actor)
         if wanted["scope_id"] is None:
             wanted["scope_id"] = organization.id
-        wanted["owner"] = self._owner(wanted["owner"])
+        permissions.require_some(self.actor)
+        wanted["owner"] = services.owner_by(wanted["owner"], organization_id=organization.id)
         budget = services.create(actor=self.actor, organization=organization, now=timezone.now(), **wanted)
         return self.created(budget, self._body(budget), address=f"/api/v1/budgets/{budget.pk}/")
 
     @extend_schema(request=ChangeSerializer, responses={200: BudgetSerializer})
     def partial_update(self, request: Request, pk: str | None = None) -> Response:
-        """Change the amount or other terms, or switch the budget off or on."""
+        """Change the amount, the owner or other terms, or switch the budget off or on."""
         wanted = self.validated(ChangeSerializer)
-        budget = services.change(actor=self.actor, budget_id=self.get_object().id, now=timezone.now(), **wanted)
+        budget = self.get_object()
+        permissions.require_some(self.actor)
+        if "owner" in wanted:
+            wanted["owner"] = services.owner_by(wanted["owner"], organization_id=budget.organization_id)
+        budget = services.change(actor=self.actor, budget_id=budget.id, now=timezone.now(), **wanted)
         return Response(self._body(budget))
 
     @extend_schema(
@@ -100,14 +104,6 @@ class BudgetViewSet(ReadViewSet):
 
     def _body(self, budget: Budget) -> Any:
         return self.body_of(type(self).queryset.get(pk=budget.pk))
-
-    def _owner(self, email: str | None) -> User | None:
-        if email is None:
-            return None
-        owner = User.objects.filter(organization_id=self.actor.organization_id, email__iexact=email).first()
-        if owner is None:
-            raise services.UnknownOwner("Nobody in your organization has the email in `owner`.")
-        return owner
 
 
 def _answer(figures: dict[str, Any], *, fits: bool, needed: str) -> dict[str, Any]:

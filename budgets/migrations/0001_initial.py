@@ -6,7 +6,7 @@ Look-ups and what serves them:
   scope, period_start), of active rows;
 - an organization's list, newest period first by keyset: budgets_by_organization;
 - marks to fire and periods that have ended: budgets_by_end; rows to adopt and to renew: their own partial indexes,
-  which are empty but around the turn of a period;
+  which are empty but around the turn of a period; what a recurring budget has written itself: budgets_by_renewed;
 - what one machine holds: budgets_reservation_one_live_per_machine (workspace, budget), live rows;
 - who holds a budget, and its history: budgets_reservation_by_budget;
 - launches to call off: budgets_reservation_expiring.
@@ -83,7 +83,21 @@ class Migration(migrations.Migration):
                 (
                     "renewed_at",
                     models.DateTimeField(
-                        blank=True, help_text="When the row of the next period was written; empty = not yet.", null=True
+                        blank=True,
+                        help_text="When a row of its own carried on; empty = the next period is looked after.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "renews",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        help_text="The recurring budget that wrote this row; empty = set by somebody.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="renewals",
+                        to="budgets.budget",
                     ),
                 ),
                 (
@@ -120,6 +134,18 @@ class Migration(migrations.Migration):
                         blank=True,
                         db_index=False,
                         help_text="Who hears of it first; none = the team's lead, else finance.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "set_by",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        help_text="Who set it, or the one whose row it carries on; none = a command.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -234,7 +260,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="The launch that asked for it; none where adoption made it.",
+                        help_text="The launch that asked for it; none where adoption or a start made it.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -285,6 +311,12 @@ class Migration(migrations.Migration):
                 ),
                 fields=["period_end"],
                 name="budgets_to_renew",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="budget",
+            index=models.Index(
+                condition=models.Q(("renews__isnull", False)), fields=["renews"], name="budgets_by_renewed"
             ),
         ),
         migrations.AddConstraint(

@@ -7,8 +7,9 @@ waited for; lock and read in one statement would miss a budget that came meanwhi
 lock of their budget and need none of their own.
 
 `budgets_binding` lists the budgets that bind a machine at an instant and what each must set aside for it: the fixed
-fees of the hours from then to the earlier of period end and end of lifetime, and the hourly price for at most so many
-hours. `fee` and `storage_fee` accrue apart, as they are booked.
+fees of the hours from `fees_from` to the earlier of period end and end of lifetime, and the hourly price for at most so
+many hours. `fee` and `storage_fee` accrue apart, as they are booked. A launch owes the hour in which it comes; for a
+machine that is there that hour is booked, so its fees to come begin with the next one.
 
 `budgets_reserve` says per budget what stands in the way: `changed` (it came while the lock was waited for and is not
 locked), `not_adopted`, `no_room`, or nothing. Only where nothing stands in the way of any does it write.
@@ -32,7 +33,7 @@ from django.db import migrations
 BINDING_FORWARD = """
 CREATE FUNCTION budgets_binding(
     for_user uuid, for_team uuid, for_project uuid, for_organization uuid, at timestamptz, lifetime_end timestamptz,
-    fee numeric, storage_fee numeric, hourly numeric, hours_ahead integer
+    fee numeric, storage_fee numeric, hourly numeric, hours_ahead integer, fees_from timestamptz
 ) RETURNS TABLE (
     id uuid, scope text, scope_id uuid, amount numeric, spent numeric, reserved numeric, period_start timestamptz,
     period_end timestamptz, on_limit text, adopted_at timestamptz, needed numeric
@@ -40,9 +41,8 @@ CREATE FUNCTION budgets_binding(
     SELECT b.id, b.scope, b.scope_id, b.amount, b.spent, b.reserved, b.period_start, b.period_end, b.on_limit,
            b.adopted_at,
            CASE WHEN bound.at <= budgets_binding.at THEN 0
-                ELSE costs_accrued(fee, bound.hour) - costs_accrued(fee, costs_hour_of(budgets_binding.at))
-                     + costs_accrued(storage_fee, bound.hour)
-                     - costs_accrued(storage_fee, costs_hour_of(budgets_binding.at))
+                ELSE costs_accrued(fee, bound.hour) - costs_accrued(fee, fees_from)
+                     + costs_accrued(storage_fee, bound.hour) - costs_accrued(storage_fee, fees_from)
                      + hourly * least(hours_ahead, ceil(extract(epoch FROM bound.at - budgets_binding.at) / 3600))
            END
       FROM budgets_budget b
@@ -59,7 +59,7 @@ $body$;
 """
 BINDING_REVERSE = """
 DROP FUNCTION budgets_binding(
-    uuid, uuid, uuid, uuid, timestamptz, timestamptz, numeric, numeric, numeric, integer
+    uuid, uuid, uuid, uuid, timestamptz, timestamptz, numeric, numeric, numeric, integer, timestamptz
 );
 """
 
@@ -87,7 +87,8 @@ BEGIN
     );
     FOR id, scope, scope_id, amount, spent, reserved, period_start, period_end, on_limit, adopted_at, needed IN
         SELECT b.* FROM budgets_binding(
-            for_user, for_team, for_project, for_organization, at, lifetime_end, fee, storage_fee, hourly, hours_ahead
+            for_user, for_team, for_project, for_organization, at, lifetime_end, fee, storage_fee, hourly, hours_ahead,
+            costs_hour_of(at)
         ) b
     LOOP
         obstacle := CASE
@@ -103,7 +104,7 @@ BEGIN
         WITH bound AS MATERIALIZED (
             SELECT b.id, b.needed FROM budgets_binding(
                 for_user, for_team, for_project, for_organization, at, lifetime_end, fee, storage_fee, hourly,
-                hours_ahead
+                hours_ahead, costs_hour_of(at)
             ) b
         ), held AS (
             UPDATE budgets_budget b

@@ -22,7 +22,8 @@ bounded. It is one statement over all machines, in steps that read from top to b
   that has ended;
 - interval, piece, usage: session hours and seconds by machine and UTC hour, from the history or onwards from the mark;
 - wanted: each hour as it must stand. An hour that has a record keeps the owner, mode and price that it was booked
-  with, its fee is not booked twice, and an hour behind the end of the stay falls to nothing;
+  with, its fee is not booked twice, an hour behind the end of the stay falls to nothing, and the last hour of the stay
+  gets what both fees, the machine's and its storage's, still owe for the month;
 - booked: the changed hours, inserted or updated in the order of machine and hour;
 - daily sums in the order of their key in one pass of ON CONFLICT, so two transactions never wait for each other
   crosswise (locking the present rows first and inserting the missing ones after can);
@@ -292,6 +293,8 @@ wanted AS MATERIALIZED (
     SELECT s.id, s.hour, s.is_new, s.is_beyond, s.is_last, s.old_compute, s.old_storage, s.seconds, s.billed,
            coalesce(held.id, rate.price_id) AS price_id,
            coalesce(held.monthly_amount, rate.monthly) AS monthly,
+           greatest(0, s.storage_gb - coalesce(held.included_storage_gb, rate.included_gb))
+               * coalesce(held.storage_gb_month_amount, rate.per_gb) AS monthly_storage,
            s.billed * coalesce(held.hourly_amount, rate.hourly) + CASE WHEN s.is_new THEN rate.accrual ELSE 0 END
                AS compute,
            CASE WHEN s.is_new AND rate.per_gb > 0
@@ -312,16 +315,19 @@ changed AS (
     SELECT id, hour, is_new, price_id, seconds, billed,
            CASE WHEN is_beyond THEN - old_compute
                 WHEN is_last
-                THEN compute
-                     + costs_accrued(
-                         monthly,
-                         (date_trunc('month', hour AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC'
-                     )
-                     - costs_accrued(monthly, hour + interval '1 hour')
+                THEN compute + costs_accrued(monthly, month_end) - costs_accrued(monthly, hour + interval '1 hour')
                 ELSE compute
            END AS compute,
-           CASE WHEN is_beyond THEN - old_storage ELSE storage END AS storage
+           CASE WHEN is_beyond THEN - old_storage
+                WHEN is_last AND monthly_storage > 0
+                THEN storage + costs_accrued(monthly_storage, month_end)
+                     - costs_accrued(monthly_storage, hour + interval '1 hour')
+                ELSE storage
+           END AS storage
       FROM wanted
+     CROSS JOIN LATERAL (
+         SELECT (date_trunc('month', hour AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC' AS month_end
+     ) month
      WHERE id NOT IN (SELECT id FROM priceless)
        AND (is_new OR is_beyond OR is_last OR seconds <> 0 OR billed <> 0)
 ),

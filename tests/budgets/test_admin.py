@@ -4,8 +4,9 @@ from datetime import UTC, timedelta
 from decimal import Decimal
 
 import pytest
+from django.contrib.admin import site
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -131,6 +132,20 @@ def test_another_organizations_people_and_teams_are_not_offered(world):
     assert not Budget.objects.exists()
 
 
+def test_forms_that_are_open_at_once_offer_their_own_organizations_teams_and_projects(world):
+    """Two requests under threads: the second one's form is built before the first one's is filled."""
+    stranger = worlds.build(expire_at=timezone.now() + timedelta(days=30))
+    model_admin = site._registry[Budget]
+    forms = []
+    for person in (world.finance, stranger.finance):
+        request = RequestFactory().get(f"{LIST}add/")
+        request.user = person
+        forms.append(model_admin.get_form(request))
+    for form, own in zip([built() for built in forms], (world, stranger), strict=True):
+        assert list(form.fields["team"].queryset) == [own.team]
+        assert list(form.fields["project"].queryset) == [own.project]
+
+
 def test_the_amount_is_changed_by_a_button(world, budget):
     page = f"{LIST}{budget.id}/do/amount/"
     client = browser(world.finance)
@@ -142,6 +157,15 @@ def test_the_amount_is_changed_by_a_button(world, budget):
     browser(world.auditor).post(page, {"amount": "1"})
     budget.refresh_from_db()
     assert budget.amount == 300
+
+
+def test_the_owner_is_changed_by_a_button(world, budget):
+    page, client = f"{LIST}{budget.id}/do/owner/", browser(world.finance)
+    for email, owner in ((world.lead.email, world.lead), (UserFactory().email, world.lead), ("", None)):
+        client.post(page, {"owner": email})
+        budget.refresh_from_db()
+        assert budget.owner == owner
+    assert AuditLog.objects.filter(action_type="BUDGET_UPDATE", result="SUCCESS").count() == 2
 
 
 def test_a_budget_is_switched_off_and_on_by_buttons(world, budget):

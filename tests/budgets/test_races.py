@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from audit.actors import Actor
 from budgets import guards, ledger, services, thresholds
@@ -161,6 +162,28 @@ def test_a_budget_set_while_launches_run_holds_every_one_of_them(world):
     assert len(machines) == 40
     assert sorted(held) == sorted(machines)
     assert_sums_agree()
+
+
+def test_a_budget_is_recorded_after_its_scope_is_taken_over(world):
+    """The audit lane is the last lock: whoever waits for a budget does not wait with the lane in hand."""
+    machine = world.running()
+    world.budget(amount=100)
+    with CaptureQueriesContext(connection) as queries:
+        services.create(
+            actor=Actor.job("test"),
+            organization=world.organization,
+            scope="TEAM",
+            scope_id=world.team.id,
+            amount=Decimal(100),
+            period_start=APRIL,
+            period_end=MAY,
+            now=APRIL + HOUR,
+        )
+    assert Reservation.objects.live().get().workspace_id == machine.id
+    asked = [query["sql"] for query in queries]
+    first_of_audit = min(number for number, sql in enumerate(asked) if "audit_" in sql)
+    read_back = [sql for sql in asked[first_of_audit:] if "budgets_" in sql and "audit_" not in sql]
+    assert all(sql.startswith("SELECT") and "FOR " not in sql for sql in read_back), read_back
 
 
 def test_two_adopters_at_once_do_it_once(world):

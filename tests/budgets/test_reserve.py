@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from budgets import guards
 from budgets.models import Budget, Reservation
+from costs import quotes
 from forge.api.errors import Refused
 from tests.budgets.support import (
     APRIL,
@@ -24,7 +25,6 @@ from tests.budgets.support import (
 from tests.costs import worked
 from tests.factories import BudgetFactory
 from workspaces.intents import RepairFirst
-from workspaces.models import WorkSpace
 
 pytestmark = pytest.mark.django_db
 
@@ -89,11 +89,24 @@ def test_without_a_budget_nothing_is_limited_and_nothing_reserved(world):
     answer = admit(world.intent(), world.account)
     assert answer == {
         "estimated_cost": "21.750000",
-        "reservation": "0.000000",
+        "reservation": "21.750000",
         "currency": "USD",
         "budgets": [],
     }
     assert not Reservation.objects.exists()
+
+
+@pytest.mark.parametrize("budgets", [0, 1])
+def test_a_quote_a_dry_run_and_a_launch_name_one_reservation(world, budgets):
+    now = MARCH + timedelta(days=9, minutes=20)
+    for _ in range(budgets):
+        world.budget(amount=1000)
+    intent = world.intent(now=now)
+    kind = {name: getattr(intent, name) for name in ("region", "bundle_type", "operating_system", "running_mode")}
+    price = quotes.price_for(organization=world.organization, now=now, **kind)
+    quoted = quotes.quote(price=price, storage_gb=130, hours=7, lifetime_end=intent.lifetime_end, now=now)
+    foreseen = guards.reserve(intent, dry_run=True)["reservation"]
+    assert admit(intent, world.account)["reservation"] == foreseen == f"{quoted.reservation:.6f}"
 
 
 @pytest.mark.parametrize(
@@ -219,45 +232,6 @@ def test_a_dry_run_foresees_the_figures_of_adoption(world):
     foreseen = guards.reserve(world.intent(), dry_run=True)["budgets"]
     assert (foreseen[0]["reserved"], foreseen[0]["after"]) == ("21.750000", "43.500000")
     assert Budget.objects.get(pk=budget.pk).adopted_at is None
-
-
-# -- Start -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def stopped(world):
-    user = world.person()
-    machine = world.running(user=user)
-    WorkSpace.objects.filter(pk=machine.pk).update(state="STOPPED")
-    return machine
-
-
-def start(world, machine, now=MARCH):
-    return guards.reserve(world.intent(kind="start", user=machine.owner, workspace=machine, now=now), dry_run=False)
-
-
-def test_a_start_is_not_refused_for_money_by_default(world, stopped):
-    budget = world.budget(amount=10, spent=Decimal(50))
-    answer = start(world, stopped)
-    assert answer["reservation"] == "0.000000"
-    assert answer["budgets"][0]["after"] == "50.000000"
-    assert figures(budget) == (50, 0)
-
-
-def test_a_budget_that_blocks_starts_refuses_one_that_it_cannot_hold(world, stopped):
-    world.budget(amount=10, spent=Decimal(10), on_limit="BLOCK_STARTS")
-    with pytest.raises(guards.BudgetExceeded) as refusal:
-        start(world, stopped)
-    assert refusal.value.extra["needed"] == f"{Decimal('9.75') + 8 * Decimal('0.30'):.6f}"
-
-
-def test_a_machine_that_holds_enough_starts_though_the_budget_has_no_room_left(world):
-    user = world.person()
-    budget = world.budget(amount=STANDARD, on_limit="BLOCK_STARTS")
-    machine = world.running(user=user)
-    assert figures(budget) == (0, STANDARD)
-    assert start(world, machine)["budgets"][0]["after"] == "21.750000"
-    assert figures(budget) == (0, STANDARD)
 
 
 # -- Prices ----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from django.db import DatabaseError
 
 from audit.actors import Actor
 from audit.models import AuditLog
-from budgets import adoption, expiry, notices, renewal, sweep, tasks, thresholds
+from budgets import adoption, expiry, notices, sweep, tasks, thresholds
 from budgets.models import Budget, BudgetNotice, BudgetThreshold, Reservation
 from costs import metering
 from costs.pricing import HOUR
@@ -49,62 +49,7 @@ def check(now):
     return sweep.check_budgets(actor=JOB, now=now)
 
 
-# -- The next period -------------------------------------------------------------------------------------------------
-
-
-def test_the_next_row_is_written_a_day_ahead_and_admits_nothing_yet(world):
-    budget = world.budget(amount=500, recurs="MONTHLY", on_limit="BLOCK_STARTS")
-    assert check(APRIL - DAY - HOUR)["renewed"] == 0
-    assert check(APRIL - DAY)["renewed"] == 1
-    following = Budget.objects.exclude(pk=budget.pk).get()
-    assert (following.period_start, following.period_end) == (APRIL, MAY)
-    assert (following.amount, following.recurs, following.on_limit) == (500, "MONTHLY", "BLOCK_STARTS")
-    assert following.adopted_at is None
-    assert following.thresholds.count() == 2
-    entry = AuditLog.objects.get(action_type="BUDGET_CREATE")
-    assert (entry.actor_kind, entry.context["renews"]) == ("JOB", str(budget.id))
-    assert check(APRIL - HOUR)["renewed"] == 0
-
-
-def test_a_quarter_follows_a_quarter(world):
-    june = MAY + timedelta(days=31)
-    world.budget(period_start=MARCH, period_end=june, recurs="QUARTERLY")
-    check(june - HOUR)
-    following = Budget.objects.latest("period_start")
-    assert (following.period_start, following.period_end) == (june, june + timedelta(days=92))
-
-
-def test_after_an_outage_every_missed_period_is_made_up_for(world):
-    world.budget(recurs="MONTHLY")
-    now = MARCH + timedelta(days=200)
-    assert check(now)["renewed"] == 6
-    starts = list(Budget.objects.order_by("period_start").values_list("period_start", flat=True))
-    ends = list(Budget.objects.order_by("period_start").values_list("period_end", flat=True))
-    assert starts[1:] == ends[:-1]
-    assert starts[-1] <= now < ends[-1]
-    assert not Budget.objects.filter(adopted_at__isnull=True).exists()
-
-
-def test_what_was_set_by_hand_takes_the_place_of_the_next_row(world):
-    world.budget(recurs="MONTHLY")
-    by_hand = world.budget(amount=7, period_start=APRIL + DAY, period_end=MAY)
-    assert check(APRIL)["renewed"] == 0
-    assert set(Budget.objects.filter(period_end__gt=APRIL)) == {by_hand}
-    assert renewal.to_renew(now=APRIL) == []
-
-
-def test_a_budget_switched_off_is_not_renewed(world):
-    world.budget(recurs="MONTHLY", is_active=False)
-    assert check(APRIL)["renewed"] == 0
-
-
-def test_many_sweeps_at_once_write_one_row(world):
-    world.budget(recurs="MONTHLY")
-    world.running(now=MARCH)
-    together(lambda _: check(APRIL), range(6))
-    assert Budget.objects.count() == 2
-    assert Reservation.objects.live().count() == 1
-    assert_sums_agree()
+# -- The turn of a period ----------------------------------------------------------------------------------------------
 
 
 def test_at_the_turn_every_live_machine_moves_to_the_new_row(world):
@@ -150,6 +95,14 @@ def test_what_nobody_carries_on_is_given_back_when_the_period_is_over(world):
     assert check(APRIL)["emptied"] == 1
     assert figures(budget) == (0, 0)
     assert check(APRIL + HOUR)["emptied"] == 0
+
+
+def test_a_period_that_is_long_over_is_not_looked_at_any_more(world):
+    budget = world.budget(amount=500)
+    world.running(now=MARCH)
+    assert check(APRIL + thresholds.LATE_COST)["emptied"] == 0
+    assert figures(budget) == (0, STANDARD)
+    assert check(APRIL + thresholds.LATE_COST - HOUR)["emptied"] == 1
 
 
 def test_a_machine_without_a_price_does_not_stop_an_adoption(world):
@@ -287,6 +240,27 @@ def test_a_mail_server_that_is_down_delays_and_loses_nothing(world, mailoutbox, 
     assert len(mailoutbox) == 1
 
 
+@pytest.mark.parametrize("error", [ValueError("provider says no"), KeyError("id"), smtplib.SMTPDataError(550, b"")])
+def test_a_notice_that_the_backend_chokes_on_keeps_no_other_from_it(world, mailoutbox, monkeypatch, error):
+    for _ in range(3):
+        world.person("team_lead")
+    fired(world)
+    bad = BudgetNotice.objects.order_by("due_at", "id").first()
+    send = EmailBackend.send_messages
+
+    def choke(self, messages):
+        if str(bad.id) in messages[0].extra_headers["Message-ID"]:
+            raise error
+        return send(self, messages)
+
+    monkeypatch.setattr(EmailBackend, "send_messages", choke)
+    assert notices.send(now=MARCH) == {"sent": 2, "failed": 1, "given_up": 0}
+    assert len(mailoutbox) == 2
+    bad.refresh_from_db()
+    assert (bad.failures, bad.sent_at) == (1, None)
+    assert bad.due_at > MARCH
+
+
 def test_after_many_failures_a_notice_is_given_up_and_stays_to_be_seen(world, monkeypatch):
     fired(world, owner=world.person())
     BudgetNotice.objects.update(failures=notices.MAX_FAILURES - 1)
@@ -399,6 +373,19 @@ def test_the_command_does_what_the_job_does_and_a_dry_run_nothing(world, mailout
     assert (done["renewed"], done["adopted"], done["marks"], done["mail"]["sent"]) == (1, 1, 2, 2)
     assert len(mailoutbox) == 2
     assert "0 renewed" in run("--now", now)
+
+
+def test_the_command_sends_the_mail_also_when_a_budget_fails(world, monkeypatch, mailoutbox):
+    world.budget(amount=10, spent=Decimal(9), owner=world.person())
+    broken = world.budget("PROJECT", adopted_at=None)
+
+    def fail(*, budget_id, now):
+        raise DatabaseError("broken")
+
+    monkeypatch.setattr(sweep, "adopt", fail)
+    with pytest.raises(CommandError, match=str(broken.id)):
+        run("--now", MARCH.isoformat())
+    assert len(mailoutbox) == 1
 
 
 def test_the_command_says_what_it_cannot_read(world):

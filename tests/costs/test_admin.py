@@ -107,8 +107,12 @@ def test_finance_sets_and_closes_a_price_by_the_services(world):
 
 def test_what_the_service_refuses_stands_on_the_form(world):
     client = browser(world.finance)
-    answer = client.post(f"{PRICES}add/", form(currency="EUR"))
-    assert (answer.status_code, "reckons in USD" in answer.content.decode()) == (200, True)
+    for changes, words in (
+        ({"currency": "EUR"}, "reckons in USD"),
+        ({"hourly_amount": "1000000.01"}, "hourly_amount is from 0 to 1000000"),
+    ):
+        answer = client.post(f"{PRICES}add/", form(**changes))
+        assert (answer.status_code, words in answer.content.decode()) == (200, True)
     assert not Price.objects.filter(organization=world.organization).exists()
 
 

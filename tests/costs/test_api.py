@@ -333,6 +333,8 @@ def test_who_may_not_set_prices_is_denied_and_on_record(world, who):
         ({"source": "a\u0000b"}, 400, None),
         ({"as_of": "soon"}, 400, "invalid"),
         ({"valid_from": None}, 400, "invalid"),
+        ({"monthly_amount": "1000000.000001"}, 422, "amount_out_of_range"),
+        ({"hourly_amount": "999999999999.999999"}, 422, "amount_out_of_range"),
         ({"currency": "EUR"}, 422, "currency_not_used"),
         ({"running_mode": "ALWAYS_ON"}, 422, "hourly_when_always_on"),
         ({"valid_from": (HOUR_AHEAD + timedelta(minutes=1)).isoformat()}, 422, "price_not_whole_hours"),

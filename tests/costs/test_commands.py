@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from costs import metering, tasks
@@ -47,6 +47,22 @@ def test_a_dry_run_tells_and_writes_nothing(capsys):
     assert "machines 1" in run(capsys, "--dry-run")
     assert not CostRecord.objects.exists()
     assert MeterMark.objects.filter(next_due_at__isnull=False).exists()
+
+
+def test_a_dry_run_makes_no_partition_and_counts_the_machines_for_which_one_is_missing(capsys):
+    began = datetime(2018, 3, 1, tzinfo=UTC)
+    WorkSpaceFactory(history=[(began, "PENDING"), (began, "AVAILABLE")])
+    machine()
+    before = partitions_of_records()
+    dry = json.loads(run(capsys, "--dry-run", "--json"))
+    assert (dry["machines"], dry["records"]) == (2, 0)
+    assert partitions_of_records() == before
+
+
+def partitions_of_records():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_inherits WHERE inhparent = 'costs_costrecord'::regclass")
+        return cursor.fetchone()[0]
 
 
 def test_metering_up_to_a_past_instant_leaves_the_rest(capsys):

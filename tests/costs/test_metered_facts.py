@@ -32,6 +32,19 @@ def test_a_stop_that_becomes_known_late_takes_back_the_hours_after_it():
     assert_sums_agree()
 
 
+def test_what_the_provider_has_billed_is_not_reckoned_anew():
+    workspace = machine((9.1, "AVAILABLE"))
+    metering.meter(now=at(13.5))
+    billed = CostRecord.objects.filter(workspace=workspace, period_start=at(12))
+    billed.update(basis="BILLED")
+    before = billed.values().get()
+    reach(workspace, at(11.05), "STOPPED")
+    metering.meter(now=at(13.6))
+    assert billed.values().get() == before
+    records = CostRecord.objects.filter(workspace=workspace).order_by("period_start")
+    assert [int(record.billed_hours) for record in records] == [1, 1, 0, 1, 0]
+
+
 def test_an_end_in_the_month_before_that_becomes_known_late_owes_nothing_of_the_new_month():
     workspace = machine((datetime(2026, 3, 30, tzinfo=UTC), "AVAILABLE"), running_mode="ALWAYS_ON")
     metering.meter(now=datetime(2026, 4, 1, 3, tzinfo=UTC))
@@ -175,6 +188,15 @@ def test_hours_without_a_price_wait_for_one_and_show_as_lag():
     assert metering.meter(now=at(10.5))["unpriced"] == 0
     assert total(workspace) == Decimal("0.22")
     assert metering.lag(at(10.5)) == timedelta(0)
+
+
+@pytest.mark.parametrize("is_common", [True, False])
+def test_a_price_in_another_currency_is_never_booked(is_common):
+    workspace = machine((9, "AVAILABLE"), region="eu-west-1")
+    euros = own_price(workspace, at(0))
+    Price.objects.filter(pk=euros.pk).update(currency="EUR", organization=None if is_common else workspace.organization)
+    assert metering.meter(now=at(10.5))["unpriced"] == 1
+    assert not CostRecord.objects.filter(workspace=workspace).exists()
 
 
 def test_an_always_on_machine_pays_no_hours():

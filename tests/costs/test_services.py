@@ -9,7 +9,8 @@ import pytest
 from audit.actors import Actor
 from audit.models import AuditLog
 from audit.services import AuditUnavailable
-from costs import services
+from costs import quotes, services
+from costs.api.serializers import QuoteSerializer
 from costs.models import Price
 from costs.permissions import MayNotSetPrices
 from costs.services import PriceTerms, close_price, set_price
@@ -55,6 +56,21 @@ def test_finance_sets_a_price_and_the_log_has_its_terms(world):
     assert (entry.resource_id, entry.organization_id) == (str(price.pk), world.organization.id)
     assert entry.changes["after"]["monthly_amount"] == "7.5"
     assert entry.changes["after"]["valid_from"] == "2026-03-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("name", services.AMOUNTS)
+def test_an_amount_that_no_machine_costs_is_refused(world, name):
+    with pytest.raises(services.AmountOutOfRange, match=f"{name} is from 0 to 1000000"):
+        set_own(world, **{name: services.MOST + Decimal("0.000001")})
+    assert not Price.objects.filter(organization=world.organization).exists()
+
+
+def test_whatever_follows_from_the_highest_price_fits(world):
+    held = set_own(world, included_storage_gb=0, **dict.fromkeys(services.AMOUNTS, services.MOST))
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    figures = quotes.quote(price=held, storage_gb=4000, hours=744, lifetime_end=NOW + timedelta(days=90), now=start)
+    shown = QuoteSerializer(figures).data
+    assert shown["estimated_cost"] == "4745000000.000000"
 
 
 @pytest.mark.parametrize("who", ["engineer", "lead", "contractor", "auditor"])

@@ -1,15 +1,16 @@
 """Whole machines against the worked examples, metered late in one go, and step by step as in operation."""
 
 from collections import defaultdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from audit.actors import Actor
 from costs import metering
-from costs.models import CostRecord, DailyCost, MeterMark
-from costs.pricing import cents
+from costs.models import CostRecord, DailyCost, MeterMark, Price
+from costs.pricing import cents, fee_by_hour, storage_fee
+from forge.db.ids import uuid7
 from tests.costs import worked
 from tests.factories import WorkSpaceFactory, write_history
 from workspaces.models import WorkSpace
@@ -48,6 +49,61 @@ def test_a_machine_metered_late_costs_what_was_worked_out(row, spent):
     assert_as_worked(row, machine, spent)
     assert metering.meter(now=worked.instant(row["now"]))["machines"] == 0
     assert_as_worked(row, machine, spent)
+
+
+def with_storage(row, **fields):
+    """The machine of a line of storage.csv, at a price of its organization with this storage."""
+    machine = WorkSpaceFactory(
+        bundle_type=row["bundle_type"],
+        running_mode=row["running_mode"],
+        root_volume_gb=int(row["storage_gb"]) - 50,
+        user_volume_gb=50,
+        **fields,
+    )
+    price = Price.objects.get(
+        organization=None,
+        **{name: getattr(machine, name) for name in ("region", "bundle_type", "operating_system", "running_mode")},
+    )
+    price.pk, price.organization = uuid7(), machine.organization
+    price.valid_from = datetime(2026, 1, 1, tzinfo=UTC)
+    price.included_storage_gb, price.storage_gb_month_amount = int(row["included_gb"]), Decimal(row["per_gb_month"])
+    price.save(force_insert=True)
+    return machine
+
+
+def assert_storage_as_worked(row, machine):
+    records = list(CostRecord.objects.filter(workspace=machine))
+    for name in ("compute_cost", "storage_cost", "total_cost"):
+        assert sum(getattr(record, name) for record in records) == Decimal(row[name]), name
+    by_month = defaultdict(Decimal)
+    for record in records:
+        by_month[f"{record.period_start:%Y-%m}"] += record.total_cost
+    assert by_month == worked.months(row["months"])
+    assert sum(daily.storage_cost for daily in DailyCost.objects.all()) == Decimal(row["storage_cost"])
+
+
+@pytest.mark.parametrize(**worked.each("storage"))
+def test_storage_metered_late_costs_what_was_worked_out(row):
+    machine = with_storage(row, history=worked.history(row["history"]))
+    metering.meter(now=worked.instant(row["now"]))
+    assert_storage_as_worked(row, machine)
+
+
+@pytest.mark.parametrize(**worked.each("storage"))
+def test_storage_metered_as_the_machine_lives_costs_the_same(row):
+    changes = worked.history(row["history"])
+    now = min(worked.instant(row["now"]), changes[-1][0] + timedelta(days=32))
+    machine = with_storage(row, history=changes[:1])
+    live_through(machine, changes, now, timedelta(hours=31))
+    assert_storage_as_worked(row, machine)
+
+
+@pytest.mark.parametrize(**worked.each("storage"))
+def test_python_reckons_the_same_storage(row):
+    fee = storage_fee(int(row["storage_gb"]), int(row["included_gb"]), Decimal(row["per_gb_month"]))
+    at = {state: when for when, state in worked.history(row["history"])}
+    booked = fee_by_hour(fee, at.get("AVAILABLE"), at.get("TERMINATED"), worked.instant(row["now"]))
+    assert sum(booked.values()) == Decimal(row["storage_cost"])
 
 
 def live_through(machine, changes, now, step):

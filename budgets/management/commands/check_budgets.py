@@ -35,11 +35,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         now = options["now"] or timezone.now()
         actor = Actor.command("check_budgets")
+        mail: dict[str, int] = {}
         try:
             figures = sweep.check_budgets(actor=actor, now=now, dry_run=options["dry_run"])
         except sweep.BudgetsFailed as error:
             raise CommandError(str(error)) from error
-        mail = {} if options["dry_run"] else notices.send(now=now)
+        finally:
+            if not options["dry_run"]:
+                mail = notices.send(now=now)
         if options["json"]:
             self.stdout.write(json.dumps({"ok": True, "dry_run": options["dry_run"], **figures, "mail": mail}))
             return

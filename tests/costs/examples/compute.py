@@ -15,6 +15,7 @@ from pathlib import Path
 import cases
 import machines
 import sequences
+import volumes
 from rules import (
     HOUR,
     MILLION,
@@ -33,6 +34,7 @@ from rules import (
     money,
     month_list,
     reservation,
+    storage_hours,
     top_up,
 )
 
@@ -105,6 +107,31 @@ def machines_file():
         yield [
             *(case, bundle, mode, history, now, len(costs), started, hours, money(total), money(0)),
             *(money(total), cents(total), month_list(months, money), month_list(months, cents), source),
+        ]
+
+
+def storage_file():
+    yield [
+        *("case", "bundle_type", "running_mode", "storage_gb", "included_gb", "per_gb_month", "history", "now"),
+        *("compute_cost", "storage_cost", "total_cost", "months", "source"),
+    ]
+    for case, bundle, mode, gb, included, per_gb, history, now, source in volumes.VOLUMES:
+        compute, _, _ = machine(bundle, mode, history, instant(now))
+        storage = storage_hours(Fraction(per_gb) * max(0, gb - included), history, instant(now))
+        costs = {hour: compute[hour] + storage[hour] for hour in compute}
+        sums = [money(sum(figures.values())) for figures in (compute, storage, costs)]
+        yield [
+            case,
+            bundle,
+            mode,
+            gb,
+            included,
+            per_gb,
+            history,
+            now,
+            *sums,
+            month_list(by_month(costs), money),
+            source,
         ]
 
 
@@ -203,6 +230,7 @@ FILES = {
     "hours.csv": hours_file,
     "fees.csv": fees_file,
     "machines.csv": machines_file,
+    "storage.csv": storage_file,
     "reservations.csv": reservations_file,
     "settlements.csv": settlements_file,
     "topups.csv": topups_file,

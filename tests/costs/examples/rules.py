@@ -214,6 +214,12 @@ def machine(bundle, mode, history, now):
     return costs, sum(started.values()), sum(hours.values())
 
 
+def storage_hours(fee, history, now):
+    """The fee of the storage beyond what is included, booked in each UTC hour of the stay like the machine's."""
+    changes = [(at, state) for at, state in read_history(history) if at <= now]
+    return fee_hours(fee, first_of(changes, "AVAILABLE"), first_of(changes, "TERMINATED"), now)
+
+
 # Reservations (readings 19 to 25)
 
 
