@@ -29,7 +29,7 @@ from unfold.admin import ModelAdmin, TabularInline
 
 from forge.adminkit.buttons import TYPED, Button
 from forge.adminkit.changelists import MoreChangeList
-from forge.adminkit.filters import VisibleRelatedFilter, visible
+from forge.adminkit.filters import VisibleRelatedFilter, lookups_of, visible
 from forge.api.errors import Problem
 
 
@@ -75,6 +75,7 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
     add_roles: Sequence[str] = ()
     change_roles: Sequence[str] = ()
     buttons: Sequence[Button] = ()
+    link_lookups: Sequence[str] = ()  # what other pages of the console link with, beside what `list_filter` shows
     actions = ()
     list_per_page = 50
     show_full_result_count = False
@@ -101,6 +102,18 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
         """`list_filter`, with relations offered by VisibleRelatedFilter."""
         return [self._scoped(entry) for entry in super().get_list_filter(request)]
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Only what `list_filter`, `date_hierarchy` and `link_lookups` name.
+
+        Django admits every lookup on the model's own fields: with one that is not shown, such as a password's hash,
+        the length of the list gives the value away letter by letter.
+        """
+        shown = self.get_list_filter(request) if request is not None else self.list_filter
+        known = {name for entry in shown for name in lookups_of(self.model, entry)}
+        if self.date_hierarchy:
+            known |= {f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day")}
+        return lookup in known or lookup in self.link_lookups
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """The rows in which the words are found; none where a word cannot be what a searched field holds."""
