@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from audit.actors import Actor
 from audit.services import record
 from forge.accounts import actions
 from forge.accounts.models import Membership, Organization, Project, Team, User
+from forge.accounts.passwords import set_password
 from forge.api.errors import Conflict, Denied, NotFound, Refused
 from forge.db.integrity import refusing
 
@@ -65,11 +64,6 @@ class CredentialsEndInPast(Refused):
 class UnknownTimeZone(Refused):
     code = "unknown_time_zone"
     title = "Not a time zone of the IANA database"
-
-
-class PasswordRefused(Refused):
-    code = "password_refused"
-    title = "The password is too weak"
 
 
 class NoOrganization(Denied):
@@ -205,7 +199,7 @@ def create_member(
         location=location,
         credentials_expire_at=credentials_expire_at,
     )
-    _set_password(user, password)
+    set_password(user, password)
     taken = {
         "accounts_user_email_unique_whatever_case": EmailTaken("Another person has this email."),
         "accounts_user_directory_username_unique": DirectoryUsernameTaken("Another person has this directory user."),
@@ -339,17 +333,6 @@ def _keep_an_admin(held: Membership, *, becomes: str | None) -> None:
     ).exclude(pk=held.pk)
     if not others.exists():
         raise LastAdmin("Make somebody else an admin first.")
-
-
-def _set_password(user: User, password: str | None) -> None:
-    if password is None:
-        user.set_unusable_password()
-        return
-    try:
-        validate_password(password, user)
-    except ValidationError as error:
-        raise PasswordRefused(" ".join(error.messages)) from error
-    user.set_password(password)
 
 
 def _role_facts(membership: Membership) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.sites import UnfoldAdminSite
 
+from forge.accounts.actions import PASSWORD_CHANGE
 from forge.console.overview import overview
+from forge.console.passwords import OwnPasswordView
 from forge.console.system import may_see_system, system_page
 from forge.console.unfold import SIDEBAR
 
@@ -33,6 +35,17 @@ class ForgeAdminSite(UnfoldAdminSite):
 
     def extra_urls(self) -> list[URLPattern]:
         return [path("system/", self.admin_view(self.system_view), name="system")]
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """One's own password."""
+        request.current_app = self.name  # type: ignore[attr-defined]
+        view = OwnPasswordView.as_view(
+            success_url=reverse(f"{self.name}:password_change_done"),
+            extra_context={**self.each_context(request), **(extra_context or {})},
+        )
+        return view(request)
+
+    password_change.audit_action = PASSWORD_CHANGE  # type: ignore[attr-defined]
 
     def system_view(self, request: HttpRequest) -> HttpResponse:
         """Checks and jobs of the installation."""

@@ -10,6 +10,7 @@ from django.utils import timezone
 from audit.actors import Actor, Interface
 from forge.accounts import services, token_services
 from forge.accounts.models import ApiToken, Membership, Team, User
+from forge.accounts.passwords import PasswordRefused
 from forge.api.errors import NotFound
 from tests import factories, query_counts
 from tests import world as worlds
@@ -282,7 +283,7 @@ def test_organizations_are_made_by_operators_and_the_command_line(world, operato
 def test_a_weak_password_is_refused(world):
     person = {"email": "new@example.com", "full_name": "New", "role": "engineer", "team": world.team}
     common = {"actor": actor(world.admin), "organization": world.organization, "now": timezone.now(), **person}
-    with pytest.raises(services.PasswordRefused):
+    with pytest.raises(PasswordRefused):
         services.create_member(**common, password="password")
     made = services.create_member(**common, password="correct horse battery staple")
     assert made.user.check_password("correct horse battery staple")
