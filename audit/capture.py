@@ -80,18 +80,23 @@ def owed(request: HttpRequest, response: HttpResponseBase, left: list[Left]) -> 
     An answer that refuses needs an entry that is no success: what an earlier transaction of the same request did is
     not the entry of its refusal. The console answers refusals with a page and leaves the problem on the response.
     """
-    problem = getattr(response, "problem", None)
-    status = problem.status if problem is not None else response.status_code
+    problem, status = getattr(response, "problem", None), status_of(response)
     if any(status < 400 or one.result != SUCCESS for one in left) or response.has_header("Idempotency-Replayed"):
         return None
     address = Address.of(request)
     result = _result(request, status, problem)
     if address.is_read and result != DENIED:
         return None
-    action = COUNTED.get(response.status_code)
+    action = COUNTED.get(status)
     if status < 400 and result != SUCCESS and address.view_name == settings.LOGIN_URL:
         action, result = actions.AUTH_FAILED, DENIED
     return _entry(request, address, status, problem, action=action, result=result)
+
+
+def status_of(response: HttpResponseBase) -> int:
+    """The status that the answer stands for: the problem's, where the console answers one by a page."""
+    problem = getattr(response, "problem", None)
+    return problem.status if problem is not None else response.status_code
 
 
 def record_refusal(request: HttpRequest, problem: Problem) -> Receipt:
@@ -107,7 +112,7 @@ def _result(request: HttpRequest, status: int, problem: Problem | None) -> str:
         # The admin site answers a form that it did not accept with the form, and one that it did with a redirect.
         is_form = status == 200 and request.path.startswith(ADMIN_PREFIX) and request.method not in SAFE_METHODS
         return FAILURE if is_form else SUCCESS
-    if status in _DENIED_STATUSES or getattr(request, "_foreign_organization", False):
+    if status in _DENIED_STATUSES:
         return DENIED
     return problem.audit_result if problem is not None else FAILURE
 

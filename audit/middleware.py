@@ -48,8 +48,9 @@ def _complete(request: HttpRequest, response: HttpResponseBase, left: trail.Trai
     entry = capture.owed(request, response, left.entries())
     if entry is None:
         return
+    status = capture.status_of(response)
     with transaction.atomic():
-        if response.status_code not in capture.COUNTED or _is_first(request, response.status_code):
+        if status not in capture.COUNTED or _is_first(request, status):
             append(entry)
 
 

@@ -30,7 +30,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from forge.adminkit.buttons import TYPED, Button
 from forge.adminkit.changelists import MoreChangeList
 from forge.adminkit.filters import VisibleRelatedFilter, lookups_of, visible
-from forge.api.errors import Problem
+from forge.api.errors import Denied, Hidden, NotFound, Problem
 
 
 class ReadByRole:
@@ -158,9 +158,7 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
             return super().changeform_view(request, *args, **kwargs)
         except Problem as problem:
             request.problem = problem  # type: ignore[attr-defined]
-        response = super().changeform_view(request, *args, **kwargs)
-        response.problem = request.problem  # type: ignore[attr-defined]
-        return response
+        return _refused(super().changeform_view(request, *args, **kwargs), request.problem)  # type: ignore[attr-defined]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[Form]:
         form = super().get_form(request, obj, change=change, **kwargs)
@@ -213,7 +211,8 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
         button = next((one for one in self.legal_buttons(request, obj) if one.name == name), None)
         if button is None:
             messages.warning(request, f"“{name}” is not possible for {obj} now.")
-            return HttpResponseRedirect(self._detail_url(obj))
+            known = any(one.name == name for one in self.buttons)
+            return _refused(HttpResponseRedirect(self._detail_url(obj)), Denied() if known else NotFound())
         form = button.form_for(obj, request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             return self._press(request, obj, button, form)
@@ -235,10 +234,18 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
             said = button.run(request, obj, **fields)
         except Problem as problem:
             messages.error(request, sentence_of(problem))
-            response.problem = problem  # type: ignore[attr-defined]  # for the audit log: nothing was done
-        else:
-            messages.success(request, said or f"{button.label}: {obj}")
+            return _refused(response, problem)
+        messages.success(request, said or f"{button.label}: {obj}")
         return response
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+        """Django's message and redirect; the audit log hears whether the row is another organization's."""
+        response = super()._get_obj_does_not_exist_redirect(request, opts, object_id)
+        try:
+            exists = self.model._default_manager.filter(pk=unquote(object_id)).exists()
+        except (ValidationError, ValueError):
+            exists = False
+        return _refused(response, Hidden() if exists else NotFound())
 
     def _detail_url(self, obj: Any) -> str:
         return reverse(f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_change", args=(obj.pk,))
@@ -268,6 +275,12 @@ def _short(value: Any) -> bool:
 def _has_role(request: HttpRequest, roles: Sequence[str]) -> bool:
     user: Any = request.user
     return user.is_authenticated and user.is_active and (user.is_operator or (bool(roles) and user.has_role(*roles)))
+
+
+def _refused(response: HttpResponse, problem: Problem) -> HttpResponse:
+    """The answer, with what it says left on it for the audit log."""
+    response.problem = problem  # type: ignore[attr-defined]
+    return response
 
 
 def _refusing(problem: Problem) -> Any:
