@@ -227,10 +227,10 @@ def grant_role(*, actor: Actor, user: User, role: str, now: datetime, team: Team
     with transaction.atomic():
         locked = User.objects.select_for_update(no_key=True).get(pk=user.pk)
         _check_role(organization=organization, role=role, team=team, expire_at=locked.credentials_expire_at, now=now)
+        _require_may_add(actor, user)
         held = Membership.objects.filter(user=user, team=team).first()
         before = _role_facts(held) if held else None
         if held is not None:
-            _require_may_grant(actor, organization=organization, role=held.role, team=team)
             _keep_an_admin(held, becomes=role)
         membership, _ = Membership.objects.update_or_create(
             user=user, team=team, defaults={"role": role, "organization": organization}
@@ -307,6 +307,14 @@ def _require_may_grant(actor: Actor, *, organization: Organization, role: str, t
     led = team is not None and team.id in user.led_team_ids()
     if not led or role not in (Role.CONTRACTOR, Role.ENGINEER):
         raise MayNotManagePeople("A team lead gives the roles contractor and engineer, in teams that he or she leads.")
+
+
+def _require_may_add(actor: Actor, user: User) -> None:
+    """A lead adds nobody who oversees others: with the role in the team would come power over that person."""
+    if actor.kind == "COMMAND" or actor.user.is_operator or actor.user.has_role(Role.ADMIN):
+        return
+    if Membership.objects.filter(user=user, role__in=Membership.OVERSIGHT).exists():
+        raise MayNotManagePeople("Whoever leads a team or has a role in the whole organization is added by an admin.")
 
 
 def _check_role(

@@ -110,7 +110,7 @@ def may_revoke(user: object, token: ApiToken) -> bool:
         return True
     if token.organization_id is None or user.organization_id != token.organization_id:
         return False
-    return user.has_role(Membership.Role.ADMIN) or token.user_id in set(user.managed_user_ids())
+    return user.has_role(Membership.Role.ADMIN) or user.managed_user_ids().filter(user_id=token.user_id).exists()
 
 
 def _require_may_manage(actor: Actor, user: User) -> None:
