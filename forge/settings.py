@@ -141,7 +141,10 @@ REST_FRAMEWORK = {
         "forge.accounts.authentication.TokenAuthentication",
         "forge.accounts.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.IsAuthenticated",
+        "forge.accounts.scopes.WithinTokenScope",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["forge.api.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["forge.api.parsers.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "forge.api.pagination.KeysetPagination",

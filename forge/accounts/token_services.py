@@ -11,10 +11,9 @@ from audit.actors import Actor, Interface
 from audit.services import record
 from forge.accounts import actions, tokens
 from forge.accounts.models import ApiToken, Membership, User
+from forge.accounts.scopes import SCOPES
 from forge.accounts.services import MayNotManagePeople, require_role
 from forge.api.errors import Conflict, Denied, Refused
-
-SCOPES = ("read", "write")
 
 
 class TokenEndInPast(Refused):

@@ -242,7 +242,20 @@ def test_a_token_that_may_only_read_is_denied(user, seen):
     client = client_of(user, scopes=("read",))
     seen()
     assert client.post(TEAMS, {"slug": "a"}).status_code == 403
-    assert [row.result for row in seen()] == ["DENIED"]
+    (row,) = seen()
+    assert (row.result, row.user_id, row.organization_id) == ("DENIED", user.id, user.organization_id)
+    assert row.credential_id is not None
+
+
+def test_a_token_that_may_only_write_does_not_read_and_one_that_may_only_read_asks_for_quotes(user, seen):
+    quote = {"slug": "a"}
+    reads, writes = client_of(user, scopes=("read",)), client_of(user, scopes=("write",))
+    seen()
+    assert (reads.get(TEAMS).status_code, writes.get(TEAMS).status_code) == (200, 403)
+    assert reads.post(f"{TEAMS}quote/", quote).status_code == 200
+    assert writes.post(f"{TEAMS}quote/", quote).status_code == 403
+    assert [(row.result, row.user_id) for row in seen()] == [("DENIED", user.id)] * 2
+    assert (reads.post(TEAMS, quote).status_code, writes.post(TEAMS, quote).status_code) == (403, 201)
 
 
 def test_a_request_without_csrf_proof_is_denied(user, seen):
@@ -251,7 +264,10 @@ def test_a_request_without_csrf_proof_is_denied(user, seen):
     seen()
     assert client.post(TEAMS, {"slug": "a"}).status_code == 403
     assert client.post("/admin/forms/", {"valid": "1"}).status_code == 403
-    assert [(row.result, row.interface) for row in seen()] == [("DENIED", "API"), ("DENIED", "ADMIN")]
+    rows = seen()
+    assert [(row.result, row.interface) for row in rows] == [("DENIED", "PORTAL"), ("DENIED", "ADMIN")]
+    assert {row.user_id for row in rows} == {user.id}
+    assert rows[0].context["code"] == "csrf_failed"
 
 
 def test_a_form_of_the_console_that_is_shown_again_is_a_failure(user, seen):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User
-from forge.accounts.token_services import SCOPES
+from forge.accounts.scopes import SCOPES
 from forge.api.fields import Text
 
 
