@@ -264,14 +264,10 @@ class MembershipAdmin(OwnOrganizationAdmin):
         return ("user", "role", "team", "organization", "created_at")
 
     def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> Membership:
-        organization, now = services.organization_of(request.user), timezone.now()
-        wanted = form.cleaned_data
-        known = User.objects.filter(organization=organization, email__iexact=wanted["email"]).first()
-        if known is not None:
-            return services.grant_role(
-                actor=request.actor, user=known, role=wanted["role"], team=wanted["team"], now=now
-            )
-        return services.create_member(actor=request.actor, organization=organization, now=now, **wanted)
+        organization = services.organization_of(request.user)
+        return services.add_member(
+            actor=request.actor, organization=organization, now=timezone.now(), **form.cleaned_data
+        )
 
 
 def _revoke(request: HttpRequest, token: ApiToken) -> str:

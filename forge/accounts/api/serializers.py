@@ -77,7 +77,7 @@ class MembershipSerializer(serializers.ModelSerializer):
 
 
 class MemberCreateSerializer(serializers.Serializer):
-    """A new person with a first role; one who exists gets the role in the team besides."""
+    """A new person with a first role; one who exists gets the role in the team besides, and keeps the own name."""
 
     email = serializers.EmailField(max_length=254)
     full_name = Text(max_length=200)

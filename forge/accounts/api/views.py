@@ -119,19 +119,14 @@ class MemberViewSet(ReadViewSet):
     @extend_schema(request=serializers.MemberCreateSerializer, responses={201: serializers.MembershipSerializer})
     @idempotent
     def create(self, request: Request) -> Response:
-        """Add a person with a role; one whom the organization has gets the role in the team."""
+        """Add a person with a role; one whom the organization has gets the role, and a new end if one is given."""
         wanted = self.validated(serializers.MemberCreateSerializer)
         organization = services.organization_of(request.user)
         slug = wanted.pop("team")
         team = _team(request.user, slug) if slug else None
-        known = User.objects.filter(organization=organization, email__iexact=wanted["email"]).first()
-        now = timezone.now()
-        if known is not None:
-            membership = services.grant_role(actor=self.actor, user=known, role=wanted["role"], team=team, now=now)
-        else:
-            membership = services.create_member(
-                actor=self.actor, organization=organization, team=team, now=now, **wanted
-            )
+        membership = services.add_member(
+            actor=self.actor, organization=organization, team=team, now=timezone.now(), **wanted
+        )
         return self.created(membership, self.body_of(membership), address=f"/api/v1/members/{membership.pk}/")
 
     def destroy(self, request: Request, pk: str | None = None) -> Response:

@@ -1,7 +1,14 @@
 """Every change to organizations, people, teams, projects and their roles."""
 
 from forge.accounts.services.authority import MayNotManagePeople, NoOrganization, organization_of, require_role
-from forge.accounts.services.members import DirectoryUsernameTaken, EmailTaken, create_member, set_active
+from forge.accounts.services.members import (
+    DirectoryUsernameTaken,
+    EmailTaken,
+    PersonIsThere,
+    add_member,
+    create_member,
+    set_active,
+)
 from forge.accounts.services.organizations import (
     SlugTaken,
     UnknownTimeZone,
@@ -27,10 +34,12 @@ __all__ = [
     "LastAdmin",
     "MayNotManagePeople",
     "NoOrganization",
+    "PersonIsThere",
     "RoleIsOrganizationWide",
     "RoleNeedsTeam",
     "SlugTaken",
     "UnknownTimeZone",
+    "add_member",
     "create_member",
     "create_organization",
     "create_project",

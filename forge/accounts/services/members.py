@@ -12,8 +12,8 @@ from forge.accounts import actions
 from forge.accounts.models import Membership, Organization, Team, User
 from forge.accounts.passwords import set_password
 from forge.accounts.services.authority import require_unless_command
-from forge.accounts.services.roles import check_role, keep_an_admin, require_may_grant, role_facts
-from forge.api.errors import Conflict
+from forge.accounts.services.roles import check_role, grant_role, keep_an_admin, require_may_grant, role_facts
+from forge.api.errors import Conflict, Refused
 from forge.db.integrity import refusing
 
 Role = Membership.Role
@@ -27,6 +27,12 @@ class EmailTaken(Conflict):
 class DirectoryUsernameTaken(Conflict):
     code = "directory_username_taken"
     title = "Somebody has this directory user name already"
+
+
+class PersonIsThere(Refused):
+    code = "person_is_there"
+    title = "The organization has this person already, with other facts"
+    suggested_action = "Leave these fields out."
 
 
 def create_member(
@@ -75,6 +81,45 @@ def create_member(
             changes={"before": None, "after": role_facts(membership)},
         )
     return membership
+
+
+def add_member(
+    *,
+    actor: Actor,
+    organization: Organization,
+    email: str,
+    full_name: str,
+    role: str,
+    now: datetime,
+    team: Team | None = None,
+    directory_username: str = "",
+    location: str = "",
+    credentials_expire_at: datetime | None = None,
+) -> Membership:
+    """A role for whoever has the email: for somebody new by `create_member`, else by `grant_role`.
+
+    The name of somebody who is there stays as it is. Raises PersonIsThere, and what the two raise.
+    """
+    known = User.objects.filter(organization=organization, email__iexact=email.strip()).first()
+    if known is None:
+        return create_member(
+            actor=actor,
+            organization=organization,
+            email=email,
+            full_name=full_name,
+            role=role,
+            now=now,
+            team=team,
+            directory_username=directory_username,
+            location=location,
+            credentials_expire_at=credentials_expire_at,
+        )
+    asked = {"directory_username": directory_username, "location": location}
+    if others := sorted(name for name, value in asked.items() if value and value != getattr(known, name)):
+        raise PersonIsThere(f"A role changes nothing else of a person: {', '.join(others)}.", extra={"fields": others})
+    return grant_role(
+        actor=actor, user=known, role=role, team=team, now=now, credentials_expire_at=credentials_expire_at
+    )
 
 
 def set_active(*, actor: Actor, user: User, is_active: bool) -> User:

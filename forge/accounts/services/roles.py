@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
 
 from audit.actors import Actor
 from audit.services import record
@@ -42,22 +45,41 @@ class LastAdmin(Refused):
     title = "An organization keeps at least one admin"
 
 
-def grant_role(*, actor: Actor, user: User, role: str, now: datetime, team: Team | None = None) -> Membership:
-    """Give a person the role in the team (or organization-wide), in place of the one held there."""
+def grant_role(
+    *,
+    actor: Actor,
+    user: User,
+    role: str,
+    now: datetime,
+    team: Team | None = None,
+    credentials_expire_at: datetime | None = None,
+) -> Membership:
+    """Give a person the role in the team (or organization-wide), in place of the one held there.
+
+    `credentials_expire_at` is the new end of the person's credentials; without it the present one stays. A lead sets
+    it only for people who have no role outside the lead's teams. Raises MayNotManagePeople, RoleNeedsTeam,
+    RoleIsOrganizationWide, ContractorNeedsEnd, CredentialsEndInPast, LastAdmin.
+    """
     organization = user.organization
     if organization is None:
         raise NotFound("No such person.")
     require_may_grant(actor, organization=organization, role=role, team=team)
     with transaction.atomic():
-        locked = User.objects.select_for_update(no_key=True).get(pk=user.pk)
-        check_role(organization=organization, role=role, team=team, expire_at=locked.credentials_expire_at, now=now)
+        locked = _lock(user.pk)
+        end = credentials_expire_at or locked.credentials_expire_at
+        check_role(organization=organization, role=role, team=team, expire_at=end, now=now)
         _require_may_add(actor, user)
         held = Membership.objects.filter(user=user, team=team).first()
-        before = role_facts(held) if held else None
+        before = _facts(held, locked) if held else None
         if held is not None:
             keep_an_admin(held, becomes=role)
+        if end != locked.credentials_expire_at:
+            _require_may_set_end(actor, user)
+            before = before or {"credentials_expire_at": locked.credentials_expire_at}
+            locked.credentials_expire_at = end
+            locked.save(update_fields=["credentials_expire_at", "updated_at"])
         membership, _ = Membership.objects.update_or_create(
-            user=user, team=team, defaults={"role": role, "organization": organization}
+            user=locked, team=team, defaults={"role": role, "organization": organization}
         )
         record(
             actor=actor.in_organization(organization.id),
@@ -65,17 +87,18 @@ def grant_role(*, actor: Actor, user: User, role: str, now: datetime, team: Team
             resource_type="User",
             resource_id=str(user.id),
             description=f"User {user.id} is now {role}",
-            changes={"before": before, "after": role_facts(membership)},
+            changes={"before": before, "after": _facts(membership, locked)},
         )
     return membership
 
 
 def revoke_role(*, actor: Actor, membership: Membership) -> None:
-    """Take a role away; the person and what it did stay."""
+    """Take a role away; the person and what it did stay. Raises MayNotManagePeople, LastAdmin."""
     organization = membership.organization
     require_may_grant(actor, organization=organization, role=membership.role, team=membership.team)
     with transaction.atomic():
-        held = Membership.objects.select_for_update(no_key=True).filter(pk=membership.pk).first()
+        _lock(membership.user_id)
+        held = Membership.objects.filter(pk=membership.pk).first()
         if held is None:
             raise NotFound("Somebody else has just taken the role away.")
         require_may_grant(actor, organization=organization, role=held.role, team=membership.team)
@@ -90,6 +113,11 @@ def revoke_role(*, actor: Actor, membership: Membership) -> None:
             description=f"User {membership.user_id} is no longer {before['role']}",
             changes={"before": before, "after": None},
         )
+
+
+def _lock(user_id: uuid.UUID) -> User:
+    """The person, locked: whoever changes somebody's roles or account takes this lock first, then keep_an_admin's."""
+    return User.objects.select_for_update(no_key=True).get(pk=user_id)
 
 
 def require_may_grant(actor: Actor, *, organization: Organization, role: str, team: Team | None) -> None:
@@ -111,6 +139,14 @@ def _require_may_add(actor: Actor, user: User) -> None:
         raise MayNotManagePeople("Whoever leads a team or has a role in the whole organization is added by an admin.")
 
 
+def _require_may_set_end(actor: Actor, user: User) -> None:
+    """A lead sets no end for people of other teams: an early one would lock them out there too."""
+    if actor.kind == "COMMAND" or actor.user.is_operator or actor.user.has_role(Role.ADMIN):
+        return
+    if Membership.objects.filter(user=user).exclude(team_id__in=actor.user.led_team_ids()).exists():
+        raise MayNotManagePeople("The person has roles outside your teams, so an admin sets when the credentials end.")
+
+
 def check_role(
     *, organization: Organization, role: str, team: Team | None, expire_at: datetime | None, now: datetime
 ) -> None:
@@ -127,11 +163,13 @@ def check_role(
 
 
 def keep_an_admin(held: Membership, *, becomes: str | None) -> None:
+    """Raise LastAdmin unless another admin who can sign in is left; locks the organization, so twins take turns."""
     if held.role != Role.ADMIN or becomes == Role.ADMIN:
         return
     Organization.objects.select_for_update(no_key=True).get(pk=held.organization_id)
+    live = Q(user__credentials_expire_at__isnull=True) | Q(user__credentials_expire_at__gt=Now())
     others = Membership.objects.filter(
-        organization_id=held.organization_id, role=Role.ADMIN, user__is_active=True
+        live, organization_id=held.organization_id, role=Role.ADMIN, user__is_active=True
     ).exclude(pk=held.pk)
     if not others.exists():
         raise LastAdmin("Make somebody else an admin first.")
@@ -139,3 +177,7 @@ def keep_an_admin(held: Membership, *, becomes: str | None) -> None:
 
 def role_facts(membership: Membership) -> dict[str, Any]:
     return {"role": str(membership.role), "team": str(membership.team_id) if membership.team_id else None}
+
+
+def _facts(membership: Membership, user: User) -> dict[str, Any]:
+    return role_facts(membership) | {"credentials_expire_at": user.credentials_expire_at}
