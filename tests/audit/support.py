@@ -81,9 +81,11 @@ def rechain(superuser, lane: int, timestamps: list[datetime]) -> None:
     superuser("UPDATE audit_auditlane SET log_hash = %s WHERE lane = %s", previous, lane)
 
 
-def log_hash(*, lane: int, lane_seq: int, timestamp: datetime, previous: bytes, content_hash: bytes) -> bytes:
+def log_hash(
+    *, lane: int, lane_seq: int, timestamp: datetime, previous: bytes, content_hash: bytes, version: int = 1
+) -> bytes:
     """The hash of format v1 computed without the database, as docs/audit.md describes it."""
     since_2000 = timestamp - datetime(2000, 1, 1, tzinfo=UTC)
     microseconds = (since_2000.days * 86_400 + since_2000.seconds) * 1_000_000 + since_2000.microseconds
-    fixed = struct.pack(">BHQq", 1, lane, lane_seq, microseconds)
+    fixed = struct.pack(">BHQq", version, lane, lane_seq, microseconds)
     return hashlib.sha256(b"forge.audit.entry" + fixed + previous + content_hash).digest()
