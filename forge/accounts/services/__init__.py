@@ -10,7 +10,9 @@ from forge.accounts.services.members import (
     set_active,
 )
 from forge.accounts.services.organizations import (
+    NotASlug,
     SlugTaken,
+    UnknownCurrency,
     UnknownTimeZone,
     create_organization,
     create_project,
@@ -34,10 +36,12 @@ __all__ = [
     "LastAdmin",
     "MayNotManagePeople",
     "NoOrganization",
+    "NotASlug",
     "PersonIsThere",
     "RoleIsOrganizationWide",
     "RoleNeedsTeam",
     "SlugTaken",
+    "UnknownCurrency",
     "UnknownTimeZone",
     "add_member",
     "create_member",

@@ -9,6 +9,7 @@ from audit.actors import Actor
 from audit.services import record
 from forge.accounts import actions
 from forge.accounts.models import Membership, Organization, Project, Team, User
+from forge.accounts.rules import currency_rule, holds, slug_rule
 from forge.accounts.services.authority import MayNotManagePeople, require_unless_command
 from forge.api.errors import Conflict, NotFound, Refused
 from forge.db.integrity import refusing
@@ -21,6 +22,16 @@ class SlugTaken(Conflict):
     title = "This slug is taken"
 
 
+class NotASlug(Refused):
+    code = "not_a_slug"
+    title = "Not a slug"
+
+
+class UnknownCurrency(Refused):
+    code = "unknown_currency"
+    title = "Not the code of a currency"
+
+
 class UnknownTimeZone(Refused):
     code = "unknown_time_zone"
     title = "Not a time zone of the IANA database"
@@ -29,11 +40,17 @@ class UnknownTimeZone(Refused):
 def create_organization(
     *, actor: Actor, slug: str, name: str, timezone: str = "UTC", currency: str = "USD"
 ) -> Organization:
-    """A new organization; for operators of the installation and the command line only."""
+    """A new organization; for operators of the installation and the command line only.
+
+    Raises MayNotManagePeople, NotASlug, SlugTaken, UnknownTimeZone, UnknownCurrency.
+    """
     if actor.kind != "COMMAND" and not (isinstance(actor.user, User) and actor.user.is_operator):
         raise MayNotManagePeople("Only operators of the installation make organizations.")
     if timezone not in zoneinfo.available_timezones():
         raise UnknownTimeZone(f"{timezone!r} is not known.")
+    if not holds(currency_rule, currency):
+        raise UnknownCurrency(str(currency_rule.message))
+    _check_slug(slug)
     with refusing({"accounts_organization_slug_unique": SlugTaken(f"An organization named {slug!r} exists.")}):
         organization = Organization.objects.create(slug=slug, name=name, timezone=timezone, currency=currency)
         record(
@@ -48,8 +65,9 @@ def create_organization(
 
 
 def create_team(*, actor: Actor, organization: Organization, slug: str, name: str) -> Team:
-    """A new team; for admins. Raises SlugTaken."""
+    """A new team; for admins. Raises NotASlug, SlugTaken."""
     require_unless_command(actor, organization.id, Role.ADMIN)
+    _check_slug(slug)
     with refusing({"accounts_team_slug_unique": SlugTaken(f"A team named {slug!r} exists.")}):
         team = Team.objects.create(organization=organization, slug=slug, name=name)
         record(
@@ -73,8 +91,9 @@ def create_project(
     owner: User | None = None,
     teams: Sequence[Team] = (),
 ) -> Project:
-    """A new project, chargeable by `teams` (none = all); for admins. Raises SlugTaken."""
+    """A new project, chargeable by `teams` (none = all); for admins. Raises NotASlug, SlugTaken."""
     require_unless_command(actor, organization.id, Role.ADMIN)
+    _check_slug(slug)
     if any(team.organization_id != organization.id for team in teams):
         raise NotFound("No such team.")
     if owner is not None and owner.organization_id != organization.id:
@@ -96,3 +115,8 @@ def create_project(
             },
         )
     return project
+
+
+def _check_slug(slug: str) -> None:
+    if not holds(slug_rule, slug):
+        raise NotASlug(str(slug_rule.message))

@@ -278,6 +278,23 @@ def test_organizations_are_made_by_operators_and_the_command_line(world, operato
         services.create_organization(actor=Actor.command("x"), slug="x", name="X", timezone="Mars")
     with pytest.raises(services.SlugTaken):
         services.create_organization(actor=Actor.command("x"), slug="o-user", name="X")
+    for currency in ("usd", "US", "USDX", "USD\n", ""):
+        with pytest.raises(services.UnknownCurrency):
+            services.create_organization(actor=Actor.command("x"), slug="x", name="X", currency=currency)
+    for slug in ("", "a b", "x" * 64, "x\n"):
+        with pytest.raises(services.NotASlug):
+            services.create_organization(actor=Actor.command("x"), slug=slug, name="X")
+        with pytest.raises(services.NotASlug):
+            services.create_team(actor=Actor.command("x"), organization=world.organization, slug=slug, name="X")
+
+
+def test_an_operator_who_writes_a_currency_in_small_letters_is_told_so_in_the_console(operator, client):
+    client.force_login(operator.user)
+    form = {"name": "Acme", "slug": "acme", "timezone": "UTC", "currency": "usd"}
+    answer = client.post("/admin/accounts/organization/add/", form)
+    assert answer.status_code == 200
+    assert "ISO 4217" in answer.content.decode()
+    assert client.post("/admin/accounts/organization/add/", form | {"currency": "USD"}).status_code == 302
 
 
 def test_a_weak_password_is_refused(world):
