@@ -49,8 +49,8 @@ MIDDLEWARE = [
     "forge.api.middleware.ProblemMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "audit.middleware.AuditMiddleware",  # above what refuses a foreign Host, so that this leaves its entry too
     "django.middleware.common.CommonMiddleware",
-    "audit.middleware.AuditMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

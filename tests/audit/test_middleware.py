@@ -119,6 +119,15 @@ def test_an_unknown_address_is_a_failure_that_repeats_nothing_of_it(client, only
     assert "example.com" not in row.content
 
 
+@pytest.mark.parametrize("path", [TEAMS, "/admin/forms/", "/nowhere/"])
+def test_a_foreign_host_is_a_failure_that_leaves_its_entry(client, only, settings, path):
+    settings.ALLOWED_HOSTS = ["forge.example"]
+    assert client.post(path, {"slug": "ops"}, HTTP_HOST="evil.example").status_code == 400
+    row = only()
+    assert (row.result, row.actor_kind, row.context["status"]) == ("FAILURE", "ANONYMOUS", 400)
+    assert "evil.example" not in row.content
+
+
 def test_another_organizations_row_is_answered_404_and_recorded_as_denied(client, only):
     foreign = TeamFactory()
     for method, action_type in (("delete", "TEAM_CREATE"), ("get", "ACCESS_DENIED")):
