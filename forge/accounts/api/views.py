@@ -15,8 +15,8 @@ from forge.accounts import actions, services, token_services
 from forge.accounts.api import serializers
 from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User
 from forge.api.errors import Refused
-from forge.api.filters import ForgeFilterSet
-from forge.api.idempotency import idempotent
+from forge.api.filters import ForgeFilterSet, refuse_unknown
+from forge.api.idempotency import idempotent, refuse_key
 from forge.api.views import ForgeViewSet, ReadViewSet
 
 
@@ -35,6 +35,7 @@ class MeView(APIView):
 
     @extend_schema(responses={200: serializers.MeSerializer})
     def get(self, request: Request) -> Response:
+        refuse_unknown(request, ())
         return Response(serializers.MeSerializer(request.user).data)
 
 
@@ -147,7 +148,8 @@ class TokenViewSet(ListModelMixin, ForgeViewSet):
 
     @extend_schema(request=serializers.TokenCreateSerializer, responses={201: serializers.TokenWithSecretSerializer})
     def create(self, request: Request) -> Response:
-        """Issue a token for oneself; the secret is shown this once, so an Idempotency-Key is not taken."""
+        """Issue a token for oneself; the secret is shown this once, so an Idempotency-Key is refused."""
+        refuse_key(request)
         wanted = self.validated(serializers.TokenCreateSerializer)
         token, text = token_services.issue_token(actor=self.actor, user=request.user, now=timezone.now(), **wanted)
         return self.created(token, {**self.body_of(token), "token": text}, address=f"/api/v1/tokens/{token.pk}/")

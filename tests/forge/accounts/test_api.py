@@ -86,6 +86,36 @@ def test_a_project_takes_no_owner_or_team_of_others(world):
             services.create_project(**common, **changes)
 
 
+def test_me_takes_no_parameters(world):
+    problem(client_of(world.engineer).get(f"{API}me/?foo=1"), 400, "unknown_parameter")
+
+
+def test_a_field_that_nobody_reads_is_named_at_every_depth_and_nothing_is_done(world):
+    admin = client_of(world.admin)
+    misspelt = member(world, credentials_expires_at="2030-01-01T00:00:00Z", email="nobody")
+    errors = problem(admin.post(f"{API}members/", misspelt, format="json"), 400, "invalid")["errors"]
+    assert [(error["field"], error["code"]) for error in errors] == [
+        ("credentials_expires_at", "unknown"),
+        ("email", "invalid"),
+    ]
+    assert errors[0]["did_you_mean"] == "credentials_expire_at"
+    assert errors[0]["pointer"] == "/credentials_expires_at"
+
+    bundle = {"region": "us-east-1", "bundle_type": "STANDARD", "bundle_id": "wsb-12345678", "image": "wsi-12345678"}
+    draft = {"name": "x", "operating_system": "LINUX", "bundles": [bundle], "configuration": {"any": {"thing": 1}}}
+    errors = problem(admin.post(f"{API}blueprints/", draft, format="json"), 400, "invalid")["errors"]
+    assert [error["pointer"] for error in errors] == ["/bundles/0/image"]
+
+    budget = {
+        "scope": "ORGANIZATION", "amount": "1", "period_start": "2030-01-01T00:00:00Z",
+        "period_end": "2030-02-01T00:00:00Z", "on_limits": "STOP_IDLE",
+    }  # fmt: skip
+    errors = problem(admin.post(f"{API}budgets/", budget, format="json"), 400, "invalid")["errors"]
+    assert [error["did_you_mean"] for error in errors] == ["on_limit"]
+    assert not admin.get(f"{API}budgets/").json()["results"]
+    assert [entry.result for entry in entries(admin)] == ["FAILURE"] * 3
+
+
 # -- members -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("given", ["contractor", "engineer", "team_lead", "admin"])
@@ -231,6 +261,13 @@ def test_a_token_is_shown_once_works_and_is_revoked(world, client):
 def test_a_token_that_does_not_fit_is_refused(world, changes, status, code):
     answer = client_of(world.engineer).post(f"{API}tokens/", {"name": "ci"} | changes, format="json")
     problem(answer, status, code)
+
+
+def test_a_token_is_not_issued_under_an_idempotency_key(world):
+    engineer = client_of(world.engineer)
+    answer = engineer.post(f"{API}tokens/", {"name": "ci"}, format="json", HTTP_IDEMPOTENCY_KEY="k")
+    problem(answer, 400, "idempotency_key_not_taken")
+    assert [token.pk for token in ApiToken.objects.filter(user=world.engineer)] == [engineer.token.pk]
 
 
 def test_the_assistants_token_makes_no_other(world):
