@@ -39,18 +39,20 @@ class TokenAuthentication(BaseAuthentication):
             return None
         if len(words) != 2:
             raise InvalidToken("Send the header as `Authorization: Bearer <token>`.")
-        token = self._live_token(words[1])
+        token = self._live_token(request, words[1])
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="forge"'
 
     @staticmethod
-    def _live_token(raw: bytes) -> ApiToken:
+    def _live_token(request: Request, raw: bytes) -> ApiToken:
         sent = tokens.parse(raw.decode("latin-1"))
         found = (
             ApiToken.objects.select_related("user__organization").filter(prefix=sent.prefix).first() if sent else None
         )
+        if found is not None:
+            request._request.credential_tried = found.prefix  # tells refusals apart in the audit log's counts
         if sent is None or found is None or not sent.matches(bytes(found.secret_hash)):
             raise InvalidToken("No such token.")
         now = timezone.now()
