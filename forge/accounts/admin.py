@@ -25,7 +25,7 @@ from unfold.widgets import (
 from forge.accounts import services, token_services
 from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User
 from forge.adminkit.admin import ForgeModelAdmin
-from forge.adminkit.buttons import Button
+from forge.adminkit.buttons import Button, ShownOnce
 
 Role = Membership.Role
 
@@ -95,7 +95,7 @@ def _switch(is_active: bool) -> Any:
     return run
 
 
-def _issue_token(request: HttpRequest, user: User, *, name: str, interface: str, days: int) -> str:
+def _issue_token(request: HttpRequest, user: User, *, name: str, interface: str, days: int) -> ShownOnce:
     now = timezone.now()
     _, text = token_services.issue_token(
         actor=request.actor,  # type: ignore[attr-defined]
@@ -105,7 +105,7 @@ def _issue_token(request: HttpRequest, user: User, *, name: str, interface: str,
         expires_at=now + timedelta(days=days),
         now=now,
     )
-    return f"The token, shown this once: {text}"
+    return ShownOnce(f"The new token of {user}; it is shown this once.", text)
 
 
 @admin.register(User)

@@ -31,6 +31,11 @@ class LucyIssuesNoTokens(Denied):
     title = "The assistant's token makes no other tokens, or its limits would bind nobody"
 
 
+class WiderThanItsIssuer(Denied):
+    code = "wider_than_its_issuer"
+    title = "A token issues none that lasts longer or may do more than itself"
+
+
 class TokenAlreadyRevoked(Conflict):
     code = "token_already_revoked"
     title = "The token is revoked already"
@@ -48,7 +53,8 @@ def issue_token(
 ) -> tuple[ApiToken, str]:
     """A new token and its text, which is shown this once; for oneself, or by an admin for others.
 
-    Raises LucyIssuesNoTokens, TokenEndInPast, UnknownScope, MayNotManagePeople.
+    A token issues none that ends later or has other scopes than itself, or whoever finds it could keep it for ever.
+    Raises LucyIssuesNoTokens, WiderThanItsIssuer, TokenEndInPast, UnknownScope, MayNotManagePeople.
     """
     _require_may_manage(actor, user)
     if actor.interface == Interface.LUCY:
@@ -58,6 +64,7 @@ def issue_token(
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown:
         raise UnknownScope(f"{unknown[0]!r} is not one of: {', '.join(SCOPES)}.")
+    _require_within_issuer(actor, scopes, expires_at)
     parts = tokens.generate()
     with transaction.atomic():
         token = ApiToken.objects.create(
@@ -115,3 +122,13 @@ def may_revoke(user: object, token: ApiToken) -> bool:
 def _require_may_manage(actor: Actor, user: User) -> None:
     if actor.kind != "COMMAND" and actor.user_id != user.id:
         require_role(actor, user.organization_id, Membership.Role.ADMIN)
+
+
+def _require_within_issuer(actor: Actor, scopes: Sequence[str], expires_at: datetime | None) -> None:
+    issuer = ApiToken.objects.filter(pk=actor.credential_id).first() if actor.credential_id else None
+    if issuer is None:
+        return
+    if issuer.expires_at is not None and (expires_at is None or expires_at > issuer.expires_at):
+        raise WiderThanItsIssuer(f"It ends at {issuer.expires_at.isoformat()}; set expires_at no later.")
+    if issuer.scopes and not (scopes and set(scopes) <= set(issuer.scopes)):
+        raise WiderThanItsIssuer(f"It has the scope {', '.join(issuer.scopes)}; name that one.")

@@ -27,7 +27,7 @@ from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.http import urlencode
 from unfold.admin import ModelAdmin, TabularInline
 
-from forge.adminkit.buttons import TYPED, Button
+from forge.adminkit.buttons import TYPED, Button, ShownOnce
 from forge.adminkit.changelists import MoreChangeList
 from forge.adminkit.filters import VisibleRelatedFilter, lookups_of, visible
 from forge.api.errors import Denied, Hidden, NotFound, Problem
@@ -216,14 +216,11 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
         form = button.form_for(obj, request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             return self._press(request, obj, button, form)
-        context = self.admin_site.each_context(request) | {
-            "opts": self.opts,
-            "original": obj,
+        context = self._page_of(obj, request) | {
             "title": f"{button.label}: {obj}",
             "button": button,
             "form": form,
             "sentences": list(button.explain(request, obj)) if button.explain else [],
-            "back_url": self._detail_url(obj),
         }
         return TemplateResponse(request, "adminkit/confirm_button.html", context)
 
@@ -235,6 +232,9 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
         except Problem as problem:
             messages.error(request, sentence_of(problem))
             return _refused(response, problem)
+        if isinstance(said, ShownOnce):
+            context = self._page_of(obj, request) | {"title": f"{button.label}: {obj}", "shown": said}
+            return TemplateResponse(request, "adminkit/shown_once.html", context)
         messages.success(request, said or f"{button.label}: {obj}")
         return response
 
@@ -246,6 +246,11 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
         except (ValidationError, ValueError):
             exists = False
         return _refused(response, Hidden() if exists else NotFound())
+
+    def _page_of(self, obj: Any, request: HttpRequest) -> dict[str, Any]:
+        """Template context of a page about a row."""
+        page = {"opts": self.opts, "original": obj, "back_url": self._detail_url(obj)}
+        return self.admin_site.each_context(request) | page
 
     def _detail_url(self, obj: Any) -> str:
         return reverse(f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_change", args=(obj.pk,))

@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from audit.actors import Actor, Interface
+from audit.models import AuditLog
 from forge.accounts import services, token_services
 from forge.accounts.models import ApiToken, Membership, Team, User
 from forge.accounts.passwords import PasswordRefused
@@ -268,6 +269,41 @@ def test_a_token_is_not_issued_under_an_idempotency_key(world):
     answer = engineer.post(f"{API}tokens/", {"name": "ci"}, format="json", HTTP_IDEMPOTENCY_KEY="k")
     problem(answer, 400, "idempotency_key_not_taken")
     assert [token.pk for token in ApiToken.objects.filter(user=world.engineer)] == [engineer.token.pk]
+
+
+def test_a_token_issues_none_that_lasts_longer_or_may_do_more(world):
+    end = timezone.now() + timedelta(days=2)
+    brief, narrow = client_of(world.engineer, expires_at=end), client_of(world.engineer, scopes=("write",))
+    later = (end + timedelta(seconds=1)).isoformat()
+    for client, body in (
+        (brief, {}),
+        (brief, {"expires_at": None}),
+        (brief, {"expires_at": later}),
+        (narrow, {}),
+        (narrow, {"scopes": []}),
+        (narrow, {"scopes": ["read"]}),
+        (narrow, {"scopes": ["read", "write"]}),
+    ):
+        answer = client.post(f"{API}tokens/", {"name": "more"} | body, format="json")
+        problem(answer, 403, "wider_than_its_issuer")
+    assert not ApiToken.objects.filter(name="more").exists()
+    for client, body in ((brief, {"expires_at": end.isoformat()}), (narrow, {"scopes": ["write"]})):
+        assert client.post(f"{API}tokens/", {"name": "same"} | body, format="json").status_code == 201
+
+
+def test_a_token_of_the_console_is_on_the_page_alone_and_in_no_cookie(world, client):
+    client.force_login(world.admin)
+    form = {"name": "ci", "interface": "CLI", "days": "9"}
+    answer = client.post(f"/admin/accounts/user/{world.engineer.pk}/do/issue-token/", form)
+    assert answer.status_code == 200
+    token = ApiToken.objects.get(user=world.engineer)
+    shown = answer.content.decode()
+    text = shown[shown.index(f"forge_{token.prefix}_") :].split("<")[0]
+    assert client.get(f"{API}me/", headers={"Authorization": f"Bearer {text}"}).status_code == 200
+    assert not any(token.prefix in cookie.value for cookie in answer.cookies.values())
+    assert token.prefix not in str(dict(client.session))
+    assert "no-store" in answer["Cache-Control"]
+    assert [entry.action_type for entry in AuditLog.objects.filter(resource_id=token.pk)] == ["TOKEN_CREATE"]
 
 
 def test_the_assistants_token_makes_no_other(world):
