@@ -6,13 +6,26 @@ import uuid
 from datetime import UTC, datetime
 
 from django.db import connection, transaction
+from django.utils import timezone
+from rest_framework.test import APIClient
 
 from audit import actions
 from audit.actors import Actor, Interface, Kind
 from audit.services import Entry, Receipt, append, record_many
+from forge.accounts.token_services import issue_token
 
 ORGANIZATION = uuid.UUID("01939b1e-0000-7000-8000-00000000000a")
+TEAMS = "/api/v1/teams/"
 ANN = uuid.UUID("01939b1e-0000-7000-8000-0000000000a1")
+
+
+def client_of(user, *, interface="API", scopes=()):
+    _, text = issue_token(
+        actor=Actor.command("test"), user=user, name="t", now=timezone.now(), interface=interface, scopes=scopes
+    )
+    client = APIClient(raise_request_exception=False)
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
+    return client
 
 
 def person(**fields) -> Actor:
