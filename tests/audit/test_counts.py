@@ -67,7 +67,8 @@ def test_failed_sign_ins_are_counted_by_person_and_together_for_nobody(seen):
     assert sweeps.close_denial_counts(now=timezone.now() + timedelta(minutes=2)) == {"entries": 2, "answers": 3}
 
 
-def test_429_is_counted_apart(client, seen):
+def test_429_is_counted_apart(user, seen):
+    client = client_of(user)
     seen()
     for _ in range(3):
         assert client.post(TEAMS, {"slug": "a", "fail": "too_many"}).status_code == 429
