@@ -38,6 +38,7 @@ class AuditLogAdmin(ForgeModelAdmin):
     view_roles = ("team_lead", "auditor", "admin")
     list_display = ("timestamp", "action_type", "shown_result", "who", "resource", "action_description", "interface")
     list_filter = (("timestamp", admin.DateFieldListFilter), "result", "interface", "actor_kind", ActionFilter)
+    link_lookups = ("resource_id__exact", "correlation_id__exact", "user_id__exact")
     search_fields = ("resource_id",)  # shows the box; `get_search_results` says what is looked for
     search_help_text = "A whole id (of a resource, person or correlation) or a source address."
     ordering = ("-timestamp", "-id")
@@ -55,12 +56,6 @@ class AuditLogAdmin(ForgeModelAdmin):
         ("What", {"fields": ("resource", "correlation_id", "shown_context", "shown_changes")}),
         ("Proof", {"fields": ("receipt", "shown_content_hash", "shown_previous_log_hash", "content")}),
     )  # fmt: skip
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Also by the ids that other pages link with."""
-        return lookup in ("resource_id__exact", "correlation_id__exact", "user_id__exact") or super().lookup_allowed(
-            lookup, value, request
-        )
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """Entries about or by the id, or from the address; Django's own search would read the whole log."""

@@ -16,17 +16,21 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils import timezone
 
 from audit import actions
-from audit.actors import ADMIN_PREFIX, Actor
+from audit.actors import ADMIN_PREFIX, Actor, source_address
 from audit.entries import DENIED, FAILURE, SUCCESS, Entry
 from audit.services import Receipt, append
 from audit.trail import Left
+from forge.api import denials
 from forge.api.errors import Problem
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 COUNTED = {401: actions.AUTH_FAILED, 429: actions.RATE_LIMITED}
-"""Statuses of which only the first of an address, credential and minute leaves an entry at once."""
+"""Statuses, and their action types, of which only the first of an address, credential and minute leaves an entry."""
+
+_COUNTED_AS = {action: status for status, action in COUNTED.items()}
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")  # an id or slug; anything else in an address may be somebody's name
 _DENIED_STATUSES = frozenset({403, 422, *COUNTED})
@@ -82,16 +86,34 @@ def owed(request: HttpRequest, response: HttpResponseBase, left: list[Left]) -> 
     """
     problem = getattr(response, "problem", None)
     status = problem.status if problem is not None else response.status_code
+    if getattr(request, "denial_is_counted", False):
+        return None
     if any(status < 400 or one.result != SUCCESS for one in left) or response.has_header("Idempotency-Replayed"):
         return None
     address = Address.of(request)
     result = _result(request, status, problem)
     if address.is_read and result != DENIED:
         return None
-    action = COUNTED.get(response.status_code)
+    action = COUNTED.get(status)
     if status < 400 and result != SUCCESS and address.view_name == settings.LOGIN_URL:
         action, result = actions.AUTH_FAILED, DENIED
     return _entry(request, address, status, problem, action=action, result=result)
+
+
+def is_first(request: HttpRequest, action: str) -> bool:
+    """Whether an entry of that type is to be written now: always, but for the later ones of a kind that is counted.
+
+    What is told apart beside the address is the credential that was tried, as the authenticator that knows it says
+    (`request.credential_tried`): whoever invents credentials makes no entry for each. Must run in the transaction
+    that writes the entry.
+    """
+    status = _COUNTED_AS.get(action)
+    if status is None:
+        return True
+    tried = getattr(request, "credential_tried", "")
+    first = denials.note(source_address(request) or "", tried, status, timezone.now())
+    request.denial_is_counted = not first  # type: ignore[attr-defined]
+    return first
 
 
 def record_refusal(request: HttpRequest, problem: Problem) -> Receipt:
@@ -107,7 +129,7 @@ def _result(request: HttpRequest, status: int, problem: Problem | None) -> str:
         # The admin site answers a form that it did not accept with the form, and one that it did with a redirect.
         is_form = status == 200 and request.path.startswith(ADMIN_PREFIX) and request.method not in SAFE_METHODS
         return FAILURE if is_form else SUCCESS
-    if status in _DENIED_STATUSES or getattr(request, "_foreign_organization", False):
+    if status in _DENIED_STATUSES:
         return DENIED
     return problem.audit_result if problem is not None else FAILURE
 

@@ -9,13 +9,11 @@ from functools import partial
 from django.db import DatabaseError, InterfaceError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from audit import capture, trail
-from audit.actors import Actor, source_address
+from audit.actors import Actor
 from audit.services import AuditUnavailable, append
-from forge.api import denials
 from forge.api.errors import problem_response
 from forge.api.middleware import API_PREFIX
 
@@ -44,24 +42,13 @@ class AuditMiddleware:
 
 
 def _complete(request: HttpRequest, response: HttpResponseBase, left: trail.Trail) -> None:
-    """Write the entry that the view owed, in a transaction of its own."""
+    """Write the entry that the view owed, in a transaction of its own; of counted ones only the first of a minute."""
     entry = capture.owed(request, response, left.entries())
     if entry is None:
         return
     with transaction.atomic():
-        if response.status_code not in capture.COUNTED or _is_first(request, response.status_code):
+        if capture.is_first(request, entry.action):
             append(entry)
-
-
-def _is_first(request: HttpRequest, status: int) -> bool:
-    return denials.note(source_address(request) or "", _credential_prefix(request), status, timezone.now())
-
-
-def _credential_prefix(request: HttpRequest) -> str:
-    """What may be written of a bearer token: all before its secret; empty for another form."""
-    words = request.META.get("HTTP_AUTHORIZATION", "").split()
-    parts = words[-1].split("_") if words else []
-    return parts[1] if len(parts) >= 3 and parts[0] == "forge" and parts[1].isascii() and parts[1].isalnum() else ""
 
 
 def _unavailable(request: HttpRequest) -> HttpResponse:

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 
 from audit import actions
 from audit.actors import Actor
+from audit.capture import is_first
 from audit.entries import DENIED
 from audit.services import record
 
@@ -48,12 +49,14 @@ def record_sign_out(*, request: HttpRequest, user: Any, **kwargs: Any) -> None:
 
 @receiver(user_login_failed, dispatch_uid="audit.failed_sign_in")
 def record_failed_sign_in(*, credentials: Mapping[str, Any], request: HttpRequest | None = None, **kwargs: Any) -> None:
-    """AUTH_FAILED with the address that was tried, as a personal value.
+    """AUTH_FAILED with the address that was tried, as a personal value; counted like a 401 from the second on.
 
     What has not the form of an address is left out: people type their password into the wrong field.
     """
     tried = str(credentials.get("username") or "")[:MAX_IDENTIFIER].replace("\x00", "")
     with transaction.atomic():
+        if request is not None and not is_first(request, actions.AUTH_FAILED):
+            return
         record(
             actor=Actor.of_request(request) if request is not None else Actor.command("sign-in"),
             action=actions.AUTH_FAILED,

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from django.db import DataError, connection, transaction
+import psycopg
+from django.db import DataError, OperationalError, connection, transaction
 
 from audit import verification_sql as sql
 from audit.receipts import LANE_SHIFT
@@ -23,6 +24,9 @@ BLOCKS = 16_384
 
 SHOWN = 20
 """Findings that are told one by one; the rest is counted."""
+
+_LIMITS = "54"
+"""Class of the SQLSTATEs of program limits, such as 54001 for brackets that are nested too deeply."""
 
 _OFFSET_BITS = 16
 """A row's place in its table as one number: block << 16 | offset."""
@@ -147,11 +151,13 @@ def _verify_rows(report: Report, bounds: dict[str, Any], blocks: int) -> Iterato
 
 
 def _verify_piece(report: Report, bounds: dict[str, Any], low: int, high: int) -> None:
-    """Check the rows at the places from `low` up to `high`; halve them where a content cannot be read at all."""
+    """Check the rows at the places from `low` up to `high`; halve them where a row cannot be read at all."""
     piece = bounds | {"low": _tid(low), "high": _tid(high)}
     try:
         ((rows, bad),) = _all(sql.COUNT_ROWS, piece)
-    except DataError:
+    except (DataError, OperationalError) as error:
+        if not _is_of_a_row(error):
+            raise
         if high - low > 1:
             middle = (low + high) // 2
             _verify_piece(report, bounds, low, middle)
@@ -160,7 +166,9 @@ def _verify_piece(report: Report, bounds: dict[str, Any], low: int, high: int) -
             report.rows += 1
             report.bad_rows += 1
             report.findings += [
-                Finding("bad_row", "its content is not JSON", lane, id_, lane_seq, partition, timestamp)
+                Finding(
+                    "bad_row", "what it holds cannot be read as an entry", lane, id_, lane_seq, partition, timestamp
+                )
                 for id_, lane, lane_seq, partition, timestamp in _all(sql.PLACE, piece)
             ]
         return
@@ -171,6 +179,12 @@ def _verify_piece(report: Report, bounds: dict[str, Any], low: int, high: int) -
             Finding("bad_row", f"its {check} does not hold", lane, id_, lane_seq, partition, timestamp)
             for id_, lane, lane_seq, partition, timestamp, check in _all(sql.BAD_ROWS, piece | {"limit": room})
         ]
+
+
+def _is_of_a_row(error: Exception) -> bool:
+    """Whether a row is at fault: a value that cannot be, or one too large or too deep for PostgreSQL to read."""
+    limit = isinstance(error.__cause__, psycopg.Error) and (error.__cause__.sqlstate or "").startswith(_LIMITS)
+    return isinstance(error, DataError) or limit
 
 
 def _links(statement: str, bounds: dict[str, Any]) -> Iterator[Finding]:

@@ -290,6 +290,7 @@ class ReservationAdmin(ForgeModelAdmin):
     view_roles = Membership.OVERSIGHT
     list_display = ("workspace", "budget", "amount", "remaining", "created_at", "expires_at", "released_at")
     list_filter = (("released_at", admin.EmptyFieldListFilter),)
+    link_lookups = ("budget__id__exact",)
     list_select_related = ("workspace", "budget")
     search_fields = ("workspace_id__exact", "budget_id__exact", "operation_id__exact", "correlation_id__exact")
     search_help_text = "The whole id of a machine, a budget, an operation or a correlation."

@@ -7,6 +7,8 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from forge.api.rates import Rate
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 STATE_DIR = Path(os.environ.get("FORGE_HOME") or BASE_DIR / ".forge")
@@ -31,6 +33,16 @@ def _demo_is_running() -> bool:
 # `make demo` leaves the addresses of what it started here, so that management commands find them.
 if _demo_is_running():
     environ.Env.read_env(STATE_DIR / "env", overwrite=False)
+
+
+def rate(name: str) -> str:
+    """The rate of requests in `name`, empty for none; raises ImproperlyConfigured for anything else."""
+    text = env.str(name, default="")
+    try:
+        Rate.parse(text)
+    except ImproperlyConfigured as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from None
+    return text
 
 
 def required(name: str, hint: str) -> str:

@@ -4,7 +4,7 @@ from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
 from forge.console.unfold import UNFOLD  # noqa: F401  (a setting)
-from forge.env import BASE_DIR, env, required
+from forge.env import BASE_DIR, env, rate, required
 from forge.schedule import BEAT_SCHEDULE, TASK_QUEUES, TASK_ROUTES
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -49,8 +49,8 @@ MIDDLEWARE = [
     "forge.api.middleware.ProblemMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "audit.middleware.AuditMiddleware",  # above what refuses a foreign Host, so that this leaves its entry too
     "django.middleware.common.CommonMiddleware",
-    "audit.middleware.AuditMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -141,7 +141,10 @@ REST_FRAMEWORK = {
         "forge.accounts.authentication.TokenAuthentication",
         "forge.accounts.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.IsAuthenticated",
+        "forge.accounts.scopes.WithinTokenScope",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["forge.api.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["forge.api.parsers.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "forge.api.pagination.KeysetPagination",
@@ -152,8 +155,8 @@ REST_FRAMEWORK = {
     "COERCE_DECIMAL_TO_STRING": True,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-FORGE_RATE_USER = env.str("FORGE_RATE_USER", default="")
-FORGE_RATE_TEAM = env.str("FORGE_RATE_TEAM", default="")
+FORGE_RATE_USER = rate("FORGE_RATE_USER")
+FORGE_RATE_TEAM = rate("FORGE_RATE_TEAM")
 FORGE_LAUNCHES_PER_HOUR = env.int("FORGE_LAUNCHES_PER_HOUR", default=None)
 FORGE_LUCY_LAUNCHES_PER_HOUR = 5
 FORGE_REFUSAL_RECORDER = "audit.capture.record_refusal"

@@ -25,7 +25,7 @@ from unfold.widgets import (
 from forge.accounts import services, token_services
 from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User
 from forge.adminkit.admin import ForgeModelAdmin
-from forge.adminkit.buttons import Button
+from forge.adminkit.buttons import Button, ShownOnce
 
 Role = Membership.Role
 
@@ -95,7 +95,7 @@ def _switch(is_active: bool) -> Any:
     return run
 
 
-def _issue_token(request: HttpRequest, user: User, *, name: str, interface: str, days: int) -> str:
+def _issue_token(request: HttpRequest, user: User, *, name: str, interface: str, days: int) -> ShownOnce:
     now = timezone.now()
     _, text = token_services.issue_token(
         actor=request.actor,  # type: ignore[attr-defined]
@@ -105,7 +105,7 @@ def _issue_token(request: HttpRequest, user: User, *, name: str, interface: str,
         expires_at=now + timedelta(days=days),
         now=now,
     )
-    return f"The token, shown this once: {text}"
+    return ShownOnce(f"The new token of {user}; it is shown this once.", text)
 
 
 @admin.register(User)
@@ -264,14 +264,10 @@ class MembershipAdmin(OwnOrganizationAdmin):
         return ("user", "role", "team", "organization", "created_at")
 
     def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> Membership:
-        organization, now = services.organization_of(request.user), timezone.now()
-        wanted = form.cleaned_data
-        known = User.objects.filter(organization=organization, email__iexact=wanted["email"]).first()
-        if known is not None:
-            return services.grant_role(
-                actor=request.actor, user=known, role=wanted["role"], team=wanted["team"], now=now
-            )
-        return services.create_member(actor=request.actor, organization=organization, now=now, **wanted)
+        organization = services.organization_of(request.user)
+        return services.add_member(
+            actor=request.actor, organization=organization, now=timezone.now(), **form.cleaned_data
+        )
 
 
 def _revoke(request: HttpRequest, token: ApiToken) -> str:

@@ -24,6 +24,9 @@ class EmailBackend(BaseBackend):
         if user is None:
             make_password(password)  # as slow as a check, so that timing does not tell who exists
             return None
+        if request is not None:
+            # Tells refusals apart in the audit log's counts.
+            request.credential_tried = user.pk.hex  # type: ignore[attr-defined]
         if not user.check_password(password):
             return None
         return user if may_sign_in(user) else None

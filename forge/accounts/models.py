@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Lower
 
 from forge.db.models import TimestampedModel, UUIDModel
@@ -51,7 +51,8 @@ class UserQuerySet(models.QuerySet["User"]):
         people = self.filter(organization_id=user.organization_id)
         if user.has_role(Membership.Role.ADMIN, Membership.Role.AUDITOR):
             return people
-        return people.filter(id__in=user.visible_user_ids())
+        team = Membership.objects.filter(team_id__in=user.led_team_ids()).values("user_id")
+        return people.filter(Q(id=user.id) | Q(id__in=team))
 
 
 class UserManager(BaseUserManager["User"]):
@@ -125,13 +126,17 @@ class User(AbstractBaseUser, UUIDModel, TimestampedModel):
         return [team for role, team in self.roles if role == Membership.Role.TEAM_LEAD and team is not None]
 
     def visible_user_ids(self) -> models.QuerySet[Any, Any]:
-        """Ids of the person and of everybody in the teams that the person leads, as a subquery."""
-        return User.objects.filter(Q(id=self.id) | Q(memberships__team_id__in=self.led_team_ids())).values("id")
+        """Ids of those whose doings the person may see, as a subquery: the own, and `managed_user_ids`."""
+        return User.objects.filter(Q(id=self.id) | Q(id__in=self.managed_user_ids())).values("id")
 
     def managed_user_ids(self) -> models.QuerySet[Any, Any]:
-        """Ids of the contractors and engineers of the teams that the person leads, as a subquery."""
+        """Ids of the contractors and engineers of the teams that the person leads, as a subquery.
+
+        Not of those who oversee others anywhere: nobody gains power over an admin by an engineer's role in a team.
+        """
+        overseers = Membership.objects.filter(user_id=OuterRef("user_id"), role__in=Membership.OVERSIGHT)
         people = Membership.objects.filter(team_id__in=self.led_team_ids(), role__in=Membership.MANAGED_BY_LEADS)
-        return people.values_list("user_id", flat=True)
+        return people.filter(~Exists(overseers)).values_list("user_id", flat=True)
 
     def credentials_valid(self, now: Any) -> bool:
         """False once `credentials_expire_at` is reached, or when the account is switched off."""

@@ -11,10 +11,9 @@ from audit.actors import Actor, Interface
 from audit.services import record
 from forge.accounts import actions, tokens
 from forge.accounts.models import ApiToken, Membership, User
+from forge.accounts.scopes import SCOPES
 from forge.accounts.services import MayNotManagePeople, require_role
 from forge.api.errors import Conflict, Denied, Refused
-
-SCOPES = ("read", "write")
 
 
 class TokenEndInPast(Refused):
@@ -30,6 +29,11 @@ class UnknownScope(Refused):
 class LucyIssuesNoTokens(Denied):
     code = "lucy_issues_no_tokens"
     title = "The assistant's token makes no other tokens, or its limits would bind nobody"
+
+
+class WiderThanItsIssuer(Denied):
+    code = "wider_than_its_issuer"
+    title = "A token issues none that lasts longer or may do more than itself"
 
 
 class TokenAlreadyRevoked(Conflict):
@@ -49,7 +53,8 @@ def issue_token(
 ) -> tuple[ApiToken, str]:
     """A new token and its text, which is shown this once; for oneself, or by an admin for others.
 
-    Raises LucyIssuesNoTokens, TokenEndInPast, UnknownScope, MayNotManagePeople.
+    A token issues none that ends later or has other scopes than itself, or whoever finds it could keep it for ever.
+    Raises LucyIssuesNoTokens, WiderThanItsIssuer, TokenEndInPast, UnknownScope, MayNotManagePeople.
     """
     _require_may_manage(actor, user)
     if actor.interface == Interface.LUCY:
@@ -59,6 +64,7 @@ def issue_token(
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown:
         raise UnknownScope(f"{unknown[0]!r} is not one of: {', '.join(SCOPES)}.")
+    _require_within_issuer(actor, scopes, expires_at)
     parts = tokens.generate()
     with transaction.atomic():
         token = ApiToken.objects.create(
@@ -110,9 +116,19 @@ def may_revoke(user: object, token: ApiToken) -> bool:
         return True
     if token.organization_id is None or user.organization_id != token.organization_id:
         return False
-    return user.has_role(Membership.Role.ADMIN) or token.user_id in set(user.managed_user_ids())
+    return user.has_role(Membership.Role.ADMIN) or user.managed_user_ids().filter(user_id=token.user_id).exists()
 
 
 def _require_may_manage(actor: Actor, user: User) -> None:
     if actor.kind != "COMMAND" and actor.user_id != user.id:
         require_role(actor, user.organization_id, Membership.Role.ADMIN)
+
+
+def _require_within_issuer(actor: Actor, scopes: Sequence[str], expires_at: datetime | None) -> None:
+    issuer = ApiToken.objects.filter(pk=actor.credential_id).first() if actor.credential_id else None
+    if issuer is None:
+        return
+    if issuer.expires_at is not None and (expires_at is None or expires_at > issuer.expires_at):
+        raise WiderThanItsIssuer(f"It ends at {issuer.expires_at.isoformat()}; set expires_at no later.")
+    if issuer.scopes and not (scopes and set(scopes) <= set(issuer.scopes)):
+        raise WiderThanItsIssuer(f"It has the scope {', '.join(issuer.scopes)}; name that one.")

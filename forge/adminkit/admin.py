@@ -27,10 +27,10 @@ from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.http import urlencode
 from unfold.admin import ModelAdmin, TabularInline
 
-from forge.adminkit.buttons import TYPED, Button
+from forge.adminkit.buttons import TYPED, Button, ShownOnce
 from forge.adminkit.changelists import MoreChangeList
-from forge.adminkit.filters import VisibleRelatedFilter, visible
-from forge.api.errors import Problem
+from forge.adminkit.filters import VisibleRelatedFilter, lookups_of, visible
+from forge.api.errors import Denied, Hidden, NotFound, Problem
 
 
 class ReadByRole:
@@ -75,6 +75,7 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
     add_roles: Sequence[str] = ()
     change_roles: Sequence[str] = ()
     buttons: Sequence[Button] = ()
+    link_lookups: Sequence[str] = ()  # what other pages of the console link with, beside what `list_filter` shows
     actions = ()
     list_per_page = 50
     show_full_result_count = False
@@ -101,6 +102,18 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
         """`list_filter`, with relations offered by VisibleRelatedFilter."""
         return [self._scoped(entry) for entry in super().get_list_filter(request)]
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Only what `list_filter`, `date_hierarchy` and `link_lookups` name.
+
+        Django admits every lookup on the model's own fields: with one that is not shown, such as a password's hash,
+        the length of the list gives the value away letter by letter.
+        """
+        shown = self.get_list_filter(request) if request is not None else self.list_filter
+        known = {name for entry in shown for name in lookups_of(self.model, entry)}
+        if self.date_hierarchy:
+            known |= {f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day")}
+        return lookup in known or lookup in self.link_lookups
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """The rows in which the words are found; none where a word cannot be what a searched field holds."""
@@ -145,9 +158,7 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
             return super().changeform_view(request, *args, **kwargs)
         except Problem as problem:
             request.problem = problem  # type: ignore[attr-defined]
-        response = super().changeform_view(request, *args, **kwargs)
-        response.problem = request.problem  # type: ignore[attr-defined]
-        return response
+        return _refused(super().changeform_view(request, *args, **kwargs), request.problem)  # type: ignore[attr-defined]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[Form]:
         form = super().get_form(request, obj, change=change, **kwargs)
@@ -200,18 +211,16 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
         button = next((one for one in self.legal_buttons(request, obj) if one.name == name), None)
         if button is None:
             messages.warning(request, f"“{name}” is not possible for {obj} now.")
-            return HttpResponseRedirect(self._detail_url(obj))
+            known = any(one.name == name for one in self.buttons)
+            return _refused(HttpResponseRedirect(self._detail_url(obj)), Denied() if known else NotFound())
         form = button.form_for(obj, request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             return self._press(request, obj, button, form)
-        context = self.admin_site.each_context(request) | {
-            "opts": self.opts,
-            "original": obj,
+        context = self._page_of(obj, request) | {
             "title": f"{button.label}: {obj}",
             "button": button,
             "form": form,
             "sentences": list(button.explain(request, obj)) if button.explain else [],
-            "back_url": self._detail_url(obj),
         }
         return TemplateResponse(request, "adminkit/confirm_button.html", context)
 
@@ -222,10 +231,26 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
             said = button.run(request, obj, **fields)
         except Problem as problem:
             messages.error(request, sentence_of(problem))
-            response.problem = problem  # type: ignore[attr-defined]  # for the audit log: nothing was done
-        else:
-            messages.success(request, said or f"{button.label}: {obj}")
+            return _refused(response, problem)
+        if isinstance(said, ShownOnce):
+            context = self._page_of(obj, request) | {"title": f"{button.label}: {obj}", "shown": said}
+            return TemplateResponse(request, "adminkit/shown_once.html", context)
+        messages.success(request, said or f"{button.label}: {obj}")
         return response
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+        """Django's message and redirect; the audit log hears whether the row is another organization's."""
+        response = super()._get_obj_does_not_exist_redirect(request, opts, object_id)
+        try:
+            exists = self.model._default_manager.filter(pk=unquote(object_id)).exists()
+        except (ValidationError, ValueError):
+            exists = False
+        return _refused(response, Hidden() if exists else NotFound())
+
+    def _page_of(self, obj: Any, request: HttpRequest) -> dict[str, Any]:
+        """Template context of a page about a row."""
+        page = {"opts": self.opts, "original": obj, "back_url": self._detail_url(obj)}
+        return self.admin_site.each_context(request) | page
 
     def _detail_url(self, obj: Any) -> str:
         return reverse(f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_change", args=(obj.pk,))
@@ -255,6 +280,12 @@ def _short(value: Any) -> bool:
 def _has_role(request: HttpRequest, roles: Sequence[str]) -> bool:
     user: Any = request.user
     return user.is_authenticated and user.is_active and (user.is_operator or (bool(roles) and user.has_role(*roles)))
+
+
+def _refused(response: HttpResponse, problem: Problem) -> HttpResponse:
+    """The answer, with what it says left on it for the audit log."""
+    response.problem = problem  # type: ignore[attr-defined]
+    return response
 
 
 def _refusing(problem: Problem) -> Any:

@@ -13,18 +13,26 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 
 @dataclass(frozen=True)
+class ShownOnce:
+    """What a button answers with when it made a secret: a page of its own, which neither a cookie nor a table keeps."""
+
+    sentence: str
+    secret: str
+
+
+@dataclass(frozen=True)
 class Button:
     """One verb of a service, as the detail page offers it.
 
     `legal(user, row)` says whether this person may do it to this row now. `run(request, row, **fields)` calls the
-    service with `request.actor` and returns the sentence to show (or None for the label alone); the fields are those
-    of `form`, validated. `explain(request, row)` returns sentences for the confirmation page. With `typed`, the person
-    must write what `typed(row)` returns, as before anything that cannot be undone.
+    service with `request.actor` and returns the sentence to show (None for the label alone, ShownOnce for a secret);
+    the fields are those of `form`, validated. `explain(request, row)` returns sentences for the confirmation page.
+    With `typed`, the person must write what `typed(row)` returns, as before anything that cannot be undone.
     """
 
     name: str
     label: str
-    run: Callable[..., str | None]
+    run: Callable[..., str | ShownOnce | None]
     legal: Callable[[Any, Any], bool]
     explain: Callable[[HttpRequest, Any], Iterable[str]] | None = None
     form: type[forms.Form] = forms.Form

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import PAGE_VAR
 from django.core.paginator import Page, Paginator
+from django.db import DataError
 from django.http import HttpRequest
 from unfold.views import ChangeList
 
@@ -42,7 +43,10 @@ class MoreChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         if not 1 <= self.page_num <= MAX_PAGES:
             raise IncorrectLookupParameters(f"{PAGE_VAR} is from 1 to {MAX_PAGES}")
-        self.paginator = MorePaginator(self.queryset, self.list_per_page, page_number=self.page_num)
+        try:
+            self.paginator = MorePaginator(self.queryset, self.list_per_page, page_number=self.page_num)
+        except DataError as error:  # a value in the address that no row can hold
+            raise IncorrectLookupParameters(error) from error
         self.result_list = self.paginator.rows
         self.result_count = self.paginator.seen
         self.full_result_count = self.result_count  # equal, so that no template shows either as a total

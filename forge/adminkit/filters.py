@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib.admin.filters import RelatedFieldListFilter
-from django.db.models import QuerySet
+from django.contrib.admin.utils import get_fields_from_path
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 MAX_CHOICES = 200
+_LOOKUPS = ("", "__exact", "__in", "__isnull", "__isempty", "__gt", "__gte", "__lt", "__lte")
+"""What the list filters of Django and Unfold ask of a field."""
 
 
 def visible(queryset: QuerySet, request: HttpRequest) -> QuerySet:
     """The rows of `queryset` that the person may see, where the model knows who may see what."""
     return queryset.visible_to(request.user) if hasattr(queryset, "visible_to") else queryset
+
+
+def lookups_of(model: type[Model], list_filter: Any) -> Iterator[str]:
+    """The parameters of an address that one entry of an admin class's `list_filter` reads."""
+    field = list_filter[0] if isinstance(list_filter, list | tuple) else list_filter
+    if not isinstance(field, str):  # a filter class with a parameter of its own
+        yield field.parameter_name
+        return
+    yield from (field + lookup for lookup in _LOOKUPS)
+    target = get_fields_from_path(model, field)[-1]
+    if target.is_relation:
+        yield f"{field}__{target.target_field.name}__exact"  # type: ignore[union-attr]
 
 
 class VisibleRelatedFilter(RelatedFieldListFilter):

@@ -299,7 +299,7 @@ def flatten_errors(details: Any, path: tuple[str, ...] = ()) -> list[dict[str, s
     """DRF's nested error details as a flat list of {pointer, field, code, message}; pointer is RFC 6901."""
     if isinstance(details, Mapping):
         if details.keys() == {"message", "code"} and not isinstance(details["message"], Mapping | list):
-            return [_field_error(path, str(details["code"]), str(details["message"]))]
+            return [field_error(path, str(details["code"]), str(details["message"]))]
         named = (
             (() if key == api_settings.NON_FIELD_ERRORS_KEY else (str(key),), part) for key, part in details.items()
         )
@@ -315,13 +315,14 @@ def flatten_errors(details: Any, path: tuple[str, ...] = ()) -> list[dict[str, s
 def _django_errors(exc: ValidationError) -> list[dict[str, str]]:
     by_field = exc.error_dict if hasattr(exc, "error_dict") else {NON_FIELD_ERRORS: exc.error_list}
     return [
-        _field_error(() if field == NON_FIELD_ERRORS else (field,), error.code or "invalid", " ".join(error.messages))
+        field_error(() if field == NON_FIELD_ERRORS else (field,), error.code or "invalid", " ".join(error.messages))
         for field, errors in by_field.items()
         for error in errors
     ]
 
 
-def _field_error(path: tuple[str, ...], code: str, message: str) -> dict[str, str]:
+def field_error(path: tuple[str, ...], code: str, message: str) -> dict[str, str]:
+    """One entry of `errors` about a field of the body."""
     pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
     return {"pointer": pointer, "field": ".".join(path), "code": code, "message": message}
 

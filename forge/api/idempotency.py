@@ -52,6 +52,12 @@ class InvalidIdempotencyKey(BadRequest):
     suggested_action = "Send 1 to 255 printable ASCII characters, a UUID for example."
 
 
+class IdempotencyKeyNotTaken(BadRequest):
+    code = "idempotency_key_not_taken"
+    title = "This answer is given once and cannot be repeated for an Idempotency-Key"
+    suggested_action = "Send the request without the Idempotency-Key."
+
+
 class IdempotencyKeyReused(Refused):
     code = "idempotency_key_reused"
     title = "This Idempotency-Key belongs to another request"
@@ -87,6 +93,12 @@ def idempotent(method: Callable[..., HttpResponse]) -> Callable[..., HttpRespons
 
     wrapper.idempotent = True  # type: ignore[attr-defined]  # the OpenAPI schema shows the header
     return wrapper
+
+
+def refuse_key(request: Request) -> None:
+    """Raise IdempotencyKeyNotTaken where a key is sent to what cannot repeat its answer."""
+    if request.headers.get("Idempotency-Key") is not None:
+        raise IdempotencyKeyNotTaken("Leave the header out; look into the list before you send it again.")
 
 
 def purge_idempotency_keys(*, now: datetime, batch: int = 5000) -> dict[str, int]:

@@ -1,47 +1,26 @@
 """Requests per person and per team, counted in Redis; unset rates are no limit, and without Redis nothing is refused.
 
-A rate is written `100/minute` (or second, hour, day). Counters are fixed windows: one INCR per request and bucket.
+Counters are fixed windows: one INCR per request and bucket.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import redis
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from forge.api.rates import Rate
+
 logger = logging.getLogger(__name__)
 
-_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
-_RATE = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)")
 _REST_SECONDS = 5.0  # how long Redis is left alone after it did not answer
-
-
-@dataclass(frozen=True)
-class Rate:
-    """So many requests in so many seconds."""
-
-    limit: int
-    seconds: int
-
-    @classmethod
-    def parse(cls, text: str) -> Rate | None:
-        """The rate in `text`, None for an empty one; raises ImproperlyConfigured for anything else."""
-        if not text:
-            return None
-        match = _RATE.fullmatch(text)
-        if match is None:
-            raise ImproperlyConfigured(f"A rate is written like 100/minute, not {text!r}.")
-        return cls(limit=int(match[1]), seconds=_SECONDS[match[2]])
 
 
 class Counter:

@@ -26,6 +26,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
+from forge.api import bodies
 from forge.api.errors import Hidden, NotFound, parameter_error
 from forge.api.etags import etag_of, if_match
 from forge.api.filters import InvalidParameter, refuse_unknown
@@ -91,10 +92,9 @@ class ForgeViewSet(GenericViewSet):
         raise Hidden() if hidden else NotFound()
 
     def validated(self, serializer_class: type[BaseSerializer], **context: Any) -> Any:
-        """The body as `serializer_class` validated it; raises the 400 that names the fields."""
+        """The body as `serializer_class` validated it; raises the 400 that names the fields, unknown ones too."""
         serializer = serializer_class(data=self.request.data, context=self.get_serializer_context() | context)
-        serializer.is_valid(raise_exception=True)
-        return serializer.validated_data
+        return bodies.validated(serializer)
 
     def body_of(self, row: Any) -> Any:
         """`row` as the viewset's serializer shows it."""

@@ -22,11 +22,17 @@ admin.site.unregister(auth_admin.Group)  # roles are Memberships; Django's group
 
 @admin.register(JobRun)
 class JobRunAdmin(ForgeModelAdmin):
+    """When jobs ran, and how they ended; what they did for all organizations is for operators alone."""
+
     view_roles = ("admin", "auditor")
     list_display = ("job", "slot", "shown_outcome", "attempt", "started_at", "finished_at")
     list_filter = ("outcome", "job")
     search_fields = ("job",)
     ordering = ("-id",)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        fields = ("job", "slot", "attempt", "outcome", "started_at", "finished_at")
+        return (*fields, "figures", "error") if request.user.is_operator else fields
 
     @display(
         description="outcome",

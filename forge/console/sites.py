@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import update_wrapper
 from typing import Any
 
 from django.contrib.admin import ModelAdmin
@@ -11,7 +13,11 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.sites import UnfoldAdminSite
 
+from audit.capture import SAFE_METHODS
+from forge.accounts.actions import PASSWORD_CHANGE
+from forge.api.errors import Denied, Unauthenticated
 from forge.console.overview import overview
+from forge.console.passwords import OwnPasswordView
 from forge.console.system import may_see_system, system_page
 from forge.console.unfold import SIDEBAR
 
@@ -27,12 +33,41 @@ class ForgeAdminSite(UnfoldAdminSite):
         user: Any = request.user
         return user.is_authenticated and user.is_active and user.is_staff
 
+    def admin_view(self, view: Callable[..., HttpResponse], cacheable: bool = False) -> Callable[..., HttpResponse]:
+        """As Django's; where it sends somebody to the sign-in page, the answer says so to the audit log.
+
+        That somebody without a session looks for the console is no refusal, only the way in.
+        """
+        django_view = super().admin_view(view, cacheable)
+
+        def judged(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            refusal = None
+            if not self.has_permission(request):
+                refusal = Denied() if request.user.is_authenticated else Unauthenticated()
+            response = django_view(request, *args, **kwargs)
+            if refusal is not None and (request.user.is_authenticated or request.method not in SAFE_METHODS):
+                response.problem = refusal  # type: ignore[attr-defined]
+            return response
+
+        return update_wrapper(judged, django_view)
+
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The overview, by role."""
         return super().index(request, {**(extra_context or {}), **overview(request.user, timezone.now())})
 
     def extra_urls(self) -> list[URLPattern]:
         return [path("system/", self.admin_view(self.system_view), name="system")]
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """One's own password."""
+        request.current_app = self.name  # type: ignore[attr-defined]
+        view = OwnPasswordView.as_view(
+            success_url=reverse(f"{self.name}:password_change_done"),
+            extra_context={**self.each_context(request), **(extra_context or {})},
+        )
+        return view(request)
+
+    password_change.audit_action = PASSWORD_CHANGE  # type: ignore[attr-defined]
 
     def system_view(self, request: HttpRequest) -> HttpResponse:
         """Checks and jobs of the installation."""

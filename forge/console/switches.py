@@ -6,9 +6,9 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from audit.actors import Actor
+from audit.actors import Actor, Kind
 from audit.services import record
-from forge.api.errors import Refused
+from forge.api.errors import Denied, Refused
 from forge.console import actions
 from forge.db.models import JobSwitch
 
@@ -18,11 +18,19 @@ class UnknownJob(Refused):
     title = "The schedule has no such job"
 
 
+class MayNotSwitchJobs(Denied):
+    code = "may_not_switch_jobs"
+    title = "Jobs work for the whole installation, so its operators alone pause them"
+
+
 def set_switch(*, actor: Actor, job: str, is_paused: bool, reason: str, now: datetime) -> JobSwitch:
     """Pause `job` for the whole installation from its next slot on, or let it run again; a run under way goes on.
 
-    Raises UnknownJob, with the names that the schedule has.
+    For operators of the installation and the command line. Raises MayNotSwitchJobs; UnknownJob, with the names that
+    the schedule has.
     """
+    if actor.kind != Kind.COMMAND and not (actor.user is not None and actor.user.is_operator):
+        raise MayNotSwitchJobs()
     if job not in settings.CELERY_BEAT_SCHEDULE:
         raise UnknownJob(f"There is no job {job!r}.", extra={"jobs": sorted(settings.CELERY_BEAT_SCHEDULE)})
     with transaction.atomic():

@@ -46,13 +46,14 @@ def may_see_system(user: Any) -> bool:
 
 @require_safe
 def system_page(request: HttpRequest, site_context: dict[str, Any]) -> HttpResponse:
-    """Findings of /readyz and the jobs of the schedule."""
+    """Findings of /readyz and the jobs of the schedule; what a job did, for all organizations, for operators alone."""
     if not may_see_system(request.user):
         raise PermissionDenied
     context = site_context | {
         "title": "System",
         "findings": [(name, _shown(finding), finding) for name, finding in run_checks().items()],
         "jobs": jobs(),
+        "tells_all": request.user.is_operator,
     }
     return TemplateResponse(request, "console/system.html", context)
 

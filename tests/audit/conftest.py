@@ -1,5 +1,8 @@
 import pytest
 
+from audit.models import AuditLog
+from tests.factories import MembershipFactory
+
 
 @pytest.fixture
 def superuser(superuser_connection):
@@ -10,3 +13,26 @@ def superuser(superuser_connection):
         return superuser_connection.execute(statement, parameters or None)
 
     return run
+
+
+@pytest.fixture
+def without_whitenoise(settings):
+    settings.MIDDLEWARE = [path for path in settings.MIDDLEWARE if not path.startswith("whitenoise")]
+
+
+@pytest.fixture
+def user():
+    return MembershipFactory(role="team_lead").user
+
+
+@pytest.fixture
+def seen():
+    """The entries that came since the test began or last asked."""
+    known = set()
+
+    def new():
+        rows = [row for row in AuditLog.objects.order_by("timestamp", "id") if row.id not in known]
+        known.update(row.id for row in rows)
+        return rows
+
+    return new

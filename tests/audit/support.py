@@ -6,13 +6,26 @@ import uuid
 from datetime import UTC, datetime
 
 from django.db import connection, transaction
+from django.utils import timezone
+from rest_framework.test import APIClient
 
 from audit import actions
 from audit.actors import Actor, Interface, Kind
 from audit.services import Entry, Receipt, append, record_many
+from forge.accounts.token_services import issue_token
 
 ORGANIZATION = uuid.UUID("01939b1e-0000-7000-8000-00000000000a")
+TEAMS = "/api/v1/teams/"
 ANN = uuid.UUID("01939b1e-0000-7000-8000-0000000000a1")
+
+
+def client_of(user, *, interface="API", scopes=()):
+    _, text = issue_token(
+        actor=Actor.command("test"), user=user, name="t", now=timezone.now(), interface=interface, scopes=scopes
+    )
+    client = APIClient(raise_request_exception=False)
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
+    return client
 
 
 def person(**fields) -> Actor:
@@ -81,9 +94,11 @@ def rechain(superuser, lane: int, timestamps: list[datetime]) -> None:
     superuser("UPDATE audit_auditlane SET log_hash = %s WHERE lane = %s", previous, lane)
 
 
-def log_hash(*, lane: int, lane_seq: int, timestamp: datetime, previous: bytes, content_hash: bytes) -> bytes:
+def log_hash(
+    *, lane: int, lane_seq: int, timestamp: datetime, previous: bytes, content_hash: bytes, version: int = 1
+) -> bytes:
     """The hash of format v1 computed without the database, as docs/audit.md describes it."""
     since_2000 = timestamp - datetime(2000, 1, 1, tzinfo=UTC)
     microseconds = (since_2000.days * 86_400 + since_2000.seconds) * 1_000_000 + since_2000.microseconds
-    fixed = struct.pack(">BHQq", 1, lane, lane_seq, microseconds)
+    fixed = struct.pack(">BHQq", version, lane, lane_seq, microseconds)
     return hashlib.sha256(b"forge.audit.entry" + fixed + previous + content_hash).digest()

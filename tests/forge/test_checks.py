@@ -52,6 +52,16 @@ def test_a_missing_secret_key_is_an_error(settings):
     assert ids(checks.check_secrets_and_hosts(None)) == ["forge.E001"]
 
 
+@pytest.mark.parametrize("name", ["FORGE_RATE_USER", "FORGE_RATE_TEAM"])
+def test_a_rate_that_is_none_stops_the_start_with_its_name(manage, name):
+    done = manage("check", **GOOD, **{name: "many/minute"})
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"manage.py: {name}: A rate is a number per second, minute, hour or day, like 100/minute, not 'many/minute'.\n"
+    )
+    assert manage("check", **GOOD, **{name: "100/min"}).returncode == 0
+
+
 @pytest.mark.parametrize("hosts", [[], ["*"], ["forge.example.com", "*"]])
 def test_hosts_that_are_empty_or_anything_are_an_error(settings, hosts):
     settings.SECRET_KEY = "x" * 50

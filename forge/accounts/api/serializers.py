@@ -5,7 +5,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User
-from forge.accounts.token_services import SCOPES
+from forge.accounts.scopes import SCOPES
 from forge.api.fields import Text
 
 
@@ -77,7 +77,7 @@ class MembershipSerializer(serializers.ModelSerializer):
 
 
 class MemberCreateSerializer(serializers.Serializer):
-    """A new person with a first role; one who exists gets the role in the team besides."""
+    """A new person with a first role; one who exists gets the role in the team besides, and keeps the own name."""
 
     email = serializers.EmailField(max_length=254)
     full_name = Text(max_length=200)

@@ -15,8 +15,8 @@ from forge.accounts import actions, services, token_services
 from forge.accounts.api import serializers
 from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User
 from forge.api.errors import Refused
-from forge.api.filters import ForgeFilterSet
-from forge.api.idempotency import idempotent
+from forge.api.filters import ForgeFilterSet, refuse_unknown
+from forge.api.idempotency import idempotent, refuse_key
 from forge.api.views import ForgeViewSet, ReadViewSet
 
 
@@ -35,6 +35,7 @@ class MeView(APIView):
 
     @extend_schema(responses={200: serializers.MeSerializer})
     def get(self, request: Request) -> Response:
+        refuse_unknown(request, ())
         return Response(serializers.MeSerializer(request.user).data)
 
 
@@ -119,19 +120,14 @@ class MemberViewSet(ReadViewSet):
     @extend_schema(request=serializers.MemberCreateSerializer, responses={201: serializers.MembershipSerializer})
     @idempotent
     def create(self, request: Request) -> Response:
-        """Add a person with a role; one whom the organization has gets the role in the team."""
+        """Add a person with a role; one whom the organization has gets the role, and a new end if one is given."""
         wanted = self.validated(serializers.MemberCreateSerializer)
         organization = services.organization_of(request.user)
         slug = wanted.pop("team")
         team = _team(request.user, slug) if slug else None
-        known = User.objects.filter(organization=organization, email__iexact=wanted["email"]).first()
-        now = timezone.now()
-        if known is not None:
-            membership = services.grant_role(actor=self.actor, user=known, role=wanted["role"], team=team, now=now)
-        else:
-            membership = services.create_member(
-                actor=self.actor, organization=organization, team=team, now=now, **wanted
-            )
+        membership = services.add_member(
+            actor=self.actor, organization=organization, team=team, now=timezone.now(), **wanted
+        )
         return self.created(membership, self.body_of(membership), address=f"/api/v1/members/{membership.pk}/")
 
     def destroy(self, request: Request, pk: str | None = None) -> Response:
@@ -152,7 +148,8 @@ class TokenViewSet(ListModelMixin, ForgeViewSet):
 
     @extend_schema(request=serializers.TokenCreateSerializer, responses={201: serializers.TokenWithSecretSerializer})
     def create(self, request: Request) -> Response:
-        """Issue a token for oneself; the secret is shown this once, so an Idempotency-Key is not taken."""
+        """Issue a token for oneself; the secret is shown this once, so an Idempotency-Key is refused."""
+        refuse_key(request)
         wanted = self.validated(serializers.TokenCreateSerializer)
         token, text = token_services.issue_token(actor=self.actor, user=request.user, now=timezone.now(), **wanted)
         return self.created(token, {**self.body_of(token), "token": text}, address=f"/api/v1/tokens/{token.pk}/")

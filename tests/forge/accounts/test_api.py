@@ -8,8 +8,10 @@ import pytest
 from django.utils import timezone
 
 from audit.actors import Actor, Interface
+from audit.models import AuditLog
 from forge.accounts import services, token_services
 from forge.accounts.models import ApiToken, Membership, Team, User
+from forge.accounts.passwords import PasswordRefused
 from forge.api.errors import NotFound
 from tests import factories, query_counts
 from tests import world as worlds
@@ -83,6 +85,36 @@ def test_a_project_takes_no_owner_or_team_of_others(world):
     for changes in ({"owner": foreign.lead}, {"teams": [foreign.team]}):
         with pytest.raises(NotFound):
             services.create_project(**common, **changes)
+
+
+def test_me_takes_no_parameters(world):
+    problem(client_of(world.engineer).get(f"{API}me/?foo=1"), 400, "unknown_parameter")
+
+
+def test_a_field_that_nobody_reads_is_named_at_every_depth_and_nothing_is_done(world):
+    admin = client_of(world.admin)
+    misspelt = member(world, credentials_expires_at="2030-01-01T00:00:00Z", email="nobody")
+    errors = problem(admin.post(f"{API}members/", misspelt, format="json"), 400, "invalid")["errors"]
+    assert [(error["field"], error["code"]) for error in errors] == [
+        ("credentials_expires_at", "unknown"),
+        ("email", "invalid"),
+    ]
+    assert errors[0]["did_you_mean"] == "credentials_expire_at"
+    assert errors[0]["pointer"] == "/credentials_expires_at"
+
+    bundle = {"region": "us-east-1", "bundle_type": "STANDARD", "bundle_id": "wsb-12345678", "image": "wsi-12345678"}
+    draft = {"name": "x", "operating_system": "LINUX", "bundles": [bundle], "configuration": {"any": {"thing": 1}}}
+    errors = problem(admin.post(f"{API}blueprints/", draft, format="json"), 400, "invalid")["errors"]
+    assert [error["pointer"] for error in errors] == ["/bundles/0/image"]
+
+    budget = {
+        "scope": "ORGANIZATION", "amount": "1", "period_start": "2030-01-01T00:00:00Z",
+        "period_end": "2030-02-01T00:00:00Z", "on_limits": "STOP_IDLE",
+    }  # fmt: skip
+    errors = problem(admin.post(f"{API}budgets/", budget, format="json"), 400, "invalid")["errors"]
+    assert [error["did_you_mean"] for error in errors] == ["on_limit"]
+    assert not admin.get(f"{API}budgets/").json()["results"]
+    assert [entry.result for entry in entries(admin)] == ["FAILURE"] * 3
 
 
 # -- members -----------------------------------------------------------------------------------------------------
@@ -232,6 +264,48 @@ def test_a_token_that_does_not_fit_is_refused(world, changes, status, code):
     problem(answer, status, code)
 
 
+def test_a_token_is_not_issued_under_an_idempotency_key(world):
+    engineer = client_of(world.engineer)
+    answer = engineer.post(f"{API}tokens/", {"name": "ci"}, format="json", HTTP_IDEMPOTENCY_KEY="k")
+    problem(answer, 400, "idempotency_key_not_taken")
+    assert [token.pk for token in ApiToken.objects.filter(user=world.engineer)] == [engineer.token.pk]
+
+
+def test_a_token_issues_none_that_lasts_longer_or_may_do_more(world):
+    end = timezone.now() + timedelta(days=2)
+    brief, narrow = client_of(world.engineer, expires_at=end), client_of(world.engineer, scopes=("write",))
+    later = (end + timedelta(seconds=1)).isoformat()
+    for client, body in (
+        (brief, {}),
+        (brief, {"expires_at": None}),
+        (brief, {"expires_at": later}),
+        (narrow, {}),
+        (narrow, {"scopes": []}),
+        (narrow, {"scopes": ["read"]}),
+        (narrow, {"scopes": ["read", "write"]}),
+    ):
+        answer = client.post(f"{API}tokens/", {"name": "more"} | body, format="json")
+        problem(answer, 403, "wider_than_its_issuer")
+    assert not ApiToken.objects.filter(name="more").exists()
+    for client, body in ((brief, {"expires_at": end.isoformat()}), (narrow, {"scopes": ["write"]})):
+        assert client.post(f"{API}tokens/", {"name": "same"} | body, format="json").status_code == 201
+
+
+def test_a_token_of_the_console_is_on_the_page_alone_and_in_no_cookie(world, client):
+    client.force_login(world.admin)
+    form = {"name": "ci", "interface": "CLI", "days": "9"}
+    answer = client.post(f"/admin/accounts/user/{world.engineer.pk}/do/issue-token/", form)
+    assert answer.status_code == 200
+    token = ApiToken.objects.get(user=world.engineer)
+    shown = answer.content.decode()
+    text = shown[shown.index(f"forge_{token.prefix}_") :].split("<")[0]
+    assert client.get(f"{API}me/", headers={"Authorization": f"Bearer {text}"}).status_code == 200
+    assert not any(token.prefix in cookie.value for cookie in answer.cookies.values())
+    assert token.prefix not in str(dict(client.session))
+    assert "no-store" in answer["Cache-Control"]
+    assert [entry.action_type for entry in AuditLog.objects.filter(resource_id=token.pk)] == ["TOKEN_CREATE"]
+
+
 def test_the_assistants_token_makes_no_other(world):
     lucy = client_of(world.engineer, interface="LUCY")
     problem(lucy.post(f"{API}tokens/", {"name": "free"}, format="json"), 403, "lucy_issues_no_tokens")
@@ -277,12 +351,29 @@ def test_organizations_are_made_by_operators_and_the_command_line(world, operato
         services.create_organization(actor=Actor.command("x"), slug="x", name="X", timezone="Mars")
     with pytest.raises(services.SlugTaken):
         services.create_organization(actor=Actor.command("x"), slug="o-user", name="X")
+    for currency in ("usd", "US", "USDX", "USD\n", ""):
+        with pytest.raises(services.UnknownCurrency):
+            services.create_organization(actor=Actor.command("x"), slug="x", name="X", currency=currency)
+    for slug in ("", "a b", "x" * 64, "x\n"):
+        with pytest.raises(services.NotASlug):
+            services.create_organization(actor=Actor.command("x"), slug=slug, name="X")
+        with pytest.raises(services.NotASlug):
+            services.create_team(actor=Actor.command("x"), organization=world.organization, slug=slug, name="X")
+
+
+def test_an_operator_who_writes_a_currency_in_small_letters_is_told_so_in_the_console(operator, client):
+    client.force_login(operator.user)
+    form = {"name": "Acme", "slug": "acme", "timezone": "UTC", "currency": "usd"}
+    answer = client.post("/admin/accounts/organization/add/", form)
+    assert answer.status_code == 200
+    assert "ISO 4217" in answer.content.decode()
+    assert client.post("/admin/accounts/organization/add/", form | {"currency": "USD"}).status_code == 302
 
 
 def test_a_weak_password_is_refused(world):
     person = {"email": "new@example.com", "full_name": "New", "role": "engineer", "team": world.team}
     common = {"actor": actor(world.admin), "organization": world.organization, "now": timezone.now(), **person}
-    with pytest.raises(services.PasswordRefused):
+    with pytest.raises(PasswordRefused):
         services.create_member(**common, password="password")
     made = services.create_member(**common, password="correct horse battery staple")
     assert made.user.check_password("correct horse battery staple")

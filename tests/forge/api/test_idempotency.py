@@ -52,6 +52,15 @@ def test_the_address_counts_without_its_last_slash(client):
 
 
 @pytest.mark.django_db
+def test_the_address_counts_with_its_parameters(client):
+    first = post(client)
+    other = post(client, address=f"{ADDRESS}?dry_run=false")
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert post(client).content == first.content
+    assert jobs() == ["a"]
+
+
+@pytest.mark.django_db
 def test_a_key_belongs_to_its_credential(make_client):
     assert post(make_client("ann")).json()["id"] != post(make_client("bob")).json()["id"]
 

@@ -3,11 +3,14 @@
 import re
 
 import pytest
+from django.conf import settings
 from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from forge.adminkit.admin import ForgeModelAdmin
+from forge.db.models import JobRun
 from tests.factories import PASSWORD, MembershipFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -81,3 +84,20 @@ def test_every_admin_class_stands_on_the_common_base():
         for model, model_admin in admin.site._registry.items()
         if not isinstance(model_admin, ForgeModelAdmin)
     ] == []
+
+
+@pytest.mark.parametrize(("role", "told"), [("admin", False), ("auditor", False), (None, True)])
+def test_what_a_job_did_for_all_organizations_is_told_to_operators_alone(role, told):
+    now = timezone.now()
+    job = next(iter(settings.CELERY_BEAT_SCHEDULE))
+    run = JobRun.objects.create(
+        job=job, slot=now, started_at=now, outcome="FAILED", error="their-secret broke", figures={"machines": 4711}
+    )
+    browser = signed_in(role)
+    for address in ("/admin/system/", f"/admin/db/jobrun/{run.pk}/change/", "/admin/db/jobrun/"):
+        page = browser.get(address)
+        assert page.status_code == 200
+        shown = page.content.decode()
+        assert job in shown
+        if address != "/admin/db/jobrun/":
+            assert ("their-secret" in shown, "4711" in shown) == (told, told), address

@@ -15,6 +15,7 @@ from forge.db import jobs
 from forge.db.models import JobRun, JobSwitch
 from tests.factories import MembershipFactory
 from tests.forge.db.conftest import at_once
+from tests.world import actor as acting
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
 
@@ -68,6 +69,15 @@ def test_a_job_that_the_schedule_does_not_have_is_refused_by_the_service():
     with pytest.raises(switches.UnknownJob) as caught:
         switches.set_switch(actor=Actor.command("test"), job="mine_coins", is_paused=True, reason="", now=NOW)
     assert "meter_costs" in caught.value.extra["jobs"]
+
+
+@pytest.mark.parametrize("role", ["admin", "auditor"])
+def test_the_service_asks_for_an_operator_too(role):
+    person = MembershipFactory(role=role, team=None).user
+    for who in (acting(person), Actor.job("meter_costs")):
+        with pytest.raises(switches.MayNotSwitchJobs):
+            switches.set_switch(actor=who, job="meter_costs", is_paused=True, reason="", now=NOW)
+    assert not JobSwitch.objects.exists()
 
 
 @pytest.mark.parametrize("role", ["admin", "auditor"])

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -65,6 +66,18 @@ def test_bounds_are_written_as_midnights_in_utc(ledger):
         assert partitions.ensure(ledger, date(2028, 2, 29), date(2028, 2, 29)) == [f"{ledger}_2028_02"]
     [february] = partitions.attached(ledger)
     assert february.bounds == "FOR VALUES FROM ('2028-02-01 00:00:00+00') TO ('2028-03-01 00:00:00+00')"
+
+
+def test_a_month_whose_bounds_the_catalogue_reads_otherwise_is_not_kept(ledger, monkeypatch):
+    read = partitions.attached
+
+    def a_month_longer(table: str, using: str = "owner") -> list[Partition]:
+        return [replace(partition, end=add_months(partition.end, 1)) for partition in read(table, using)]
+
+    monkeypatch.setattr(partitions, "attached", a_month_longer)
+    with pytest.raises(partitions.PartitionError, match="was to hold 2028-02-01 to 2028-03-01"):
+        partitions.ensure(ledger, date(2028, 2, 1), date(2028, 2, 1))
+    assert read(ledger) == []
 
 
 def test_ensuring_twice_makes_nothing_twice(ledger):

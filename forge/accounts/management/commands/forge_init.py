@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from forge.accounts.models import Membership, Organization
+from forge.accounts.rules import currency_rule, slug_rule
 from forge.accounts.services import create_member, create_organization
 from forge.api.errors import Problem
 
@@ -20,13 +21,11 @@ from forge.api.errors import Problem
 class Answers(forms.Form):
     """What was asked for on the command line, checked as a form of the console would."""
 
-    organization = forms.SlugField(max_length=63)
+    organization = forms.CharField(validators=[slug_rule])
     name = forms.CharField(max_length=200, required=False)
     email = forms.EmailField(max_length=254)
     full_name = forms.CharField(max_length=200, required=False)
-    currency = forms.RegexField(
-        r"^[A-Z]{3}$", error_messages={"invalid": "Enter an ISO 4217 code of three capital letters, such as USD."}
-    )
+    currency = forms.CharField(validators=[currency_rule])
     timezone = forms.CharField(max_length=64)
 
 

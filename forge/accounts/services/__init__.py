@@ -1,0 +1,56 @@
+"""Every change to organizations, people, teams, projects and their roles."""
+
+from forge.accounts.services.authority import MayNotManagePeople, NoOrganization, organization_of, require_role
+from forge.accounts.services.members import (
+    DirectoryUsernameTaken,
+    EmailTaken,
+    PersonIsThere,
+    add_member,
+    create_member,
+    set_active,
+)
+from forge.accounts.services.organizations import (
+    NotASlug,
+    SlugTaken,
+    UnknownCurrency,
+    UnknownTimeZone,
+    create_organization,
+    create_project,
+    create_team,
+)
+from forge.accounts.services.roles import (
+    ContractorNeedsEnd,
+    CredentialsEndInPast,
+    LastAdmin,
+    RoleIsOrganizationWide,
+    RoleNeedsTeam,
+    grant_role,
+    revoke_role,
+)
+
+__all__ = [
+    "ContractorNeedsEnd",
+    "CredentialsEndInPast",
+    "DirectoryUsernameTaken",
+    "EmailTaken",
+    "LastAdmin",
+    "MayNotManagePeople",
+    "NoOrganization",
+    "NotASlug",
+    "PersonIsThere",
+    "RoleIsOrganizationWide",
+    "RoleNeedsTeam",
+    "SlugTaken",
+    "UnknownCurrency",
+    "UnknownTimeZone",
+    "add_member",
+    "create_member",
+    "create_organization",
+    "create_project",
+    "create_team",
+    "grant_role",
+    "organization_of",
+    "require_role",
+    "revoke_role",
+    "set_active",
+]
