@@ -89,7 +89,7 @@ def test_a_launch_that_is_called_off_as_its_machine_comes_up_does_not_hand_it_ou
 
     monkeypatch.setattr(Launch, "_mismatch", staticmethod(at_the_last_look))
     assert clock.finish(operation).error["code"] == "called_off"
-    assert list(machine().state_changes.values_list("to_state", flat=True)) == ["PENDING", "FAILED"]
+    assert list(machine().state_changes.order_by("id").values_list("to_state", flat=True)) == ["PENDING", "FAILED"]
     assert simulator.control.launches()[0]["live"] == 0
 
 

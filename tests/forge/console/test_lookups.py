@@ -68,7 +68,7 @@ def test_what_would_be_an_error_of_the_database_is_refused(admin, path, query):
         ("accounts/user", "organization__id__exact=nobody"),
         ("audit/auditlog", "timestamp__gte=yesterday"),
         ("audit/auditlog", "user_id__exact=ann"),
-        ("workspaces/workspace", "keep_alive__exact=[[["),
+        ("workspaces/provideraccount", "enabled__exact=[[["),
     ],
 )
 def test_a_value_that_cannot_be_leads_back_to_the_list(admin, path, query):
