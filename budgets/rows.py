@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -24,10 +24,7 @@ class PeriodsOverlap(Conflict):
 
 def write(budget: Budget) -> None:
     """Write a budget with its thresholds, not adopted and not yet recorded; raises PeriodsOverlap."""
-    overlap = PeriodsOverlap(
-        "Periods of one scope do not overlap.", extra={"scope": budget.scope, "scope_id": str(budget.scope_id)}
-    )
-    with refusing_overlap(overlap):
+    with refusing_overlap(budget):
         budget.save(force_insert=True)
         BudgetThreshold.objects.bulk_create(
             BudgetThreshold(organization_id=budget.organization_id, budget=budget, fraction=fraction)
@@ -49,10 +46,23 @@ def record_created(*, actor: Actor, budget: Budget, now: datetime, context: Mapp
     )
 
 
-def refusing_overlap(overlap: PeriodsOverlap) -> AbstractContextManager[None]:
-    """Raise `overlap` where the block would let two active budgets of a scope hold the same hour."""
+@contextmanager
+def refusing_overlap(budget: Budget) -> Iterator[None]:
+    """Raise PeriodsOverlap with the budget in the way, where the block would let two of a scope hold the same hour."""
     names = ("budgets_budget_periods_do_not_overlap", "budgets_budget_one_per_scope_and_start")
-    return refusing(dict.fromkeys(names, overlap))
+    try:
+        with refusing(dict.fromkeys(names, PeriodsOverlap())):
+            yield
+    except PeriodsOverlap:
+        others = Budget.objects.filter(scope=budget.scope, scope_id=budget.scope_id, is_active=True)
+        held = others.filter(period_start__lt=budget.period_end, period_end__gt=budget.period_start)
+        other = held.exclude(pk=budget.pk).order_by("period_start").first()
+        if other is None:  # it has just been switched off
+            raise
+        raise PeriodsOverlap(
+            "Periods of one scope do not overlap.",
+            extra={"budget": other.pk, "period_start": other.period_start, "period_end": other.period_end},
+        ) from None
 
 
 def _terms(budget: Budget) -> dict[str, Any]:

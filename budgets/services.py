@@ -18,7 +18,7 @@ from budgets.adoption import take_over
 from budgets.figures import money
 from budgets.models import Budget
 from budgets.periods import MONTHS, is_month_start, is_whole_hour, months_later
-from budgets.rows import PeriodsOverlap, record_created, refusing_overlap, write
+from budgets.rows import record_created, refusing_overlap, write
 from budgets.scopes import FACTS
 from forge.accounts.locks import lock_scope_for_adoption
 from forge.accounts.models import Organization, User
@@ -249,8 +249,7 @@ def _apply(budget: Budget, wanted: Mapping[str, Any], now: datetime) -> None:
         setattr(budget, name, value)
     if "is_active" in wanted:
         _empty(budget, now)
-    overlap = PeriodsOverlap("Another budget of the scope holds part of this period now.")
-    with refusing_overlap(overlap):
+    with refusing_overlap(budget):
         budget.save(update_fields=[*wanted, "adopted_at", "renewed_at", "updated_at"])
     if wanted.get("is_active"):
         take_over(budget_id=budget.id, now=now)

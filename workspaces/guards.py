@@ -29,41 +29,49 @@ BUNDLES_OF_ROLE: dict[str, frozenset[str]] = {
 class BundleNotAllowed(Refused):
     code = "bundle_not_allowed"
     title = "Your role may not launch this bundle"
+    suggested_action = "Choose one that `GET /api/v1/bundles/` says you may launch."
 
 
 class BlueprintNotFound(Refused):
     code = "blueprint_not_found"
     title = "There is no such blueprint for this team"
+    suggested_action = "Choose one of `GET /api/v1/blueprints/?latest=true`."
 
 
 class BlueprintNotPublished(Refused):
     code = "blueprint_not_published"
     title = "The blueprint is not published"
+    suggested_action = "Publish it, or choose a version that is."
 
 
 class BlueprintRetired(Refused):
     code = "blueprint_retired"
     title = "The blueprint is retired"
+    suggested_action = "Choose the newest version: `GET /api/v1/blueprints/?latest=true`."
 
 
 class OperatingSystemNotOffered(Refused):
     code = "operating_system_not_offered"
     title = "The blueprint does not offer this operating system"
+    suggested_action = "Ask for the blueprint's operating system, or choose another blueprint."
 
 
 class BundleNotOffered(Refused):
     code = "bundle_not_offered"
     title = "The blueprint does not offer this bundle in this region"
+    suggested_action = "Choose one of the blueprint's `bundles`."
 
 
 class CredentialsExpired(Denied):
     code = "credentials_expired"
     title = "The credentials have ended"
+    suggested_action = "Ask a team lead or an admin to give them a later end."
 
 
 class LaunchesExhausted(TooMany):
     code = "launch_rate_exceeded"
     title = "Too many launches in an hour"
+    suggested_action = "Try again when the hour is over."
 
 
 def bundles_for_role(role: str | None) -> frozenset[str]:

@@ -45,31 +45,37 @@ class UnknownOwner(Refused):
 class NoDirectoryUser(Refused):
     code = "no_directory_user"
     title = "The person has no user in the directory"
+    suggested_action = "Ask an admin to set the person's `directory_username`."
 
 
 class TeamRequired(BadRequest):
     code = "team_required"
     title = "Say which team pays"
+    suggested_action = "Send `team` with the slug of one of the teams named."
 
 
 class TeamNotYours(Refused):
     code = "team_not_yours"
     title = "The person is not in this team"
+    suggested_action = "Send `team` with one of the person's own teams."
 
 
 class ProjectNotYours(Refused):
     code = "project_not_yours"
     title = "The team may not charge this project"
+    suggested_action = "Choose a project of `GET /api/v1/projects/` that the team may charge, or none."
 
 
 class RegionRequired(BadRequest):
     code = "region_required"
     title = "Say in which region"
+    suggested_action = "Send `region` with one of those named."
 
 
 class RegionNotOffered(Refused):
     code = "region_not_offered"
     title = "No machine can be launched in this region"
+    suggested_action = "Choose a region in which the blueprint offers a bundle."
 
 
 class ServiceNotOffered(Refused):

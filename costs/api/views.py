@@ -13,7 +13,7 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from costs import actions, reports, services
+from costs import actions, permissions, reports, services
 from costs.api.filters import CostRecordFilterSet, DailyCostFilterSet, PriceFilterSet
 from costs.api.parameters import days_of, group_by_of, hours_of, invalid
 from costs.api.serializers import (
@@ -174,6 +174,7 @@ class PriceViewSet(ReadViewSet):
     def create(self, request: Request) -> Response:
         """Set a price of the organization, which wins there over the one for all."""
         organization = organization_of(request.user)
+        permissions.require_price(self.actor, organization.id)
         terms = price_terms(self.validated(NewPriceSerializer), currency=organization.currency)
         price = services.set_price(actor=self.actor, organization=organization, terms=terms, now=timezone.now())
         price.refresh_from_db()

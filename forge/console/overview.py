@@ -51,10 +51,10 @@ class Gauge:
         return money(self.budget, self.budget.amount)
 
 
-def overview(user: Any, now: datetime) -> dict[str, Any]:
+def overview(user: Any, now: datetime, *, sees_operations: bool) -> dict[str, Any]:
     """Template context: `figures`, `states` (label, count, link) and `gauges`."""
     return {
-        "figures": [*_money(user, now), *_launches(user, now)],
+        "figures": [*_money(user, now), *(_launches(user, now) if sees_operations else ())],
         "states": _states(user),
         "gauges": _gauges(user, now),
     }

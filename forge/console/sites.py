@@ -20,6 +20,7 @@ from forge.console.overview import overview
 from forge.console.passwords import OwnPasswordView
 from forge.console.system import may_see_system, system_page
 from forge.console.unfold import SIDEBAR
+from forge.operations.models import Operation
 
 
 class ForgeAdminSite(UnfoldAdminSite):
@@ -53,7 +54,9 @@ class ForgeAdminSite(UnfoldAdminSite):
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The overview, by role."""
-        return super().index(request, {**(extra_context or {}), **overview(request.user, timezone.now())})
+        sees_operations = self._registry[Operation].has_view_permission(request)
+        shown = overview(request.user, timezone.now(), sees_operations=sees_operations)
+        return super().index(request, {**(extra_context or {}), **shown})
 
     def extra_urls(self) -> list[URLPattern]:
         return [path("system/", self.admin_view(self.system_view), name="system")]

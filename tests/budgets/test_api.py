@@ -136,10 +136,13 @@ def test_zero_is_a_limit(world):
 
 def test_periods_of_one_scope_do_not_overlap(world):
     client = client_of(world.finance)
-    assert client.post(LIST, body("TEAM", world.team.id)).status_code == 201
+    first = client.post(LIST, body("TEAM", world.team.id)).json()
     later = START + timedelta(days=3)
     answer = client.post(LIST, body("TEAM", world.team.id, period_start=later.isoformat()))
-    assert (answer.status_code, answer.json()["code"]) == (409, "periods_overlap")
+    document = answer.json()
+    assert (answer.status_code, document["code"]) == (409, "periods_overlap")
+    in_the_way = [document[name] for name in ("budget", "period_start", "period_end")]
+    assert in_the_way == [first["id"], first["period_start"], first["period_end"]]
     assert client.post(LIST, body("PROJECT", world.project.id)).status_code == 201
     after = {"period_start": END.isoformat(), "period_end": (END + timedelta(days=1)).isoformat()}
     assert client.post(LIST, body("TEAM", world.team.id, **after)).status_code == 201

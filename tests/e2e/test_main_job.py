@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.e2e.demo import Demo, eventually
+from tests.e2e.demo import Browser, Demo, eventually
 
 TIMEOUT = 120
 
@@ -17,11 +18,27 @@ TIMEOUT = 120
 def test_an_engineer_launches_a_workstation_and_it_is_paid_for_limited_and_provable(tmp_path: Path):
     tmp_path.chmod(0o711)
     with Demo(tmp_path) as demo:
+        _console_opens(demo)
         workspace_id = _launch_and_pay(demo)
         _is_refused_over_the_limit(demo)
         _stop_and_terminate(demo, workspace_id)
         _is_in_the_log(demo, workspace_id)
         _is_provable(demo)
+
+
+def _console_opens(demo: Demo) -> None:
+    """Signed in with a printed password, with nothing missing that the pages ask for."""
+    admin = demo.user(role="admin")
+    browser = Browser(demo.facts["base_url"])
+    page = browser.sign_in(admin["email"], admin["password"])
+    assert "Machines by state" in page
+    assert "Spent this month" in page
+    for place in ("workspaces/workspace", "budgets/budget", "audit/auditlog", "system"):
+        assert "RobCo Forge" in browser.get(f"/admin/{place}/")
+    assets = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page))
+    assert any("console/favicon" in asset for asset in assets)
+    for asset in assets:
+        browser.get(asset)
 
 
 def _launch_and_pay(demo: Demo) -> str:

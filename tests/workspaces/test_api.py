@@ -418,6 +418,14 @@ def test_keep_alive_is_set_and_taken_away(world, engineer):
     results = [(entry.action_type, entry.result) for entry in entries(engineer)]
     keep = "WORKSPACE_KEEP_ALIVE"
     assert results[1:] == [(keep, "SUCCESS"), (keep, "SUCCESS")]
+    given = entries(engineer).filter(action_type=keep, result="SUCCESS").order_by("id")[0]
+    assert given.personal["after.reason"] == "build"
+    late = problem(
+        engineer.post(address, {"until": (timezone.now() + timedelta(days=999)).isoformat(), "reason": "build"}),
+        422,
+        "keep_alive_out_of_range",
+    )
+    assert late["after"] < late["latest"] < late["until"]
 
 
 def test_a_keep_alive_that_is_over_is_neither_shown_nor_found(world, engineer):

@@ -103,7 +103,7 @@ class MachineHandler(Handler):
         lock_scopes_of(operation.target_id)
 
     def cancel(self, operation: Operation, *, actor: Actor | None, now: datetime) -> None:
-        self.record_outcome(operation, result="FAILURE", context={"outcome": "cancelled"}, actor=actor)
+        self.record_outcome(operation, result="FAILURE", context={"outcome": "cancelled"}, now=now, actor=actor)
 
     def retry(self, operation: Operation, *, actor: Actor, now: datetime) -> None:
         """Look again at what is unknown. What has failed is over: its money is released, its guards are to be asked."""
@@ -143,19 +143,20 @@ class MachineHandler(Handler):
         workspace.version += 1
         workspace.save(update_fields=["version", "updated_at"])
         claim.succeed({"state": workspace.state, "provider_id": workspace.provider_id})
-        self.record_outcome(claim.operation, result="SUCCESS", context={"outcome": "succeeded"})
+        self.record_outcome(claim.operation, result="SUCCESS", context={"outcome": "succeeded"}, now=claim.now())
 
     def fail(self, claim: Claim, workspace: WorkSpace, *, code: str, detail: str) -> None:
         """The operation has failed for certain; in the transaction of `finishing`."""
         workspace.version += 1
         workspace.save(update_fields=["version", "updated_at"])
         claim.fail(code, detail)
-        self.record_outcome(claim.operation, result="FAILURE", context={"outcome": "failed", "code": code})
+        outcome = {"outcome": "failed", "code": code}
+        self.record_outcome(claim.operation, result="FAILURE", context=outcome, now=claim.now())
 
     def record_outcome(
-        self, operation: Operation, *, result: str, context: dict[str, Any], actor: Actor | None = None
+        self, operation: Operation, *, result: str, context: dict[str, Any], now: datetime, actor: Actor | None = None
     ) -> None:
-        """The one audit entry of how an operation ended."""
+        """The one audit entry of how an operation ended, at the business time `now`."""
         who = (actor or actor_of(operation)).in_organization(operation.organization_id)
         record(
             actor=who.with_correlation(operation.correlation_id),
@@ -165,6 +166,7 @@ class MachineHandler(Handler):
             result=result,
             description=f"{operation.kind} {operation.id} ended",
             context={"operation_id": str(operation.id), **context},
+            occurred_at=now,
         )
 
     def poll_later(self, claim: Claim) -> None:

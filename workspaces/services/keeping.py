@@ -47,7 +47,10 @@ def keep_alive(
     no return, or a person asked for the end), and what `start` raises but for OperationInProgress.
     """
     if until is not None and not now < until <= now + MAX_KEEP_ALIVE:
-        raise KeepAliveOutOfRange(f"`until` must lie in the future, at most {MAX_KEEP_ALIVE.days} days ahead.")
+        raise KeepAliveOutOfRange(
+            f"`until` must lie in the future, at most {MAX_KEEP_ALIVE.days} days ahead.",
+            extra={"until": until, "after": now, "latest": now + MAX_KEEP_ALIVE},
+        )
     with transaction.atomic():
         if until is not None:
             _call_off_automatic_end(actor=actor, workspace_id=workspace_id, now=now)
@@ -106,4 +109,8 @@ def _under_way(end: Operation) -> EndUnderWay:
 
 def _facts(workspace: WorkSpace) -> dict[str, Any]:
     until = workspace.keep_alive_until
-    return {"keep_alive": workspace.keep_alive, "until": until.isoformat() if until else None}
+    return {
+        "keep_alive": workspace.keep_alive,
+        "until": until.isoformat() if until else None,
+        "reason": workspace.keep_alive_reason,
+    }

@@ -26,7 +26,7 @@ def count(figures: dict, state: str) -> int:
 def test_an_admin_sees_the_organizations_machines_and_no_others(world):
     factories.WorkSpaceFactory(organization=world.organization, team=world.team, owner=world.engineer)
     factories.WorkSpaceFactory()
-    assert count(overview(world.admin, timezone.now()), "Available") == 1
+    assert count(overview(world.admin, timezone.now(), sees_operations=True), "Available") == 1
 
 
 def test_a_budget_near_its_limit_stands_first_and_says_so_in_words(world):
@@ -41,7 +41,7 @@ def test_a_budget_near_its_limit_stands_first_and_says_so_in_words(world):
             organization=world.organization, scope=scope, scope_id=scope_id, amount=100, spent=spent,
             period_start=month, period_end=(month + timedelta(days=32)).replace(day=1), adopted_at=now,
         )  # fmt: skip
-    gauges = overview(world.admin, now)["gauges"]
+    gauges = overview(world.admin, now, sees_operations=True)["gauges"]
     assert [(gauge.budget.spent, gauge.standing) for gauge in gauges] == [
         (100, "limit reached"),
         (85, "past 80 %"),
@@ -58,6 +58,14 @@ def test_the_page_shows_and_links_every_figure(world, client):
         assert client.get(figure.link).status_code == 200
     for _, _, link in page.context["states"]:
         assert client.get(link).status_code == 200
+
+
+def test_launches_are_counted_for_those_alone_who_may_see_operations(world, client):
+    for user, sees in ((world.auditor, True), (world.finance, False)):
+        client.force_login(user)
+        titles = [figure.title for figure in client.get("/admin/").context["figures"]]
+        assert ("Launches in 24 hours" in titles) is sees
+        assert "Spent this month" in titles
 
 
 def test_without_a_budget_the_page_says_what_that_means(world, client):
