@@ -14,6 +14,14 @@ from audit.services import Entry, Receipt, append, record_many
 ORGANIZATION = uuid.UUID("01939b1e-0000-7000-8000-00000000000a")
 ANN = uuid.UUID("01939b1e-0000-7000-8000-0000000000a1")
 
+SIGNING_KEY = """-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB
+-----END PRIVATE KEY-----
+"""
+"""Thirty-two bytes 1: a key of the tests. The other one belongs to an attacker."""
+
+OTHER_SIGNING_KEY = SIGNING_KEY.replace("IAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB", f"IAIC{'AgIC' * 10}")
+
 
 def person(**fields) -> Actor:
     """Ann, through the portal."""
