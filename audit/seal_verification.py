@@ -80,8 +80,9 @@ def verify_seals(*, month: date | None = None, against: Path | None = None) -> S
 
 def _check_rows(bounds: dict[str, Any], *, is_whole: bool, is_sealed: bool) -> Iterator[Finding]:
     """Rows against leaves and times."""
-    for *place, sealed_at in rows(sql.OTHER_ROWS, bounds):
-        yield replace(_at("other_leaf", "it is not the row that was sealed in its place", place), before=sealed_at)
+    for row in rows(sql.OTHER_ROWS, bounds):
+        found = _at("other_leaf", "it is not the row that was sealed in its place", row[:-1])
+        yield replace(found, before=row[-1])
     for place in rows(sql.UNSEALED_ROWS, bounds):
         yield _at("no_leaf", "it stands among sealed rows and was not sealed", place)
     if not is_whole:

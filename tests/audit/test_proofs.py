@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 
 import pymerkle
 import pytest
@@ -12,6 +13,7 @@ from audit import proofs
 from audit.notes import Checkpoint, NoteError, SigningKey, VerifierKey, read_checkpoint, read_note
 from audit.proofs import CompactRange, Node, ProofError
 from tests.audit.support import OTHER_SIGNING_KEY, SIGNING_KEY
+from tests.plugins.scale import count
 
 # Leaves and roots of the trees of 1 to 8 of them: certificate-transparency's own vectors for RFC 6962.
 LEAVES = [
@@ -38,6 +40,7 @@ GO_NOTE = (
     + "\n— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
 )
 
+SOAK = os.environ.get("FORGE_SOAK", "0")
 KEY = SigningKey.load(SIGNING_KEY)
 ORIGIN = "forge.test/audit"
 KNOWN = [KEY.verifier(ORIGIN)]
@@ -143,7 +146,9 @@ def mutated(data, path):
     return path
 
 
+@pytest.mark.soak
 @given(st.integers(1, TREE_SIZE), st.data())
+@settings(max_examples=count(2500, 50, soak=SOAK))
 def test_no_mutated_inclusion_proof_is_accepted(size, data):
     index = data.draw(st.integers(0, size - 1))
     leaf, root, path = proofs.leaf_hash(index.to_bytes(4)), TREE.root(size), TREE.inclusion(index, size)
@@ -171,7 +176,9 @@ def _way(index, size):
     return [start < index for start, _ in proofs.inclusion_ranges(index, size)]
 
 
+@pytest.mark.soak
 @given(st.integers(2, TREE_SIZE), st.data())
+@settings(max_examples=count(2500, 50, soak=SOAK))
 def test_no_mutated_consistency_proof_is_accepted(size, data):
     old = data.draw(st.integers(1, size - 1))
     true = {
@@ -257,8 +264,9 @@ def test_a_wrong_signing_key_is_refused(pem, why):
 NOTE = KEY.sign(Checkpoint(ORIGIN, 42, TREE.root(42)))
 
 
+@pytest.mark.soak
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=count(5000, 300, soak=SOAK))
 def test_no_mutated_note_is_accepted(data):
     kind = data.draw(st.sampled_from(["replace", "insert", "delete", "line", "cut"]))
     at = data.draw(st.integers(0, len(NOTE) - 1))
