@@ -24,8 +24,11 @@ def check_seals(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
         hint = "Make a key with `openssl genpkey -algorithm ed25519`; docs/settings.md explains the settings."
         found.append(checks.Error(str(error), hint=hint, id="audit.E001"))
     else:
-        if keys.signing_key() is None and not settings.DEBUG:
-            hint = "Make a key with `openssl genpkey -algorithm ed25519` and set FORGE_AUDIT_SIGNING_KEY_FILE to it."
+        if not keys.verifier_keys() and not settings.DEBUG:
+            hint = (
+                "Make a key with `openssl genpkey -algorithm ed25519` and set FORGE_AUDIT_SIGNING_KEY_FILE to it, or"
+                " FORGE_AUDIT_VERIFIER_KEYS where another process signs."
+            )
             found.append(checks.Warning("The audit log is not signed: it has no key.", hint=hint, id="audit.W001"))
     try:
         sinks = configured()

@@ -83,7 +83,7 @@ class Pass:
 
 
 def seal(*, dry_run: bool = False, sinks: Sequence[Sink] | None = None) -> Pass:
-    """One pass. Raises SealRefused, SealerBusy, BrokenTree, ImproperlyConfigured, DatabaseError.
+    """One pass. Raises SealRefused, SealerBusy, BrokenTree, ImproperlyConfigured, psycopg.Error.
 
     `dry_run` compares and counts and writes nothing. `sinks` default to FORGE_AUDIT_SINKS.
     """
