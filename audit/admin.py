@@ -14,8 +14,8 @@ from unfold.decorators import display
 
 from audit import registry
 from audit.actors import canonical_address
-from audit.models import AuditLog
-from forge.adminkit.admin import ForgeModelAdmin
+from audit.models import AuditCheckpoint, AuditLog, AuditPublication
+from forge.adminkit.admin import ForgeInline, ForgeModelAdmin
 
 Result = AuditLog.Result
 
@@ -103,6 +103,32 @@ class AuditLogAdmin(ForgeModelAdmin):
     @display(description="hash of the entry before")
     def shown_previous_log_hash(self, entry: AuditLog) -> str:
         return bytes(entry.previous_log_hash).hex()
+
+
+class AuditPublicationInline(ForgeInline):
+    model = AuditPublication
+    view_roles = ("auditor", "admin")
+    fields = ("sink", "published_at")
+    show_change_link = False
+
+
+@admin.register(AuditCheckpoint)
+class AuditCheckpointAdmin(ForgeModelAdmin):
+    """The log's sealed sizes; sizes and hashes of the installation, nobody's data."""
+
+    view_roles = ("auditor", "admin")
+    list_display = ("id", "origin", "tree_size", "shown_root", "sealed_at", "signed")
+    ordering = ("-id",)
+    fieldsets = ((None, {"fields": ("origin", "tree_size", "shown_root", "sealed_at", "note")}),)
+    inlines = (AuditPublicationInline,)
+
+    @display(description="root")
+    def shown_root(self, checkpoint: AuditCheckpoint) -> str:
+        return bytes(checkpoint.root_hash).hex()
+
+    @display(description="signed", boolean=True)
+    def signed(self, checkpoint: AuditCheckpoint) -> bool:
+        return checkpoint.note is not None
 
 
 def _pretty(value: Any) -> str:

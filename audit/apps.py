@@ -1,6 +1,8 @@
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
 
+from audit import checks
+
 
 class AuditConfig(AppConfig):
     name = "audit"
@@ -9,3 +11,4 @@ class AuditConfig(AppConfig):
 
     def ready(self) -> None:
         autodiscover_modules("actions", "sign_ins")
+        checks.register()

@@ -7,7 +7,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils import timezone
 
-from audit import sweeps
+from audit import sealing, seals, sweeps
 from forge.db.jobs import run_job
 
 
@@ -18,3 +18,9 @@ def close_denial_counts() -> dict | None:
     return run_job(
         job=sweeps.JOB, now=now, every=timedelta(minutes=1), work=lambda: sweeps.close_denial_counts(now=now)
     )
+
+
+@shared_task(name="audit.seal")
+def seal() -> dict | None:
+    """Seal what is new in the log and publish what is not outside yet."""
+    return run_job(job=seals.JOB, now=timezone.now(), every=timedelta(seconds=5), work=lambda: sealing.seal().figures())

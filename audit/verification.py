@@ -42,7 +42,7 @@ class Finding:
 
     kind: str
     detail: str
-    lane: int
+    lane: int | None
     id: int | None = None
     lane_seq: int | None = None
     partition: str | None = None
@@ -51,14 +51,14 @@ class Finding:
     before: datetime | None = None
 
     def __str__(self) -> str:
-        where = [f"lane {self.lane}"]
+        where = [] if self.lane is None else [f"lane {self.lane}"]
         if self.id is not None:
             where = [f"row {self.id}", f"lane {self.lane}", f"number {self.lane_seq}", f"partition {self.partition}"]
         if self.timestamp is not None:
             where.append(f"recorded {self.timestamp.isoformat()}")
         if self.after is not None or self.before is not None:
             where.append(f"between {_or(self.after, 'the beginning')} and {_or(self.before, 'now')}")
-        return f"{self.kind}: {self.detail} ({', '.join(where)})"
+        return f"{self.kind}: {self.detail}" + (f" ({', '.join(where)})" if where else "")
 
 
 @dataclass(frozen=True)

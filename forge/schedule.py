@@ -2,20 +2,22 @@
 
 Every entry has `expires`, so that a worker that was away does not run a backlog of stale ticks; each job claims its
 slot in JobRun (forge.db.jobs), so that two beats do no harm. Each queue has a worker slot of its own, or a long
-sweep would delay the operations.
+sweep would delay the seals and the operations.
 """
 
 from kombu import Queue
 
-TASK_QUEUES = [Queue("operations"), Queue("sweeps"), Queue("mail")]
+TASK_QUEUES = [Queue("seal"), Queue("operations"), Queue("sweeps"), Queue("mail")]
 
 TASK_ROUTES = {
+    "audit.seal": {"queue": "seal"},
     "operations.run_operation": {"queue": "operations"},
     "operations.sweep_operations": {"queue": "operations"},
     "budgets.send_notices": {"queue": "mail"},
 }
 
 BEAT_SCHEDULE = {
+    "audit_seal": {"task": "audit.seal", "schedule": 5.0, "options": {"expires": 5}},
     "run_operations": {"task": "operations.sweep_operations", "schedule": 5.0, "options": {"expires": 5}},
     "meter_costs": {"task": "costs.meter_costs", "schedule": 60.0, "options": {"expires": 55}},
     "check_budgets": {"task": "budgets.check_budgets", "schedule": 60.0, "options": {"expires": 55}},

@@ -198,6 +198,12 @@ FORGE_OPERATION_HANDLERS = {
 # -- Money -------------------------------------------------------------------------------------------------------
 FORGE_RESERVE_HOURS = env.int("FORGE_RESERVE_HOURS", default=40)
 
+# -- Seals of the audit log ------------------------------------------------------------------------------------------
+FORGE_AUDIT_SIGNING_KEY = env.str("FORGE_AUDIT_SIGNING_KEY", default="")
+FORGE_AUDIT_VERIFIER_KEYS = env.list("FORGE_AUDIT_VERIFIER_KEYS", default=[])
+FORGE_AUDIT_ORIGIN = env.str("FORGE_AUDIT_ORIGIN", default="forge.localhost/audit")
+FORGE_AUDIT_SINKS = env.list("FORGE_AUDIT_SINKS", default=[])
+
 # -- Work that happens by itself -------------------------------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 CELERY_BROKER_URL = REDIS_URL

@@ -1,7 +1,10 @@
+from audit.api.proofs import AuditCheckpointViewSet, AuditProofViewSet
 from audit.api.views import AuditLogViewSet
 from forge.api.routers import OptionalSlashRouter
 
 router = OptionalSlashRouter()
+router.register("audit/proofs", AuditProofViewSet, basename="audit-proof")
+router.register("audit/checkpoints", AuditCheckpointViewSet, basename="audit-checkpoint")
 router.register("audit", AuditLogViewSet, basename="audit")
 
 urlpatterns = router.urls

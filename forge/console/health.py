@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from audit import seals
 from costs import metering
 from forge.db import partitions
 
@@ -73,12 +74,19 @@ def check_metering() -> Finding:
     return Finding("degraded" if lag > MOST_METERING_LAG else "ok", f"{lag.total_seconds():.0f} s behind")
 
 
+def check_seals() -> Finding:
+    """Degraded while the audit log is not sealed, signed and published in time; the detail says how far it is."""
+    found = seals.status()
+    return Finding("degraded" if found.problems else "ok", str(found))
+
+
 CHECKS: dict[str, Callable[[], Finding]] = {
     "database": check_database,
     "migrations": check_migrations,
     "partitions": check_partitions,
     "redis": check_redis,
     "metering": check_metering,
+    "seals": check_seals,
 }
 
 

@@ -29,7 +29,13 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
             ("costs.price", "Price book", "sell"),
         ],
     ),
-    ("Audit", [("audit.auditlog", "Audit log", "verified_user")]),
+    (
+        "Audit",
+        [
+            ("audit.auditlog", "Audit log", "verified_user"),
+            ("audit.auditcheckpoint", "Checkpoints", "approval"),
+        ],
+    ),
     (
         "People",
         [

@@ -15,8 +15,16 @@ from psycopg import sql
 from forge.db.locks import advisory_lock
 from forge.db.partitions import LOCK_NAME
 
-READ_ONLY = ("audit_auditlane", "audit_auditlog", "django_migrations")
-"""Tables that only the owner writes: the audit log through its functions, which run as the owner."""
+READ_ONLY = (
+    "audit_auditcheckpoint",
+    "audit_auditlane",
+    "audit_auditleaf",
+    "audit_auditlog",
+    "audit_auditnode",
+    "audit_auditpublication",
+    "django_migrations",
+)
+"""Tables that only the owner writes: the audit log through its functions, which run as the owner; the sealer is it."""
 
 APPEND_ONLY = ("workspaces_statechange",)
 """Tables to which rows are added and in which none is changed."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -10,6 +11,9 @@ import signal
 import time
 from pathlib import Path
 from typing import Any, TextIO
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from forge.db.embedded.processes import outside_folder, reachable_by_others, unprivileged, write_private
 from forge.env import BASE_DIR, STATE_DIR
@@ -75,6 +79,21 @@ class Home:
             write_private(path, secrets.token_urlsafe(64))
         return path.read_text()
 
+    def audit_signing_key(self) -> Path:
+        """The key that signs the demo's audit log; made once, readable by us alone."""
+        path = self.folder / "audit-signing-key.pem"
+        if not path.exists():
+            key = Ed25519PrivateKey.generate()
+            write_private(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
+        return path
+
+    def audit_checkpoints(self, database_url: str | None) -> Path:
+        """Where the audit log's checkpoints go: outside the database, one folder for each database."""
+        other = f"-{hashlib.sha256(database_url.encode()).hexdigest()[:12]}" if database_url else ""
+        path = self.folder / f"audit-checkpoints{other}"
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
     def publish_environment(self, variables: dict[str, str]) -> None:
         """Let management commands find the demo (forge/env.py reads it)."""
         write_private(self.folder / "env", "".join(f"{name}={value}\n" for name, value in sorted(variables.items())))
@@ -117,6 +136,7 @@ class Home:
     def forget_data(self) -> None:
         """Remove what an earlier start has stored, so that this one begins anew."""
         shutil.rmtree(self.postgres, ignore_errors=True)
+        shutil.rmtree(self.folder / "audit-checkpoints", ignore_errors=True)
         for path in self.folder.glob(f"{self.simulator_state.name}*"):
             path.unlink()
         for path in (self.folder / "demo-users.json", self.seeding):

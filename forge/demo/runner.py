@@ -21,7 +21,7 @@ from forge.demo.home import Home, static_files_stamp
 from forge.env import BASE_DIR
 
 DATABASE = "forge"
-QUEUES = ("operations", "sweeps", "mail")
+QUEUES = ("seal", "operations", "sweeps", "mail")
 FIRST_PORT = 8000
 
 SETTINGS = {
@@ -98,6 +98,10 @@ class Demo:
         if self.home.seeding.exists() and not self.env.get("DATABASE_URL"):
             self.say("An earlier start was cut off while it made the demo data: beginning anew.")
             self.home.forget_data()
+        given = self.env.get("DATABASE_URL")
+        if not self.env.get("FORGE_AUDIT_SIGNING_KEY"):
+            self._setting("FORGE_AUDIT_SIGNING_KEY_FILE", str(self.home.audit_signing_key()))
+        self._setting("FORGE_AUDIT_SINKS", f"directory:{self.home.audit_checkpoints(given)},log:")
         self._start_database()
         self._start_broker()
         self._start_simulator()

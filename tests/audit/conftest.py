@@ -1,6 +1,7 @@
 import pytest
 
 from audit.models import AuditLog
+from tests.audit.support import SIGNING_KEY
 from tests.factories import MembershipFactory
 
 
@@ -36,3 +37,14 @@ def seen():
         return rows
 
     return new
+
+
+@pytest.fixture
+def outside(settings, tmp_path):
+    """A key and a directory for the sealer; returns the directory."""
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    settings.FORGE_AUDIT_SIGNING_KEY = SIGNING_KEY
+    settings.FORGE_AUDIT_SINKS = [f"directory:{folder}", "log:"]
+    settings.FORGE_AUDIT_ORIGIN = "forge.test/audit"
+    return folder

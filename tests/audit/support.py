@@ -18,6 +18,14 @@ ORGANIZATION = uuid.UUID("01939b1e-0000-7000-8000-00000000000a")
 TEAMS = "/api/v1/teams/"
 ANN = uuid.UUID("01939b1e-0000-7000-8000-0000000000a1")
 
+SIGNING_KEY = """-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB
+-----END PRIVATE KEY-----
+"""
+"""Thirty-two bytes 1: a key of the tests. The other one belongs to an attacker."""
+
+OTHER_SIGNING_KEY = SIGNING_KEY.replace("IAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB", f"IAIC{'AgIC' * 10}")
+
 
 def client_of(user, *, interface="API", scopes=()):
     _, text = issue_token(

@@ -10,6 +10,8 @@ from django.db import connection, transaction
 from audit import entries, services
 from audit.models import AuditLane, AuditLog
 from audit.receipts import Receipt
+from audit.seal_verification import verify_seals
+from audit.sealing import seal
 from audit.services import append
 from audit.verification import verify
 from tests.audit.support import entry, leave, leave_one
@@ -126,8 +128,11 @@ def test_a_rolled_back_first_entry_leaves_its_lane_unopened(writer):
 
 @pytest.mark.soak
 @pytest.mark.servers
-def test_writers_with_rollbacks_and_killed_connections_leave_a_whole_log(scale, make_app_connection, superuser):
-    """24 writers; a fifth of their transactions roll back and now and then a server process is killed."""
+@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+def test_writers_with_rollbacks_killed_connections_and_a_sealer_leave_a_whole_log(
+    scale, make_app_connection, superuser, outside
+):
+    """24 writers; a fifth of their transactions roll back, now and then a server process is killed; a sealer beside."""
     each = scale(2000, 25)
     committed, lock = [], threading.Lock()
 
@@ -154,14 +159,31 @@ def test_writers_with_rollbacks_and_killed_connections_leave_a_whole_log(scale, 
         with lock:
             superuser("SELECT pg_terminate_backend(%s)", pid)
 
+    def seal_on():
+        try:
+            while not written.is_set():
+                passes.append(seal())
+        finally:
+            connection.close()
+
+    passes, written = [], threading.Event()
     threads = [threading.Thread(target=write, args=(seed,)) for seed in range(24)]
-    for thread in threads:
+    sealer = threading.Thread(target=seal_on)
+    for thread in (sealer, *threads):
         thread.start()
     for thread in threads:
         thread.join()
+    written.set()
+    sealer.join()
+    passes.append(seal())
 
     report = verify()
     assert report.is_intact
+    seals = verify_seals(against=outside)
+    assert seals.findings == []
+    assert seals.compared == seals.signed == sum(one.sealed > 0 for one in passes)
+    assert seals.leaves == sum(one.sealed for one in passes) == report.rows
+    assert [one.faults for one in passes if one.faults] == []
     rows = dict(AuditLog.objects.values_list("id", "log_hash"))
     assert {receipt.entry_id: receipt.log_hash for receipt in committed}.items() <= {
         row_id: bytes(hashed) for row_id, hashed in rows.items()

@@ -12,12 +12,15 @@ from django.db import connections
 
 from forge import checks
 from forge.env import BASE_DIR
+from tests.audit.support import SIGNING_KEY
 from tests.plugins.database import superuser_url
 
 GOOD = {
     "DEBUG": "false",
     "SECRET_KEY": "n3Vw-8sKq2LxZr5TgYbHu7JmPd4FcAeWiQo9XvBt6RkEyUzMhN",
     "ALLOWED_HOSTS": "forge.example.com",
+    "FORGE_AUDIT_SIGNING_KEY": SIGNING_KEY,
+    "FORGE_AUDIT_SINKS": f"directory:{BASE_DIR},log:",
 }
 
 

@@ -6,16 +6,23 @@ from django.test import override_settings
 
 from forge.console import health
 from forge.db.partitions import Report
+from tests.audit.support import SIGNING_KEY
+
+
+@pytest.fixture
+def seals_set_up(settings, tmp_path):
+    settings.FORGE_AUDIT_SIGNING_KEY = SIGNING_KEY
+    settings.FORGE_AUDIT_SINKS = [f"directory:{tmp_path}"]
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("address", ["/readyz", "/readyz/"])
-def test_a_sound_installation_is_ready(client, address):
+def test_a_sound_installation_is_ready(client, seals_set_up, address):
     answer = client.get(address)
     assert answer.status_code == 200, answer.json()
     document = answer.json()
     assert document["status"] == "ok"
-    assert {"database", "migrations", "partitions", "redis"} <= set(document["checks"])
+    assert {"database", "migrations", "partitions", "redis", "seals"} <= set(document["checks"])
     assert "no-store" in answer.headers["Cache-Control"]
 
 

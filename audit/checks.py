@@ -1,0 +1,42 @@
+"""System checks of the seals: audit.E001 to E002 what is set wrongly, audit.W001 to W002 what is not set."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+
+from audit import keys
+from audit.sinks import configured
+
+
+def register() -> None:
+    """Give the checks to Django; called once, when the app is ready."""
+    checks.register(check_seals, checks.Tags.security)
+
+
+def check_seals(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    found: list[checks.CheckMessage] = []
+    try:
+        keys.verifier_keys()
+        keys.origin_of(1)
+    except ImproperlyConfigured as error:
+        hint = "Make a key with `openssl genpkey -algorithm ed25519`; docs/settings.md explains the settings."
+        found.append(checks.Error(str(error), hint=hint, id="audit.E001"))
+    else:
+        if not keys.verifier_keys() and not settings.DEBUG:
+            hint = (
+                "Make a key with `openssl genpkey -algorithm ed25519` and set FORGE_AUDIT_SIGNING_KEY_FILE to it, or"
+                " FORGE_AUDIT_VERIFIER_KEYS where another process signs."
+            )
+            found.append(checks.Warning("The audit log is not signed: it has no key.", hint=hint, id="audit.W001"))
+    try:
+        sinks = configured()
+    except ImproperlyConfigured as error:
+        found.append(checks.Error(str(error), hint="Correct FORGE_AUDIT_SINKS.", id="audit.E002"))
+    else:
+        if not any(sink.is_readable for sink in sinks) and not settings.DEBUG:
+            hint = "Set FORGE_AUDIT_SINKS, e.g. directory:/srv/forge-checkpoints on another machine's disk, and log:."
+            message = "The audit log's checkpoints go to no place outside that can be read back."
+            found.append(checks.Warning(message, hint=hint, id="audit.W002"))
+    return found

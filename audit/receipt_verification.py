@@ -1,0 +1,93 @@
+"""One receipt against the log: its row, its leaf, and the way from there to a signed checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from audit import keys, proofs, seals, verification_sql
+from audit.models import AuditLeaf
+from audit.notes import Checkpoint, NoteError, read_checkpoint
+from audit.proofs import ProofError
+from audit.receipts import Receipt
+from audit.seal_verification import rows
+from audit.tree import BrokenTree
+from audit.verification import CannotDecide, Finding
+
+_ROW = """
+    SELECT log_hash, tableoid::regclass::text, "timestamp", ctid::text FROM audit_auditlog WHERE id = %(id)s
+     ORDER BY "timestamp"
+"""
+
+
+@dataclass
+class ReceiptReport:
+    """What a receipt's entry was held against; intact without findings."""
+
+    receipt: Receipt
+    facts: dict[str, Any] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def verify_receipt(receipt: Receipt) -> ReceiptReport:
+    """Hold the receipt against row, leaf and newest signed checkpoint; raises CannotDecide while it is not sealed.
+
+    The receipt is taken for genuine: an entry that is not as it says was changed or removed after it was handed out.
+    """
+    report = ReceiptReport(receipt)
+    report.findings += _row_findings(receipt)
+    leaf = AuditLeaf.objects.filter(lane=receipt.lane, lane_seq=receipt.lane_seq).first()
+    if leaf is not None and bytes(leaf.hash) != proofs.leaf_hash(receipt.log_hash):
+        report.findings.append(_finding(receipt, "receipt_leaf", "another row was sealed in its place"))
+    if not report.findings:
+        report.facts, findings = _prove(receipt)
+        report.findings += findings
+    return report
+
+
+def _row_findings(receipt: Receipt) -> list[Finding]:
+    found = rows(_ROW, {"id": receipt.entry_id})
+    if not found:
+        return [_finding(receipt, "receipt_without_row", "the row of this receipt is gone")]
+    for log_hash, partition, timestamp, ctid in found:
+        where = {"partition": partition, "timestamp": timestamp}
+        if bytes(log_hash) != receipt.log_hash:
+            return [
+                _finding(receipt, "receipt_differs", "the row is not the one that the receipt was given for", **where)
+            ]
+        block, offset = ctid.strip("()").split(",")
+        piece = {"first": timestamp, "end": timestamp + timedelta(microseconds=1), "limit": 1}
+        piece |= {"low": ctid, "high": f"({block},{int(offset) + 1})"}
+        if bad := rows(verification_sql.BAD_ROWS, piece):
+            return [_finding(receipt, "bad_row", f"its {bad[0][-1]} does not hold", **where)]
+    return []
+
+
+def _prove(receipt: Receipt) -> tuple[dict[str, Any], list[Finding]]:
+    """What was proved, and why it was not."""
+    known = keys.verifier_keys()
+    if not known:
+        raise CannotDecide("No key is known to check checkpoints with: set FORGE_AUDIT_VERIFIER_KEYS.")
+    try:
+        proof = seals.prove(receipt)
+        size = proof.checkpoint.tree_size
+        stored = Checkpoint(proof.checkpoint.origin, size, bytes(proof.checkpoint.root_hash))
+        if read_checkpoint(proof.checkpoint.note or "", known) != stored:
+            raise NoteError("its note is about another size or root")
+        proofs.verify_inclusion(
+            leaf=proofs.leaf_hash(receipt.log_hash),
+            index=proof.leaf.index,
+            size=size,
+            path=proof.path,
+            root=stored.root,
+        )
+    except seals.NotSealedYet as error:
+        raise CannotDecide(f"{error.title}: ask again in a few seconds.") from error
+    except (BrokenTree, NoteError, ProofError) as error:
+        return {}, [_finding(receipt, "receipt_unproved", str(error))]
+    return {"leaf_index": proof.leaf.index, "tree_size": size, "origin": stored.origin}, []
+
+
+def _finding(receipt: Receipt, kind: str, detail: str, **where: Any) -> Finding:
+    return Finding(kind, detail, receipt.lane, receipt.entry_id, receipt.lane_seq, **where)

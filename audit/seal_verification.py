@@ -1,0 +1,246 @@
+"""Do rows, leaves, nodes and checkpoints agree, are the checkpoints signed, and does the outside say the same?
+
+Everything is judged up to a size that is read once; it streams and holds no more than the peaks of the tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from django.db import connection, transaction
+
+from audit import keys
+from audit import seal_sql as sql
+from audit.leaves import BACK
+from audit.notes import Checkpoint, NoteError, VerifierKey, read_checkpoint
+from audit.outside import Outside
+from audit.proofs import CompactRange
+from audit.verification import SHOWN, CannotDecide, Finding
+from forge.db.months import add_months
+
+LEAVES_AT_ONCE = 50_000
+LATE = timedelta(minutes=10)
+"""An entry that is older has a leaf, and the newest checkpoint a signature, where a key says that the log is sealed."""
+
+
+@dataclass
+class Seals:
+    """What was verified of the seals. `notices` are no faults: what could not be checked, and what a restore lost."""
+
+    leaves: int = 0
+    checkpoints: int = 0
+    signed: int = 0
+    compared: int = 0
+    notices: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "findings"}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A checkpoint of the database."""
+
+    id: int
+    incarnation: int
+    origin: str
+    size: int
+    root: bytes
+    sealed_at: datetime
+    note: str | None
+    is_late: bool
+
+
+def verify_seals(*, month: date | None = None, against: Path | None = None) -> Seals:
+    """Verify leaves, nodes, checkpoints and the outside directory `against`; with `month` only that month's rows.
+
+    Raises CannotDecide where `against` holds no checkpoint or no key is known; DatabaseError, ImproperlyConfigured.
+    """
+    known = keys.verifier_keys()
+    outside = None if against is None else Outside.open(against, known)
+    size, newest = rows(sql.BOUNDS)[0]
+    seals = Seals(leaves=size)
+    bounds = {"size": size, "newest": newest, "limit": SHOWN, "back": BACK, "late": LATE}
+    first = datetime(month.year, month.month, 1, tzinfo=UTC) if month else datetime.min.replace(tzinfo=UTC)
+    end = _start(add_months(month, 1)) if month else datetime.max.replace(tzinfo=UTC)
+    seals.findings += _check_rows(bounds | {"first": first, "end": end}, is_whole=month is None, is_sealed=bool(known))
+    if month is None:
+        seals.findings += _check_tree(bounds)
+        seals.findings += _check_checkpoints(seals, bounds, known)
+        if outside is not None:
+            _compare(seals, bounds, outside)
+    return seals
+
+
+def _check_rows(bounds: dict[str, Any], *, is_whole: bool, is_sealed: bool) -> Iterator[Finding]:
+    """Rows against leaves and times."""
+    for row in rows(sql.OTHER_ROWS, bounds):
+        found = _at("other_leaf", "it is not the row that was sealed in its place", row[:-1])
+        yield replace(found, before=row[-1])
+    for place in rows(sql.UNSEALED_ROWS, bounds):
+        yield _at("no_leaf", "it stands among sealed rows and was not sealed", place)
+    if not is_whole:
+        return
+    for id_, lane, lane_seq, partition, after, before in rows(sql.ROWLESS_LEAVES, bounds):
+        detail = "the row of this leaf is gone"
+        yield Finding("no_row", detail, lane, id_, lane_seq, partition, after=after, before=before)
+    for statement in (sql.ROWS_OUT_OF_TIME, sql.LANES_BACK_IN_TIME):
+        for place in rows(statement, bounds):
+            yield _at("impossible_time", "its time does not fit the entries and checkpoints around it", place)
+    if is_sealed:
+        for place in rows(sql.LATE_ROWS, bounds):
+            yield _at("not_sealed", f"it has no leaf after {LATE.seconds // 60} minutes", place)
+
+
+def _check_tree(bounds: dict[str, Any]) -> Iterator[Finding]:
+    """Leaves count from 0 without holes, and each complete subtree has its node."""
+    for (index,) in rows(sql.MISSING_LEAVES, bounds):
+        yield Finding("missing_leaf", f"there is no leaf {index - 1}", None)
+    for level in range(1, bounds["size"].bit_length()):
+        statement = sql.FAULTY_NODES if level > 1 else sql.FAULTY_NODES_ABOVE_LEAVES
+        for (index,) in rows(statement, bounds | {"level": level}):
+            yield Finding("bad_node", f"node {index} of level {level} is not the hash of the two below it", None)
+
+
+def _check_checkpoints(seals: Seals, bounds: dict[str, Any], known: Sequence[VerifierKey]) -> Iterator[Finding]:
+    """Numbers, sizes, roots and signatures of the database's own checkpoints."""
+    last: Stored | None = None
+    last_signed = 0
+    for stored in _stored(bounds):
+        seals.checkpoints += 1
+        if stored.id != (last.id if last else 0) + 1:
+            yield Finding(
+                "missing_checkpoint", f"there is no checkpoint {stored.id - 1}", None, before=stored.sealed_at
+            )
+        if last and (stored.size < last.size or stored.incarnation < last.incarnation):
+            yield Finding("bad_checkpoint", f"checkpoint {stored.id} goes back", None, before=stored.sealed_at)
+        if stored.note is not None:
+            seals.signed += 1
+            last_signed = stored.id
+            if known and (fault := _fault(stored, known)):
+                yield Finding("bad_signature", f"checkpoint {stored.id}: {fault}", None, before=stored.sealed_at)
+        last = stored
+    size = bounds["size"]
+    if size > (last.size if last else 0):
+        detail = f"{size} leaves, the newest checkpoint stands at {last.size if last else 0}"
+        yield Finding("missing_checkpoint", detail, None)
+    if known and last is not None and last.is_late and last_signed < last.id:
+        yield Finding("unsigned_checkpoint", f"checkpoint {last.id} was never signed", None, before=last.sealed_at)
+    if not known and seals.signed:
+        seals.notices.append("Signatures were not checked: no key is configured.")
+    yield from _check_roots(((one.size, one.root, f"checkpoint {one.id}") for one in _stored(bounds)), bounds)
+
+
+def _compare(seals: Seals, bounds: dict[str, Any], outside: Outside) -> None:
+    """Every checkpoint of the directory against the database's leaves."""
+    incarnations = rows(sql.INCARNATIONS, bounds)
+    ends = {origin: size for (_, origin, _), (_, _, size) in pairwise(incarnations)}
+    origins = [origin for _, origin, _ in incarnations]
+    for origin, checkpoints in outside.by_origin():
+        if origin not in origins:
+            detail = f"{outside.folder} holds checkpoints of {origin}, which the database does not know"
+            seals.findings.append(Finding("outside_ahead", detail, None))
+            continue
+        counted = _Counted(checkpoints, ends.get(origin), f"in {outside.folder}")
+        seals.findings += _check_roots(counted, bounds, kind="outside_root")
+        seals.compared += counted.count
+        if counted.lost:
+            seals.notices.append(
+                f"{counted.lost} checkpoints of {origin} lie beyond {ends[origin]} entries, where a later incarnation"
+                f" began; up to {counted.newest - ends[origin]} entries were lost there."
+            )
+        elif origin == origins[-1] and counted.newest < bounds["size"]:
+            seals.notices.append(f"The last {bounds['size'] - counted.newest} sealed entries are not in the directory.")
+    seals.findings += [Finding("outside_note", fault, None) for fault in outside.faults[:SHOWN]]
+    if not seals.compared and not seals.findings:
+        raise CannotDecide(f"{outside.folder} holds no checkpoint of this log.")
+
+
+class _Counted:
+    """The checkpoints of one origin up to where its incarnation ended, counted as they pass."""
+
+    def __init__(self, checkpoints: Iterable[Checkpoint], end: int | None, where: str) -> None:
+        self._checkpoints, self._end, self._where = checkpoints, end, where
+        self.count = self.lost = self.newest = 0
+
+    def __iter__(self) -> Iterator[tuple[int, bytes, str]]:
+        for checkpoint in self._checkpoints:
+            self.newest = max(self.newest, checkpoint.size)
+            if self._end is not None and checkpoint.size > self._end:
+                self.lost += 1
+                continue
+            self.count += 1
+            yield checkpoint.size, checkpoint.root, f"the checkpoint of size {checkpoint.size} {self._where}"
+
+
+def _check_roots(
+    points: Iterable[tuple[int, bytes, str]], bounds: dict[str, Any], kind: str = "bad_root"
+) -> Iterator[Finding]:
+    """Each (size, root) against the leaves, sizes ascending; the first that differs names the lanes since the last."""
+    tree, leaves, agreed = CompactRange(), _leaves(bounds["size"]), 0
+    for size, root, label in points:
+        while tree.size < size and (leaf := next(leaves, None)) is not None:
+            for _ in tree.append(leaf):
+                pass
+        if tree.size < size:
+            where = "outside_ahead" if kind == "outside_root" else "missing_leaf"
+            yield Finding(where, f"{label} covers {size} entries, the database has {tree.size} leaves", None)
+            return
+        if tree.size > size:
+            yield Finding(kind, f"{label} comes after one of {tree.size} entries", None)
+            return
+        if tree.root() != root:
+            detail = f"{label} has another root; the leaves from {agreed} to {size - 1} are not those that it sealed"
+            places = rows(sql.WINDOW, bounds | {"low": agreed, "high": size})
+            yield from (_at(kind, detail, place) for place in places)
+            if not places:
+                yield Finding(kind, detail, None)
+            return
+        agreed = size
+
+
+def _fault(stored: Stored, known: Sequence[VerifierKey]) -> str | None:
+    """What is wrong with the note of a checkpoint."""
+    try:
+        checkpoint = read_checkpoint(stored.note or "", known)
+    except NoteError as error:
+        return str(error)
+    is_same = checkpoint == Checkpoint(stored.origin, stored.size, stored.root)
+    return None if is_same else "its note is about another size or root"
+
+
+def _stored(bounds: dict[str, Any]) -> Iterator[Stored]:
+    after = 0
+    while found := rows(sql.CHECKPOINTS, bounds | {"after": after}):
+        for id_, incarnation, origin, size, root, *rest in found:
+            yield Stored(id_, incarnation, origin, size, bytes(root), *rest)
+        after = found[-1][0]
+
+
+def _leaves(size: int) -> Iterator[bytes]:
+    for low in range(0, size, LEAVES_AT_ONCE):
+        found = rows(sql.LEAVES, {"low": low, "high": min(low + LEAVES_AT_ONCE, size)})
+        yield from (bytes(hashed) for _, hashed in found)
+
+
+def _at(kind: str, detail: str, place: Sequence[Any]) -> Finding:
+    id_, lane, lane_seq, partition, timestamp = place
+    return Finding(kind, detail, lane, id_, lane_seq, partition, timestamp)
+
+
+def rows(statement: str, parameters: dict[str, Any] | None = None) -> list[tuple]:
+    """The rows of a verifier's statement, in a transaction of its own without the limits of the web role."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL jit = off; SET LOCAL statement_timeout = 0")
+        cursor.execute(statement, parameters)
+        return cursor.fetchall()
+
+
+def _start(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
