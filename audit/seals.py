@@ -157,14 +157,15 @@ def _lateness(sink: Sink) -> str | None:
 
 
 def _job_problems() -> list[str]:
-    """What the last run of the job told: its error, or the sinks and rows that it found wanting."""
+    """How the last pass went, without its words: /readyz shows this to everybody, the job run tells operators more."""
     ended = JobRun.objects.filter(job=JOB).exclude(outcome=JobRun.Outcome.RUNNING)
     run = ended.order_by("-slot").first()
     if run is None:
         return []
     if run.outcome == JobRun.Outcome.FAILED:
-        return [f"sealing failed: {run.error}"]
-    return [run.figures[name] for name in ("failures", "faults") if name in run.figures]
+        return [f"sealing failed: {run.error.partition(':')[0]}; the job run of {JOB} says why"]
+    told = {"failures": "a sink failed", "faults": "rows are not as they must be"}
+    return [f"{problem}; the job run of {JOB} says which" for name, problem in told.items() if name in run.figures]
 
 
 def _one(statement: str, parameters: list[Any] | None = None) -> tuple:
