@@ -91,7 +91,12 @@ def test_what_a_job_did_for_all_organizations_is_told_to_operators_alone(role, t
     now = timezone.now()
     job = next(iter(settings.CELERY_BEAT_SCHEDULE))
     run = JobRun.objects.create(
-        job=job, slot=now, started_at=now, outcome="FAILED", error="ValueError: their-secret broke", figures={"machines": 4711}
+        job=job,
+        slot=now,
+        started_at=now,
+        outcome="FAILED",
+        error="ValueError: their-secret broke",
+        figures={"machines": 4711},
     )
     browser = signed_in(role)
     for address in ("/admin/system/", f"/admin/db/jobrun/{run.pk}/change/", "/admin/db/jobrun/"):
