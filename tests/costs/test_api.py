@@ -316,7 +316,8 @@ def test_the_same_key_sets_a_price_once(world):
 @pytest.mark.parametrize("who", ["engineer", "contractor", "lead", "auditor"])
 def test_who_may_not_set_prices_is_denied_and_on_record(world, who):
     client = client_of(getattr(world, who))
-    problem(client.post(PRICES, price_body()), 403, "may_not_set_prices")
+    for body in (price_body(), {}):
+        problem(client.post(PRICES, body), 403, "may_not_set_prices")
     common = Price.objects.filter(organization=None).first()
     problem(client.post(f"{PRICES}{common.pk}/close/", {}), 403, "may_not_set_prices")
     assert set(entries(client).values_list("result", flat=True)) == {"DENIED"}

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.actors import Interface
+from audit.models import AuditLog
 from forge.accounts.models import User
 from forge.operations.models import Operation
 from forge.operations.runner import run_due
@@ -69,6 +70,8 @@ def test_a_launch_becomes_an_available_machine(world, simulator):
 
     workspace = WorkSpace.objects.get(pk=answer.workspace.pk)
     assert operation.status == "succeeded", operation.error
+    outcome = AuditLog.objects.get(action_type="WORKSPACE_LAUNCH_OUTCOME")
+    assert outcome.occurred_at == operation.finished_at  # business time, not the clock of whoever carries it out
     assert workspace.state == State.AVAILABLE
     assert workspace.launched_at is not None
     assert workspace.provider_id.startswith("ws-")
