@@ -6,8 +6,8 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from audit import keys
-from audit.sinks import configured
+from audit.sealing import keys
+from audit.sealing.sinks import configured
 
 
 def register() -> None:

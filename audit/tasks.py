@@ -7,7 +7,8 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils import timezone
 
-from audit import sealing, seals, sweeps
+from audit import sweeps
+from audit.sealing import sealer, seals
 from forge.db.jobs import run_job
 
 
@@ -23,4 +24,4 @@ def close_denial_counts() -> dict | None:
 @shared_task(name="audit.seal")
 def seal() -> dict | None:
     """Seal what is new in the log and publish what is not outside yet."""
-    return run_job(job=seals.JOB, now=timezone.now(), every=timedelta(seconds=5), work=lambda: sealing.seal().figures())
+    return run_job(job=seals.JOB, now=timezone.now(), every=timedelta(seconds=5), work=lambda: sealer.seal().figures())

@@ -10,10 +10,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit import keys, seals
 from audit.api.serializers import HexField
 from audit.models import AuditCheckpoint, AuditLog, AuditPublication
 from audit.receipts import Receipt
+from audit.sealing import keys, seals
 from forge.api.errors import Hidden, NotFound
 from forge.api.filters import ForgeFilterSet
 from forge.api.views import ForgeViewSet, ReadViewSet

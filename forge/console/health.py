@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from audit import seals
+from audit.sealing import seals
 from costs import metering
 from forge.db import partitions
 

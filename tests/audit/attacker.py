@@ -5,10 +5,10 @@ import hashlib
 from datetime import UTC, datetime
 
 from audit.models import AuditLog
-from audit.notes import Checkpoint, SigningKey
-from audit.proofs import CompactRange, leaf_hash
 from audit.receipts import LANE_SHIFT
-from audit.sealing import seal
+from audit.sealing.sealer import seal
+from audit.verifier.notes import Checkpoint, SigningKey
+from audit.verifier.proofs import CompactRange, leaf_hash
 from forge.db import partitions
 from forge.db.months import add_months, month_of
 from tests.audit.support import leave, log_hash, rechain

@@ -6,7 +6,7 @@ from django.db import connection, transaction
 from django.db.utils import ProgrammingError
 
 from audit.models import AuditLane, AuditLog
-from audit.verification import verify
+from audit.verification.rows import verify
 from forge.db.operations import APPEND_ONLY_SQLSTATE
 from tests.audit.support import leave, leave_one
 

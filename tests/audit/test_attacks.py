@@ -14,10 +14,10 @@ import pytest
 from django.core.management import call_command
 
 from audit.models import AuditLog
-from audit.receipt_verification import verify_receipt
-from audit.seal_verification import verify_seals
-from audit.sealing import SealRefused, seal
-from audit.verification import verify
+from audit.sealing.sealer import SealRefused, seal
+from audit.verification.receipts import verify_receipt
+from audit.verification.rows import verify
+from audit.verification.seals import verify_seals
 from tests.audit.attacker import COUNTS, MONTHS, THIS_MONTH, Attacker, build, months_of, name_of, place
 from tests.audit.support import OTHER_SIGNING_KEY, SIGNING_KEY, leave, rechain
 from tests.plugins.scale import count

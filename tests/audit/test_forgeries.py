@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from audit.verification import verify
+from audit.verification.rows import verify
 from tests.audit.support import leave, log_hash
 from tests.audit.test_verification import assert_found, place, run_command
 

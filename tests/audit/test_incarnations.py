@@ -2,12 +2,12 @@
 
 import pytest
 
-from audit import incarnations
 from audit.actors import Actor
 from audit.models import AuditLeaf, AuditLog
-from audit.seal_verification import verify_seals
-from audit.sealing import SealRefused, seal
-from audit.sinks import notes_in
+from audit.sealing import incarnations
+from audit.sealing.sealer import SealRefused, seal
+from audit.sealing.sinks import notes_in
+from audit.verification.seals import verify_seals
 from tests.audit.support import leave
 from tests.audit.test_seals import ORIGIN, outside_of, whole
 

@@ -10,10 +10,10 @@ from django.db import connection, transaction
 from audit import entries, services
 from audit.models import AuditLane, AuditLog
 from audit.receipts import Receipt
-from audit.seal_verification import verify_seals
-from audit.sealing import seal
+from audit.sealing.sealer import seal
 from audit.services import append
-from audit.verification import verify
+from audit.verification.rows import verify
+from audit.verification.seals import verify_seals
 from tests.audit.support import entry, leave, leave_one
 
 pytestmark = pytest.mark.django_db(transaction=True)

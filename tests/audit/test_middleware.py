@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from rest_framework.test import APIClient
 
 from audit.receipts import Receipt
-from audit.verification import verify
+from audit.verification.rows import verify
 from forge.accounts.models import Team
 from forge.api.models import DenialCount
 from tests.audit.support import TEAMS, client_of

@@ -2,10 +2,11 @@
 
 import pytest
 
-from audit import keys, proofs
 from audit.models import AuditCheckpoint, AuditLog
-from audit.notes import VerifierKey, read_checkpoint
-from audit.sealing import seal
+from audit.sealing import keys
+from audit.sealing.sealer import seal
+from audit.verifier import proofs
+from audit.verifier.notes import VerifierKey, read_checkpoint
 from forge.accounts.models import Membership
 from tests import query_counts
 from tests.audit.support import leave, leave_one, person

@@ -8,10 +8,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from audit import checks, keys, sealing, seals, tasks
-from audit.leaves import Leaves
+from audit import checks, tasks
 from audit.models import AuditLeaf
-from audit.sealing import SealRefused, seal
+from audit.sealing import keys, sealer, seals
+from audit.sealing.leaves import Leaves
+from audit.sealing.sealer import SealRefused, seal
 from forge.console.health import check_seals
 from forge.db.models import JobRun
 from tests.audit.support import OTHER_SIGNING_KEY, leave, rechain
@@ -101,7 +102,7 @@ def test_the_status_tells_of_a_sink_that_is_behind_and_of_a_failed_run(outside, 
 
 def test_leaves_count_what_waits(outside):
     leave(3)
-    with sealing.alone() as own:
+    with sealer.alone() as own:
         assert Leaves(own).waiting() == 3
 
 

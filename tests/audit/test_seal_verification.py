@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError
 
-from audit import keys
-from audit.notes import Checkpoint, SigningKey
-from audit.seal_verification import verify_seals
-from audit.sealing import seal
-from audit.sinks import DirectorySink
+from audit.sealing import keys
+from audit.sealing.sealer import seal
+from audit.sealing.sinks import DirectorySink
+from audit.verification.seals import verify_seals
+from audit.verifier.notes import Checkpoint, SigningKey
 from tests.audit.support import OTHER_SIGNING_KEY, SIGNING_KEY, leave, rechain
 from tests.audit.test_verification import THIS_MONTH, run_command
 
@@ -196,7 +196,7 @@ def test_a_verifier_needs_the_public_key_alone(receipts, outside, settings):
 
 
 def test_leaves_of_many_pieces_fold_to_the_same_roots(outside, monkeypatch):
-    monkeypatch.setattr("audit.seal_verification.LEAVES_AT_ONCE", 3)
+    monkeypatch.setattr("audit.verification.seals.LEAVES_AT_ONCE", 3)
     for count in (5, 1, 9):
         leave(count)
         seal()

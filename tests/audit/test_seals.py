@@ -12,14 +12,15 @@ import psycopg
 import pytest
 from django.db import connection
 
-from audit import keys, proofs, sealing, seals
 from audit.models import AuditCheckpoint, AuditLeaf, AuditLog, AuditNode, AuditPublication
-from audit.notes import Checkpoint, SigningKey, read_checkpoint
-from audit.seal_verification import verify_seals
-from audit.sealing import SealerBusy, seal
-from audit.sinks import DirectorySink, SinkFailed, notes_in
-from audit.tree import StoredTree
-from audit.verification import verify
+from audit.sealing import keys, sealer, seals
+from audit.sealing.sealer import SealerBusy, seal
+from audit.sealing.sinks import DirectorySink, SinkFailed, notes_in
+from audit.sealing.tree import StoredTree
+from audit.verification.rows import verify
+from audit.verification.seals import verify_seals
+from audit.verifier import proofs
+from audit.verifier.notes import Checkpoint, SigningKey, read_checkpoint
 from forge.db.operations import APPEND_ONLY_SQLSTATE
 from tests.audit.support import OTHER_SIGNING_KEY, leave, leave_one, rechain
 from tests.audit.test_lanes import append_over
@@ -108,7 +109,7 @@ def test_the_cost_of_a_seal_does_not_grow_with_the_log(outside):
 
 
 def test_a_chunk_more_than_fits_in_memory_is_the_same_checkpoint(outside, monkeypatch):
-    monkeypatch.setattr("audit.leaves.CHUNK", 7)
+    monkeypatch.setattr("audit.sealing.leaves.CHUNK", 7)
     leave(30, lane=0)
     leave(30, lane=1)
     assert seal().sealed == 60
@@ -140,16 +141,16 @@ def test_two_sealers_at_once_seal_once(outside):
 
 
 def test_a_sealer_that_cannot_have_the_lock_gives_up(outside, superuser_connection, monkeypatch):
-    monkeypatch.setattr(sealing, "LOCK_SECONDS", 0.05)
-    superuser_connection.execute("SELECT pg_advisory_lock(%s)", [sealing.LOCK_KEY])
+    monkeypatch.setattr(sealer, "LOCK_SECONDS", 0.05)
+    superuser_connection.execute("SELECT pg_advisory_lock(%s)", [sealer.LOCK_KEY])
     with pytest.raises(SealerBusy):
         seal()
 
 
 STEPS = {
-    "before the leaves commit": "sealing.commit_checkpoint",
-    "between commit and signature": "sealing.sign",
-    "before the first publication": "sealing.publish",
+    "before the leaves commit": "sealer.commit_checkpoint",
+    "between commit and signature": "sealer.sign",
+    "before the first publication": "sealer.publish",
     "with the note written and not told of": "sinks.DirectorySink.publish",
 }
 
@@ -191,7 +192,8 @@ def test_a_sealer_killed_at_any_step_is_made_up_for_by_the_next(outside, step):
 KILLED = """
 import os, signal, django
 django.setup()
-from audit import sealing, sinks
+from audit.sealing import sealer
+from audit.sealing import sinks
 owner, _, name = {step!r}.rpartition(".")
 target = eval(owner)
 real = getattr(target, name)
@@ -200,13 +202,13 @@ def die(*arguments):
         real(*arguments)
     os.kill(os.getpid(), signal.SIGKILL)
 setattr(target, name, die)
-sealing.seal()
+sealer.seal()
 """
 
 
 def test_what_was_committed_unsigned_is_signed_with_the_same_size_and_root(outside, monkeypatch):
     leave(5)
-    monkeypatch.setattr(sealing, "sign", lambda *arguments: 1 / 0)
+    monkeypatch.setattr(sealer, "sign", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         seal()
     monkeypatch.undo()

@@ -8,9 +8,9 @@ import pytest
 import structlog
 from django.core.exceptions import ImproperlyConfigured
 
-from audit import sinks
-from audit.notes import Checkpoint
-from audit.sinks import DirectorySink, LogSink, SinkConflict, SinkFailed, notes_in, open_sink
+from audit.sealing import sinks
+from audit.sealing.sinks import DirectorySink, LogSink, SinkConflict, SinkFailed, notes_in, open_sink
+from audit.verifier.notes import Checkpoint
 
 ORIGIN = "forge.test/audit"
 

@@ -14,10 +14,12 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from audit import actions, verification
+from audit import actions
 from audit.models import AuditLog
 from audit.receipts import LANE_SHIFT
-from audit.verification import CannotDecide, verify
+from audit.verification import rows
+from audit.verification.findings import CannotDecide
+from audit.verification.rows import verify
 from forge.db import partitions
 from forge.db.months import add_months, month_of
 from tests.audit.support import leave, leave_one, log_hash, rechain
@@ -340,7 +342,7 @@ def test_a_row_under_a_wrong_id_is_named(log, superuser):
 
 
 def test_many_findings_are_counted_and_only_some_are_told(superuser, monkeypatch):
-    monkeypatch.setattr(verification, "SHOWN", 3)
+    monkeypatch.setattr(rows, "SHOWN", 3)
     leave(12)
     superuser("UPDATE audit_auditlog SET result = 'DENIED'")
     report = verify()
@@ -349,7 +351,7 @@ def test_many_findings_are_counted_and_only_some_are_told(superuser, monkeypatch
 
 
 def test_pieces_of_a_partition_add_up(monkeypatch):
-    monkeypatch.setattr(verification, "BLOCKS", 1)
+    monkeypatch.setattr(rows, "BLOCKS", 1)
     leave(40)
     leave(3, lane=5)
     heard = []

@@ -17,7 +17,7 @@ from django.db import connection
 
 from audit import entries
 from audit.actors import Actor, Interface, Kind
-from audit.verification import verify
+from audit.verification.rows import verify
 from forge.db.ids import uuid7
 from tests.bench.bare import append
 from tests.bench.crowd import Call, Crowd

@@ -8,10 +8,10 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from audit import incarnations, keys, sealing
 from audit.actors import Actor
+from audit.sealing import incarnations, keys, sealer
+from audit.sealing.tree import BrokenTree
 from audit.services import AuditUnavailable
-from audit.tree import BrokenTree
 
 
 class Command(BaseCommand):
@@ -38,10 +38,10 @@ class Command(BaseCommand):
             if options["new_incarnation"]:
                 actor = Actor.command("audit_seal")
                 begun = {"incarnation": incarnations.begin(actor=actor, reason=options["reason"].strip())}
-            done = sealing.seal(dry_run=options["dry_run"])
+            done = sealer.seal(dry_run=options["dry_run"])
             known = [str(key) for key in keys.verifier_keys()]
         except (
-            sealing.SealRefused, sealing.SealerBusy, incarnations.NotNeeded, BrokenTree, AuditUnavailable,
+            sealer.SealRefused, sealer.SealerBusy, incarnations.NotNeeded, BrokenTree, AuditUnavailable,
             ImproperlyConfigured,
         ) as error:  # fmt: skip
             raise CommandError(str(error)) from error

@@ -14,10 +14,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, InterfaceError
 
-from audit.receipt_verification import verify_receipt
 from audit.receipts import Receipt
-from audit.seal_verification import Seals, verify_seals
-from audit.verification import SHOWN, CannotDecide, Report, verify
+from audit.verification.findings import SHOWN, CannotDecide, Report
+from audit.verification.receipts import verify_receipt
+from audit.verification.rows import verify
+from audit.verification.seals import Seals, verify_seals
 
 INTACT, TAMPERED, UNDECIDED = 0, 1, 2
 

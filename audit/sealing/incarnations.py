@@ -13,11 +13,12 @@ import psycopg
 from django.db import transaction
 from psycopg import IsolationLevel
 
-from audit import actions, keys, sealing
+from audit import actions
 from audit.actors import Actor
-from audit.leaves import Leaves
+from audit.sealing import keys, sealer
+from audit.sealing.leaves import Leaves
+from audit.sealing.sinks import Sink, SinkFailed, configured
 from audit.services import record
-from audit.sinks import Sink, SinkFailed, configured
 
 
 class NotNeeded(Exception):
@@ -31,8 +32,8 @@ def begin(*, actor: Actor, reason: str, sinks: Sequence[Sink] | None = None) -> 
     nothing happens. Raises SealerBusy, AuditUnavailable, ImproperlyConfigured.
     """
     sinks = configured() if sinks is None else sinks
-    with sealing.alone() as connection:
-        head = sealing.newest(connection)
+    with sealer.alone() as connection:
+        head = sealer.newest(connection)
         why = _contradiction(connection, head, sinks)
         number = _unused(sinks, head.incarnation + 1)
         leaves = Leaves(connection)
@@ -55,11 +56,11 @@ def begin(*, actor: Actor, reason: str, sinks: Sequence[Sink] | None = None) -> 
     return number
 
 
-def _contradiction(connection: psycopg.Connection, head: sealing.Head, sinks: Sequence[Sink]) -> str:
+def _contradiction(connection: psycopg.Connection, head: sealer.Head, sinks: Sequence[Sink]) -> str:
     failures: dict[str, str] = {}
     try:
-        compared = sealing.compare(connection, head, sinks, keys.verifier_keys(), failures)
-    except sealing.SealRefused as refusal:
+        compared = sealer.compare(connection, head, sinks, keys.verifier_keys(), failures)
+    except sealer.SealRefused as refusal:
         return str(refusal).partition(":")[0]
     if not compared:
         raise NotNeeded("; ".join(["No sink could be compared", *failures.values()]) + ".")
@@ -76,12 +77,12 @@ def _unused(sinks: Sequence[Sink], number: int) -> int:
     return number
 
 
-def _write(connection: psycopg.Connection, head: sealing.Head, number: int, leaves: Leaves) -> None:
+def _write(connection: psycopg.Connection, head: sealer.Head, number: int, leaves: Leaves) -> None:
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     try:
         with connection.transaction():
             row: Any = connection.execute("SELECT clock_timestamp()").fetchone()
             origin = keys.origin_of(number)
-            sealing.commit_checkpoint(connection, head.id + 1, number, origin, leaves, row[0])
+            sealer.commit_checkpoint(connection, head.id + 1, number, origin, leaves, row[0])
     finally:
         connection.isolation_level = None

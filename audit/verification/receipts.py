@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from audit import keys, proofs, seals, verification_sql
 from audit.models import AuditLeaf
-from audit.notes import Checkpoint, NoteError, read_checkpoint
-from audit.proofs import ProofError
 from audit.receipts import Receipt
-from audit.seal_verification import rows
-from audit.tree import BrokenTree
-from audit.verification import CannotDecide, Finding
+from audit.sealing import keys, seals
+from audit.sealing.tree import BrokenTree
+from audit.verification import rows_sql
+from audit.verification.findings import CannotDecide, Finding
+from audit.verification.queries import fetch
+from audit.verifier import proofs
+from audit.verifier.notes import Checkpoint, NoteError, read_checkpoint
+from audit.verifier.proofs import ProofError
 
 _ROW = """
     SELECT log_hash, tableoid::regclass::text, "timestamp", ctid::text FROM audit_auditlog WHERE id = %(id)s
@@ -47,7 +49,7 @@ def verify_receipt(receipt: Receipt) -> ReceiptReport:
 
 
 def _row_findings(receipt: Receipt) -> list[Finding]:
-    found = rows(_ROW, {"id": receipt.entry_id})
+    found = fetch(_ROW, {"id": receipt.entry_id})
     if not found:
         return [_finding(receipt, "receipt_without_row", "the row of this receipt is gone")]
     for log_hash, partition, timestamp, ctid in found:
@@ -59,7 +61,7 @@ def _row_findings(receipt: Receipt) -> list[Finding]:
         block, offset = ctid.strip("()").split(",")
         piece = {"first": timestamp, "end": timestamp + timedelta(microseconds=1), "limit": 1}
         piece |= {"low": ctid, "high": f"({block},{int(offset) + 1})"}
-        if bad := rows(verification_sql.BAD_ROWS, piece):
+        if bad := fetch(rows_sql.BAD_ROWS, piece):
             return [_finding(receipt, "bad_row", f"its {bad[0][-1]} does not hold", **where)]
     return []
 

@@ -12,15 +12,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from django.db import connection, transaction
-
-from audit import keys
-from audit import seal_sql as sql
-from audit.leaves import BACK
-from audit.notes import Checkpoint, NoteError, VerifierKey, read_checkpoint
-from audit.outside import Outside
-from audit.proofs import CompactRange
-from audit.verification import SHOWN, CannotDecide, Finding
+from audit.sealing import keys
+from audit.sealing.leaves import BACK
+from audit.verification import seals_sql as sql
+from audit.verification.findings import SHOWN, CannotDecide, Finding
+from audit.verification.outside import Outside
+from audit.verification.queries import fetch
+from audit.verifier.notes import Checkpoint, NoteError, VerifierKey, read_checkpoint
+from audit.verifier.proofs import CompactRange
 from forge.db.months import add_months
 
 LEAVES_AT_ONCE = 50_000
@@ -64,7 +63,7 @@ def verify_seals(*, month: date | None = None, against: Path | None = None) -> S
     """
     known = keys.verifier_keys()
     outside = None if against is None else Outside.open(against, known)
-    size, newest = rows(sql.BOUNDS)[0]
+    size, newest = fetch(sql.BOUNDS)[0]
     seals = Seals(leaves=size)
     bounds = {"size": size, "newest": newest, "limit": SHOWN, "back": BACK, "late": LATE}
     first = datetime(month.year, month.month, 1, tzinfo=UTC) if month else datetime.min.replace(tzinfo=UTC)
@@ -80,31 +79,31 @@ def verify_seals(*, month: date | None = None, against: Path | None = None) -> S
 
 def _check_rows(bounds: dict[str, Any], *, is_whole: bool, is_sealed: bool) -> Iterator[Finding]:
     """Rows against leaves and times."""
-    for row in rows(sql.OTHER_ROWS, bounds):
+    for row in fetch(sql.OTHER_ROWS, bounds):
         found = _at("other_leaf", "it is not the row that was sealed in its place", row[:-1])
         yield replace(found, before=row[-1])
-    for place in rows(sql.UNSEALED_ROWS, bounds):
+    for place in fetch(sql.UNSEALED_ROWS, bounds):
         yield _at("no_leaf", "it stands among sealed rows and was not sealed", place)
     if not is_whole:
         return
-    for id_, lane, lane_seq, partition, after, before in rows(sql.ROWLESS_LEAVES, bounds):
+    for id_, lane, lane_seq, partition, after, before in fetch(sql.ROWLESS_LEAVES, bounds):
         detail = "the row of this leaf is gone"
         yield Finding("no_row", detail, lane, id_, lane_seq, partition, after=after, before=before)
     for statement in (sql.ROWS_OUT_OF_TIME, sql.LANES_BACK_IN_TIME):
-        for place in rows(statement, bounds):
+        for place in fetch(statement, bounds):
             yield _at("impossible_time", "its time does not fit the entries and checkpoints around it", place)
     if is_sealed:
-        for place in rows(sql.LATE_ROWS, bounds):
+        for place in fetch(sql.LATE_ROWS, bounds):
             yield _at("not_sealed", f"it has no leaf after {LATE.seconds // 60} minutes", place)
 
 
 def _check_tree(bounds: dict[str, Any]) -> Iterator[Finding]:
     """Leaves count from 0 without holes, and each complete subtree has its node."""
-    for (index,) in rows(sql.MISSING_LEAVES, bounds):
+    for (index,) in fetch(sql.MISSING_LEAVES, bounds):
         yield Finding("missing_leaf", f"there is no leaf {index - 1}", None)
     for level in range(1, bounds["size"].bit_length()):
         statement = sql.FAULTY_NODES if level > 1 else sql.FAULTY_NODES_ABOVE_LEAVES
-        for (index,) in rows(statement, bounds | {"level": level}):
+        for (index,) in fetch(statement, bounds | {"level": level}):
             yield Finding("bad_node", f"node {index} of level {level} is not the hash of the two below it", None)
 
 
@@ -139,7 +138,7 @@ def _check_checkpoints(seals: Seals, bounds: dict[str, Any], known: Sequence[Ver
 
 def _compare(seals: Seals, bounds: dict[str, Any], outside: Outside) -> None:
     """Every checkpoint of the directory against the database's leaves."""
-    incarnations = rows(sql.INCARNATIONS, bounds)
+    incarnations = fetch(sql.INCARNATIONS, bounds)
     ends = {origin: size for (_, origin, _), (_, _, size) in pairwise(incarnations)}
     origins = [origin for _, origin, _ in incarnations]
     for origin, checkpoints in outside.by_origin():
@@ -197,7 +196,7 @@ def _check_roots(
             return
         if tree.root() != root:
             detail = f"{label} has another root; the leaves from {agreed} to {size - 1} are not those that it sealed"
-            places = rows(sql.WINDOW, bounds | {"low": agreed, "high": size})
+            places = fetch(sql.WINDOW, bounds | {"low": agreed, "high": size})
             yield from (_at(kind, detail, place) for place in places)
             if not places:
                 yield Finding(kind, detail, None)
@@ -217,7 +216,7 @@ def _fault(stored: Stored, known: Sequence[VerifierKey]) -> str | None:
 
 def _stored(bounds: dict[str, Any]) -> Iterator[Stored]:
     after = 0
-    while found := rows(sql.CHECKPOINTS, bounds | {"after": after}):
+    while found := fetch(sql.CHECKPOINTS, bounds | {"after": after}):
         for id_, incarnation, origin, size, root, *rest in found:
             yield Stored(id_, incarnation, origin, size, bytes(root), *rest)
         after = found[-1][0]
@@ -225,21 +224,13 @@ def _stored(bounds: dict[str, Any]) -> Iterator[Stored]:
 
 def _leaves(size: int) -> Iterator[bytes]:
     for low in range(0, size, LEAVES_AT_ONCE):
-        found = rows(sql.LEAVES, {"low": low, "high": min(low + LEAVES_AT_ONCE, size)})
+        found = fetch(sql.LEAVES, {"low": low, "high": min(low + LEAVES_AT_ONCE, size)})
         yield from (bytes(hashed) for _, hashed in found)
 
 
 def _at(kind: str, detail: str, place: Sequence[Any]) -> Finding:
     id_, lane, lane_seq, partition, timestamp = place
     return Finding(kind, detail, lane, id_, lane_seq, partition, timestamp)
-
-
-def rows(statement: str, parameters: dict[str, Any] | None = None) -> list[tuple]:
-    """The rows of a verifier's statement, in a transaction of its own without the limits of the web role."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL jit = off; SET LOCAL statement_timeout = 0")
-        cursor.execute(statement, parameters)
-        return cursor.fetchall()
 
 
 def _start(day: date) -> datetime:

@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from audit.proofs import HASH_BYTES, MOST_LEAVES
+from audit.verifier.proofs import HASH_BYTES, MOST_LEAVES
 
 ED25519 = b"\x01"
 MOST_NOTE_BYTES = 64 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from audit.notes import NoteError, SigningKey, VerifierKey, is_name
+from audit.verifier.notes import NoteError, SigningKey, VerifierKey, is_name
 
 
 def signing_key() -> SigningKey | None:

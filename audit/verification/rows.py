@@ -7,58 +7,28 @@ Appending goes on meanwhile: rows never change, and heads are compared with rows
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
 
 import psycopg
-from django.db import DataError, OperationalError, connection, transaction
+from django.db import DataError, OperationalError
 
-from audit import verification_sql as sql
 from audit.receipts import LANE_SHIFT
+from audit.verification import rows_sql as sql
+from audit.verification.findings import SHOWN, CannotDecide, Finding, Report
+from audit.verification.queries import fetch
 from forge.db import partitions
 from forge.db.months import add_months
 
 BLOCKS = 16_384
 """Table blocks per piece: 128 MB, some 60,000 rows."""
 
-SHOWN = 20
-"""Findings that are told one by one; the rest is counted."""
-
 _LIMITS = "54"
 """Class of the SQLSTATEs of program limits, such as 54001 for brackets that are nested too deeply."""
 
 _OFFSET_BITS = 16
 """A row's place in its table as one number: block << 16 | offset."""
-
-
-class CannotDecide(Exception):
-    """What was asked cannot be answered: the month does not exist, the log is not there."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, and where: the row, its lane and partition, and the window in time that it opens."""
-
-    kind: str
-    detail: str
-    lane: int | None
-    id: int | None = None
-    lane_seq: int | None = None
-    partition: str | None = None
-    timestamp: datetime | None = None
-    after: datetime | None = None
-    before: datetime | None = None
-
-    def __str__(self) -> str:
-        where = [] if self.lane is None else [f"lane {self.lane}"]
-        if self.id is not None:
-            where = [f"row {self.id}", f"lane {self.lane}", f"number {self.lane_seq}", f"partition {self.partition}"]
-        if self.timestamp is not None:
-            where.append(f"recorded {self.timestamp.isoformat()}")
-        if self.after is not None or self.before is not None:
-            where.append(f"between {_or(self.after, 'the beginning')} and {_or(self.before, 'now')}")
-        return f"{self.kind}: {self.detail}" + (f" ({', '.join(where)})" if where else "")
 
 
 @dataclass(frozen=True)
@@ -71,40 +41,6 @@ class Part:
     blocks: int
 
 
-@dataclass
-class Report:
-    """What was verified, and the findings with the earliest first; `is_intact` when there are none."""
-
-    months: list[str] = field(default_factory=list)
-    rows: int = 0
-    lanes: int = 0
-    bad_rows: int = 0
-    findings: list[Finding] = field(default_factory=list)
-
-    @property
-    def is_intact(self) -> bool:
-        return not self.findings
-
-    def sorted_findings(self) -> list[Finding]:
-        """The earliest first, those without a time last."""
-        latest = datetime.max.replace(tzinfo=UTC)
-        return sorted(
-            self.findings, key=lambda finding: (finding.timestamp or finding.before or latest, finding.id or 0)
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        findings = [asdict(finding) for finding in self.sorted_findings()]
-        return {
-            "status": "intact" if self.is_intact else "tampered",
-            "months": self.months,
-            "rows": self.rows,
-            "lanes": self.lanes,
-            "bad_rows": self.bad_rows,
-            "first": findings[0] if findings else None,
-            "findings": findings,
-        }
-
-
 def verify(*, month: date | None = None, progress: Callable[[str, int], None] | None = None) -> Report:
     """Verify the whole log, or one month with its links to the months around it; changes nothing.
 
@@ -112,7 +48,7 @@ def verify(*, month: date | None = None, progress: Callable[[str, int], None] | 
     rows so far after each piece.
     """
     report = Report()
-    heads = dict(_all(sql.HEADS))
+    heads = dict(fetch(sql.HEADS))
     report.lanes = sum(lane_seq > 0 for lane_seq in heads.values())
     for part in _partitions(month):
         report.months.append(f"{part.first:%Y-%m}")
@@ -131,7 +67,7 @@ def verify(*, month: date | None = None, progress: Callable[[str, int], None] | 
 
 def _partitions(month: date | None) -> list[Part]:
     """What is to be verified, oldest first."""
-    blocks = dict(_all(sql.PARTITIONS))
+    blocks = dict(fetch(sql.PARTITIONS))
     parts = []
     for partition in partitions.attached("audit_auditlog", using="default"):
         if partition.first is None or partition.end is None:
@@ -154,7 +90,7 @@ def _verify_piece(report: Report, bounds: dict[str, Any], low: int, high: int) -
     """Check the rows at the places from `low` up to `high`; halve them where a row cannot be read at all."""
     piece = bounds | {"low": _tid(low), "high": _tid(high)}
     try:
-        ((rows, bad),) = _all(sql.COUNT_ROWS, piece)
+        ((rows, bad),) = fetch(sql.COUNT_ROWS, piece)
     except (DataError, OperationalError) as error:
         if not _is_of_a_row(error):
             raise
@@ -169,7 +105,7 @@ def _verify_piece(report: Report, bounds: dict[str, Any], low: int, high: int) -
                 Finding(
                     "bad_row", "what it holds cannot be read as an entry", lane, id_, lane_seq, partition, timestamp
                 )
-                for id_, lane, lane_seq, partition, timestamp in _all(sql.PLACE, piece)
+                for id_, lane, lane_seq, partition, timestamp in fetch(sql.PLACE, piece)
             ]
         return
     report.rows += rows
@@ -177,7 +113,7 @@ def _verify_piece(report: Report, bounds: dict[str, Any], low: int, high: int) -
     if bad and (room := SHOWN - len(report.findings)) > 0:
         report.findings += [
             Finding("bad_row", f"its {check} does not hold", lane, id_, lane_seq, partition, timestamp)
-            for id_, lane, lane_seq, partition, timestamp, check in _all(sql.BAD_ROWS, piece | {"limit": room})
+            for id_, lane, lane_seq, partition, timestamp, check in fetch(sql.BAD_ROWS, piece | {"limit": room})
         ]
 
 
@@ -188,7 +124,7 @@ def _is_of_a_row(error: Exception) -> bool:
 
 
 def _links(statement: str, bounds: dict[str, Any]) -> Iterator[Finding]:
-    for row in _all(statement, bounds | {"limit": SHOWN}):
+    for row in fetch(statement, bounds | {"limit": SHOWN}):
         id_, lane, lane_seq, partition, timestamp, last_id, last_seq, last_partition, last_at = row
         if lane_seq == 1:
             yield Finding(
@@ -205,7 +141,7 @@ def _links(statement: str, bounds: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _heads() -> Iterator[Finding]:
-    for lane, head_seq, last_id, last_seq, partition, timestamp in _all(sql.BROKEN_HEADS):
+    for lane, head_seq, last_id, last_seq, partition, timestamp in fetch(sql.BROKEN_HEADS):
         last_seq = last_seq or 0
         if head_seq is None:
             yield Finding("missing_head", "the lane has no head", lane, before=timestamp)
@@ -224,8 +160,8 @@ def _heads() -> Iterator[Finding]:
 def _twins(heads: dict[int, int]) -> Iterator[Finding]:
     """Rows that share one id, in lanes that hold more rows than their head counts."""
     counted = {"lanes": list(heads), "sequences": list(heads.values())}
-    for lane, lane_seq, rows in _all(sql.SURPLUS, counted):
-        twins = _all(sql.TWINS, {"lane": lane, "limit": SHOWN})
+    for lane, lane_seq, rows in fetch(sql.SURPLUS, counted):
+        twins = fetch(sql.TWINS, {"lane": lane, "limit": SHOWN})
         for id_, seq, one, other, first_at, last_at in twins:
             detail = f"more than one row has this id, in {one} and {other}"
             yield Finding("duplicate_id", detail, lane, id_, seq, other, after=first_at, before=last_at)
@@ -249,17 +185,5 @@ def _tid(position: int) -> str:
     return f"({position >> _OFFSET_BITS},{position & ((1 << _OFFSET_BITS) - 1)})"
 
 
-def _all(statement: str, parameters: dict[str, Any] | None = None) -> list[tuple]:
-    with transaction.atomic(), connection.cursor() as cursor:
-        # Compiling the checks takes longer than most pieces; a time limit of the web role is not meant for this.
-        cursor.execute("SET LOCAL jit = off; SET LOCAL statement_timeout = 0")
-        cursor.execute(statement, parameters)
-        return cursor.fetchall()
-
-
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
-
-
-def _or(moment: datetime | None, otherwise: str) -> str:
-    return moment.isoformat() if moment else otherwise

@@ -16,7 +16,7 @@ import structlog
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from audit.notes import Checkpoint
+from audit.verifier.notes import Checkpoint
 
 SUFFIX = ".checkpoint"
 _SIZE_DIGITS = 18

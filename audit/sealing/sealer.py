@@ -27,11 +27,11 @@ import psycopg
 from django.db import connections
 from psycopg import IsolationLevel
 
-from audit import keys
-from audit.leaves import Leaves
-from audit.notes import Checkpoint, NoteError, SigningKey, VerifierKey, read_checkpoint
-from audit.sinks import Sink, SinkFailed, configured
-from audit.tree import StoredTree
+from audit.sealing import keys
+from audit.sealing.leaves import Leaves
+from audit.sealing.sinks import Sink, SinkFailed, configured
+from audit.sealing.tree import StoredTree
+from audit.verifier.notes import Checkpoint, NoteError, SigningKey, VerifierKey, read_checkpoint
 from forge.db.locks import advisory_key
 
 logger = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from itertools import islice
 
 import psycopg
 
-from audit.proofs import HASH_BYTES, Node, leaf_hash
 from audit.receipts import LANE_SHIFT
-from audit.tree import StoredTree
+from audit.sealing.tree import StoredTree
+from audit.verifier.proofs import HASH_BYTES, Node, leaf_hash
 
 CHUNK = 5000
 """Leaves that are written with one COPY; memory does not grow with what there is to seal."""

@@ -9,11 +9,11 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
-from audit import keys
 from audit.models import AuditCheckpoint, AuditLeaf
 from audit.receipts import Receipt
-from audit.sinks import Sink, configured
-from audit.tree import StoredTree
+from audit.sealing import keys
+from audit.sealing.sinks import Sink, configured
+from audit.sealing.tree import StoredTree
 from forge.api.errors import NotFound
 from forge.db.models import JobRun
 

@@ -1,7 +1,7 @@
-"""The SQL of `audit.seal_verification`: how rows, leaves, nodes and checkpoints must agree.
+"""The SQL of `audit.verification.seals`: how rows, leaves, nodes and checkpoints must agree.
 
-As in `audit.verification_sql` everything is computed by PostgreSQL's own functions. `size` and `newest` are the bounds
-up to which everything is judged, read once: what is within them never changes, so sealing goes on meanwhile.
+As in `rows_sql` everything is computed by PostgreSQL's own functions. `size` and `newest` are the bounds up to which
+everything is judged, read once: what is within them never changes, so sealing goes on meanwhile.
 """
 
 # ruff: noqa: S608  every part of these statements stands in this file

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from audit.notes import Checkpoint, NoteError, VerifierKey, read_checkpoint
-from audit.sinks import notes_in
-from audit.verification import CannotDecide
+from audit.sealing.sinks import notes_in
+from audit.verification.findings import CannotDecide
+from audit.verifier.notes import Checkpoint, NoteError, VerifierKey, read_checkpoint
 
 
 @dataclass

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from audit import proofs
-from audit.proofs import CompactRange, Node, node_hash
+from audit.verifier import proofs
+from audit.verifier.proofs import CompactRange, Node, node_hash
 
 _SIZE = 'SELECT coalesce(max("index") + 1, 0) FROM audit_auditleaf'
 _NODES = """
