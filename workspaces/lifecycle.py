@@ -1,8 +1,9 @@
-"""The states of a machine and the moves between them, as data; PostgreSQL enforces that terminal is final."""
+"""The states of a machine and the moves between them, as one table that PostgreSQL enforces too."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from django.db import models
 
@@ -25,26 +26,77 @@ LIVE_STATES = tuple(state for state in State if state not in TERMINAL_STATES)
 BILLED_BY_HOUR_STATES = (State.STARTING, State.AVAILABLE)
 """An AutoStop machine is billed by the started hour in these states (AWS: from start until stop)."""
 
-MOVES: dict[State, tuple[State, ...]] = {
-    State.PENDING: (State.AVAILABLE, State.STOPPED, State.STOPPING, State.TERMINATING, State.TERMINATED, State.FAILED),
-    State.AVAILABLE: (State.STOPPING, State.STOPPED, State.TERMINATING, State.TERMINATED),
-    State.STOPPING: (State.STOPPED, State.STARTING, State.AVAILABLE, State.TERMINATING, State.TERMINATED),
-    State.STOPPED: (State.STARTING, State.AVAILABLE, State.TERMINATING, State.TERMINATED),
-    State.STARTING: (State.AVAILABLE, State.STOPPING, State.STOPPED, State.TERMINATING, State.TERMINATED),
-    State.TERMINATING: (State.TERMINATED,),
-    State.TERMINATED: (),
-    State.FAILED: (),
+
+class Event(StrEnum):
+    """Why a machine moves: somebody's wish is carried out, or a look at AWS shows where it stands."""
+
+    LAUNCHED = "launched"
+    NO_MACHINE = "no machine"
+    START = "start"
+    STOP = "stop"
+    TERMINATE = "terminate"
+    SEEN = "seen in AWS"
+
+
+PEOPLE, WORKER, RECONCILE = "people and rules", "worker", "worker, reconcile"
+"""Who may: people by their role (docs/roles.md) and the rules of the lifecycle ask, workers and reconcile report."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """One line of the table: from `source`, by `event`, to `target`; `who` may bring it about."""
+
+    source: State
+    event: Event
+    target: State
+    who: str
+
+
+def _wish(event: Event, target: State, *sources: State) -> tuple[Move, ...]:
+    return tuple(Move(source, event, target, PEOPLE) for source in sources)
+
+
+def _seen(source: State, *targets: State) -> tuple[Move, ...]:
+    return tuple(Move(source, Event.SEEN, target, RECONCILE) for target in targets)
+
+
+TABLE: tuple[Move, ...] = (
+    Move(State.PENDING, Event.LAUNCHED, State.AVAILABLE, WORKER),
+    Move(State.PENDING, Event.NO_MACHINE, State.FAILED, WORKER),
+    *_wish(Event.START, State.STARTING, State.STOPPED),
+    *_wish(Event.STOP, State.STOPPING, State.AVAILABLE),
+    *_wish(
+        Event.TERMINATE,
+        State.TERMINATING,
+        State.PENDING,
+        State.AVAILABLE,
+        State.STOPPING,
+        State.STOPPED,
+        State.STARTING,
+    ),
+    *_seen(State.PENDING, State.STOPPING, State.STOPPED, State.TERMINATING, State.TERMINATED),
+    *_seen(State.AVAILABLE, State.STOPPING, State.STOPPED, State.TERMINATING, State.TERMINATED),
+    *_seen(State.STOPPING, State.STOPPED, State.STARTING, State.AVAILABLE, State.TERMINATING, State.TERMINATED),
+    *_seen(State.STOPPED, State.STARTING, State.AVAILABLE, State.TERMINATING, State.TERMINATED),
+    *_seen(State.STARTING, State.AVAILABLE, State.STOPPING, State.STOPPED, State.TERMINATING, State.TERMINATED),
+    *_seen(State.TERMINATING, State.TERMINATED),
+)
+"""Every move that there is; PostgreSQL refuses all others (migration 0003). Moves that skip a state (AVAILABLE to
+STOPPED) are what a look at AWS shows when the one between passed unseen."""
+
+MOVES: dict[State, frozenset[State]] = {
+    state: frozenset(move.target for move in TABLE if move.source == state) for state in State
 }
-"""From each state the states that may follow. Moves that skip a state (AVAILABLE to STOPPED) are what a look at AWS
-shows when the one between passed unseen."""
+"""From each state the states that may follow."""
 
 ACTIONS: dict[str, tuple[State, ...]] = {
-    "start": (State.STOPPED,),
-    "stop": (State.AVAILABLE,),
-    "terminate": (State.PENDING, State.AVAILABLE, State.STOPPING, State.STOPPED, State.STARTING),
-    "keep-alive": (State.PENDING, State.AVAILABLE, State.STOPPING, State.STOPPED, State.STARTING),
+    **{
+        event.value: tuple(move.source for move in TABLE if move.event == event)
+        for event in (Event.START, Event.STOP, Event.TERMINATE)
+    },
+    "keep-alive": tuple(state for state in LIVE_STATES if state != State.TERMINATING),
 }
-"""What a person may ask for, and in which states."""
+"""What a person may ask for, and in which states. The end of a PENDING machine calls off its launch."""
 
 AUTOMATIC = {"automatic": True}
 """The spec of an operation that a rule asked for: a keep-alive calls it off, and one that fails is put off."""

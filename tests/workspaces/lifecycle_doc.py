@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from workspaces.lifecycle import ACTIONS, MOVES, TERMINAL_STATES
+from workspaces.lifecycle import ACTIONS, TABLE, TERMINAL_STATES
 
 
 def moves() -> str:
-    """The moves as a Mermaid state diagram."""
+    """The moves with their events as a Mermaid state diagram."""
+    events: dict[tuple[str, str], list[str]] = {}
+    for move in TABLE:
+        events.setdefault((move.source.value, move.target.value), []).append(move.event.value)
     lines = ["```mermaid", "stateDiagram-v2", "    [*] --> PENDING"]
-    lines += [f"    {source.value} --> {target.value}" for source, targets in MOVES.items() for target in targets]
+    lines += [f"    {source} --> {target}: {', '.join(named)}" for (source, target), named in events.items()]
     lines += [f"    {state.value} --> [*]" for state in TERMINAL_STATES]
     return "\n".join([*lines, "```"])
+
+
+def table() -> str:
+    """Event by event: from where, to where, and who may bring it about."""
+    sources: dict[tuple[str, str, str], list[str]] = {}
+    for move in TABLE:
+        sources.setdefault((move.event.value, move.target.value, move.who), []).append(move.source.value)
+    rows = [
+        f"| {event} | {', '.join(named)} | {target} | {who} |"
+        for (event, target, who), named in sorted(sources.items(), key=lambda item: list(item[0]))
+    ]
+    return "\n".join(["| Event | From | To | Who |", "|---|---|---|---|", *rows])
 
 
 def actions() -> str:

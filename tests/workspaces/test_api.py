@@ -365,7 +365,6 @@ def test_terminate_and_delete_are_the_same(world, engineer, method):
 @pytest.mark.parametrize(
     ("state", "mode", "action"),
     [
-        ("PENDING", "AUTO_STOP", "stop"),
         ("AVAILABLE", "ALWAYS_ON", "stop"),
         ("STOPPED", "ALWAYS_ON", "start"),
         ("AVAILABLE", "AUTO_STOP", "start"),

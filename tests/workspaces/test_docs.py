@@ -34,6 +34,7 @@ def cell(role, own, others):
 def test_the_diagram_and_the_table_of_actions_are_those_of_the_code():
     text = (DOCS / "lifecycle.md").read_text()
     assert lifecycle_doc.moves() in text
+    assert lifecycle_doc.table() in text
     assert lifecycle_doc.actions() in text
 
 
