@@ -1,6 +1,15 @@
 """Fixtures that every test may use; the servers behind them are started by tests/plugins/servers.py."""
 
+import pytest
+
 from tests.plugins.database import django_db_setup, make_app_connection, superuser_connection
 from tests.plugins.scale import scale
+from workspaces.aws import pace
 
 __all__ = ["django_db_setup", "make_app_connection", "scale", "superuser_connection"]
+
+
+@pytest.fixture(autouse=True)
+def closed_circuits():
+    """What a test breaks in its AWS is not held against the next test's."""
+    pace.circuit_of.cache_clear()

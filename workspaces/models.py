@@ -69,6 +69,20 @@ class ProviderAccount(UUIDModel, TimestampedModel):
         return f"{self.name} ({self.region})"
 
 
+class CallAllowance(models.Model):
+    """The token bucket of calls to one AWS account and region; unlogged, because it is worth nothing after a crash."""
+
+    place = models.CharField(max_length=64, primary_key=True)
+    tokens = models.FloatField(help_text="Calls that may be made at once; below zero they wait.")
+    refilled_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "call allowance"
+
+    def __str__(self) -> str:
+        return self.place
+
+
 def kept_alive(now: datetime) -> Q:
     """What machines are protected from automatic ends at `now`; a keep-alive without an end lasts."""
     return Q(keep_alive=True) & (Q(keep_alive_until__isnull=True) | Q(keep_alive_until__gt=now))

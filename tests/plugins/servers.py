@@ -36,6 +36,7 @@ _SETTINGS = {
     "SECRET_KEY": "a-secret-key-for-tests-that-signs-nothing-of-value",
     "ALLOWED_HOSTS": "testserver,localhost,127.0.0.1",
     "AWS_ENDPOINT_URL": "",
+    "FORGE_AWS_CALLS_PER_SECOND": "0",
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -118,9 +119,9 @@ def template_name() -> str:
 def _start() -> Servers:
     _sweep_dead_runs()
     servers = Servers(folder=temporary_folder(f"forge-test-{os.getpid()}-"))
-    os.environ.update(_SETTINGS)
     for name in [name for name in os.environ if name.startswith("FORGE_") and name not in _KEPT]:
         del os.environ[name]
+    os.environ.update(_SETTINGS)
     os.environ[RUN] = secrets.token_hex(4)
     os.environ[FOLDER] = str(servers.folder)
     os.environ["FORGE_HOME"] = str(servers.folder / "forge-home")  # not the one of a demo that runs beside us

@@ -1,0 +1,169 @@
+"""The gateway to AWS WorkSpaces.
+
+Frozen dataclasses go in and out, and every fault is one of the family in `workspaces.aws.faults`. Nothing here
+retries: a call is made once, and the operation that made it decides what comes next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+
+from workspaces.aws import pace
+from workspaces.aws.clients import client_of
+from workspaces.aws.faults import UnknownOutcome, raise_failed, translated
+from workspaces.aws.shapes import Connection, Known, Machine, NewMachine, Place
+
+BATCH = 25
+"""AWS takes at most this many machines in one call."""
+
+OPERATION_TAG = "forge:operation"
+WORKSPACE_TAG = "forge:workspace"
+
+
+class Gateway:
+    """WorkSpaces in one account and region; `before_call` is called before each call, which may be slow.
+
+    Raises Unavailable when there are no credentials to call with.
+    """
+
+    def __init__(self, place: Place, *, before_call: Callable[[], None] = lambda: None) -> None:
+        self._client = client_of(place, settings.AWS_ENDPOINT_URL)
+        self._place = place
+        self._before_call = before_call
+
+    def find(self, *, directory_id: str, user_name: str) -> Machine | None:
+        """The machine of a directory user that has not ended, or None. Raises Throttled, Unavailable, Invalid."""
+        with self._call(looking=True):
+            answer = self._client.describe_workspaces(DirectoryId=directory_id, UserName=user_name)
+        machines = [_machine(row) for row in answer["Workspaces"]]
+        return next((machine for machine in machines if machine.state != "TERMINATED"), None)
+
+    def describe(self, provider_ids: Sequence[str]) -> dict[str, Machine]:
+        """The machines with these ids, by id, in as few calls as AWS allows; what is gone is left out."""
+        found: dict[str, Machine] = {}
+        for batch in _batches(provider_ids):
+            with self._call(looking=True):
+                answer = self._client.describe_workspaces(WorkspaceIds=batch)
+            found |= {row["WorkspaceId"]: _machine(row) for row in answer["Workspaces"]}
+        return found
+
+    def look(self, known: Known) -> Machine | None:
+        """One machine by its id; None only when a look by its directory user does not show it either.
+
+        Absence is believed twice because it ends the machine's books for good.
+        """
+        seen = self.describe([known.provider_id]).get(known.provider_id)
+        if seen is None:
+            found = self.find(directory_id=known.directory_id, user_name=known.user_name)
+            seen = found if found is not None and found.provider_id == known.provider_id else None
+        return seen
+
+    def connections(self, provider_ids: Sequence[str]) -> dict[str, Connection]:
+        """The connection status of machines by id."""
+        found: dict[str, Connection] = {}
+        for batch in _batches(provider_ids):
+            with self._call(looking=True):
+                answer = self._client.describe_workspaces_connection_status(WorkspaceIds=batch)
+            for row in answer["WorkspacesConnectionStatus"]:
+                found[row["WorkspaceId"]] = Connection(
+                    provider_id=row["WorkspaceId"],
+                    is_connected=row.get("ConnectionState") == "CONNECTED",
+                    last_connected_at=row.get("LastKnownUserConnectionTimestamp"),
+                )
+        return found
+
+    def tags(self, provider_id: str) -> dict[str, str]:
+        """The tags of a machine."""
+        with self._call(looking=True):
+            answer = self._client.describe_tags(ResourceId=provider_id)
+        return {tag["Key"]: tag.get("Value", "") for tag in answer["TagList"]}
+
+    def registration_code(self, directory_id: str) -> str:
+        """What people type into the WorkSpaces client to reach the directory; empty when AWS has none."""
+        with self._call(looking=True):
+            answer = self._client.describe_workspace_directories(DirectoryIds=[directory_id])
+        return next((row.get("RegistrationCode", "") for row in answer["Directories"]), "")
+
+    def create(self, wanted: NewMachine) -> Machine:
+        """Ask for a machine; it is PENDING at first.
+
+        Raises any of the family; UnknownOutcome when it may have been made, Exists when the user has one.
+        """
+        properties: dict[str, Any] = {
+            "RunningMode": wanted.running_mode,
+            "ComputeTypeName": wanted.bundle_type,
+            "Protocols": ["WSP"],  # DCV's name on the wire
+        }
+        if wanted.running_mode == "AUTO_STOP":
+            properties["RunningModeAutoStopTimeoutInMinutes"] = auto_stop_step(wanted.auto_stop_minutes)
+        tags = {**wanted.tags, OPERATION_TAG: wanted.operation_id, WORKSPACE_TAG: wanted.workspace_id}
+        with self._call():
+            answer = self._client.create_workspaces(
+                Workspaces=[
+                    {
+                        "DirectoryId": wanted.directory_id,
+                        "UserName": wanted.user_name,
+                        "BundleId": wanted.bundle_id,
+                        "WorkspaceProperties": properties,
+                        "Tags": [{"Key": key, "Value": value} for key, value in sorted(tags.items())],
+                    }
+                ]
+            )
+        raise_failed(answer)
+        if not answer.get("PendingRequests"):
+            raise UnknownOutcome("EmptyAnswer", "AWS neither took the request nor refused it")
+        return _machine(answer["PendingRequests"][0])
+
+    def start(self, provider_id: str) -> None:
+        """Ask a stopped machine to start."""
+        with self._call():
+            answer = self._client.start_workspaces(StartWorkspaceRequests=[{"WorkspaceId": provider_id}])
+        raise_failed(answer)
+
+    def stop(self, provider_id: str) -> None:
+        """Ask a running AutoStop machine to stop."""
+        with self._call():
+            answer = self._client.stop_workspaces(StopWorkspaceRequests=[{"WorkspaceId": provider_id}])
+        raise_failed(answer)
+
+    def terminate(self, provider_id: str) -> None:
+        """Ask for the end of a machine and its data."""
+        with self._call():
+            answer = self._client.terminate_workspaces(TerminateWorkspaceRequests=[{"WorkspaceId": provider_id}])
+        raise_failed(answer)
+
+    @contextmanager
+    def _call(self, *, looking: bool = False) -> Iterator[None]:
+        pace.wait_for_turn(self._place)
+        self._before_call()
+        with pace.guarded(self._place), translated(looking=looking):
+            yield
+
+
+def auto_stop_step(minutes: int) -> int:
+    """The next multiple of 60 minutes, which is how AWS counts AutoStop times."""
+    return -(-minutes // 60) * 60
+
+
+def _machine(row: Mapping[str, Any]) -> Machine:
+    properties = row.get("WorkspaceProperties", {})
+    return Machine(
+        provider_id=row["WorkspaceId"],
+        directory_id=row.get("DirectoryId", ""),
+        user_name=row.get("UserName", ""),
+        state=row.get("State", ""),
+        bundle_id=row.get("BundleId", ""),
+        bundle_type=properties.get("ComputeTypeName", ""),
+        running_mode=properties.get("RunningMode", ""),
+        ip_address=row.get("IpAddress"),
+        error=" ".join(filter(None, (row.get("ErrorCode"), row.get("ErrorMessage")))),
+    )
+
+
+def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(ids), BATCH):
+        yield list(ids[start : start + BATCH])

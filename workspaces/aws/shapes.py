@@ -1,0 +1,68 @@
+"""What goes into the gateway and comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where to call: AWS region, and the account as its number; `is_simulated` needs no credentials.
+
+    With `role_arn` the calls are made in that role, else with the credentials that boto3 finds by itself.
+    """
+
+    region: str
+    account: str
+    is_simulated: bool
+    role_arn: str = ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """The two names of one machine: its id, and the directory user whom it belongs to."""
+
+    provider_id: str
+    directory_id: str
+    user_name: str
+
+
+@dataclass(frozen=True)
+class NewMachine:
+    """What CreateWorkspaces is asked for."""
+
+    directory_id: str
+    user_name: str
+    bundle_id: str
+    bundle_type: str
+    running_mode: str
+    auto_stop_minutes: int
+    operation_id: str
+    workspace_id: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine as DescribeWorkspaces shows it; `state` is AWS's word."""
+
+    provider_id: str
+    directory_id: str
+    user_name: str
+    state: str
+    bundle_id: str
+    bundle_type: str
+    running_mode: str
+    ip_address: str | None
+    error: str
+
+
+@dataclass(frozen=True)
+class Connection:
+    """When a person was last connected to a machine, and whether one is now."""
+
+    provider_id: str
+    is_connected: bool
+    last_connected_at: datetime | None
