@@ -11,4 +11,7 @@ LUCY_PROVISION = register("LUCY_PROVISION")
 LUCY_QUERY = register("LUCY_QUERY")
 LUCY_ACTION = register("LUCY_ACTION")
 AUDIT_NEW_INCARNATION = register("AUDIT_NEW_INCARNATION", required=("context.reason",))
+OPERATION_CANCEL = register("OPERATION_CANCEL")
+OPERATION_RETRY = register("OPERATION_RETRY")
+"""Of refused requests, which know no handler; one that is heard leaves what the operation's handler says."""
 OTHER = register("OTHER")

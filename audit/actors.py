@@ -115,6 +115,10 @@ class Actor:
         """The same actor, acting in that organization."""
         return replace(self, organization_id=organization_id)
 
+    def for_one_of(self, organization_id: uuid.UUID | None) -> Actor:
+        """The actor of a sweep for one object of that organization: what follows shares a correlation of its own."""
+        return replace(self, organization_id=organization_id, correlation_id=uuid7())
+
     def with_correlation(self, correlation_id: uuid.UUID) -> Actor:
         """The same actor, as part of what `correlation_id` began."""
         return replace(self, correlation_id=correlation_id)

@@ -1,8 +1,9 @@
 """Which entry a request owes the log when its view left none, and how it tells of itself.
 
 A view says more by attributes, on the class or (in DRF) as arguments of `@action`:
-- `audit_action`: the action type of what it does, or a mapping from the viewset's action name to one;
-- `audit_resource`: the resource type; the id is the address's last argument;
+- `audit_action`: the action type of what it does, or a mapping from the viewset's action name, in the console from
+  the button's name, to one; a GET that is denied is ACCESS_DENIED whatever the view does;
+- `audit_resource`: the resource type; the id is the address's `object_id` (in the console), else its last argument;
 - `audit_as_read = True`: a POST that changes nothing (quote, check, a confirmation page) and counts as a GET.
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.urls import ResolverMatch
 from django.utils import timezone
 
 from audit import actions
@@ -52,14 +54,15 @@ class Address:
         if match is None:
             return cls("", None, "", "", is_read=request.method in SAFE_METHODS)
         view = _View(match.func, (request.method or "").lower())
-        arguments = [*match.args, *match.kwargs.values()]
-        declared = view.says("audit_action")
+        declared = None if request.method in SAFE_METHODS else view.says("audit_action")
+        if isinstance(declared, Mapping):
+            declared = declared.get(view.action or match.kwargs.get("name"))
         return cls(
             view_name=match.view_name or match.route,
-            action=declared.get(view.action) if isinstance(declared, Mapping) else declared,
+            action=declared,
             resource_type=view.says("audit_resource") or "",
-            resource_id=str(arguments[-1]) if arguments and _ID.fullmatch(str(arguments[-1])) else "",
-            is_read=request.method in SAFE_METHODS or bool(view.says("audit_as_read")) or _is_dry_run(request, view),
+            resource_id=_resource_id(match),
+            is_read=request.method in SAFE_METHODS or _changes_nothing(request, view),
         )
 
 
@@ -98,6 +101,12 @@ def owed(request: HttpRequest, response: HttpResponseBase, left: list[Left]) -> 
     if status < 400 and result != SUCCESS and address.view_name == settings.LOGIN_URL:
         action, result = actions.AUTH_FAILED, DENIED
     return _entry(request, address, status, problem, action=action, result=result)
+
+
+def _resource_id(match: ResolverMatch) -> str:
+    arguments = [*match.args, *match.kwargs.values()]
+    last = str(match.kwargs.get("object_id") or (arguments[-1] if arguments else ""))
+    return last if _ID.fullmatch(last) else ""
 
 
 def is_first(request: HttpRequest, action: str) -> bool:
@@ -157,6 +166,8 @@ def _entry(
     )
 
 
-def _is_dry_run(request: HttpRequest, view: _View) -> bool:
-    """True for `?dry_run=true` where the view takes it; elsewhere the parameter hides nothing."""
+def _changes_nothing(request: HttpRequest, view: _View) -> bool:
+    """True for a POST that is marked so, and for `?dry_run=true` where the view takes it; elsewhere neither hides."""
+    if request.method == "POST" and view.says("audit_as_read"):
+        return True
     return request.GET.get("dry_run") == "true" and view.action in (view.says("dry_run_actions") or ())

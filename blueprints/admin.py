@@ -13,7 +13,7 @@ from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from blueprints import services
+from blueprints import actions, services
 from blueprints.models import Blueprint, BlueprintBundle
 from blueprints.permissions import PUBLISHING, may
 from forge.accounts.admin import OwnOrganizationAdmin, ServiceForm
@@ -74,6 +74,7 @@ def _explain_retire(request: HttpRequest, blueprint: Blueprint) -> list[str]:
 
 @admin.register(Blueprint)
 class BlueprintAdmin(OwnOrganizationAdmin):
+    audit_add = actions.BLUEPRINT_CREATE
     view_roles = VIEW_ROLES
     add_roles = ("team_lead", "admin")
     list_display = ("name", "version", "team", "shown_status", "operating_system", "origin", "published_at")
@@ -86,6 +87,7 @@ class BlueprintAdmin(OwnOrganizationAdmin):
         Button(
             "publish",
             "Publish",
+            actions.BLUEPRINT_PUBLISH,
             icon="publish",
             variant=ActionVariant.PRIMARY,
             run=_publish,
@@ -97,6 +99,7 @@ class BlueprintAdmin(OwnOrganizationAdmin):
         Button(
             "retire",
             "Retire",
+            actions.BLUEPRINT_RETIRE,
             icon="archive",
             variant=ActionVariant.DANGER,
             run=_retire,

@@ -16,7 +16,7 @@ from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget
 
-from budgets import permissions, services
+from budgets import actions, permissions, services
 from budgets.display import bar, money, standing
 from budgets.models import Budget, BudgetNotice, BudgetThreshold, Reservation
 from forge.accounts.models import Membership, Project, Team, User
@@ -136,6 +136,7 @@ def _explain_on(request: HttpRequest, budget: Budget) -> list[str]:
 
 @admin.register(Budget)
 class BudgetAdmin(ForgeModelAdmin):
+    audit_add = actions.BUDGET_CREATE
     view_roles = Membership.OVERSIGHT
     add_roles = (Role.TEAM_LEAD, Role.FINANCE, Role.ADMIN)
     list_display = ("shown_scope", "shown_period", "shown_amount", "bar", "shown_remaining", "status", "recurs")
@@ -162,6 +163,7 @@ class BudgetAdmin(ForgeModelAdmin):
         Button(
             "amount",
             "Change amount",
+            actions.BUDGET_UPDATE,
             icon="payments",
             run=_change_amount,
             legal=permissions.may_change,
@@ -171,6 +173,7 @@ class BudgetAdmin(ForgeModelAdmin):
         Button(
             "owner",
             "Change owner",
+            actions.BUDGET_UPDATE,
             icon="person",
             run=_change_owner,
             legal=permissions.may_change,
@@ -180,6 +183,7 @@ class BudgetAdmin(ForgeModelAdmin):
         Button(
             "off",
             "Switch off",
+            actions.BUDGET_UPDATE,
             icon="toggle_off",
             variant=ActionVariant.DANGER,
             run=_switch_off,
@@ -189,6 +193,7 @@ class BudgetAdmin(ForgeModelAdmin):
         Button(
             "on",
             "Switch on",
+            actions.BUDGET_UPDATE,
             icon="toggle_on",
             run=_switch_on,
             legal=lambda user, budget: not budget.is_active and permissions.may_change(user, budget),

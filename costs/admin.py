@@ -13,7 +13,7 @@ from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSplitDateTimeWidget
 
-from costs import permissions, services
+from costs import actions, permissions, services
 from costs.models import CostRecord, DailyCost, Price
 from costs.pricing import HOUR, hour_of
 from forge.accounts.admin import ServiceForm
@@ -98,6 +98,7 @@ class PriceForm(ServiceForm):
 
 @admin.register(Price)
 class PriceAdmin(ForgeModelAdmin):
+    audit_add = actions.PRICE_CREATE
     form = PriceForm
     view_roles = Membership.OVERSIGHT
     add_roles = permissions.PRICING
@@ -118,6 +119,7 @@ class PriceAdmin(ForgeModelAdmin):
         Button(
             "close",
             "Give it an end",
+            actions.PRICE_CLOSE,
             icon="event_busy",
             variant=ActionVariant.DANGER,
             run=_close,

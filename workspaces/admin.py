@@ -20,7 +20,7 @@ from forge.accounts.admin import OwnOrganizationAdmin
 from forge.accounts.services import organization_of
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
-from workspaces import providers, services
+from workspaces import actions, providers, services
 from workspaces.lifecycle import State, legal_actions
 from workspaces.models import ProviderAccount, StateChange, WorkSpace, kept_alive
 from workspaces.permissions import may
@@ -177,6 +177,7 @@ class WorkSpaceAdmin(ForgeModelAdmin):
         Button(
             "start",
             "Start",
+            actions.WORKSPACE_START,
             icon="play_circle",
             variant=ActionVariant.PRIMARY,
             run=_ask(services.start, "It starts."),
@@ -186,6 +187,7 @@ class WorkSpaceAdmin(ForgeModelAdmin):
         Button(
             "stop",
             "Stop",
+            actions.WORKSPACE_STOP,
             icon="stop_circle",
             run=_ask(services.stop, "It stops."),
             legal=_legal("stop"),
@@ -194,6 +196,7 @@ class WorkSpaceAdmin(ForgeModelAdmin):
         Button(
             "keep-alive",
             "Keep alive",
+            actions.WORKSPACE_KEEP_ALIVE,
             icon="shield",
             run=_keep_alive,
             form=KeepAliveForm,
@@ -203,6 +206,7 @@ class WorkSpaceAdmin(ForgeModelAdmin):
         Button(
             "let-go",
             "End keep-alive",
+            actions.WORKSPACE_KEEP_ALIVE,
             icon="remove_moderator",
             run=_let_go,
             legal=lambda user, row: row.is_kept_alive(timezone.now()) and _legal("keep-alive")(user, row),
@@ -211,6 +215,7 @@ class WorkSpaceAdmin(ForgeModelAdmin):
         Button(
             "terminate",
             "Terminate",
+            actions.WORKSPACE_TERMINATE,
             icon="delete_forever",
             variant=ActionVariant.DANGER,
             run=_ask(services.terminate, "It ends."),
@@ -271,6 +276,7 @@ def _switch(enabled: bool) -> Callable[..., str]:
 
 @admin.register(ProviderAccount)
 class ProviderAccountAdmin(OwnOrganizationAdmin):
+    audit_add = actions.PROVIDER_ACCOUNT_CREATE
     view_roles = ("auditor",)
     add_roles = ("admin",)
     list_display = ("name", "kind", "region", "account", "directory_id", "enabled", "organization")
@@ -283,6 +289,7 @@ class ProviderAccountAdmin(OwnOrganizationAdmin):
         Button(
             "switch-off",
             "Switch off",
+            actions.PROVIDER_ACCOUNT_UPDATE,
             icon="cloud_off",
             variant=ActionVariant.DANGER,
             run=_switch(False),
@@ -292,6 +299,7 @@ class ProviderAccountAdmin(OwnOrganizationAdmin):
         Button(
             "switch-on",
             "Switch on",
+            actions.PROVIDER_ACCOUNT_UPDATE,
             icon="cloud",
             run=_switch(True),
             legal=lambda user, row: not row.enabled and providers.may_manage(user, row.organization_id),

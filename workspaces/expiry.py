@@ -40,12 +40,13 @@ class Figures:
     failed: int = 0
 
 
-def end_expired(*, now: datetime, dry_run: bool = False) -> dict[str, int]:
-    """Queue the end of machines whose `next_action` is due; returns the counts of Figures.
+def end_expired(*, now: datetime, dry_run: bool = False, actor: Actor | None = None) -> dict[str, int]:
+    """Queue the end of machines whose `next_action` is due; returns the counts of Figures. `actor` None = the job.
 
     A machine that is kept alive, or that something else is being done to, takes nobody's place in the run and is
     looked at again by the next one. One that fails keeps no other from its turn: LifecycleFailed is raised at the end.
     """
+    actor = actor or Actor.job("enforce_lifecycle")
     busy = Operation.objects.open().filter(target_id=OuterRef("pk"))
     due = list(
         WorkSpace.objects.filter(state__in=ACTIONS["terminate"], next_action="terminate", next_action_at__lte=now)
@@ -59,7 +60,7 @@ def end_expired(*, now: datetime, dry_run: bool = False) -> dict[str, int]:
     faults: list[str] = []
     for workspace_id, organization_id in [] if dry_run else due:
         try:
-            terminate_due(actor=Actor.job("enforce_lifecycle", organization_id), workspace_id=workspace_id, now=now)
+            terminate_due(actor=actor.for_one_of(organization_id), workspace_id=workspace_id, now=now)
         except (IllegalInThisState, OperationInProgress, NotDue):
             figures.passed_over += 1
         except (OperationalError, InterfaceError):

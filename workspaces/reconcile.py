@@ -61,6 +61,7 @@ class _Run:
 
     now: datetime
     dry_run: bool
+    actor: Actor
     figures: Figures = field(default_factory=Figures)
     faults: list[str] = field(default_factory=list)
 
@@ -77,14 +78,15 @@ class _Run:
             self.faults.append(f"{what}: {type(error).__name__}")
 
 
-def reconcile(*, now: datetime, dry_run: bool = False) -> dict[str, int]:
+def reconcile(*, now: datetime, dry_run: bool = False, actor: Actor | None = None) -> dict[str, int]:
     """Bring our states to what AWS shows, account by account; an account that does not answer is passed over.
+    `actor` None = the job.
 
     Accounts that are switched off take part: their machines run on. Machines with an open operation are left to it.
     Returns the counts of Figures. Whatever is wrong with one machine or account keeps no other from its turn:
     ReconcileFailed is raised at the end.
     """
-    run = _Run(now, dry_run)
+    run = _Run(now, dry_run, actor or Actor.job("reconcile_workspaces"))
     for account in ProviderAccount.objects.order_by("id"):
         try:
             with run.going_on(f"provider account {account.id}"):
@@ -171,18 +173,18 @@ def _follow_one(machine: WorkSpace, seen: aws.Machine | None, beside: Mapping[st
         if not may_move(machine.state, target):
             run.figures.unexplained += 1
             logger.warning("machine %s is %s here and %s in AWS", machine.id, machine.state, target)
-        elif run.dry_run or _follow(machine, seen, target, now=run.now):
+        elif run.dry_run or _follow(machine, seen, target, run):
             run.figures.moved += 1
             run.figures.vanished += seen is None
     if seen is not None:
         run.figures.in_error += seen.state == IN_ERROR
         if not run.dry_run:
-            run.figures.refreshed += _refresh(machine, seen, beside, now=run.now)
+            run.figures.refreshed += _refresh(machine, seen, beside, run)
 
 
-def _follow(machine: WorkSpace, seen: aws.Machine | None, target: State, *, now: datetime) -> bool:
+def _follow(machine: WorkSpace, seen: aws.Machine | None, target: State, run: _Run) -> bool:
     """Move one machine where AWS has it, unless anything has been done to it since it was read."""
-    actor = Actor.job("reconcile_workspaces", machine.organization_id)
+    actor, now = run.actor.for_one_of(machine.organization_id), run.now
     source, version = machine.state, machine.version
     with transaction.atomic():
         lock_scopes_of(machine.id)
@@ -205,7 +207,7 @@ def _follow(machine: WorkSpace, seen: aws.Machine | None, target: State, *, now:
     return True
 
 
-def _refresh(machine: WorkSpace, seen: aws.Machine, beside: Mapping[str, Any], *, now: datetime) -> bool:
+def _refresh(machine: WorkSpace, seen: aws.Machine, beside: Mapping[str, Any], run: _Run) -> bool:
     """Write what AWS shows beside the state, when it differs."""
     facts = {
         "provider_state": seen.state,
@@ -218,16 +220,16 @@ def _refresh(machine: WorkSpace, seen: aws.Machine, beside: Mapping[str, Any], *
     with transaction.atomic():
         row = WorkSpace.objects.filter(pk=machine.pk)
         before = row.select_for_update(no_key=True).values_list("provider_state", flat=True).get()
-        row.update(**facts, updated_at=now)
+        row.update(**facts, updated_at=run.now)
         if seen.state == IN_ERROR != before:
-            _record_error(machine, seen, now=now)
+            _record_error(machine, seen, run)
     return True
 
 
-def _record_error(machine: WorkSpace, seen: aws.Machine, *, now: datetime) -> None:
+def _record_error(machine: WorkSpace, seen: aws.Machine, run: _Run) -> None:
     """The one audit entry of a machine that AWS has begun to report as broken."""
     record(
-        actor=Actor.job("reconcile_workspaces", machine.organization_id),
+        actor=run.actor.for_one_of(machine.organization_id),
         action=actions.WORKSPACE_ERROR,
         resource_type="WorkSpace",
         resource_id=str(machine.id),
@@ -235,7 +237,7 @@ def _record_error(machine: WorkSpace, seen: aws.Machine, *, now: datetime) -> No
         description=f"AWS reports machine {machine.id} in ERROR",
         changes={"before": {"health": machine.health}, "after": {"health": IN_ERROR}},
         context={"state": machine.state, "error": seen.error},
-        occurred_at=now,
+        occurred_at=run.now,
     )
 
 

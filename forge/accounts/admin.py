@@ -22,7 +22,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from forge.accounts import services, token_services
+from forge.accounts import actions, services, token_services
 from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button, ShownOnce
@@ -57,6 +57,7 @@ class OwnOrganizationAdmin(ForgeModelAdmin):
 class OrganizationAdmin(ForgeModelAdmin):
     """Operators of the installation add organizations; everybody else sees the own one."""
 
+    audit_add = actions.ORGANIZATION_CREATE
     form = ServiceForm
     view_roles = ("admin", "auditor", "finance", "team_lead")
     list_display = ("name", "slug", "currency", "timezone", "is_active", "created_at")
@@ -133,6 +134,7 @@ class UserAdmin(ForgeModelAdmin):
         Button(
             "switch-off",
             "Switch off",
+            actions.MEMBER_UPDATE,
             icon="person_off",
             variant=ActionVariant.DANGER,
             run=_switch(False),
@@ -145,6 +147,7 @@ class UserAdmin(ForgeModelAdmin):
         Button(
             "switch-on",
             "Switch on",
+            actions.MEMBER_UPDATE,
             icon="person",
             run=_switch(True),
             legal=lambda user, row: not row.is_active and _is_admin_over(user, row.organization_id),
@@ -152,6 +155,7 @@ class UserAdmin(ForgeModelAdmin):
         Button(
             "issue-token",
             "Issue token",
+            actions.TOKEN_CREATE,
             icon="key",
             run=_issue_token,
             form=TokenForm,
@@ -168,6 +172,7 @@ class UserAdmin(ForgeModelAdmin):
 
 @admin.register(Team)
 class TeamAdmin(OwnOrganizationAdmin):
+    audit_add = actions.TEAM_CREATE
     view_roles = ("team_lead", "finance", "auditor")
     add_roles = ("admin",)
     list_display = ("name", "slug", "organization", "created_at")
@@ -184,6 +189,7 @@ class TeamAdmin(OwnOrganizationAdmin):
 
 @admin.register(Project)
 class ProjectAdmin(OwnOrganizationAdmin):
+    audit_add = actions.PROJECT_CREATE
     view_roles = ("team_lead", "finance", "auditor")
     add_roles = ("admin",)
     list_display = ("name", "slug", "cost_center", "owner", "organization", "created_at")
@@ -236,6 +242,7 @@ def _may_take_away(user: Any, membership: Membership) -> bool:
 
 @admin.register(Membership)
 class MembershipAdmin(OwnOrganizationAdmin):
+    audit_add = actions.MEMBER_CREATE
     view_roles = ("auditor",)
     add_roles = ("team_lead", "admin")
     list_display = ("user", "role", "team", "organization", "created_at")
@@ -247,6 +254,7 @@ class MembershipAdmin(OwnOrganizationAdmin):
         Button(
             "take-away",
             "Take away",
+            actions.ROLE_CHANGE,
             icon="person_remove",
             variant=ActionVariant.DANGER,
             run=_take_away,
@@ -302,6 +310,7 @@ class ApiTokenAdmin(ForgeModelAdmin):
         Button(
             "revoke",
             "Revoke",
+            actions.TOKEN_REVOKE,
             icon="key_off",
             variant=ActionVariant.DANGER,
             run=_revoke,

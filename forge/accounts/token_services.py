@@ -83,7 +83,10 @@ def issue_token(
             resource_type="ApiToken",
             resource_id=str(token.id),
             description=f"Issued token {token.id} to user {user.id}",
-            context={"interface": interface, "scopes": list(scopes)},
+            changes={
+                "before": None,
+                "after": {"interface": interface, "scopes": list(scopes), "expires_at": expires_at},
+            },
         )
     return token, parts.text
 
@@ -104,6 +107,7 @@ def revoke_token(*, actor: Actor, token: ApiToken, now: datetime) -> ApiToken:
             resource_type="ApiToken",
             resource_id=str(locked.id),
             description=f"Revoked token {locked.id} of user {locked.user_id}",
+            changes={"before": {"revoked_at": None}, "after": {"revoked_at": now}},
         )
     return locked
 

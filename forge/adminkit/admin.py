@@ -75,6 +75,7 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
     add_roles: Sequence[str] = ()
     change_roles: Sequence[str] = ()
     buttons: Sequence[Button] = ()
+    audit_add, audit_change = "", ""  # action types of what the forms do, for the entries of those that are refused
     link_lookups: Sequence[str] = ()  # what other pages of the console link with, beside what `list_filter` shows
     actions = ()
     list_per_page = 50
@@ -188,7 +189,19 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
             self.admin_site.admin_view(self.button_view),
             name="{}_{}_button".format(*info),
         )
-        return [press, *super().get_urls()]
+        return [self._named_for_audit(pattern) for pattern in (press, *super().get_urls())]
+
+    def _named_for_audit(self, pattern: URLPattern) -> URLPattern:
+        """The address, saying to the audit log what it is for, also where the view is never reached."""
+        suffix = (pattern.name or "").rpartition("_")[2]
+        declared = {
+            "add": self.audit_add,
+            "change": self.audit_change,
+            "button": {button.name: button.audit_action for button in self.buttons},
+        }
+        pattern.callback.audit_resource = self.opts.object_name  # type: ignore[attr-defined]
+        pattern.callback.audit_action = declared.get(suffix) or None  # type: ignore[attr-defined]
+        return pattern
 
     def legal_buttons(self, request: HttpRequest, obj: Any) -> list[Button]:
         """The buttons that this person may press on this row now."""

@@ -27,11 +27,13 @@ class Button:
     `legal(user, row)` says whether this person may do it to this row now. `run(request, row, **fields)` calls the
     service with `request.actor` and returns the sentence to show (None for the label alone, ShownOnce for a secret);
     the fields are those of `form`, validated. `explain(request, row)` returns sentences for the confirmation page.
-    With `typed`, the person must write what `typed(row)` returns, as before anything that cannot be undone.
+    `audit_action` is the audit action type of what the button does, for the entry of a press that is refused. With
+    `typed`, the person must write what `typed(row)` returns, as before anything that cannot be undone.
     """
 
     name: str
     label: str
+    audit_action: str
     run: Callable[..., str | ShownOnce | None]
     legal: Callable[[Any, Any], bool]
     explain: Callable[[HttpRequest, Any], Iterable[str]] | None = None

@@ -14,7 +14,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.api.models import DenialCount, IdempotencyKey
-from forge.console import switches
+from forge.console import actions, switches
 from forge.db.models import JobRun, JobSwitch
 
 admin.site.unregister(auth_admin.Group)  # roles are Memberships; Django's groups and permissions decide nothing here
@@ -53,6 +53,7 @@ class JobRunAdmin(ForgeModelAdmin):
 class JobSwitchAdmin(ForgeModelAdmin):
     """The switch that pauses a job of the schedule; for operators of the installation alone."""
 
+    audit_add = audit_change = actions.JOB_SWITCH
     list_display = ("job", "shown_state", "reason", "updated_at")
     list_filter = ("is_paused",)
     search_fields = ("job", "reason")

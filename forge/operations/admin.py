@@ -111,6 +111,7 @@ class OperationAdmin(ForgeModelAdmin):
         Button(
             "cancel",
             "Cancel",
+            "OPERATION_CANCEL",
             icon="cancel",
             variant=ActionVariant.DANGER,
             run=_cancel,
@@ -120,6 +121,7 @@ class OperationAdmin(ForgeModelAdmin):
         Button(
             "retry",
             "Try again",
+            "OPERATION_RETRY",
             icon="replay",
             run=_retry,
             legal=_may_retry,

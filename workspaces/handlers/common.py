@@ -117,6 +117,7 @@ class MachineHandler(Handler):
             resource_type=operation.target_type,
             resource_id=str(operation.target_id),
             description=f"Asked for another attempt of {operation.kind} {operation.id}",
+            changes={"before": {"status": str(operation.status)}, "after": {"status": str(Operation.Status.QUEUED)}},
             context={"operation_id": str(operation.id), "outcome": "retry"},
         )
 
@@ -127,6 +128,7 @@ class MachineHandler(Handler):
             resource_type=operation.target_type,
             resource_id=str(operation.target_id),
             description=f"Asked to cancel {operation.kind} {operation.id}",
+            changes={"before": {"cancel_requested": False}, "after": {"cancel_requested": True}},
             context={"operation_id": str(operation.id), "outcome": "cancel_requested"},
         )
 

@@ -154,6 +154,7 @@ def _call_off_launch(
             resource_type="WorkSpace",
             resource_id=str(workspace.id),
             description=f"Request to terminate machine {workspace.id}",
+            changes={"before": {"launch": str(launch.status)}, "after": {"launch": str(operation.status)}},
             context={"operation_id": str(operation.id), "state": workspace.state},
             occurred_at=now,
         )
@@ -221,6 +222,7 @@ def _queue(
         resource_type="WorkSpace",
         resource_id=str(workspace.id),
         description=f"Request to {verb} machine {workspace.id}",
+        changes={"before": {"operation": None}, "after": {"operation": operation.kind}},
         context={"operation_id": str(operation.id), "state": workspace.state},
         occurred_at=now,
     )

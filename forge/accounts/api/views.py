@@ -44,6 +44,7 @@ class OrganizationViewSet(ReadViewSet):
 
     queryset = Organization.objects.all()
     serializer_class = serializers.OrganizationSerializer
+    audit_resource = "Organization"
     ordering_fields = ("name", "created_at")
     ordering = "name"
 
@@ -114,7 +115,7 @@ class MemberViewSet(ReadViewSet):
     ordering_fields = ("created_at",)
     ordering = "created_at"
     search_fields = ("user__email", "user__full_name")
-    audit_resource = "User"
+    audit_resource = "Membership"
     audit_action = {"create": actions.MEMBER_CREATE, "destroy": actions.ROLE_CHANGE}
 
     @extend_schema(request=serializers.MemberCreateSerializer, responses={201: serializers.MembershipSerializer})

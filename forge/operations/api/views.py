@@ -26,6 +26,7 @@ class OperationViewSet(ReadViewSet):
     ordering_fields = ("created_at",)
     ordering = "-created_at"
     audit_resource = "Operation"
+    audit_action = {"cancel": "OPERATION_CANCEL", "retry": "OPERATION_RETRY"}
 
     def get_serializer_context(self) -> dict[str, Any]:
         return super().get_serializer_context() | {"now": timezone.now()}

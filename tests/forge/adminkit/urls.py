@@ -55,10 +55,11 @@ class ProjectAdmin(ForgeModelAdmin):
     add_roles = ("admin",)
     list_per_page = 10
     buttons = (
-        Button("rename", "Rename", icon="edit", run=rename, form=RenameForm, legal=lambda user, project: True),
+        Button("rename", "Rename", "OTHER", icon="edit", run=rename, form=RenameForm, legal=lambda user, project: True),
         Button(
             "close",
             "Close",
+            "OTHER",
             run=close,
             variant=ActionVariant.DANGER,
             legal=lambda user, project: user.has_role("admin") and project.cost_center != "CLOSED",

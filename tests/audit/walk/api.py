@@ -1,0 +1,164 @@
+"""How each changing address of the API is made to succeed, to fail and to be denied.
+
+A route or method that is not here fails tests/audit/test_capture_api.py, with the line to add.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from forge.operations.models import Operation
+from tests.audit.walk import rows
+from workspaces.models import WorkSpace
+
+
+@dataclass(frozen=True)
+class Api:
+    """One route and method: what its entries say, who may and who may not, the row of its address and its body.
+
+    `leaves` are the (action type, result) of a success, where that is not (`action`, SUCCESS) alone; `conflict` puts
+    the row into a state that answers 409. `is_read`: a POST that changes nothing, with no entry unless denied.
+    """
+
+    action: str
+    resource: str
+    by: str
+    denied_to: str | None
+    row: Callable[[Any], Any] | None = None
+    body: Callable[[Any], dict[str, Any]] | None = None
+    status: int = 200
+    leaves: tuple[tuple[str, str], ...] = ()
+    conflict: Callable[[Any], Any] | None = None
+    is_read: bool = False
+    denied_interfaces: tuple[str, ...] = ()
+
+    @property
+    def success(self) -> list[tuple[str, str]]:
+        return [] if self.is_read else list(self.leaves or ((self.action, "SUCCESS"),))
+
+
+def _end(row: WorkSpace) -> None:
+    WorkSpace.objects.filter(pk=row.pk).update(state="TERMINATED", terminated_at=timezone.now())
+
+
+def _finish(row: Operation) -> None:
+    Operation.objects.filter(pk=row.pk).update(status="succeeded", finished_at=timezone.now(), next_attempt_at=None)
+
+
+def _revoke(row: Any) -> None:
+    type(row).objects.filter(pk=row.pk).update(revoked_at=timezone.now())
+
+
+def _publish(row: Any) -> None:
+    rows.factories.publish(row)
+
+
+def _retire(row: Any) -> None:
+    type(row).objects.filter(pk=row.pk).update(status="RETIRED", retired_at=timezone.now())
+
+
+def _named(**facts: Any) -> Callable[[Any], dict[str, Any]]:
+    return lambda world: facts
+
+
+def _draft(world: Any) -> dict[str, Any]:
+    return {"name": "walked", "operating_system": "LINUX", "team": world.team.slug}
+
+
+def _price(world: Any) -> dict[str, Any]:
+    return {
+        "region": "us-east-1", "bundle_type": "STANDARD", "operating_system": "LINUX", "running_mode": "AUTO_STOP",
+        "monthly_amount": "1", "source": "walk", "as_of": f"{timezone.now():%Y-%m-%d}",
+        "valid_from": rows.hour(ahead=1).isoformat(),
+    }  # fmt: skip
+
+
+def _budget(world: Any) -> dict[str, Any]:
+    return {
+        "scope": "TEAM", "scope_id": str(world.team.id), "amount": "5",
+        "period_start": rows.hour().isoformat(), "period_end": rows.hour(ahead=100).isoformat(),
+    }  # fmt: skip
+
+
+def _member(world: Any) -> dict[str, Any]:
+    return {"email": "walked@example.com", "full_name": "W", "role": "engineer", "team": world.team.slug}
+
+
+def _keep(world: Any) -> dict[str, Any]:
+    return {"until": (timezone.now() + timedelta(days=3)).isoformat(), "reason": "a reason"}
+
+
+def _launch(world: Any) -> dict[str, Any]:
+    return world.body()
+
+
+STOPPED_OUTCOME = (("WORKSPACE_STOP_OUTCOME", "FAILURE"),)
+"""Calling off what rests ends the operation at once, and how an operation ended is one entry: FAILURE, cancelled."""
+
+CASES = {
+    ("team-list", "post"): Api("TEAM_CREATE", "Team", "admin", "lead", body=_named(slug="w", name="W"), status=201),
+    ("project-list", "post"): Api(
+        "PROJECT_CREATE", "Project", "admin", "lead", body=_named(slug="w", name="W"), status=201
+    ),
+    ("member-list", "post"): Api("MEMBER_CREATE", "Membership", "lead", "auditor", body=_member, status=201),
+    ("member-detail", "delete"): Api("ROLE_CHANGE", "Membership", "lead", "auditor", rows.membership, status=204),
+    ("token-list", "post"): Api(
+        "TOKEN_CREATE", "ApiToken", "engineer", None, body=_named(name="w"), status=201, denied_interfaces=("LUCY",)
+    ),
+    ("token-revoke", "post"): Api("TOKEN_REVOKE", "ApiToken", "engineer", "auditor", rows.token, conflict=_revoke),
+    ("operation-cancel", "post"): Api(
+        "OPERATION_CANCEL", "Operation", "engineer", "auditor", rows.operation, leaves=STOPPED_OUTCOME, conflict=_finish
+    ),
+    ("operation-retry", "post"): Api(
+        "OPERATION_RETRY", "Operation", "engineer", "auditor", rows.unknown, status=202, conflict=_finish,
+        leaves=(("WORKSPACE_STOP_OUTCOME", "SUCCESS"),),
+    ),
+    ("blueprint-list", "post"): Api("BLUEPRINT_CREATE", "Blueprint", "engineer", "auditor", body=_draft, status=201),
+    ("blueprint-detail", "patch"): Api(
+        "BLUEPRINT_UPDATE", "Blueprint", "engineer", "auditor", rows.draft, _named(description="d"), conflict=_publish
+    ),
+    ("blueprint-versions", "post"): Api(
+        "BLUEPRINT_CREATE", "Blueprint", "engineer", "auditor", rows.draft, _named(description="d"), status=201
+    ),
+    ("blueprint-publish", "post"): Api(
+        "BLUEPRINT_PUBLISH", "Blueprint", "lead", "engineer", rows.draft, conflict=_publish
+    ),
+    ("blueprint-retire", "post"): Api(
+        "BLUEPRINT_RETIRE", "Blueprint", "lead", "engineer", lambda world: world.blueprint, conflict=_retire
+    ),
+    ("workspace-list", "post"): Api(
+        "WORKSPACE_PROVISION", "WorkSpace", "engineer", "auditor", body=_launch, status=202
+    ),
+    ("workspace-detail", "delete"): Api(
+        "WORKSPACE_TERMINATE", "WorkSpace", "engineer", "auditor", rows.machine, status=202, conflict=_end
+    ),
+    ("workspace-terminate", "post"): Api(
+        "WORKSPACE_TERMINATE", "WorkSpace", "engineer", "auditor", rows.machine, status=202, conflict=_end
+    ),
+    ("workspace-keep-alive", "post"): Api(
+        "WORKSPACE_KEEP_ALIVE", "WorkSpace", "engineer", "auditor", rows.machine, _keep, conflict=_end
+    ),
+    ("workspace-start", "post"): Api(
+        "WORKSPACE_START", "WorkSpace", "engineer", "auditor", rows.stopped, status=202, conflict=_end
+    ),
+    ("workspace-stop", "post"): Api(
+        "WORKSPACE_STOP", "WorkSpace", "engineer", "auditor", rows.machine, status=202, conflict=_end
+    ),
+    ("cost-quote", "post"): Api(
+        "", "DailyCost", "engineer", None, body=lambda world: world.body(hours=10), is_read=True
+    ),
+    ("price-list", "post"): Api("PRICE_CREATE", "Price", "finance", "auditor", body=_price, status=201),
+    ("price-close", "post"): Api("PRICE_CLOSE", "Price", "finance", "auditor", rows.price, _named(valid_to=None)),
+    ("budget-list", "post"): Api("BUDGET_CREATE", "Budget", "finance", "auditor", body=_budget, status=201),
+    ("budget-detail", "patch"): Api(
+        "BUDGET_UPDATE", "Budget", "finance", "auditor", rows.budget, _named(amount="7")
+    ),
+    ("budget-check", "post"): Api("", "Budget", "engineer", None, body=_launch, is_read=True),
+}  # fmt: skip
+
+ADD = """tests/audit/walk/api.py has no case for {method} of the route {name!r}. Add to CASES, with the row of its
+address if it names one, and a body if it takes one:
+    ("{name}", "{method}"): Api("ACTION_TYPE", "Resource", "engineer", "auditor", rows.machine, _named(field=1)),"""

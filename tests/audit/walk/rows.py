@@ -1,0 +1,156 @@
+"""Rows of a world that an address can name, one maker per kind and state."""
+
+from datetime import UTC, timedelta
+from decimal import Decimal
+
+from django.utils import timezone
+
+from audit.actors import Actor
+from budgets.models import Budget, Reservation
+from costs import services as prices
+from forge.accounts.models import Membership
+from forge.accounts.token_services import issue_token
+from forge.api.models import DenialCount
+from forge.db.ids import uuid7
+from forge.db.models import JobSwitch
+from forge.operations.models import Operation
+from forge.operations.services import enqueue
+from tests import factories
+
+COMMAND = Actor.command("walk")
+
+
+def hour(*, ahead: int = 0):
+    return timezone.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=ahead)
+
+
+def membership(world):
+    return Membership.objects.get(user=world.engineer)
+
+
+def token(world):
+    return issue_token(actor=COMMAND, user=world.engineer, name="walk", now=timezone.now())[0]
+
+
+def machine(world, *states):
+    """The engineer's, AVAILABLE or with `states` after that."""
+    at = timezone.now() - timedelta(hours=2)
+    history = [(at + timedelta(minutes=n), state) for n, state in enumerate(("PENDING", "AVAILABLE", *states))]
+    return factories.WorkSpaceFactory(
+        organization=world.organization,
+        owner=world.engineer,
+        team=world.team,
+        blueprint=world.blueprint,
+        provider_account=world.account,
+        provider_id=f"ws-{uuid7().hex[-9:]}",
+        history=history,
+    )
+
+
+def stopped(world):
+    return machine(world, "STOPPING", "STOPPED")
+
+
+def kept(world):
+    row = machine(world)
+    type(row).objects.filter(pk=row.pk).update(keep_alive=True, keep_alive_reason="a reason")
+    return row
+
+
+def operation(world, **facts):
+    """The queued stop of a machine."""
+    target = machine(world)
+    made = enqueue(
+        id=uuid7(),
+        organization_id=world.organization.id,
+        actor_id=world.engineer.id,
+        owner_id=world.engineer.id,
+        team_id=world.team.id,
+        kind="workspace.stop",
+        target_type="WorkSpace",
+        target_id=target.id,
+        spec={},
+        correlation_id=uuid7(),
+        now=timezone.now(),
+    )
+    Operation.objects.filter(pk=made.pk).update(**facts)
+    return Operation.objects.get(pk=made.pk)
+
+
+def running(world):
+    at = timezone.now()
+    leased = {"lease_expires_at": at + timedelta(minutes=5), "heartbeat_at": at, "started_at": at}
+    return operation(world, status="running", fencing_token=1, leased_by="somebody", **leased)
+
+
+def unknown(world):
+    return operation(world, status="unknown")
+
+
+def draft(world):
+    return factories.BlueprintFactory(organization=world.organization, team=world.team, bundle=None, status="DRAFT")
+
+
+def offering_draft(world):
+    made = draft(world)
+    factories.BlueprintBundleFactory(blueprint=made)
+    return made
+
+
+def owned_budget(world):
+    return budget(world, owner=world.lead)
+
+
+def budget(world, **facts):
+    return factories.BudgetFactory(
+        organization=world.organization, period_start=hour(ahead=-24), period_end=hour(ahead=240), **facts
+    )
+
+
+def budget_off(world):
+    return budget(world, is_active=False, adopted_at=None)
+
+
+def price(world):
+    terms = prices.PriceTerms(
+        region="us-east-1", bundle_type="STANDARD", operating_system="LINUX", running_mode="AUTO_STOP",
+        monthly_amount=Decimal(1), hourly_amount=Decimal(1), currency=world.organization.currency, source="walk",
+        as_of=timezone.now().date(), valid_from=hour(ahead=-5),
+    )  # fmt: skip
+    return prices.set_price(actor=COMMAND, organization=world.organization, terms=terms, now=timezone.now())
+
+
+def account_off(world):
+    return factories.ProviderAccountFactory(organization=world.organization, region="eu-west-1", enabled=False)
+
+
+def switched_off_person(world):
+    return factories.MembershipFactory(
+        user__organization=world.organization, user__is_active=False, team=world.team
+    ).user
+
+
+def job_switch(world):
+    return JobSwitch.objects.create(job="meter_costs", is_paused=False)
+
+
+def reservation(world):
+    held = machine(world)
+    return Reservation.objects.create(
+        budget=budget(world), organization=world.organization, workspace=held, amount=1, remaining=1,
+        correlation_id=uuid7(),
+    )  # fmt: skip
+
+
+def denial_count(world):
+    """A minute gone by, of which two more answers are to be told."""
+    at = timezone.now() - timedelta(minutes=5)
+    return DenialCount.objects.create(
+        minute=at.replace(second=0, microsecond=0), source_ip="203.0.113.9", credential_prefix="", status=401, count=3,
+        last_at=at,
+    )  # fmt: skip
+
+
+def spent(world):
+    """A budget over both of its marks."""
+    return Budget.objects.get(pk=budget(world, spent=100).pk)
