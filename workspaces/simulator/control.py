@@ -12,7 +12,7 @@ from workspaces.simulator.errors import AwsError
 from workspaces.simulator.machine import Machine
 from workspaces.simulator.tags import tag_list
 from workspaces.simulator.wire import Answer, Headers, is_aws_call
-from workspaces.simulator.world import Fleet, World
+from workspaces.simulator.world import Place, World
 
 PREFIX = "/_control/"
 _FILTERS = ("account", "region", "state", "directory_id", "user_name")
@@ -56,7 +56,7 @@ def _route(world: World, method: str, target: str, body: bytes) -> Any:
 
 def _health(world: World) -> dict[str, Any]:
     now = world.clock.now()
-    count = sum(1 for fleet in world.fleets() for _ in fleet.walk(now))
+    count = sum(1 for place in world.places() for _ in place.walk(now))
     return {"status": "ok", "now": now, "speed": world.clock.anchor.speed, "machines": count}
 
 
@@ -65,11 +65,11 @@ def _machines(world: World, filters: Mapping[str, str]) -> dict[str, Any]:
     if unknown:
         raise _RefusedError(400, f"Unknown filter {', '.join(unknown)}; there are {', '.join(_FILTERS)}.")
     now = world.clock.now()
-    found = (_machine(fleet, machine) for fleet in world.fleets() for machine in fleet.ever(now))
+    found = (_machine(place, machine) for place in world.places() for machine in place.ever(now))
     return {"machines": [one for one in found if all(one[name] == value for name, value in filters.items())]}
 
 
-def _machine(fleet: Fleet, machine: Machine) -> dict[str, Any]:
+def _machine(place: Place, machine: Machine) -> dict[str, Any]:
     return {
         "workspace_id": machine.workspace_id,
         "account": machine.account,
@@ -82,7 +82,7 @@ def _machine(fleet: Fleet, machine: Machine) -> dict[str, Any]:
         "created_at": machine.created_at,
         "running_mode": machine.running_mode,
         "connected": machine.connected,
-        "tags": tag_list(fleet.tags_of(machine.workspace_id)),
+        "tags": tag_list(place.tags_of(machine.workspace_id)),
     }
 
 
@@ -90,8 +90,8 @@ def _launches(world: World) -> dict[str, Any]:
     now = world.clock.now()
     ever: Counter[tuple[str, str, str, str]] = Counter()
     live: Counter[tuple[str, str, str, str]] = Counter()
-    for fleet in world.fleets():
-        for machine in fleet.ever(now):
+    for place in world.places():
+        for machine in place.ever(now):
             key = (machine.account, machine.region, machine.directory_id, machine.user_name.casefold())
             ever[key] += 1
             live[key] += machine.holds_user
@@ -101,16 +101,16 @@ def _launches(world: World) -> dict[str, Any]:
 
 def _command(world: World, workspace_id: str, command: Any) -> dict[str, Any]:
     now = world.clock.now()
-    for fleet in world.fleets():
-        machine = fleet.find(workspace_id, now)
+    for place in world.places():
+        machine = place.find(workspace_id, now)
         if machine is None:
             continue
         try:
-            changed = command(machine, now, fleet.durations)
+            changed = command(machine, now, place.durations)
         except AwsError as error:
             raise _RefusedError(409, error.message) from error
-        fleet.commit(machines=[changed])
-        return _machine(fleet, changed)
+        place.commit(now=now, machines=[changed])
+        return _machine(place, changed)
     raise _RefusedError(404, f"No machine {workspace_id}.")
 
 

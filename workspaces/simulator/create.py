@@ -9,51 +9,51 @@ from workspaces.simulator.errors import AwsError
 from workspaces.simulator.machine import Machine
 from workspaces.simulator.modify import INVALID, check_volumes, running_mode
 from workspaces.simulator.tags import check_tags
-from workspaces.simulator.world import Fleet
+from workspaces.simulator.world import Place
 
 Request = Mapping[str, Any]
 UNSUPPORTED = "UnsupportedWorkspaceConfigurationException"
 
 
-def create_workspaces(fleet: Fleet, now: float, request: Request) -> dict[str, Any]:
+def create_workspaces(place: Place, now: float, request: Request) -> dict[str, Any]:
     created: list[Machine] = []
     tags: dict[str, dict[str, str]] = {}
     failures = []
     for item in request["Workspaces"]:
         wanted_tags = check_tags(item.get("Tags", ()), already={})
         try:
-            machine = _create(fleet, now, item, created)
+            machine = _create(place, now, item, created)
         except AwsError as error:
             failures.append({"WorkspaceRequest": item, "ErrorCode": error.code, "ErrorMessage": error.message})
             continue
         created.append(machine)
         if wanted_tags:
             tags[machine.workspace_id] = wanted_tags
-    fleet.commit(machines=created, tags=tags)
+    place.commit(now=now, machines=created, tags=tags)
     return {"FailedRequests": failures, "PendingRequests": [_pending(machine) for machine in created]}
 
 
-def _create(fleet: Fleet, now: float, item: Request, batch: list[Machine]) -> Machine:
-    bundle = _place(fleet, item)
+def _create(place: Place, now: float, item: Request, batch: list[Machine]) -> Machine:
+    bundle = _bundle(place, item)
     properties = item.get("WorkspaceProperties", {})
     _check_properties(properties, bundle)
     mode, minutes = running_mode(properties, current="ALWAYS_ON", current_minutes=None)
     root = properties.get("RootVolumeSizeGib", bundle.root_gib)
     user = properties.get("UserVolumeSizeGib", bundle.user_gib)
     check_volumes(root, user)
-    _require_free_user(fleet, now, item, batch)
+    _require_free_user(place, now, item, batch)
     return Machine(
-        workspace_id=fleet.new_id(),
-        account=fleet.account,
-        region=fleet.region,
-        position=len(fleet) + len(batch),
+        workspace_id=place.new_id(),
+        account=place.account,
+        region=place.region,
+        position=len(place) + len(batch),
         directory_id=item["DirectoryId"],
         user_name=item["UserName"],
         bundle_id=bundle.bundle_id,
         created_at=now,
         state="PENDING",
         since=now,
-        until=now + fleet.durations["PENDING"],
+        until=now + place.durations["PENDING"],
         running_mode=mode,
         auto_stop_minutes=minutes,
         root_gib=root,
@@ -67,12 +67,12 @@ def _create(fleet: Fleet, now: float, item: Request, batch: list[Machine]) -> Ma
     )
 
 
-def _place(fleet: Fleet, item: Request) -> Bundle:
-    if item["DirectoryId"] not in catalog.directory_numbers(fleet.region):
+def _bundle(place: Place, item: Request) -> Bundle:
+    if item["DirectoryId"] not in catalog.directory_numbers(place.region):
         raise AwsError(
             "ResourceNotFound.Directory", "The specified directory could not be found in the specified region."
         )
-    bundle = catalog.bundles(fleet.region).get(item["BundleId"])
+    bundle = catalog.bundles(place.region).get(item["BundleId"])
     if bundle is None:
         raise AwsError("ResourceNotFound.Bundle", "The specified bundle could not be found in the specified region.")
     if not catalog.has_user(item["UserName"]):
@@ -92,10 +92,11 @@ def _check_properties(properties: Request, bundle: Bundle) -> None:
             raise AwsError(UNSUPPORTED, f"{name} is not offered.")
 
 
-def _require_free_user(fleet: Fleet, now: float, item: Request, batch: list[Machine]) -> None:
+def _require_free_user(place: Place, now: float, item: Request, batch: list[Machine]) -> None:
     directory_id, name = item["DirectoryId"], item["UserName"].casefold()
-    taken = any(machine.holds_user for machine in fleet.of_user(directory_id, name, now))
-    if taken or any((one.directory_id, one.user_name.casefold()) == (directory_id, name) for one in batch):
+    if place.is_taken(directory_id, name, now) or any(
+        (one.directory_id, one.user_name.casefold()) == (directory_id, name) for one in batch
+    ):
         raise AwsError(
             "ResourceExists.WorkSpace", "A WorkSpace for the specified user already exists in the specified directory."
         )

@@ -5,11 +5,12 @@ ticks: `at` carries a record forward through every change that has fallen due, w
 All instants are simulated seconds since 1970.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from workspaces.simulator.errors import AwsError
+from workspaces.simulator.usage import DAY, LOOKAHEAD_DAYS, Usage
 
 HOUR = 3600.0
 
@@ -20,6 +21,8 @@ DURATIONS: Mapping[str, float] = {
     "STARTING": 60.0,
     "STOPPING": 60.0,
     "REBOOTING": 90.0,
+    "REBUILDING": 1_800.0,
+    "RESTORING": 1_800.0,
     "TERMINATING": 60.0,
     "TERMINATED": 30.0,
     "MODIFYING": 120.0,
@@ -31,6 +34,8 @@ _NEXT = {
     "PENDING": "AVAILABLE",
     "STARTING": "AVAILABLE",
     "REBOOTING": "AVAILABLE",
+    "REBUILDING": "AVAILABLE",
+    "RESTORING": "AVAILABLE",
     "STOPPING": "STOPPED",
     "TERMINATING": "TERMINATED",
     "TERMINATED": GONE,
@@ -49,8 +54,21 @@ class Modification:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """What comes instead of AVAILABLE the next time: a state, and the error that AWS shows with it."""
+
+    state: str
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """One WorkSpace as last recorded; `position` counts the machines of its account and region."""
+    """One WorkSpace as last recorded; `position` counts the machines of its account and region.
+
+    `visible_from` is when Describe begins to show it. Of its user's pattern, `visited_until` is the end of the last
+    session that was looked at and `leaves_at` the end of the one under way.
+    """
 
     workspace_id: str
     account: str
@@ -80,6 +98,18 @@ class Machine:
     compute_changed_at: float | None = None
     volumes_changed_at: float | None = None
     modification: Modification | None = None
+    visible_from: float | None = None
+    fate: Fate | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    usage: Usage | None = None
+    visited_until: float = 0.0
+    leaves_at: float | None = None
+
+    @property
+    def person(self) -> str:
+        """The directory user, as patterns know him: also after another machine was made for him."""
+        return f"{self.directory_id}/{self.user_name.casefold()}"
 
     @property
     def is_gone(self) -> bool:
@@ -101,23 +131,74 @@ class Machine:
 
 def at(machine: Machine, now: float, durations: Mapping[str, float]) -> Machine:
     """The machine as it stands at `now`, carried through every change that has fallen due in the meantime."""
+    *_, (_, machine) = [(now, machine), *steps(machine, now, durations)]
+    return machine
+
+
+def steps(machine: Machine, now: float, durations: Mapping[str, float]) -> Iterator[tuple[float, Machine]]:
+    """Every change that falls due until `now`, with its instant and the machine after it."""
     while True:
-        due, change = _next_change(machine)
+        due, change = next_change(machine)
         if due is None or due > now:
-            return machine
-        if change == "MODIFIED" and machine.modification is not None:
-            machine = replace(machine, modification=None, **machine.modification.changes)
-        else:
-            machine = enter(machine, change, due, durations)
+            return
+        machine = _changed(machine, change, due, durations)
+        yield due, machine
+
+
+def next_change(machine: Machine) -> tuple[float | None, str]:
+    """When the machine will change by itself and into what; None for never."""
+    changes: list[tuple[float, str]] = []
+    if machine.until is not None:
+        changes.append((machine.until, _NEXT[machine.state]))
+    if machine.auto_stops_at is not None:
+        changes.append((machine.auto_stops_at, "STOPPING"))
+    if machine.modification is not None:
+        changes.append((machine.modification.until, "MODIFIED"))
+    if machine.leaves_at is not None:
+        changes.append((machine.leaves_at, "LEFT"))
+    elif machine.usage is not None and machine.usage.sessions and not machine.connected and _may_log_on(machine):
+        changes.append(_next_visit(machine, machine.usage))
+    return min(changes, default=(None, ""))
+
+
+def _changed(machine: Machine, change: str, due: float, durations: Mapping[str, float]) -> Machine:
+    if change == "MODIFIED" and machine.modification is not None:
+        return replace(machine, modification=None, **machine.modification.changes)
+    if change == "LEFT":
+        return disconnect(machine, due, durations)
+    if change == "NOBODY" or (change == "VISITED" and machine.usage is None):
+        return replace(machine, visited_until=due)
+    if change == "VISITED" and machine.usage is not None:
+        session = machine.usage.session_after(machine.person, max(machine.since, machine.visited_until))
+        leaves_at = session[1] if session else due
+        return replace(connect(machine, due, durations), visited_until=leaves_at, leaves_at=leaves_at)
+    if change == "AVAILABLE" and machine.fate is not None:
+        fate = machine.fate
+        machine = replace(machine, fate=None, error_code=fate.error_code, error_message=fate.error_message)
+        change = fate.state
+    return enter(machine, change, due, durations)
+
+
+def _may_log_on(machine: Machine) -> bool:
+    return machine.state == "AVAILABLE" or (machine.state == "STOPPED" and machine.running_mode == "AUTO_STOP")
+
+
+def _next_visit(machine: Machine, usage: Usage) -> tuple[float, str]:
+    """The user's next log-on: once in each session of the pattern, as soon as the machine can take it."""
+    since = max(machine.since, machine.visited_until)
+    session = usage.session_after(machine.person, since)
+    return (since + LOOKAHEAD_DAYS * DAY, "NOBODY") if session is None else (max(since, session[0]), "VISITED")
 
 
 def enter(machine: Machine, state: str, when: float, durations: Mapping[str, float]) -> Machine:
     """The machine at the instant at which it comes into `state`; only a running or starting one keeps its user."""
-    passing = state in _NEXT
-    machine = replace(machine, state=state, since=when, until=when + durations[state] if passing else None)
+    until = when + durations[state] if state in _NEXT else None
+    machine = replace(machine, state=state, since=when, until=until)
+    if state == "AVAILABLE":
+        machine = replace(machine, error_code=None, error_message=None, idle_since=when)
     if machine.connected and state not in _KEEPS_CONNECTION:
-        machine = replace(machine, connected=False, last_connected_at=when)
-    return replace(machine, idle_since=when) if state == "AVAILABLE" else machine
+        machine = replace(machine, connected=False, leaves_at=None, last_connected_at=when)
+    return machine
 
 
 def start(machine: Machine, now: float, durations: Mapping[str, float]) -> Machine:
@@ -137,10 +218,22 @@ def reboot(machine: Machine, now: float, durations: Mapping[str, float]) -> Mach
     return enter(machine, "REBOOTING", now, durations)
 
 
+def rebuild(machine: Machine, now: float, durations: Mapping[str, float]) -> Machine:
+    _require_state(machine, {"AVAILABLE", "ERROR", "UNHEALTHY", "STOPPED", "REBOOTING"}, "rebuilt")
+    return enter(replace(machine, modification=None), "REBUILDING", now, durations)
+
+
+def restore(machine: Machine, now: float, durations: Mapping[str, float]) -> Machine:
+    _require_state(machine, {"AVAILABLE", "ERROR", "UNHEALTHY", "STOPPED"}, "restored")
+    return enter(replace(machine, modification=None), "RESTORING", now, durations)
+
+
 def terminate(machine: Machine, now: float, durations: Mapping[str, float]) -> Machine:
     """Every state but SUSPENDED may be left for TERMINATING; asking twice changes nothing."""
     if machine.state in {"TERMINATING", "TERMINATED"}:
         return machine
+    if machine.state == "SUSPENDED":
+        raise _wrong_state(machine, "terminated")
     return enter(replace(machine, modification=None), "TERMINATING", now, durations)
 
 
@@ -156,26 +249,18 @@ def disconnect(machine: Machine, now: float, durations: Mapping[str, float]) -> 
     """The user logs off, and the AutoStop time begins to run; `durations` is there for the common signature."""
     if not machine.connected:
         return machine
-    return replace(machine, connected=False, last_connected_at=now, idle_since=now)
-
-
-def _next_change(machine: Machine) -> tuple[float | None, str]:
-    changes: list[tuple[float, str]] = []
-    if machine.until is not None:
-        changes.append((machine.until, _NEXT[machine.state]))
-    if machine.auto_stops_at is not None:
-        changes.append((machine.auto_stops_at, "STOPPING"))
-    if machine.modification is not None:
-        changes.append((machine.modification.until, "MODIFIED"))
-    return min(changes, default=(None, ""))
+    seen = max(machine.visited_until, now)  # of a pattern's sessions those that passed meanwhile are over
+    return replace(machine, connected=False, leaves_at=None, visited_until=seen, last_connected_at=now, idle_since=now)
 
 
 def _require_state(machine: Machine, states: set[str], verb: str) -> None:
     if machine.state not in states:
-        raise AwsError(
-            "InvalidResourceStateException",
-            f"WorkSpace {machine.workspace_id} is {machine.state} and cannot be {verb}.",
-        )
+        raise _wrong_state(machine, verb)
+
+
+def _wrong_state(machine: Machine, verb: str) -> AwsError:
+    text = f"WorkSpace {machine.workspace_id} is {machine.state} and cannot be {verb}."
+    return AwsError("InvalidResourceStateException", text)
 
 
 def _require_stoppable_mode(machine: Machine, verb: str) -> None:

@@ -1,4 +1,4 @@
-"""The WorkSpaces operations: each takes a fleet, the simulated now and a checked request, and returns the answer."""
+"""The WorkSpaces operations: each takes a place, the simulated now and a checked request, and returns the answer."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -10,14 +10,14 @@ from workspaces.simulator.inputs import BATCH
 from workspaces.simulator.machine import Machine
 from workspaces.simulator.modify import INVALID, modify
 from workspaces.simulator.tags import check_tags, tag_list
-from workspaces.simulator.world import Fleet
+from workspaces.simulator.world import Place
 
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
 Command = Callable[[Machine, float, Mapping[str, float]], Machine]
 
 
-def describe_workspaces(fleet: Fleet, now: float, request: Request) -> Answer:
+def describe_workspaces(place: Place, now: float, request: Request) -> Answer:
     filters = {name: request[name] for name in ("WorkspaceIds", "DirectoryId", "BundleId") if name in request}
     if len(filters) > 1:
         raise AwsError(
@@ -30,26 +30,26 @@ def describe_workspaces(fleet: Fleet, now: float, request: Request) -> Answer:
     question = {"DescribeWorkspaces": filters, "UserName": request.get("UserName", "").casefold()}
     after = _after(request, question)
     found, token = pages.cut(
-        ((machine.position, machine) for machine in _matching(fleet, now, request, after)),
+        ((machine.position, machine) for machine in _matching(place, now, request, after)),
         size=request.get("Limit", BATCH),
         question=question,
     )
     return _page("Workspaces", [describe(machine) for machine in found], token)
 
 
-def _matching(fleet: Fleet, now: float, request: Request, after: int) -> Iterable[Machine]:
+def _matching(place: Place, now: float, request: Request, after: int) -> Iterable[Machine]:
     if "WorkspaceName" in request:
         return ()  # only user-decoupled machines of WorkSpaces Core have a name
     if "WorkspaceIds" in request:
         wanted = dict.fromkeys(request["WorkspaceIds"])
-        found = [machine for machine in (fleet.find(name, now) for name in wanted) if machine is not None]
+        found = [machine for machine in (place.find(name, now) for name in wanted) if machine is not None]
         found = sorted(found, key=lambda machine: machine.position)
     elif "UserName" in request:
-        found = fleet.of_user(request["DirectoryId"], request["UserName"], now)
+        found = place.of_user(request["DirectoryId"], request["UserName"], now)
     else:
         return (
             machine
-            for machine in fleet.walk(now, after=after)
+            for machine in place.walk(now, after=after)
             if request.get("DirectoryId", machine.directory_id) == machine.directory_id
             and request.get("BundleId", machine.bundle_id) == machine.bundle_id
         )
@@ -88,57 +88,59 @@ def describe(machine: Machine) -> Answer:
         "VolumeEncryptionKey": machine.volume_encryption_key,
         "UserVolumeEncryptionEnabled": machine.user_volume_encrypted,
         "RootVolumeEncryptionEnabled": machine.root_volume_encrypted,
+        "ErrorCode": machine.error_code,
+        "ErrorMessage": machine.error_message,
     }
     return answer | {name: value for name, value in optional.items() if value is not None}
 
 
-def start_workspaces(fleet: Fleet, now: float, request: Request) -> Answer:
-    return _change_each(fleet, now, request["StartWorkspaceRequests"], life.start)
+def start_workspaces(place: Place, now: float, request: Request) -> Answer:
+    return _change_each(place, now, request["StartWorkspaceRequests"], life.start)
 
 
-def stop_workspaces(fleet: Fleet, now: float, request: Request) -> Answer:
-    return _change_each(fleet, now, request["StopWorkspaceRequests"], life.stop)
+def stop_workspaces(place: Place, now: float, request: Request) -> Answer:
+    return _change_each(place, now, request["StopWorkspaceRequests"], life.stop)
 
 
-def reboot_workspaces(fleet: Fleet, now: float, request: Request) -> Answer:
-    return _change_each(fleet, now, request["RebootWorkspaceRequests"], life.reboot)
+def reboot_workspaces(place: Place, now: float, request: Request) -> Answer:
+    return _change_each(place, now, request["RebootWorkspaceRequests"], life.reboot)
 
 
-def terminate_workspaces(fleet: Fleet, now: float, request: Request) -> Answer:
-    return _change_each(fleet, now, request["TerminateWorkspaceRequests"], life.terminate)
+def terminate_workspaces(place: Place, now: float, request: Request) -> Answer:
+    return _change_each(place, now, request["TerminateWorkspaceRequests"], life.terminate)
 
 
-def _change_each(fleet: Fleet, now: float, items: Iterable[Request], command: Command) -> Answer:
+def _change_each(place: Place, now: float, items: Iterable[Request], command: Command) -> Answer:
     changed: dict[str, Machine] = {}
     failures = []
     for item in items:
         workspace_id = item.get("WorkspaceId", "")
-        current = changed.get(workspace_id) or fleet.find(workspace_id, now)
+        current = changed.get(workspace_id) or place.find(workspace_id, now)
         try:
             if current is None:
                 raise AwsError("ResourceNotFound.WorkSpace", f"WorkSpace {workspace_id} could not be found.")
-            changed[workspace_id] = command(current, now, fleet.durations)
+            changed[workspace_id] = command(current, now, place.durations)
         except AwsError as error:
             failures.append(failed(workspace_id, error))
-    fleet.commit(machines=changed.values())
+    place.commit(now=now, machines=changed.values())
     return {"FailedRequests": failures}
 
 
-def modify_workspace_properties(fleet: Fleet, now: float, request: Request) -> Answer:
+def modify_workspace_properties(place: Place, now: float, request: Request) -> Answer:
     if "DataReplication" in request:
         raise AwsError("UnsupportedWorkspaceConfigurationException", "Data replication is not offered.")
-    machine = fleet.find(request["WorkspaceId"], now)
+    machine = place.find(request["WorkspaceId"], now)
     if machine is None:
         raise AwsError("ResourceNotFoundException", f"WorkSpace {request['WorkspaceId']} could not be found.")
-    fleet.commit(machines=[modify(machine, request.get("WorkspaceProperties", {}), now, fleet.durations)])
+    place.commit(now=now, machines=[modify(machine, request.get("WorkspaceProperties", {}), now, place.durations)])
     return {}
 
 
-def describe_workspaces_connection_status(fleet: Fleet, now: float, request: Request) -> Answer:
+def describe_workspaces_connection_status(place: Place, now: float, request: Request) -> Answer:
     question = {"DescribeWorkspacesConnectionStatus": request.get("WorkspaceIds")}
     only = {name: request[name] for name in ("WorkspaceIds",) if name in request}
     found, token = pages.cut(
-        ((machine.position, machine) for machine in _matching(fleet, now, only, _after(request, question))),
+        ((machine.position, machine) for machine in _matching(place, now, only, _after(request, question))),
         size=BATCH,
         question=question,
     )
@@ -155,16 +157,16 @@ def _connection(machine: Machine, now: float) -> Answer:
     return status if last is None else status | {"LastKnownUserConnectionTimestamp": last}
 
 
-def describe_workspace_bundles(fleet: Fleet, now: float, request: Request) -> Answer:
+def describe_workspace_bundles(place: Place, now: float, request: Request) -> Answer:
     if "BundleIds" in request and "Owner" in request:
         raise AwsError(INVALID, "BundleIds and Owner cannot be combined.")
-    owner = request.get("Owner") or fleet.account
+    owner = request.get("Owner") or place.account
     question = {"DescribeWorkspaceBundles": request.get("BundleIds"), "Owner": request.get("Owner")}
     after = _after(request, question)
     wanted = request.get("BundleIds")
-    known = enumerate(catalog.bundles(fleet.region).values())
+    known = enumerate(catalog.bundles(place.region).values())
     described = (
-        (number, catalog.describe_bundle(bundle, account=fleet.account, region=fleet.region))
+        (number, catalog.describe_bundle(bundle, account=place.account, region=place.region))
         for number, bundle in known
         if number > after and (wanted is None or bundle.bundle_id in wanted)
     )
@@ -176,12 +178,12 @@ def describe_workspace_bundles(fleet: Fleet, now: float, request: Request) -> An
     return _page("Bundles", found, token)
 
 
-def describe_workspace_directories(fleet: Fleet, now: float, request: Request) -> Answer:
+def describe_workspace_directories(place: Place, now: float, request: Request) -> Answer:
     question = {name: value for name, value in request.items() if name not in {"NextToken", "Limit"}}
     after = _after(request, question)
     described = (
-        (number, catalog.describe_directory(number, account=fleet.account, region=fleet.region))
-        for number in catalog.directory_numbers(fleet.region).values()
+        (number, catalog.describe_directory(number, account=place.account, region=place.region))
+        for number in catalog.directory_numbers(place.region).values()
     )
     found, token = pages.cut(
         ((number, item) for number, item in described if number > after and _directory_matches(item, request)),
@@ -200,22 +202,22 @@ def _directory_matches(directory: Answer, request: Request) -> bool:
     )
 
 
-def create_tags(fleet: Fleet, now: float, request: Request) -> Answer:
-    resource_id = _taggable(fleet, now, request["ResourceId"])
-    tags = fleet.tags_of(resource_id) | check_tags(request["Tags"], already=fleet.tags_of(resource_id))
-    fleet.commit(tags={resource_id: tags})
+def create_tags(place: Place, now: float, request: Request) -> Answer:
+    resource_id = _taggable(place, now, request["ResourceId"])
+    tags = place.tags_of(resource_id) | check_tags(request["Tags"], already=place.tags_of(resource_id))
+    place.commit(now=now, tags={resource_id: tags})
     return {}
 
 
-def describe_tags(fleet: Fleet, now: float, request: Request) -> Answer:
-    return {"TagList": tag_list(fleet.tags_of(_taggable(fleet, now, request["ResourceId"])))}
+def describe_tags(place: Place, now: float, request: Request) -> Answer:
+    return {"TagList": tag_list(place.tags_of(_taggable(place, now, request["ResourceId"])))}
 
 
-def _taggable(fleet: Fleet, now: float, resource_id: str) -> str:
-    bundle = catalog.bundles(fleet.region).get(resource_id)
+def _taggable(place: Place, now: float, resource_id: str) -> str:
+    bundle = catalog.bundles(place.region).get(resource_id)
     if (
-        fleet.find(resource_id, now) is not None
-        or resource_id in catalog.directory_numbers(fleet.region)
+        place.find(resource_id, now) is not None
+        or resource_id in catalog.directory_numbers(place.region)
         or (bundle is not None and not bundle.image.is_amazon)
     ):
         return resource_id

@@ -6,14 +6,14 @@ from typing import Any
 from workspaces.simulator import catalog, pages
 from workspaces.simulator.errors import AwsError
 from workspaces.simulator.tags import tag_list
-from workspaces.simulator.world import Fleet
+from workspaces.simulator.world import Place
 
 Request = Mapping[str, Any]
 INVALID = "InvalidParameterException"
 _PAGE = 100
 
 
-def get_resources(fleet: Fleet, now: float, request: Request) -> dict[str, Any]:
+def get_resources(place: Place, now: float, request: Request) -> dict[str, Any]:
     _check(request)
     question = {name: value for name, value in request.items() if name != "PaginationToken"}
     try:
@@ -21,8 +21,8 @@ def get_resources(fleet: Fleet, now: float, request: Request) -> dict[str, Any]:
     except pages.BadTokenError as error:
         raise AwsError(INVALID, "The PaginationToken is not valid for this request.") from error
     found, token = pages.cut(
-        _matching(fleet, now, request, after),
-        size=_by_tags(fleet, now, request, after) or request.get("ResourcesPerPage", _PAGE),
+        _matching(place, now, request, after),
+        size=_by_tags(place, now, request, after) or request.get("ResourcesPerPage", _PAGE),
         question=question,
     )
     if request.get("IncludeComplianceDetails"):
@@ -55,12 +55,12 @@ def _check(request: Request) -> None:
         raise AwsError(INVALID, "Each TagFilter must contain a key.")
 
 
-def _matching(fleet: Fleet, now: float, request: Request, after: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, resource_id in fleet.tagged(after=after):
-        if resource_id.startswith("ws-") and fleet.find(resource_id, now) is None:
+def _matching(place: Place, now: float, request: Request, after: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, resource_id in place.tagged(after=after):
+        if resource_id.startswith("ws-") and place.find(resource_id, now) is None:
             continue
-        arn = catalog.arn(fleet.account, fleet.region, resource_id)
-        tags = fleet.tags_of(resource_id)
+        arn = catalog.arn(place.account, place.region, resource_id)
+        tags = place.tags_of(resource_id)
         if _wanted(arn, tags, request):
             yield number, {"ResourceARN": arn, "Tags": tag_list(tags)}
 
@@ -78,13 +78,13 @@ def _wanted(arn: str, tags: Mapping[str, str], request: Request) -> bool:
     )
 
 
-def _by_tags(fleet: Fleet, now: float, request: Request, after: int) -> int | None:
+def _by_tags(place: Place, now: float, request: Request, after: int) -> int | None:
     """How many resources a page of TagsPerPage tags holds; a resource is never split and counts as one tag at least."""
     room = request.get("TagsPerPage")
     if room is None:
         return None
     count = 0
-    for _, mapping in _matching(fleet, now, request, after):
+    for _, mapping in _matching(place, now, request, after):
         room -= max(1, len(mapping["Tags"]))
         if room < 0:
             break

@@ -14,7 +14,7 @@ from workspaces.simulator.errors import AwsError
 from workspaces.simulator.inputs import TAGGING, WORKSPACES
 from workspaces.simulator.shape import Structure, checked
 from workspaces.simulator.tagging import get_resources
-from workspaces.simulator.world import Fleet, World
+from workspaces.simulator.world import Place, World
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
 DEFAULT_ACCOUNT = "123456789012"
@@ -24,7 +24,7 @@ _REGION = re.compile(r"^[a-z]{2}(-[a-z]+)+-\d$")
 _ACCOUNT = re.compile(r"^\d{12}$")
 
 Headers = Message | Mapping[str, str]
-Handler = Callable[[Fleet, float, Mapping[str, Any]], dict[str, Any]]
+Handler = Callable[[Place, float, Mapping[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def answer(world: World, headers: Headers, body: bytes) -> Answer:
         account, region = _caller(headers.get("Authorization", ""), service)
         request = checked(service.inputs[name], _parsed(body))
         with world.lock:
-            result = service.handlers[name](world.fleet(account, region), world.clock.now(), request)
+            result = service.handlers[name](world.place(account, region), world.clock.now(), request)
     except AwsError as error:
         member = service.message_member if service else "message"
         return _answer(error.status, {"__type": error.code, member: error.message}, error.code)

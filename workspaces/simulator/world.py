@@ -1,70 +1,117 @@
-"""The simulated cloud: one fleet per account and region, one clock, one lock over everything."""
+"""The simulated cloud: one place per account and region, one clock, one lock over everything."""
 
 import secrets
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 from workspaces.simulator import machine as life
 from workspaces.simulator.clock import Clock
-from workspaces.simulator.machine import Machine
-from workspaces.simulator.store import Store
+from workspaces.simulator.history import History
+from workspaces.simulator.machine import Fate, Machine
+from workspaces.simulator.store import Records, Store
 
 _ID_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_BECOMES_AVAILABLE = {"PENDING", "STARTING", "REBOOTING", "REBUILDING", "RESTORING"}
 
 
-class Fleet:
-    """The machines and tags of one account in one region; every method needs the world's lock."""
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What a fault does to the changes of one call."""
+
+    discards: bool = False
+    hides_for_seconds: float = 0.0
+    fate: Fate | None = None
+
+
+_NONE = Effects()
+
+
+class Place:
+    """What one account has in one region; every method needs the world's lock.
+
+    `records` are small JSON documents by kind and name: fleets, stacks, settings of directories, quotas.
+    """
 
     def __init__(self, *, account: str, region: str, store: Store, durations: Mapping[str, float]) -> None:
         self.account = account
         self.region = region
         self.durations = durations
         self._store = store
-        self._records: dict[str, Machine] = {}
+        self._effects = _NONE
+        self._machines: dict[str, Machine] = {}
+        self._histories: dict[str, History] = {}
+        self._settled_until: dict[str, float] = {}
         self._order: list[str] = []
         self._by_user: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         self._tags: dict[str, dict[str, str]] = {}
         self._tag_order: list[str] = []
+        self._records: defaultdict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
 
     def __len__(self) -> int:
         """How many machines were ever created here."""
         return len(self._order)
 
     def find(self, workspace_id: str, now: float) -> Machine | None:
-        """The machine as it stands now; None for one that never was or is gone."""
-        if workspace_id not in self._records:
+        """The machine as it stands now; None for one that never was, is gone, or does not show yet."""
+        if workspace_id not in self._machines:
             return None
         current = self._current(workspace_id, now)
-        return None if current.is_gone else current
+        hidden = current.visible_from is not None and now < current.visible_from
+        return None if current.is_gone or hidden else current
 
     def walk(self, now: float, *, after: int = -1) -> Iterator[Machine]:
-        """Machines that still exist, in the order of their creation, behind the given position."""
+        """Machines that Describe shows, in the order of their creation, behind the given position."""
         for position in range(after + 1, len(self._order)):
             current = self.find(self._order[position], now)
             if current is not None:
                 yield current
 
     def of_user(self, directory_id: str, user_name: str, now: float) -> list[Machine]:
-        """The existing machines of a directory user, whose name is not case-sensitive."""
+        """The machines of a directory user, whose name is not case-sensitive, that Describe shows."""
         ids = self._by_user.get(_user_key(directory_id, user_name), ())
         return [current for current in (self.find(workspace_id, now) for workspace_id in ids) if current is not None]
+
+    def is_taken(self, directory_id: str, user_name: str, now: float) -> bool:
+        """Whether a directory user has a machine, also one that does not show yet."""
+        ids = self._by_user.get(_user_key(directory_id, user_name), ())
+        return any(self._current(workspace_id, now).holds_user for workspace_id in ids)
 
     def ever(self, now: float) -> Iterator[Machine]:
         """All machines ever created here, as they stand now."""
         for workspace_id in self._order:
             yield self._current(workspace_id, now)
 
+    def history(self, workspace_id: str, now: float) -> History | None:
+        """What a machine was when, until now; None for one that never was."""
+        if workspace_id not in self._machines:
+            return None
+        self._current(workspace_id, now)
+        return self._histories[workspace_id]
+
     def _current(self, workspace_id: str, now: float) -> Machine:
         """The record carried forward, and kept so in memory: the next look has less to do and sees the same."""
-        current = life.at(self._records[workspace_id], now, self.durations)
-        self._records[workspace_id] = current
-        return current
+        if now < self._settled_until[workspace_id]:
+            return self._machines[workspace_id]
+        history = self._histories[workspace_id]
+        for when, changed in life.steps(self._machines[workspace_id], now, self.durations):
+            history.add(when, changed.state, connected=changed.connected)
+            self._machines[workspace_id] = changed
+        self._keep(self._machines[workspace_id])
+        return self._machines[workspace_id]
+
+    def _keep(self, current: Machine) -> None:
+        due, _ = life.next_change(current)
+        self._machines[current.workspace_id] = current
+        self._settled_until[current.workspace_id] = float("inf") if due is None else due
 
     def new_id(self) -> str:
         while True:
             workspace_id = "ws-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(9))
-            if workspace_id not in self._records:
+            if workspace_id not in self._machines:
                 return workspace_id
 
     def tags_of(self, resource_id: str) -> dict[str, str]:
@@ -75,28 +122,79 @@ class Fleet:
         for number in range(after + 1, len(self._tag_order)):
             yield number, self._tag_order[number]
 
-    def commit(self, *, machines: Iterable[Machine] = (), tags: Mapping[str, dict[str, str]] | None = None) -> None:
-        """Record new and changed machines and whole tag sets, on disk first."""
-        changed, retagged = list(machines), dict(tags or {})
-        if not changed and not retagged:
+    def record(self, kind: str, name: str) -> dict[str, Any] | None:
+        """A record, not to be changed but by `commit`."""
+        return self._records[kind].get(name)
+
+    def records(self, kind: str) -> Mapping[str, dict[str, Any]]:
+        """All records of a kind by name, in the order of their creation."""
+        return self._records[kind]
+
+    @contextmanager
+    def under(self, effects: Effects) -> Iterator[None]:
+        """Let a fault change what is committed meanwhile."""
+        self._effects = effects
+        try:
+            yield
+        finally:
+            self._effects = _NONE
+
+    def commit(
+        self,
+        *,
+        now: float,
+        machines: Iterable[Machine] = (),
+        tags: Mapping[str, dict[str, str]] | None = None,
+        records: Records | None = None,
+    ) -> None:
+        """Record new and changed machines, whole tag sets and records, on disk first."""
+        if self._effects.discards:
             return
-        self._store.save(account=self.account, region=self.region, machines=changed, tags=retagged)
-        for record in changed:
-            self.restore(record)
+        changed = [(one, self._history_with(one, now)) for one in map(self._struck, machines)]
+        retagged, rewritten = dict(tags or {}), dict(records or {})
+        if not (changed or retagged or rewritten):
+            return
+        self._store.save(account=self.account, region=self.region, machines=changed, tags=retagged, records=rewritten)
+        for current, history in changed:
+            self.restore(current, history)
         for resource_id, tag_set in retagged.items():
             self.restore_tags(resource_id, tag_set)
+        for (kind, name), body in rewritten.items():
+            self.restore_record(kind, name, body)
 
-    def restore(self, record: Machine) -> None:
-        """Take a record that is on disk into memory."""
-        if record.workspace_id not in self._records:
-            self._order.append(record.workspace_id)
-            self._by_user[_user_key(record.directory_id, record.user_name)].append(record.workspace_id)
-        self._records[record.workspace_id] = record
+    def _struck(self, current: Machine) -> Machine:
+        effects, is_new = self._effects, current.workspace_id not in self._machines
+        if is_new and effects.hides_for_seconds:
+            current = replace(current, visible_from=current.created_at + effects.hides_for_seconds)
+        if effects.fate is not None and current.state in _BECOMES_AVAILABLE:
+            current = replace(current, fate=effects.fate)
+        return current
+
+    def _history_with(self, current: Machine, now: float) -> History:
+        history = History(
+            self._histories[current.workspace_id].packed() if current.workspace_id in self._histories else b""
+        )
+        history.add(now, current.state, connected=current.connected)
+        return history
+
+    def restore(self, current: Machine, history: History) -> None:
+        """Take a machine that is on disk into memory."""
+        if current.workspace_id not in self._machines:
+            self._order.append(current.workspace_id)
+            self._by_user[_user_key(current.directory_id, current.user_name)].append(current.workspace_id)
+        self._histories[current.workspace_id] = history
+        self._keep(current)
 
     def restore_tags(self, resource_id: str, tags: dict[str, str]) -> None:
         if resource_id not in self._tags:
             self._tag_order.append(resource_id)
         self._tags[resource_id] = tags
+
+    def restore_record(self, kind: str, name: str, body: dict[str, Any] | None) -> None:
+        if body is None:
+            self._records[kind].pop(name, None)
+        else:
+            self._records[kind][name] = body
 
 
 class World:
@@ -107,25 +205,32 @@ class World:
         self.clock = clock
         self.durations = durations
         self._store = store
-        self._fleets: dict[tuple[str, str], Fleet] = {}
+        self._places: dict[tuple[str, str], Place] = {}
         store.save_anchor(clock.anchor)
-        for record in store.machines():
-            self.fleet(record.account, record.region).restore(record)
+        for current, history in store.machines():
+            self.place(current.account, current.region).restore(current, history)
         for account, region, resource_id, tags in store.tags():
-            self.fleet(account, region).restore_tags(resource_id, tags)
+            self.place(account, region).restore_tags(resource_id, tags)
+        for account, region, kind, name, body in store.records():
+            self.place(account, region).restore_record(kind, name, body)
 
-    def fleet(self, account: str, region: str) -> Fleet:
+    def place(self, account: str, region: str) -> Place:
         key = (account, region)
-        if key not in self._fleets:
-            self._fleets[key] = Fleet(account=account, region=region, store=self._store, durations=self.durations)
-        return self._fleets[key]
+        if key not in self._places:
+            self._places[key] = Place(account=account, region=region, store=self._store, durations=self.durations)
+        return self._places[key]
 
-    def fleets(self) -> list[Fleet]:
-        return list(self._fleets.values())
+    def places(self) -> list[Place]:
+        return list(self._places.values())
 
     def advance(self, seconds: float) -> float:
         """Move simulated time forward and say what it is then."""
         self._store.save_anchor(self.clock.advance(seconds))
+        return self.clock.now()
+
+    def set_speed(self, speed: float) -> float:
+        """Let simulated time run at another speed from now on, 0 = only when it is advanced; says the time."""
+        self._store.save_anchor(self.clock.set_speed(speed))
         return self.clock.now()
 
     def close(self) -> None:

@@ -96,8 +96,8 @@ def test_time_passed_also_while_the_simulator_was_off() -> None:
     assert clock.now() == 5_600
 
 
-@pytest.mark.parametrize("speed", [0, -1, float("nan")])
-def test_time_does_not_stand_still_or_run_backwards(speed: float) -> None:
+@pytest.mark.parametrize("speed", [-1, float("nan")])
+def test_time_does_not_run_backwards(speed: float) -> None:
     with pytest.raises(ValueError, match="speed"):
         Clock(speed=speed)
 

@@ -156,7 +156,7 @@ def test_the_module_runs_alone_and_ends_politely_on_sigterm(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("arguments", "status"),
-    [(["--duration", "SLEEPING=1"], 2), (["--duration", "PENDING=-1"], 2), (["--speed", "0"], 1)],
+    [(["--duration", "SLEEPING=1"], 2), (["--duration", "PENDING=-1"], 2), (["--speed", "-1"], 1)],
 )
 def test_a_wrong_option_is_explained(arguments: list[str], status: int) -> None:
     command = [sys.executable, "-m", "workspaces.simulator", "--port", "0", *arguments]
