@@ -154,7 +154,7 @@ def test_writers_are_not_kept_waiting_while_a_month_is_made(ledger, make_app_con
 def test_a_runner_that_does_not_get_the_lock_tries_again_and_then_says_so(ledger, superuser_connection, monkeypatch):
     monkeypatch.setattr(partitions, "LOCK_SECONDS", 0.01)
     pauses = []
-    monkeypatch.setattr(partitions._alone.retry, "sleep", pauses.append)
+    monkeypatch.setattr(partitions.alone.retry, "sleep", pauses.append)
     key = locks.advisory_key(partitions.LOCK_NAME)
     superuser_connection.execute("SELECT pg_advisory_lock(%s)", [key])
     with pytest.raises(OperationalError, match="lock timeout"):
@@ -165,7 +165,7 @@ def test_a_runner_that_does_not_get_the_lock_tries_again_and_then_says_so(ledger
     def release(pause: float) -> None:
         superuser_connection.execute("SELECT pg_advisory_unlock(%s)", [key])
 
-    monkeypatch.setattr(partitions._alone.retry, "sleep", release)
+    monkeypatch.setattr(partitions.alone.retry, "sleep", release)
     assert partitions.ensure(ledger, date(2026, 11, 1), date(2026, 11, 1)) == [f"{ledger}_2026_11"]
 
 
