@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, InterfaceError
 
 from audit.receipts import Receipt
+from audit.verification.dropped import load
 from audit.verification.findings import SHOWN, CannotDecide, Report
 from audit.verification.receipts import verify_receipt
 from audit.verification.rows import verify
@@ -51,8 +52,9 @@ class Command(BaseCommand):
             if options["receipt"] is not None:
                 self._verify_receipt(options["receipt"], as_json=options["json"])
                 return
-            report = verify(month=options["month"], progress=self._progress)
-            seals = verify_seals(month=options["month"], against=options["against"])
+            dropped = load()
+            report = verify(month=options["month"], dropped=dropped, progress=self._progress)
+            seals = verify_seals(month=options["month"], against=options["against"], dropped=dropped)
             report.findings += seals.findings
         except (CannotDecide, DatabaseError, InterfaceError, ImproperlyConfigured, OSError) as error:
             self._undecided(error, options["json"])
