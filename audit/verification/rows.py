@@ -62,6 +62,8 @@ def verify(
     dropped = drops.load() if dropped is None else dropped
     gone = dropped.parameters
     report.lanes = sum(lane_seq > 0 for lane_seq in heads.values())
+    if month in dropped.months and not any(month == part.first for part in _partitions(None)):
+        raise CannotDecide(f"{month:%Y-%m} was dropped after its retention: check its copy in the archive.")
     for part in _partitions(month):
         report.months.append(f"{part.first:%Y-%m}")
         bounds = {"first": _midnight(part.first), "end": _midnight(part.end)}
