@@ -26,7 +26,8 @@ class Policy:
 
     `setting` names how many whole months are kept. `hindrances(first, end)` says why [first, end) must stay where it
     is. `write(month, folder)` puts what belongs to the copy besides the rows into a folder that exists, `check(month,
-    folder)` holds it against the database and raises CopyDiffers. Columns `left_out` are not in the Parquet file,
+    folder)` holds it against the database and raises CopyDiffers. Of a table that `is_sealed` a month is dropped only
+    when the entry that says so is under a signed and published checkpoint itself. Columns `left_out` are not in the Parquet file,
     files `unfixed` may be rewritten in the archive by others.
     """
 
@@ -35,6 +36,7 @@ class Policy:
     hindrances: Callable[[date, date], Iterable[str]] = _nothing
     write: Callable[[date, Path], None] = _nothing_more
     check: Callable[[date, Path], None] = _nothing_more
+    is_sealed: bool = False
     left_out: Sequence[str] = ()
     unfixed: Sequence[str] = ()
 

@@ -8,6 +8,6 @@ PERSONAL = ("user_email", "source_ip", "user_agent", "personal", "salt")
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0002_seals"), ("db", "0002_archived_months")]
+    dependencies = [("audit", "0004_holds"), ("db", "0002_archived_months")]
 
     operations = [DetachedMonths("audit_auditlog", key="timestamp", allow_update_of=PERSONAL)]

@@ -10,9 +10,9 @@ dropped themselves. Its context: `table`, `month`, `retention_months`, `ranges` 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from audit.verification.findings import CannotDecide, Finding
@@ -42,12 +42,26 @@ _ENTRIES = f"""
      ORDER BY log."timestamp"
 """
 
+_SPANS = f"""
+    SELECT lane, min(lane_seq), max(lane_seq) FROM (
+        SELECT lane, lane_seq, lane_seq - row_number() OVER (PARTITION BY lane ORDER BY lane_seq) AS island
+          FROM {LOG} AS log WHERE "timestamp" >= %(first)s AND "timestamp" < %(end)s
+    ) AS row GROUP BY lane, island ORDER BY lane, min(lane_seq)
+"""
+
+Span = tuple[int, int, int]
+"""Lane, first and last number."""
+
 
 @dataclass
 class Dropped:
-    """Ranges (lane, first, last) under a signed checkpoint, and month → manifest hash of every entry, sealed or not."""
+    """What is gone: `ranges` (lane, first, last) by entries under a signed checkpoint, `said` by all of them.
 
-    ranges: set[tuple[int, int, int]] = field(default_factory=set)
+    `months` maps every month that an entry names, sealed or not, to the SHA-256 of its manifest.
+    """
+
+    ranges: set[Span] = field(default_factory=set)
+    said: set[Span] = field(default_factory=set)
     months: dict[date, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
@@ -79,14 +93,21 @@ def load() -> Dropped:
             dropped.findings.append(_finding(detail, timestamp))
             continue
         dropped.months |= months
+        dropped.said |= ranges
         if is_sealed:
             dropped.ranges |= ranges
     return dropped
 
 
-def merged(ranges: set[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+def spans_of(month: date) -> list[Span]:
+    """The numbers that the month holds."""
+    bounds = {"first": _midnight(month), "end": _midnight(add_months(month, 1))}
+    return [(lane, first, last) for lane, first, last in fetch(_SPANS, bounds)]
+
+
+def merged(ranges: Iterable[Span]) -> list[Span]:
     """The same numbers in as few ranges as can be, in order."""
-    found: list[tuple[int, int, int]] = []
+    found: list[Span] = []
     for lane, first, last in sorted(ranges):
         if found and found[-1][0] == lane and first <= found[-1][2] + 1:
             found[-1] = (lane, found[-1][1], max(last, found[-1][2]))
@@ -122,6 +143,10 @@ def layout() -> list[tuple[str, str]]:
         for table in (TABLE, detached.twin(TABLE))
         for partition in partitions.attached(table, using="default")
     ]
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _month(text: str) -> date:

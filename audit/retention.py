@@ -1,0 +1,72 @@
+"""The retention of the log itself: what must hold before one of its months may leave, and what its copy is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from audit import holds
+from audit.archive import bundles
+from audit.archive.parquet import CopyDiffers
+from audit.archive.policies import Policy, register
+from audit.verification.dropped import LOG, TABLE
+from audit.verification.queries import fetch
+from audit.verification.rows import verify
+from audit.verifier import layout
+from forge.db.detached import twin
+
+BUNDLE = "bundle"
+PERSONAL = ("user_email", "source_ip", "user_agent", "personal", "salt")
+
+# Under a signed checkpoint that has reached a sink, and with the hash that was sealed.
+_UNSEALED = f"""
+    SELECT count(*) FROM {LOG} AS log
+      LEFT JOIN audit_auditleaf AS leaf ON leaf.lane = log.lane AND leaf.lane_seq = log.lane_seq
+     WHERE log."timestamp" >= %(first)s AND log."timestamp" < %(end)s
+       AND (leaf.hash = sha256('\\x00'::bytea || log.log_hash)
+            AND leaf."index" < (SELECT max(tree_size) FROM audit_auditcheckpoint AS checkpoint WHERE note IS NOT NULL
+                  AND EXISTS (SELECT FROM audit_auditpublication WHERE checkpoint_id = checkpoint.id))) IS NOT TRUE
+"""  # noqa: S608
+
+
+def hindrances(first: date, end: date) -> Iterator[str]:
+    """Why the months [first, end) of the log stay: a legal hold, an entry that is not sealed and published."""
+    bounds = {"first": _midnight(first), "end": _midnight(end)}
+    for table in (TABLE, twin(TABLE)):
+        for hold in holds.over_period(bounds["first"], bounds["end"], table=table, using="default"):
+            yield f"legal hold {hold.id}"
+    ((unsealed,),) = fetch(_UNSEALED, bounds)
+    if unsealed:
+        yield f"{unsealed} entries are not under a signed and published checkpoint"
+
+
+def write_bundle(month: date, folder: Path) -> None:
+    """Put the export bundle of a detached month into `folder`."""
+    with bundles.write(folder / BUNDLE, first=month, until=month, tables=(twin(TABLE), TABLE), using="owner"):
+        pass
+
+
+def check_month(month: date, folder: Path) -> None:
+    """The month must be intact in the database, and its bundle intact by itself; raises CopyDiffers."""
+    findings = verify(month=month).findings
+    if findings:
+        raise CopyDiffers(f"{month:%Y-%m} is not intact: {findings[0]}")
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+register(
+    Policy(
+        table=TABLE,
+        setting="FORGE_AUDIT_RETENTION_MONTHS",
+        hindrances=hindrances,
+        write=write_bundle,
+        check=check_month,
+        left_out=PERSONAL,
+        unfixed=(f"{BUNDLE}/{layout.PERSONAL}",),
+        is_sealed=True,
+    )
+)
