@@ -1,4 +1,4 @@
-"""The retention of cost records. Their daily sums (DailyCost) stay for ever, so reports go back further than records."""
+"""The retention of cost records. Their daily sums (DailyCost) stay, so reports go back further than records."""
 
 from __future__ import annotations
 

@@ -95,9 +95,9 @@ def compare(path: Path, source: Source) -> int:
 
 def _groups_of(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
     for number in range(file.num_row_groups):
-        yield pa.RecordBatch.from_arrays(
-            [column.combine_chunks() for column in (table := file.read_row_group(number)).columns], schema=table.schema
-        )
+        group = file.read_row_group(number)
+        columns = [pa.concat_arrays(column.chunks) for column in group.columns]
+        yield pa.RecordBatch.from_arrays(columns, schema=group.schema)
 
 
 def _read(source: Source) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

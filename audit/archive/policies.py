@@ -1,4 +1,4 @@
-"""Which tables have a retention: each room declares its own in `<room>/retention.py`, as it declares its action types."""
+"""Which tables have a retention: each room declares its own in `<room>/retention.py`, as it does its action types."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Policy:
 
     `setting` names how many whole months are kept. `hindrances(first, end)` says why [first, end) must stay where it
     is. `write(month, folder)` puts what belongs to the copy besides the rows into a folder that exists, `check(month,
-    folder)` holds it against the database and raises CopyDiffers. Of a table that `is_sealed` a month is dropped only
-    when the entry that says so is under a signed and published checkpoint itself. Columns `left_out` are not in the Parquet file,
-    files `unfixed` may be rewritten in the archive by others.
+    folder)` holds it against the database and raises CopyDiffers. Of a table that `is_sealed` a month goes only when
+    the entry that says so is under a signed and published checkpoint itself. Columns `left_out` are not in the Parquet
+    file, files `unfixed` may be rewritten in the archive by others.
     """
 
     table: str

@@ -14,94 +14,51 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 from typing import Any
 
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, connection, connections
 
-from audit import actions, holds
 from audit.actors import Actor
-from audit.archive import copies, places
+from audit.archive import places
 from audit.archive.bundles import NothingSealed
 from audit.archive.files import FolderExists
 from audit.archive.parquet import CopyDiffers
-from audit.archive.places import Archive, ArchiveFailed
-from audit.archive.policies import Policy, policies
-from audit.receipts import Receipt
-from audit.sealing import seals
-from audit.services import record
-from audit.verification import dropped
+from audit.archive.places import ArchiveFailed
+from audit.archive.plan import Due, Step, next_step, overdue, plan
+from audit.archive.steps import Held, take
+from audit.services import AuditUnavailable
 from audit.verification.findings import CannotDecide
-from forge.db import detached, partitions
-from forge.db.detached import Place
 from forge.db.jobs import JobFault
 from forge.db.locks import advisory_key
-from forge.db.models import ArchivedMonth
-from forge.db.months import add_months, month_of
+from forge.db.models import JobRun
 
 JOB = "retire_months"
 LOCK_KEY = advisory_key("audit.archive.retention")
 LOCK_SECONDS = 3
-
-LEAST_AGE = timedelta(days=7)
-"""So long a copy stands in the archive before its month is dropped."""
-
-State = ArchivedMonth.State
 
 
 class Busy(Exception):
     """Another run is at work."""
 
 
-class Step(StrEnum):
-    DETACH = "detach"
-    EXPORT = "export"
-    DROP = "drop"
-    REMOVE = "remove"
-
-
-@dataclass(frozen=True)
-class Due:
-    """The next step of a month. `waits` say why it is not taken yet, `faults` what somebody must see to."""
-
-    policy: Policy
-    partition: str
-    month: Any
-    step: Step
-    record: ArchivedMonth | None = None
-    waits: tuple[str, ...] = ()
-    faults: tuple[str, ...] = ()
-
-    @property
-    def is_ready(self) -> bool:
-        return not self.waits and not self.faults
-
-    def __str__(self) -> str:
-        reasons = "; ".join([*self.faults, *self.waits])
-        return f"{self.step} {self.partition}" + (f": not yet, {reasons}" if reasons else "")
-
-
 @dataclass
 class Done:
-    """What a run did, by partition, and what stopped it."""
+    """What a run did, by step and partition, and what stopped it."""
 
-    detached: list[str] = field(default_factory=list)
-    exported: list[str] = field(default_factory=list)
-    dropped: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
+    taken: dict[Step, list[str]] = field(default_factory=lambda: {step: [] for step in Step})
     faults: list[str] = field(default_factory=list)
 
     def figures(self) -> dict[str, Any]:
-        """As a JobRun keeps them: how many of each, and the faults where there are any."""
-        counts = {name: len(value) for name, value in vars(self).items() if name != "faults"}
+        """As a JobRun keeps them: how many of each step, and the faults where there are any."""
+        counts: dict[str, Any] = {step.value: len(partitions) for step, partitions in self.taken.items()}
         return counts | ({"faults": "; ".join(self.faults)} if self.faults else {})
 
 
 def run(*, actor: Actor, now: datetime) -> Done:
-    """Take every step that is due at `now`, month by month; the table of one month's trouble does not stop the others.
+    """Take every step that is due at `now`, month by month; the trouble of one does not stop the others.
 
     Raises JobFault at the end when something could not be done that must be, Busy, ImproperlyConfigured. Never inside
     a transaction.
@@ -114,11 +71,6 @@ def run(*, actor: Actor, now: datetime) -> Done:
     if done.faults:
         raise JobFault("; ".join(done.faults), done.figures())
     return done
-
-
-def plan(now: datetime) -> list[Due]:
-    """The next step of each month that is past its retention, the oldest first; changes nothing."""
-    return [due for policy in policies() for due in _plan(policy, now)]
 
 
 @contextmanager
@@ -138,66 +90,19 @@ def alone() -> Iterator[None]:
         wrapper.close()
 
 
-def is_past_retention(policy: Policy, month: Any, now: datetime) -> bool:
-    """Whether the whole month is older than the months that are kept; the current one does not count as kept."""
-    return add_months(month, 1 + policy.months) <= month_of(now)
-
-
-def _plan(policy: Policy, now: datetime) -> Iterator[Due]:
-    records = {one.month: one for one in ArchivedMonth.objects.filter(table=policy.table)}
-    present = partitions.attached(policy.table, using="default")
-    attached = {one.first: one for one in present if one.first is not None}
-    for month in sorted(records.keys() | attached.keys()):
-        if month in records:
-            if (due := _of_record(policy, records[month], now)) is not None:
-                yield due
-        elif is_past_retention(policy, month, now):
-            held = attached[month]
-            faults = () if held.end == add_months(month, 1) else ("it holds more than one month",)
-            waits = tuple(policy.hindrances(month, add_months(month, 1))) + _without_archive()
-            yield Due(policy, held.name, month, Step.DETACH, None, waits, faults)
-
-
-def _of_record(policy: Policy, record: ArchivedMonth, now: datetime) -> Due | None:
-    """The next step of a month that is on its way; None when it has arrived."""
-    place = detached.place_of(record.table, record.month, record.partition, using="default")
-    facts = (policy, record.partition, record.month)
-    if record.state == State.DROPPED:
-        if place is Place.NOWHERE:
-            return None
-        return Due(*facts, Step.REMOVE, record, _waits(policy, record, now), _unless(place, Place.DETACHED))
-    if record.state == State.EXPORTED:
-        return Due(*facts, Step.DROP, record, _waits(policy, record, now), _unless(place, Place.DETACHED))
-    if place is Place.DETACHED:
-        return Due(*facts, Step.EXPORT, record, _without_archive())
-    return Due(*facts, Step.DETACH, record, (), ("its table is gone",) if place is Place.NOWHERE else ())
-
-
-def _unless(place: Place, wanted: Place) -> tuple[str, ...]:
-    return () if place is wanted else (f"its table should be detached, and is {place.value}",)
-
-
-def _without_archive() -> tuple[str, ...]:
-    return () if places.configured() else ("FORGE_ARCHIVE is not set",)
-
-
-def _waits(policy: Policy, record: ArchivedMonth, now: datetime) -> tuple[str, ...]:
-    """Why an exported month is not dropped yet, or a dropped one not removed."""
-    found = list(_without_archive())
-    if record.exported_at is not None and now < record.exported_at + LEAST_AGE:
-        found.append(f"its copy must stand until {record.exported_at + LEAST_AGE:%Y-%m-%d %H:%M} UTC")
-    found += policy.hindrances(record.month, add_months(record.month, 1))
-    if policy.is_sealed and record.drop_receipt and not _is_published(Receipt.parse(record.drop_receipt)):
-        found.append("the entry that drops it is not under a signed and published checkpoint yet")
-    return tuple(found)
-
-
-def _is_published(receipt: Receipt) -> bool:
+def problems(now: datetime) -> list[str]:
+    """What /readyz shows, without a look at rows or copies: months are due and nobody may take them, a run failed."""
     try:
-        proof = seals.prove(receipt)
-    except seals.NotSealedYet:
-        return False
-    return proof.checkpoint.publications.exists()
+        archive = places.configured()
+    except ImproperlyConfigured as error:
+        return [str(error)]
+    found = []
+    if archive is None and (months := overdue(now)):
+        found.append(f"{len(months)} months are past their retention, first {months[0]}, and FORGE_ARCHIVE is not set")
+    run = JobRun.objects.filter(job=JOB).exclude(outcome=JobRun.Outcome.RUNNING).order_by("-slot").first()
+    if run is not None and run.outcome == JobRun.Outcome.FAILED:
+        found.append(f"months could not be retired; the job run of {JOB} says why")
+    return found
 
 
 def _follow(due: Due | None, actor: Actor, now: datetime, done: Done) -> None:
@@ -208,13 +113,18 @@ def _follow(due: Due | None, actor: Actor, now: datetime, done: Done) -> None:
         if not due.is_ready:
             return
         try:
-            record = _TAKE[due.step](due, actor, now)
+            record = take(due, actor=actor, now=now)
         except (
-            CopyDiffers, ArchiveFailed, FolderExists, NothingSealed, Held, CannotDecide, DatabaseError
+            CopyDiffers, ArchiveFailed, FolderExists, NothingSealed, Held, CannotDecide, AuditUnavailable, DatabaseError
         ) as error:  # fmt: skip
             done.faults.append(f"{due.partition}: {due.step} failed: {' '.join(str(error).split())}")
             return
-        {
-            Step.DETACH: done.detached, Step.EXPORT: done.exported, Step.DROP: done.dropped, Step.REMOVE: done.removed
-        }[due.step].append(due.partition)  # fmt: skip
-        due = _of_record(due.policy, record, now)
+        done.taken[due.step].append(due.partition)
+        due = next_step(due.policy, record, now)
+
+
+def _database_time() -> datetime:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        at: datetime = cursor.fetchone()[0]
+    return at

@@ -1,7 +1,7 @@
-"""What retention has taken from the log, as the log itself says it: sealed entries that name every number that is gone.
+"""What retention took from the log, as the log itself says it: sealed entries that name every number that is gone.
 
-Each entry AUDIT_MONTH_DROP repeats what those before it said, so that the newest is enough when the older ones have been
-dropped themselves. Its context: `table`, `month`, `retention_months`, `ranges` ([lane, first, last], …), `months`
+Each entry AUDIT_MONTH_DROP repeats what those before it said, so that the newest is enough when the older ones have
+been dropped themselves. Its context: `table`, `month`, `retention_months`, `ranges` ([lane, first, last], …), `months`
 (YYYY-MM → SHA-256 of the manifest of the copy), and of its own month `rows`, `location` and `manifest_sha256`.
 """
 
@@ -13,7 +13,6 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any
 
 from audit.verification.findings import CannotDecide, Finding
 from audit.verification.queries import fetch
@@ -28,7 +27,9 @@ ACTION = "AUDIT_MONTH_DROP"
 LOG = f"""(SELECT tableoid, ctid, * FROM {TABLE} UNION ALL SELECT tableoid, ctid, * FROM {detached.twin(TABLE)})"""
 """Every row of the log that the database has: those of detached months too."""
 
-GONE = "unnest(%(gone_lanes)s::bigint[], %(gone_firsts)s::bigint[], %(gone_lasts)s::bigint[]) AS gone (lane, first, last)"
+GONE = (
+    "unnest(%(gone_lanes)s::bigint[], %(gone_firsts)s::bigint[], %(gone_lasts)s::bigint[]) AS gone (lane, first, last)"
+)
 """The numbers that retention dropped, with the parameters of `Dropped.parameters`."""
 
 _ENTRIES = f"""
@@ -126,7 +127,9 @@ def check_months(dropped: Dropped) -> Iterator[Finding]:
             raise CannotDecide(f"{record.partition} is being detached: manage.py rollover_partitions finishes it.")
         if record.state == ArchivedMonth.State.DROPPED:
             if dropped.months.get(month) != record.manifest_sha256:
-                yield _finding(f"{month:%Y-%m} is recorded as dropped, and no entry of the log says so", record.dropped_at)
+                yield _finding(
+                    f"{month:%Y-%m} is recorded as dropped, and no entry of the log says so", record.dropped_at
+                )
         elif place is Place.NOWHERE:
             yield _finding(f"{month:%Y-%m} is recorded as {record.state.lower()}, and its table is gone", None, month)
     for month in sorted(dropped.months.keys() - recorded.keys()):

@@ -53,8 +53,8 @@ def verify(
     """Verify the whole log, or one month with its links to the months around it; changes nothing.
 
     Months that are detached are verified where they are; the place of those that retention took is taken by `dropped`
-    (default: what the log says now). Raises CannotDecide, and DatabaseError when the database does not answer. `progress` hears the partition and the
-    rows so far after each piece.
+    (default: what the log says now). Raises CannotDecide, also when months moved meanwhile, and DatabaseError when the
+    database does not answer. `progress` hears the partition and the rows so far after each piece.
     """
     report = Report()
     heads = dict(fetch(sql.HEADS))

@@ -57,9 +57,7 @@ class Stored:
     is_late: bool
 
 
-def verify_seals(
-    *, month: date | None = None, against: Path | None = None, dropped: Dropped | None = None
-) -> Seals:
+def verify_seals(*, month: date | None = None, against: Path | None = None, dropped: Dropped | None = None) -> Seals:
     """Verify leaves, nodes, checkpoints and the outside directory `against`; with `month` only that month's rows.
 
     `dropped` is what retention took (default: what the log says now).

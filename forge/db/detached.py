@@ -62,9 +62,7 @@ def detach(table: str, month: date, partition: str, *, using: str = "owner") -> 
         partitions.alone(using, partial(_join_twin, table, month, partition, using))
 
 
-def drop(
-    table: str, month: date, partition: str, *, check: Callable[[], None], using: str = "owner"
-) -> bool:
+def drop(table: str, month: date, partition: str, *, check: Callable[[], None], using: str = "owner") -> bool:
     """Drop a detached month; False when it is gone already. Nothing else is ever dropped here.
 
     `check` runs in the same transaction before, under whatever locks it takes, and raises to prevent it.

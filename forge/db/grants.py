@@ -76,7 +76,9 @@ def grant_to(role: str, using: str = "owner") -> None:
 
 
 def _grant_detached(cursor: CursorWrapper, role: str) -> None:
-    cursor.execute("SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'p'", [DETACHED])
+    cursor.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'p'", [DETACHED]
+    )
     names = {"schema": sql.Identifier(DETACHED), "role": sql.Identifier(role)}
     for (table,) in cursor.fetchall():
         cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {schema} TO {role}").format(**names))

@@ -64,9 +64,7 @@ class Migration(migrations.Migration):
                 ("exported_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "verified_at",
-                    models.DateTimeField(
-                        blank=True, help_text="When the copy was last found to be right.", null=True
-                    ),
+                    models.DateTimeField(blank=True, help_text="When the copy was last found to be right.", null=True),
                 ),
                 ("dropped_at", models.DateTimeField(blank=True, null=True)),
                 ("rows", models.PositiveBigIntegerField(blank=True, null=True)),
