@@ -113,7 +113,6 @@ def _read(source: Source) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
 
 def _batches(source: Source, schema: pa.Schema, statement: str) -> Iterator[pa.RecordBatch]:
     with transaction.atomic(using=source.using), connections[source.using].chunked_cursor() as cursor:
-        cursor.itersize = GROUP
         cursor.execute(statement)
         while rows := cursor.fetchmany(GROUP):
             columns = zip(*rows, strict=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from audit.archive import places
 from audit.archive.policies import Policy, policies
@@ -45,13 +46,20 @@ class Due:
     def is_ready(self) -> bool:
         return not self.waits and not self.faults
 
+    def as_json(self) -> dict[str, Any]:
+        shown = {"table": self.policy.table, "month": f"{self.month:%Y-%m}", "partition": self.partition}
+        return shown | {"step": self.step.value, "waits": list(self.waits), "faults": list(self.faults)}
+
     def __str__(self) -> str:
         reasons = "; ".join([*self.faults, *self.waits])
         return f"{self.step} {self.partition}" + (f": not yet, {reasons}" if reasons else "")
 
 
 def plan(now: datetime) -> list[Due]:
-    """The next step of each month that is past its retention, the oldest first; changes nothing."""
+    """The next step of each month that is past its retention, the oldest first; changes nothing.
+
+    Raises ImproperlyConfigured.
+    """
     return [due for policy in policies() for due in _plan(policy, now)]
 
 
@@ -71,6 +79,7 @@ def is_past_retention(policy: Policy, month: date, now: datetime) -> bool:
 
 
 def _plan(policy: Policy, now: datetime) -> Iterator[Due]:
+    policy.check_setting()
     records = {one.month: one for one in ArchivedMonth.objects.filter(table=policy.table)}
     present = partitions.attached(policy.table, using="default")
     attached = {one.first: one for one in present if one.first is not None}

@@ -8,8 +8,12 @@ from datetime import date
 from pathlib import Path
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from audit.archive.parquet import Source
+
+LEAST_MONTHS = 12
+"""Fewer months than this are taken for a mistake."""
 
 
 def _nothing(first: date, end: date) -> Iterable[str]:
@@ -42,8 +46,14 @@ class Policy:
 
     @property
     def months(self) -> int:
+        """How many whole months are kept."""
         kept: int = getattr(settings, self.setting)
         return kept
+
+    def check_setting(self) -> None:
+        """Raises ImproperlyConfigured for fewer months than LEAST_MONTHS."""
+        if self.months < LEAST_MONTHS:
+            raise ImproperlyConfigured(f"{self.setting} is {self.months}; at least {LEAST_MONTHS} months are kept.")
 
     def source(self, partition: str) -> Source:
         """The detached month as the copy takes it."""
