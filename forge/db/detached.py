@@ -8,7 +8,8 @@ has recorded the decision first (ArchivedMonth).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from enum import Enum
 from functools import partial
@@ -17,9 +18,12 @@ from django.db import connections
 from django.db.backends.utils import CursorWrapper
 
 from forge.db import partitions
+from forge.db.locks import advisory_key
 from forge.db.months import add_months
 from forge.db.operations import DETACHED
 from forge.db.partitions import Partition, PartitionError
+
+LOCK_NAME = "forge.db.detached"
 
 
 class Place(Enum):
@@ -55,11 +59,12 @@ def detach(table: str, month: date, partition: str, *, using: str = "owner") -> 
     """Bring the month from `table` to its twin; nothing happens when it is there already.
 
     Call it outside any transaction. Raises PartitionError when the partition does not hold just this month or is
-    nowhere, and OperationalError when a lock was not to be had in LOCK_ATTEMPTS times LOCK_SECONDS: call it again.
+    nowhere or another runner is detaching, and OperationalError when a lock was not to be had in LOCK_ATTEMPTS times LOCK_SECONDS: call it again.
     """
-    _leave(table, month, partition, using)
-    if place_of(table, month, partition, using) is Place.BETWEEN:
-        partitions.alone(using, partial(_join_twin, table, month, partition, using))
+    with _one_runner(using):
+        _leave(table, month, partition, using)
+        if place_of(table, month, partition, using) is Place.BETWEEN:
+            partitions.alone(using, partial(_join_twin, table, month, partition, using))
 
 
 def drop(table: str, month: date, partition: str, *, check: Callable[[], None], using: str = "owner") -> bool:
@@ -68,6 +73,20 @@ def drop(table: str, month: date, partition: str, *, check: Callable[[], None], 
     `check` runs in the same transaction before, under whatever locks it takes, and raises to prevent it.
     """
     return partitions.alone(using, partial(_drop, table, month, partition, check, using))
+
+
+@contextmanager
+def _one_runner(using: str) -> Iterator[None]:
+    """Hold the detachers' lock of the session; never wait for it, because FINALIZE waits for those who wait."""
+    key = [advisory_key(LOCK_NAME)]
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", key)
+        if not cursor.fetchone()[0]:
+            raise PartitionError("Another runner is detaching a month.")
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", key)
 
 
 @partitions.patiently
@@ -87,8 +106,6 @@ def _leave(table: str, month: date, partition: str, using: str) -> None:
 
 def _join_twin(table: str, month: date, partition: str, using: str) -> None:
     with connections[using].cursor() as cursor:
-        if _oid(cursor, partition) is None:  # another runner was quicker
-            return
         cursor.execute("SET LOCAL TIME ZONE 'UTC'")
         cursor.execute(f'ALTER TABLE "{partition}" SET SCHEMA {DETACHED}')
         # The CHECK that DETACH CONCURRENTLY left says that every row is within the bounds, so none is read here.

@@ -202,14 +202,16 @@ def check(now: datetime, using: str = "owner") -> list[Report]:
     """What each table of TABLES has and what is wrong with it; changes nothing."""
     present = existing_tables(using)
     return [
-        report(table, attached(table, using), now)
+        report(table, attached(table, using), now, archived(table, using))
         if table in present
         else Report(table, 0, None, None, 0, ("there is no such partitioned table: run migrate",))
         for table in TABLES
     ]
 
 
-def report(table: str, partitions: Sequence[Partition], now: datetime) -> Report:
+def report(
+    table: str, partitions: Sequence[Partition], now: datetime, archived: Collection[date] = frozenset()
+) -> Report:
     """Judge `partitions` of `table`: contiguous, whole UTC months, the current one among them, none to truncate."""
     current = month_of(now)
     faults = [
@@ -219,7 +221,7 @@ def report(table: str, partitions: Sequence[Partition], now: datetime) -> Report
     ]
     holders = Counter(_covered(partitions))
     faults += [f"{month:%Y-%m} is in {count} partitions" for month, count in sorted(holders.items()) if count > 1]
-    faults += [f"{month:%Y-%m} has no partition" for month in missing(partitions, current, current)]
+    faults += [f"{month:%Y-%m} has no partition" for month in missing(partitions, current, current, archived)]
     faults += [f"{partition.name} can be truncated" for partition in partitions if not partition.refuses_truncate]
     ahead = 0
     while add_months(current, ahead + 1) in holders:
