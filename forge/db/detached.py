@@ -58,8 +58,9 @@ def place_of(table: str, month: date, partition: str, using: str = "owner") -> P
 def detach(table: str, month: date, partition: str, *, using: str = "owner") -> None:
     """Bring the month from `table` to its twin; nothing happens when it is there already.
 
-    Call it outside any transaction. Raises PartitionError when the partition does not hold just this month or is
-    nowhere or another runner is detaching, and OperationalError when a lock was not to be had in LOCK_ATTEMPTS times LOCK_SECONDS: call it again.
+    Call it outside any transaction. Raises PartitionError when the partition does not hold just this month, is nowhere,
+    or another runner is detaching, and OperationalError when a lock was not to be had in LOCK_ATTEMPTS times
+    LOCK_SECONDS: call it again.
     """
     with _one_runner(using):
         _leave(table, month, partition, using)

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 import psycopg
 import pytest
-from django.db import IntegrityError, DatabaseError, OperationalError, ProgrammingError, transaction
+from django.db import DatabaseError, IntegrityError, OperationalError, ProgrammingError, transaction
 
 from forge.db import detached, partitions
 from forge.db.detached import Place

@@ -1,0 +1,68 @@
+"""A log with a past: rows in every month back to one that is past its retention, all sealed; and its archive."""
+
+from datetime import UTC, datetime, timedelta
+
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from audit.actors import Actor
+from audit.archive import retention
+from audit.sealing.sealer import seal
+from audit.verification.rows import verify
+from audit.verification.seals import verify_seals
+from forge.db import partitions
+from forge.db.months import add_months, month_of, months
+from tests.audit.support import leave, rechain
+
+TABLE = "audit_auditlog"
+ACTOR = Actor.job("test")
+NOW = timezone.now()
+BEGUN = NOW - timedelta(days=8)
+"""When the first steps are taken, so that the later ones are due now."""
+
+
+def oldest_month(kept, *, over=1):
+    """The first month of a history of which `over` months are past a retention of `kept` months."""
+    return add_months(month_of(BEGUN), -kept - over)
+
+
+def build(superuser, *, kept, over=1, rows=3, lanes=(0, 1), idle=()):
+    """Rows in each month of each lane from the oldest to the last one, under one signed and published checkpoint.
+
+    Lanes `idle` have rows in the oldest month alone. Returns that month.
+    """
+    first = oldest_month(kept, over=over)
+    partitions.ensure(TABLE, first, month_of(NOW))
+    for lane in (*lanes, *idle):
+        every = [first] if lane in idle else list(months(first, add_months(month_of(NOW), -1)))
+        leave(rows * len(every), lane=lane)
+        at = [datetime(one.year, one.month, 1 + day, 12, lane, tzinfo=UTC) for one in every for day in range(rows)]
+        rechain(superuser, lane, at)
+    seal()
+    return first
+
+
+def steps(now=None):
+    """One run of the job; the steps that it took, and its faults."""
+    done = retention.take_steps(actor=ACTOR, now=now or NOW)
+    return {step.value: names for step, names in done.taken.items() if names}, done.faults
+
+
+def name_of(month, table=TABLE):
+    return partitions.name_of(table, month)
+
+
+def whole(against=None):
+    """Nothing is wrong with rows, seals, months and, if given, the outside."""
+    assert verify().findings == []
+    assert verify_seals(against=against).findings == []
+
+
+def command(capsys, *arguments):
+    """Exit code and output of rollover_partitions."""
+    code = 0
+    try:
+        call_command("rollover_partitions", *arguments)
+    except CommandError as error:
+        code = error.returncode
+    return code, capsys.readouterr().out

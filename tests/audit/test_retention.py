@@ -1,0 +1,162 @@
+"""Months past their retention leave the log in steps, and everything left verifies; what goes wrong keeps them."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from audit.archive import plan as plans
+from audit.archive import retention
+from audit.models import AuditLeaf, AuditLog
+from audit.sealing.sealer import seal
+from audit.verification.rows import verify
+from forge.db import detached, partitions
+from forge.db.jobs import JobFault
+from forge.db.models import ArchivedMonth
+from forge.db.months import add_months, month_of
+from tests.audit.history import ACTOR, BEGUN, NOW, TABLE, build, command, name_of, steps, whole
+from tests.audit.support import leave
+
+pytestmark = [pytest.mark.django_db(transaction=True, databases=["default", "owner"])]
+
+KEPT = 12
+
+
+@pytest.fixture
+def archive(settings, tmp_path, superuser_connection):
+    """The archive's directory, and a retention of twelve months for the log alone; old partitions go afterwards."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    settings.FORGE_ARCHIVE = f"directory:{folder}"
+    settings.FORGE_AUDIT_RETENTION_MONTHS = KEPT
+    yield folder
+    superuser_connection.execute("SET session_replication_role = replica")
+    for partition in partitions.attached(TABLE):
+        if partition.first < month_of(NOW):
+            superuser_connection.execute(f"DROP TABLE {partition.name}")
+
+
+@pytest.fixture
+def oldest(superuser, outside, archive):
+    """A sealed log of 13 months and this one; the month that is past its retention."""
+    return build(superuser, kept=KEPT)
+
+
+def leave_the_database(month):
+    """Take every step of the month."""
+    assert steps(BEGUN) == ({"detach": [name_of(month)], "export": [name_of(month)]}, [])
+    seal()
+    assert steps() == ({"drop": [name_of(month)]}, [])
+    seal()
+    assert steps() == ({"remove": [name_of(month)]}, [])
+
+
+def entries(action):
+    return list(AuditLog.objects.filter(action_type=action).order_by("timestamp"))
+
+
+# -- The way out ----------------------------------------------------------------------------------------------------
+def test_a_month_leaves_in_steps_and_everything_left_verifies_after_each(oldest, outside, archive):
+    rows, leaves, name = AuditLog.objects.count(), AuditLeaf.objects.count(), name_of(oldest)
+    whole(outside)
+
+    assert steps(BEGUN) == ({"detach": [name], "export": [name]}, [])
+    assert AuditLog.objects.count() == rows - 6 + 2
+    report = verify()
+    assert (report.findings, report.months[0], report.rows) == ([], f"{oldest:%Y-%m}", rows + 2)
+    assert steps(BEGUN + timedelta(days=6, hours=23)) == ({}, [])
+
+    seal()
+    assert steps() == ({"drop": [name]}, [])
+    assert steps() == ({}, [])  # the entry is not sealed yet
+    whole(outside)
+    seal()
+    whole(outside)
+    assert steps() == ({"remove": [name]}, [])
+    assert steps() == ({}, [])
+
+    whole(outside)
+    assert verify().months[0] == f"{add_months(oldest, 1):%Y-%m}"
+    assert AuditLeaf.objects.count() == leaves + 3
+    assert detached.months_of(TABLE) == []
+    whole(outside)
+
+
+def test_each_step_leaves_one_entry_and_the_record_tells_the_same(oldest, archive):
+    leave_the_database(oldest)
+    [record] = ArchivedMonth.objects.all()
+    for action in ("AUDIT_MONTH_DETACH", "AUDIT_MONTH_EXPORT", "AUDIT_MONTH_DROP"):
+        [entry] = entries(action)
+        assert (entry.resource_type, entry.resource_id) == ("ArchivedMonth", name_of(oldest))
+        assert entry.context["month"] == f"{oldest:%Y-%m}"
+    assert entry.context["manifest_sha256"] == record.manifest_sha256
+    assert entry.context["rows"] == record.rows == 6
+    assert entry.context["ranges"] == [[0, 1, 3], [1, 1, 3]]
+    assert entry.context["months"] == {f"{oldest:%Y-%m}": record.manifest_sha256}
+    assert (record.state, record.drop_receipt) == ("DROPPED", str(entry.receipt))
+    assert record.location == f"directory:{archive}/{TABLE}/{oldest:%Y-%m}"
+
+
+def test_months_that_follow_name_what_went_before_them(superuser, outside, archive):
+    first = build(superuser, kept=KEPT, over=3)
+    names = [name_of(add_months(first, number)) for number in range(3)]
+    assert steps(BEGUN) == ({"detach": names, "export": names}, [])
+    seal()
+    assert steps() == ({"drop": names}, [])
+    seal()
+    assert steps() == ({"remove": names}, [])
+    assert entries("AUDIT_MONTH_DROP")[-1].context["ranges"] == [[0, 1, 9], [1, 1, 9]]
+    whole(outside)
+
+
+def test_a_lane_of_which_every_row_is_gone_verifies_and_goes_on(superuser, outside, archive):
+    oldest = build(superuser, kept=KEPT, idle=(7,))
+    leave_the_database(oldest)
+    whole(outside)
+    leave(1, lane=7)
+    seal()
+    whole(outside)
+
+
+def test_nothing_is_due_within_the_retention(superuser, outside, archive):
+    build(superuser, kept=KEPT, over=0)
+    assert plans.plan(BEGUN) == []
+
+
+def test_without_an_archive_nothing_is_detached_and_it_is_said(oldest, settings, capsys):
+    settings.FORGE_ARCHIVE = ""
+    assert steps() == ({}, [])
+    code, out = command(capsys, "--check", "--json")
+    answer = json.loads(out)
+    assert (code, answer["ok"]) == (1, False)
+    assert [one["waits"] for one in answer["due"]] == [["FORGE_ARCHIVE is not set"]]
+    assert retention.problems(NOW) == [
+        f"1 months are past their retention, first {name_of(oldest)}, and FORGE_ARCHIVE is not set"
+    ]
+
+
+def test_an_unsealed_month_stays(oldest, superuser):
+    superuser("DELETE FROM audit_auditpublication")
+    assert steps() == ({}, [])
+    assert "6 entries are not under a signed and published checkpoint" in plans.plan(NOW)[0].waits
+
+
+def test_the_command_takes_the_same_steps_and_tells_them(oldest, capsys):
+    code, out = command(capsys, "--dry-run")
+    assert code == 0
+    assert f"due: detach {name_of(oldest)}" in out
+    assert ArchivedMonth.objects.count() == 0
+    code, out = command(capsys, "--json")
+    answer = json.loads(out)
+    assert (code, answer["taken"]) == (0, {"detach": [name_of(oldest)], "export": [name_of(oldest)]})
+    assert answer["due"][0]["step"] == "drop"
+    assert "its copy must stand until" in answer["due"][0]["waits"][0]
+
+
+def test_the_job_fails_with_figures_where_a_month_could_not_be_retired(oldest, settings):
+    settings.FORGE_ARCHIVE = "directory:/nowhere/at/all"
+    with pytest.raises(JobFault, match="there is no such folder") as caught:
+        retention.retire_months(actor=ACTOR, now=NOW)
+    assert caught.value.figures["detach"] == 1
+    assert caught.value.figures["export"] == 0
+    whole()
