@@ -15,10 +15,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from audit.archive import files, parquet
+from audit.archive import files, parquet, places
 from audit.archive.parquet import CopyDiffers
 from audit.archive.places import Archive, ArchiveFailed
 from audit.archive.policies import Policy
+from audit.verification.dropped import Dropped
+from audit.verification.findings import Finding
 
 FORMAT = "forge-archived-month"
 VERSION = 1
@@ -71,12 +73,31 @@ def check(archive: Archive, policy: Policy, month: date, partition: str, expecte
     return Copy(folder, rows, hashed)
 
 
-def check_manifest(archive: Archive, table: str, month: date, expected: str) -> None:
-    """Whether the copy of a month that is dropped is there; reads its manifest alone. Raises as `check` does."""
-    try:
-        _read_manifest(archive.folder_of(table, month), expected)
-    except OSError as error:
-        raise ArchiveFailed(f"{archive.name}: {error}") from error
+def check_copies(dropped: Dropped) -> tuple[list[Finding], list[str]]:
+    """Are the manifests of the copies of all dropped months as the log says, and of as many entries as are gone?
+
+    Findings, and notices of what could not be checked. The copies' other files are not read.
+    """
+    if not dropped.months:
+        return [], []
+    archive = places.configured()
+    if archive is None:
+        return [], [
+            f"The copies of {len(dropped.months)} dropped months were not looked for: FORGE_ARCHIVE is not set."
+        ]
+    findings, rows = [], 0
+    for month, expected in sorted(dropped.months.items()):
+        try:
+            manifest, _ = _read_manifest(archive.folder_of(dropped.table, month), expected)
+            rows += manifest["rows"]
+        except (ArchiveFailed, OSError) as error:
+            return findings, [f"The copies of dropped months could not be looked for: {error}"]
+        except CopyDiffers as error:
+            findings.append(Finding("archived_month", f"the copy of dropped {month:%Y-%m}: {error}", None))
+    if not findings and dropped.ranges == dropped.said and rows != dropped.numbers:
+        detail = f"{dropped.numbers} entries are said to be dropped, and the copies hold {rows}"
+        findings.append(Finding("archived_month", detail, None))
+    return findings, []
 
 
 def _write_manifest(folder: Path, policy: Policy, month: date, rows: int) -> None:
@@ -105,7 +126,7 @@ def _read_manifest(folder: Path, expected: str | None) -> tuple[dict[str, Any], 
         manifest = json.loads(data)
     except ValueError as error:
         raise CopyDiffers(f"{path} cannot be read: {error}") from error
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict) or "rows" not in manifest:
         raise CopyDiffers(f"{path} is no manifest")
     return manifest, hashed
 

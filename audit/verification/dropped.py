@@ -58,12 +58,15 @@ Span = tuple[int, int, int]
 class Dropped:
     """What is gone: `ranges` (lane, first, last) by entries under a signed checkpoint, `said` by all of them.
 
-    `months` maps every month that an entry names, sealed or not, to the SHA-256 of its manifest.
+    `told` is each entry's own month and what it says is gone. `months` maps every month that an entry names, sealed or
+    not, to the SHA-256 of its manifest.
     """
 
+    table: str = TABLE
     ranges: set[Span] = field(default_factory=set)
     said: set[Span] = field(default_factory=set)
     months: dict[date, str] = field(default_factory=dict)
+    told: list[tuple[date, set[Span]]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -72,8 +75,17 @@ class Dropped:
         lanes, firsts, lasts = zip(*merged(self.ranges), strict=True) if self.ranges else ((), (), ())
         return {"gone_lanes": list(lanes), "gone_firsts": list(firsts), "gone_lasts": list(lasts)}
 
-    def holds(self, lane: int, lane_seq: int) -> bool:
-        return any(one == lane and first <= lane_seq <= last for one, first, last in self.ranges)
+    @property
+    def numbers(self) -> int:
+        """How many entries are gone."""
+        return sum(last - first + 1 for _, first, last in merged(self.ranges))
+
+    def month_of(self, lane: int, lane_seq: int) -> date | None:
+        """The month in whose copy the entry is, or an earlier one where the entries that knew are gone themselves."""
+        for month, ranges in self.told:
+            if any(one == lane and first <= lane_seq <= last for one, first, last in ranges & self.ranges):
+                return month
+        return None
 
 
 def load() -> Dropped:
@@ -95,6 +107,7 @@ def load() -> Dropped:
             continue
         dropped.months |= months
         dropped.said |= ranges
+        dropped.told.append((month, ranges))
         if is_sealed:
             dropped.ranges |= ranges
     return dropped

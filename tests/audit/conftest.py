@@ -1,6 +1,9 @@
 import pytest
 
 from audit.models import AuditLog
+from forge.db import partitions
+from forge.db.months import month_of
+from tests.audit.history import KEPT, NOW, TABLE, build
 from tests.audit.support import SIGNING_KEY
 from tests.factories import MembershipFactory
 
@@ -48,3 +51,23 @@ def outside(settings, tmp_path):
     settings.FORGE_AUDIT_SINKS = [f"directory:{folder}", "log:"]
     settings.FORGE_AUDIT_ORIGIN = "forge.test/audit"
     return folder
+
+
+@pytest.fixture
+def archive(settings, tmp_path, superuser_connection):
+    """The archive's directory, and a retention of KEPT months for the log; the months made for it go afterwards."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    settings.FORGE_ARCHIVE = f"directory:{folder}"
+    settings.FORGE_AUDIT_RETENTION_MONTHS = KEPT
+    yield folder
+    superuser_connection.execute("SET session_replication_role = replica")
+    for partition in partitions.attached(TABLE):
+        if partition.first < month_of(NOW):
+            superuser_connection.execute(f"DROP TABLE {partition.name}")
+
+
+@pytest.fixture
+def oldest(superuser, outside, archive):
+    """A sealed log of one month more than is kept, and this one; the month that is past its retention."""
+    return build(superuser, kept=KEPT)

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from audit.archive import retention
+from audit.models import AuditLog
 from audit.sealing.sealer import seal
 from audit.verification.rows import verify
 from audit.verification.seals import verify_seals
@@ -15,6 +16,8 @@ from forge.db.months import add_months, month_of, months
 from tests.audit.support import leave, rechain
 
 TABLE = "audit_auditlog"
+KEPT = 12
+"""Months of the retention in most tests."""
 ACTOR = Actor.job("test")
 NOW = timezone.now()
 BEGUN = NOW - timedelta(days=8)
@@ -66,3 +69,16 @@ def command(capsys, *arguments):
     except CommandError as error:
         code = error.returncode
     return code, capsys.readouterr().out
+
+
+def leave_the_database(month):
+    """Take every step of the month."""
+    assert steps(BEGUN) == ({"detach": [name_of(month)], "export": [name_of(month)]}, [])
+    seal()
+    assert steps() == ({"drop": [name_of(month)]}, [])
+    seal()
+    assert steps() == ({"remove": [name_of(month)]}, [])
+
+
+def entries(action):
+    return list(AuditLog.objects.filter(action_type=action).order_by("timestamp"))

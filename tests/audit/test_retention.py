@@ -10,49 +10,27 @@ from audit.archive import retention
 from audit.models import AuditLeaf, AuditLog
 from audit.sealing.sealer import seal
 from audit.verification.rows import verify
-from forge.db import detached, partitions
+from forge.db import detached
 from forge.db.jobs import JobFault
 from forge.db.models import ArchivedMonth
-from forge.db.months import add_months, month_of
-from tests.audit.history import ACTOR, BEGUN, NOW, TABLE, build, command, name_of, steps, whole
+from forge.db.months import add_months
+from tests.audit.history import (
+    ACTOR,
+    BEGUN,
+    KEPT,
+    NOW,
+    TABLE,
+    build,
+    command,
+    entries,
+    leave_the_database,
+    name_of,
+    steps,
+    whole,
+)  # fmt: skip
 from tests.audit.support import leave
 
 pytestmark = [pytest.mark.django_db(transaction=True, databases=["default", "owner"])]
-
-KEPT = 12
-
-
-@pytest.fixture
-def archive(settings, tmp_path, superuser_connection):
-    """The archive's directory, and a retention of twelve months for the log alone; old partitions go afterwards."""
-    folder = tmp_path / "archive"
-    folder.mkdir()
-    settings.FORGE_ARCHIVE = f"directory:{folder}"
-    settings.FORGE_AUDIT_RETENTION_MONTHS = KEPT
-    yield folder
-    superuser_connection.execute("SET session_replication_role = replica")
-    for partition in partitions.attached(TABLE):
-        if partition.first < month_of(NOW):
-            superuser_connection.execute(f"DROP TABLE {partition.name}")
-
-
-@pytest.fixture
-def oldest(superuser, outside, archive):
-    """A sealed log of 13 months and this one; the month that is past its retention."""
-    return build(superuser, kept=KEPT)
-
-
-def leave_the_database(month):
-    """Take every step of the month."""
-    assert steps(BEGUN) == ({"detach": [name_of(month)], "export": [name_of(month)]}, [])
-    seal()
-    assert steps() == ({"drop": [name_of(month)]}, [])
-    seal()
-    assert steps() == ({"remove": [name_of(month)]}, [])
-
-
-def entries(action):
-    return list(AuditLog.objects.filter(action_type=action).order_by("timestamp"))
 
 
 # -- The way out ----------------------------------------------------------------------------------------------------

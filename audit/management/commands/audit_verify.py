@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, InterfaceError
 
+from audit.archive.copies import check_copies
 from audit.receipts import Receipt
 from audit.verification.dropped import load
 from audit.verification.findings import SHOWN, CannotDecide, Report
@@ -56,6 +57,10 @@ class Command(BaseCommand):
             report = verify(month=options["month"], dropped=dropped, progress=self._progress)
             seals = verify_seals(month=options["month"], against=options["against"], dropped=dropped)
             report.findings += seals.findings
+            if options["month"] is None:
+                findings, notices = check_copies(dropped)
+                report.findings += findings
+                seals.notices += notices
         except (CannotDecide, DatabaseError, InterfaceError, ImproperlyConfigured, OSError) as error:
             self._undecided(error, options["json"])
             sys.exit(UNDECIDED)
@@ -82,6 +87,8 @@ class Command(BaseCommand):
         else:
             facts = "leaf {leaf_index} of {tree_size} under the signed checkpoint of {origin}".format(**report.facts)
             self.stdout.write(self.style.SUCCESS(f"intact: {facts}"))
+            if month := report.facts["archived_month"]:
+                self.stdout.write(f"  note: the entry was dropped after its retention; the copy of {month} has it")
         if report.findings:
             sys.exit(TAMPERED)
 
