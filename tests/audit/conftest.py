@@ -1,5 +1,6 @@
 import pytest
 
+from audit.archive import policies
 from audit.models import AuditLog
 from forge.db import partitions
 from forge.db.months import month_of
@@ -54,12 +55,13 @@ def outside(settings, tmp_path):
 
 
 @pytest.fixture
-def archive(settings, tmp_path, superuser_connection):
+def archive(settings, tmp_path, superuser_connection, monkeypatch):
     """The archive's directory, and a retention of KEPT months for the log; the months made for it go afterwards."""
     folder = tmp_path / "archive"
     folder.mkdir()
     settings.FORGE_ARCHIVE = f"directory:{folder}"
     settings.FORGE_AUDIT_RETENTION_MONTHS = KEPT
+    monkeypatch.setattr(policies, "LEAST_MONTHS", KEPT)
     yield folder
     superuser_connection.execute("SET session_replication_role = replica")
     for partition in partitions.attached(TABLE):

@@ -16,7 +16,7 @@ from forge.db.months import add_months, month_of, months
 from tests.audit.support import leave, rechain
 
 TABLE = "audit_auditlog"
-KEPT = 12
+KEPT = 2
 """Months of the retention in most tests."""
 ACTOR = Actor.job("test")
 NOW = timezone.now()
