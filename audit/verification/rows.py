@@ -158,17 +158,20 @@ def _links(statement: str, bounds: dict[str, Any]) -> Iterator[Finding]:
                 "broken_link", f"the row after it ({id_}) does not vouch for it", lane, last_id, last_seq,
                 last_partition, last_at, before=timestamp,
             )  # fmt: skip
+        elif (through := _through(bounds, lane, last_seq or 0)) == lane_seq - 1:
+            detail = "it names another row before it than the one that was sealed there and dropped"
+            yield Finding("broken_link", detail, lane, id_, lane_seq, partition, timestamp)
         else:
-            yield _missing(lane, last_seq or 0, lane_seq, last_partition or partition, last_at, timestamp)
+            yield _missing(lane, through, lane_seq, last_partition or partition, last_at, timestamp)
 
 
 def _heads(gone: dict[str, Any]) -> Iterator[Finding]:
     for lane, head_seq, last_id, last_seq, partition, timestamp in fetch(sql.BROKEN_HEADS, gone):
-        last_seq = last_seq or 0
+        last_seq, through = last_seq or 0, _through(gone, lane, last_seq or 0)
         if head_seq is None:
             yield Finding("missing_head", "the lane has no head", lane, before=timestamp)
-        elif head_seq > last_seq:
-            yield _missing(lane, last_seq, head_seq + 1, partition, timestamp, None)
+        elif head_seq > through:
+            yield _missing(lane, through, head_seq + 1, partition, timestamp, None)
         elif head_seq < last_seq:
             yield Finding(
                 "rows_beyond_head", f"the lane's head stands at {head_seq}, rows go on to {last_seq}", lane,
@@ -189,6 +192,14 @@ def _twins(heads: dict[int, int], gone: dict[str, Any]) -> Iterator[Finding]:
             yield Finding("duplicate_id", detail, lane, id_, seq, other, after=first_at, before=last_at)
         if not twins:
             yield Finding("surplus_rows", f"{rows} rows where the head counts {lane_seq}", lane)
+
+
+def _through(gone: dict[str, Any], lane: int, last_seq: int) -> int:
+    """The number up to which nothing is missing after `last_seq`, because retention dropped what follows it."""
+    for one, first, last in zip(gone["gone_lanes"], gone["gone_firsts"], gone["gone_lasts"], strict=True):
+        if one == lane and first <= last_seq + 1 <= last:
+            return last
+    return last_seq
 
 
 def _missing(

@@ -36,7 +36,7 @@ def build(superuser, *, kept, over=1, rows=3, lanes=(0, 1), idle=()):
     """
     first = oldest_month(kept, over=over)
     partitions.ensure(TABLE, first, month_of(NOW))
-    for lane in (*lanes, *idle):
+    for lane in (*idle, *lanes):
         every = [first] if lane in idle else list(months(first, add_months(month_of(NOW), -1)))
         leave(rows * len(every), lane=lane)
         at = [datetime(one.year, one.month, 1 + day, 12, lane, tzinfo=UTC) for one in every for day in range(rows)]

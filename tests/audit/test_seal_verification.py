@@ -44,6 +44,7 @@ def test_a_sealed_receipt_is_intact(receipts):
         "leaf_index": 4,
         "tree_size": 9,
         "origin": ORIGIN,
+        "archived_month": None,
     }
 
 
