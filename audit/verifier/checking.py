@@ -44,7 +44,7 @@ def check_bundle(
 ) -> Report:
     """Check the bundle and report; never raises for what is in it. Without `keys` it uses the bundle's own.
 
-    `outside` are notes of checkpoints that the auditor got elsewhere, `progress` hears the number of leaves now and then.
+    `outside` are notes of checkpoints that the auditor got elsewhere; `progress` hears the number of leaves.
     """
     report = Report()
     try:
@@ -149,6 +149,23 @@ class _Check:
         report.low, report.high, report.range = manifest.low, manifest.high, manifest.facts["range"]
 
     def run(self, progress: Callable[[int], None] | None) -> None:
+        try:
+            self._walk(progress)
+        finally:
+            report = self._report
+            report.entries, report.neighbours, report.lanes = (
+                self._entries.count,
+                self._neighbours.count,
+                len(self._lanes),
+            )
+        self._personal.finish()
+        self._compare_manifest()
+        self._tell()
+        self._tree.finish()
+        if self._receipt is not None and not self._is_in_bundle:
+            raise CannotDecide("The receipt's entry is outside of what this bundle holds.")
+
+    def _walk(self, progress: Callable[[int], None] | None) -> None:
         low = self._manifest.low
         for index, (lane, number, leaf) in enumerate(self._leaves(), low):
             self._leaf(index, lane, number, leaf)
@@ -156,12 +173,6 @@ class _Check:
                 progress(index - low)
         for source in (self._entries, self._neighbours):
             self._surplus(source, END)
-        self._personal.finish()
-        self._compare_manifest()
-        self._tell()
-        self._tree.finish()
-        if self._receipt is not None and not self._is_in_bundle:
-            raise CannotDecide("The receipt's entry is outside of what this bundle holds.")
 
     def _leaves(self) -> Iterator[tuple[int, int, bytes]]:
         return reading.leaves(self._folder, self._manifest.high - self._manifest.low)
@@ -262,7 +273,6 @@ class _Check:
 
     def _compare_manifest(self) -> None:
         facts, report = self._manifest.facts, self._report
-        report.entries, report.neighbours, report.lanes = self._entries.count, self._neighbours.count, len(self._lanes)
         for name in ("entries", "neighbours", "checkpoints"):
             if facts[name] != (found := getattr(report, name)):
                 self._differs(f"it tells of {facts[name]} {name}, the bundle holds {found}")

@@ -1,0 +1,54 @@
+"""Bundles as a forger has them: any line changed, every hash in the manifest made to fit again."""
+
+import gzip
+import hashlib
+import json
+from datetime import date
+
+from audit.archive import bundles
+from audit.verifier import layout
+from audit.verifier.checking import check_bundle
+
+
+def export(folder, first: date | None = None, until: date | None = None):
+    with bundles.write(folder, first=first, until=until) as bundle:
+        pass
+    return bundle
+
+
+def lines(folder, name):
+    return [json.loads(line) for line in gzip.decompress((folder / name).read_bytes()).splitlines()]
+
+
+def write_lines(folder, name, values):
+    text = "".join(value if isinstance(value, str) else f"{layout.dump(value)}\n" for value in values)
+    (folder / name).write_bytes(gzip.compress(text.encode()))
+    refit(folder)
+
+
+def edit(folder, name, change):
+    """`change` gets the lines of a file as a list of objects, and changes it."""
+    values = lines(folder, name)
+    change(values)
+    write_lines(folder, name, values)
+
+
+def manifest(folder):
+    return json.loads((folder / layout.MANIFEST).read_text())
+
+
+def refit(folder, **facts):
+    """Make the manifest tell of the files as they are, and of `facts`; and its own hash of it."""
+    told = manifest(folder) | facts
+    for name in layout.FIXED:
+        raw = (folder / name).read_bytes()
+        told["files"][name] = {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)}
+    raw = json.dumps(told).encode()
+    (folder / layout.MANIFEST).write_bytes(raw)
+    (folder / layout.MANIFEST_HASH).write_text(f"{hashlib.sha256(raw).hexdigest()}  {layout.MANIFEST}\n")
+
+
+def check(folder, **options):
+    """The status and the findings' (kind, lane, number)."""
+    report = check_bundle(folder, **options)
+    return report.status, [(one.kind, one.lane, one.number) for one in report.findings]
