@@ -5,9 +5,18 @@ import hashlib
 import json
 from datetime import date
 
+from audit import actions, registry
 from audit.archive import bundles
+from audit.sealing.sealer import seal
+from audit.sealing.signing import SigningKey
 from audit.verifier import layout
 from audit.verifier.checking import check_bundle
+from tests.audit.attacker import MONTHS, build
+from tests.audit.support import SIGNING_KEY, leave, leave_one
+
+ORIGIN = "forge.test/audit"
+KEY = SigningKey.load(SIGNING_KEY).verifier(ORIGIN)
+ERASE = registry.register("AUDIT_ERASE", required=("context.reason", "context.month"))
 
 
 def export(folder, first: date | None = None, until: date | None = None):
@@ -52,3 +61,29 @@ def check(folder, **options):
     """The status and the findings' (kind, lane, number)."""
     report = check_bundle(folder, **options)
     return report.status, [(one.kind, one.lane, one.number) for one in report.findings]
+
+
+def found(folder, **options):
+    """The findings of a bundle that must not be intact, with the key that the auditor was told before."""
+    status, findings = check(folder, keys=[KEY], **options)
+    assert status == "tampered"
+    return findings
+
+
+def number_of(folder, at=3):
+    entry = lines(folder, layout.ENTRIES)[at]
+    return entry["lane"], entry["lane_seq"]
+
+
+def make_originals(folder, superuser):
+    """Three bundles: `whole`, `month` (the middle one of three), `erased` (its last entry names the two before it)."""
+    build(superuser)
+    leave(2, action=actions.AUTH_FAILED, context={"identifier": "ann@example.com"})
+    seal()
+    export(folder / "whole")
+    export(folder / "month", MONTHS[1], MONTHS[1])
+    one, two = leave(2, action=actions.AUTH_FAILED, context={"identifier": "bob@example.com"})
+    named = {"entries": [[one.entry_id, one.entry_id]], "about": [[two.entry_id, two.entry_id]]}
+    leave_one(action=ERASE, context={"reason": "asked", "month": "2026-01", **named})
+    seal()
+    export(folder / "erased")
