@@ -38,6 +38,7 @@ from audit.archive.sealed_rows import Extent, Range, SealedRow, Snapshot, snapsh
 from audit.sealing import keys
 from audit.sealing.tree import StoredTree
 from audit.verifier import layout
+from forge.db import partitions
 from forge.db.months import add_months
 
 DEEP = 100
@@ -72,7 +73,7 @@ def plan(
     *, first: date | None, until: date | None, tables: Sequence[str] = ("audit_auditlog",), using: str = "default"
 ) -> Plan:
     """What `write` would export; changes nothing. Raises NothingSealed, DatabaseError."""
-    wanted = _range(first, until, tables)
+    wanted = _range(first, until, tables, using)
     with snapshot(using) as log:
         return Plan(_extent(log, wanted), log.count(wanted))
 
@@ -91,16 +92,22 @@ def write(
     Raises FolderExists, NothingSealed, BrokenTree, DatabaseError, ImproperlyConfigured, OSError (a full
     disk). Not inside a transaction (RuntimeError).
     """
-    wanted = _range(first, until, tables)
+    wanted = _range(first, until, tables, using)
     with files.fresh(folder) as part:
         with snapshot(using) as log:
             manifest = _Writer(part, log, wanted).write()
         yield Bundle(folder, manifest, _write_manifest(part, manifest))
 
 
-def _range(first: date | None, until: date | None, tables: Sequence[str]) -> Range:
+def _range(first: date | None, until: date | None, tables: Sequence[str], using: str) -> Range:
+    """The range in time; without a `first` it begins with the first month that the log has."""
+    months = [one.first for one in partitions.attached("audit_auditlog", using=using) if one.first is not None]
+    first = first or min(months, default=None)
     return Range(
-        None if first is None else _midnight(first), None if until is None else _midnight(add_months(until, 1)), tables
+        first=None if first is None else _midnight(first),
+        end=None if until is None else _midnight(add_months(until, 1)),
+        tables=tables,
+        is_first=first is not None and add_months(first, -1) not in months,
     )
 
 
@@ -123,6 +130,7 @@ class _Writer:
         """Write all but the manifest, and return that."""
         created_at = datetime.now(UTC)
         extent = _extent(self._log, self._wanted)
+        rows = self._log.count(self._wanted)
         left = StoredTree(self._log.connection).compact_range(extent.low).peaks
         with ExitStack() as stack:
             entries, neighbours, personal, checkpoints = (
@@ -143,8 +151,9 @@ class _Writer:
             "created_at": _text(created_at),
             "range": {"first": _text(self._wanted.first), "end": _text(self._wanted.end)},
             "is_complete": extent.is_complete,
+            "earlier_is_gone": self._wanted.is_first and extent.low > 0,
             "entries": entries.count,
-            "unsealed": self._log.count(self._wanted) - entries.count,
+            "unsealed": rows - entries.count,
             "neighbours": neighbours.count,
             "checkpoints": checkpoints.count,
             "leaves": {"low": extent.low, "high": extent.high, "left": [peak.hex() for peak in left]},
@@ -196,7 +205,7 @@ def _entry(sealed: SealedRow) -> dict[str, Any]:
     """The line of an entry: where it stands, its columns, its hashes and content, and the same in OCSF's names."""
     row = sealed.row or {}
     columns = _some(row, *layout.COLUMNS) | {name: _json(row[name]) for name in ("context", "changes")}
-    activity = layout.ocsf(columns, uid=f"{row['lane']}-{row['lane_seq']}", timestamp=row["timestamp"])
+    activity = layout.ocsf(columns, f"{row['lane']}-{row['lane_seq']}")
     place = {"leaf_index": sealed.index, **_some(row, *_PLACE, *_HASHES, "content")}
     return place | columns | activity
 

@@ -29,11 +29,15 @@ _BEGINNING, _END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo
 
 @dataclass(frozen=True)
 class Range:
-    """[first, end) in time; None is without a bound. Rows are in the first of `tables`, neighbours in any of them."""
+    """[first, end) in time; None is without a bound. Rows are in the first of `tables`, neighbours in any of them.
+
+    `is_first`: the database does not hold the month before.
+    """
 
     first: datetime | None = None
     end: datetime | None = None
     tables: Sequence[str] = ("audit_auditlog",)
+    is_first: bool = False
 
     def bounds(self) -> dict[str, datetime]:
         return {"first": self.first or _BEGINNING, "end": self.end or _END}
@@ -83,14 +87,19 @@ _COLUMNS = {
 }  # fmt: skip
 _NAMES = tuple(_COLUMNS)
 
+# LATERAL and OFFSET: some thousand look-ups by key. Without statistics (a fresh month) a join would read whole tables.
 _ROWS = f"""
-    SELECT leaf."index", leaf.lane, leaf.lane_seq, leaf.hash, log.id IS NOT NULL,
-           log."timestamp" >= %(first)s AND log."timestamp" < %(end)s, {", ".join(_COLUMNS.values())}
+    SELECT leaf."index", leaf.lane, leaf.lane_seq, leaf.hash, found.*
       FROM audit_auditleaf AS leaf
-      LEFT JOIN {{table}} AS log ON log.id = (leaf.lane::bigint << 44) + leaf.lane_seq
-           AND log."timestamp" >= %(after)s AND log."timestamp" < %(before)s
+      LEFT JOIN LATERAL (
+          SELECT true, log."timestamp" >= %(first)s AND log."timestamp" < %(end)s, {", ".join(_COLUMNS.values())}
+            FROM {{table}} AS log
+           WHERE log.id = (leaf.lane::bigint << 44) + leaf.lane_seq
+             AND log."timestamp" >= %(after)s AND log."timestamp" < %(before)s
+           ORDER BY log.id, log."timestamp" OFFSET 0
+      ) AS found ON true
      WHERE leaf."index" = ANY(%(indexes)s)
-     ORDER BY leaf."index", log."timestamp"
+     ORDER BY leaf."index"
 """
 
 # The first and last sealed row of the range in each lane, by their leaves: within a lane leaves stand in its order.
@@ -213,10 +222,8 @@ def snapshot(using: str) -> Iterator[Snapshot]:
     with transaction.atomic(using=using, durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            # Each piece is a few thousand look-ups by key; a hash join would read whole months for it.
             cursor.execute(
-                "SET LOCAL jit = off; SET LOCAL statement_timeout = 0; SET LOCAL enable_hashjoin = off;"
-                "SET LOCAL enable_mergejoin = off; SET LOCAL idle_in_transaction_session_timeout = 0"
+                "SET LOCAL jit = off; SET LOCAL statement_timeout = 0;SET LOCAL idle_in_transaction_session_timeout = 0"
             )
         yield Snapshot(connection)
 

@@ -52,10 +52,10 @@ def dump(value: Any) -> str:
     return _ENCODER.encode(value)
 
 
-def ocsf(columns: Mapping[str, Any], *, uid: str, timestamp: str) -> dict[str, Any]:
+def ocsf(columns: Mapping[str, Any], uid: str) -> dict[str, Any]:
     """The entry as an OCSF API Activity, beside its own columns; personal values are not among them.
 
-    `uid` names the entry as `lane-number`, `timestamp` is when it was recorded.
+    `uid` names the entry as `lane-number`.
     """
     changes = columns["changes"]
     activity = _activity(changes if isinstance(changes, dict) else {})
@@ -72,7 +72,7 @@ def ocsf(columns: Mapping[str, Any], *, uid: str, timestamp: str) -> dict[str, A
         "status_id": _STATUS.get(columns["result"], _OTHER),
         "status_detail": columns["result"],
         "actor": {"user": {**who, "type_id": _USER_TYPES.get(kind, 0), "org": {"uid": columns["organization_id"]}}},
-        "api": {"operation": columns["action_type"], "request": {"uid": columns["correlation_id"]}},
+        "api": {"operation": columns["action_type"]},
         "resources": [{"type": columns["resource_type"], "uid": columns["resource_id"]}],
         "src_endpoint": {"name": columns["interface"]},
         "metadata": {
@@ -80,7 +80,6 @@ def ocsf(columns: Mapping[str, Any], *, uid: str, timestamp: str) -> dict[str, A
             "product": {"name": "RobCo Forge", "vendor_name": "RobCo"},
             "uid": uid,
             "correlation_uid": columns["correlation_id"],
-            "logged_time": _milliseconds(timestamp),
         },
     }
 

@@ -1,12 +1,18 @@
+import shutil
+from pathlib import Path
+
 import pytest
+from django.test import override_settings
 
 from audit.archive import policies
 from audit.models import AuditLog
 from forge.db import partitions
 from forge.db.months import month_of
+from tests.audit.bundle_files import ORIGIN, make_originals
 from tests.audit.history import KEPT, NOW, TABLE, build
 from tests.audit.support import SIGNING_KEY
 from tests.factories import MembershipFactory
+from tests.plugins.database import connect_as_superuser, empty_database
 
 
 @pytest.fixture
@@ -73,3 +79,32 @@ def archive(settings, tmp_path, superuser_connection, monkeypatch):
 def oldest(superuser, outside, archive):
     """A sealed log of one month more than is kept, and this one; the month that is past its retention."""
     return build(superuser, kept=KEPT)
+
+
+@pytest.fixture(scope="session")
+def original_bundles(django_db_setup, django_db_blocker, tmp_path_factory):
+    """The folder with the bundles of `make_originals`; copy what you change. The database is empty again."""
+    folder = tmp_path_factory.mktemp("bundles")
+    (folder / "checkpoints").mkdir()
+    sealing = override_settings(
+        FORGE_AUDIT_SIGNING_KEY=SIGNING_KEY,
+        FORGE_AUDIT_SINKS=[f"directory:{folder}/checkpoints"],
+        FORGE_AUDIT_ORIGIN=ORIGIN,
+    )
+    with django_db_blocker.unblock(), sealing, connect_as_superuser() as connection:
+        connection.execute("SET session_replication_role = replica")
+        make_originals(folder, lambda statement, *parameters: connection.execute(statement, parameters or None))
+        empty_database()
+    return folder
+
+
+@pytest.fixture
+def whole_bundle(original_bundles, tmp_path):
+    """The whole log, yours to forge."""
+    return Path(shutil.copytree(original_bundles / "whole", tmp_path / "whole"))
+
+
+@pytest.fixture
+def month_bundle(original_bundles, tmp_path):
+    """The middle month of three, yours to forge."""
+    return Path(shutil.copytree(original_bundles / "month", tmp_path / "month"))
