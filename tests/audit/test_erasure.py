@@ -8,24 +8,29 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
+from django.test import Client
 from django.utils import timezone
+from rest_framework.test import APIClient
 
 from audit import holds, registry
 from audit.actors import Actor, Interface, Kind
 from audit.erasure import erasing, people
 from audit.models import AuditLog
 from audit.sealing.sealer import seal
-from audit.services import AuditUnavailable, append
+from audit.services import append
 from audit.verification.receipts import verify_receipt
 from audit.verification.rows import verify
 from audit.verification.seals import verify_seals
 from tests.audit.attacker import MONTHS, build
 from tests.audit.support import ANN, entry, leave, leave_one, person
-from tests.factories import UserFactory
+from tests.factories import MembershipFactory, UserFactory
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "owner"]),
+    pytest.mark.usefixtures("without_whitenoise"),
+]
 
-WITH_PERSONAL = registry.register("TEST_WITH_PERSONAL", personal=("email", "name", "identifier"))
+WITH_PERSONAL = registry.register("TEST_WITH_NAMES", personal=("email", "name", "identifier"))
 BOB = uuid.UUID(int=0xB0B)
 ORGANIZATION = uuid.UUID(int=0xA)
 EMAIL = "ann@example.com"
@@ -151,7 +156,7 @@ def test_a_dry_run_counts_and_writes_nothing(seen):
 
 def test_an_actor_erased_after_the_person_of_an_entry_goes_too():
     about = about_ann()
-    run()
+    assert run(user=EMAIL)["about"] == 1
     run(user=str(BOB))
     assert values_of(about) == (None,) * 5
     assert found() == []
@@ -380,7 +385,38 @@ def test_the_person_is_told_apart_by_whole_addresses():
     assert row_of(mail).personal is None
 
 
-def test_an_entry_needs_its_own_transaction():
-    with pytest.raises(transaction.TransactionManagementError):
+def test_an_entry_belongs_to_the_transaction_of_the_erasure():
+    with transaction.atomic(), pytest.raises(transaction.TransactionManagementError):
         append(entry(), using="owner")
-    assert AuditUnavailable.code == "audit_unavailable"
+
+
+# -- what people see ---------------------------------------------------------------------------------------------------
+
+
+def test_the_api_and_the_console_say_what_was_erased():
+    user = MembershipFactory(role="auditor", team=None).user
+    here = {"organization_id": user.organization_id}
+    own = leave_one(actor=person(**here), action=WITH_PERSONAL, context={"email": EMAIL, "number": 1})
+    about = about_ann(actor=bob(**here))
+    kept = leave_one(actor=bob(**here))
+    run()
+
+    api = APIClient()
+    api.force_authenticate(user)
+    shown = {row["id"]: row for row in api.get("/api/v1/audit/").json()["results"]}
+    assert shown[own.entry_id]["erased"] == ["context.email", "source_ip", "user_agent", "user_email"]
+    assert shown[own.entry_id]["user_email"] is None
+    assert shown[own.entry_id]["context"] == {"number": 1}
+    assert shown[about.entry_id]["erased"] == ["context.email"]
+    assert shown[about.entry_id]["user_email"] == "bob@example.com"
+    assert shown[kept.entry_id]["erased"] == []
+    assert "AUDIT_ERASE" in {row["action_type"] for row in shown.values()}
+
+    console = Client()
+    console.force_login(user)
+    assert f"{ANN} (erased)" in console.get("/admin/audit/auditlog/").content.decode()
+    page = console.get(f"/admin/audit/auditlog/{own.entry_id}/change/").content.decode()
+    assert "context.email, source_ip, user_agent, user_email" in page
+    assert EMAIL not in page
+    page = console.get(f"/admin/audit/auditlog/{about.entry_id}/change/").content.decode()
+    assert "bob@example.com" in page
