@@ -211,7 +211,7 @@ PEOPLE = [
 KINDS = ("own", "about", "tried", "named", "plain")
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     rows=st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=25),
     erased=st.lists(st.integers(0, 3), min_size=1, max_size=3, unique=True),
