@@ -372,6 +372,12 @@ def test_the_application_may_not_erase(make_app_connection):
     assert row_of(receipt).salt is not None
 
 
+def test_on_the_applications_connection_the_command_says_so_and_changes_nothing(monkeypatch):
+    leave(2)
+    monkeypatch.setattr(erasing, "OWNER", "default")
+    assert "permission denied for table audit_auditlog" in refused()
+
+
 def test_the_person_is_told_apart_by_whole_addresses():
     found_by = people.Person(None, ("a.b+c@x.io",)).pattern
     leave_one(actor=bob(), action=WITH_PERSONAL, context={"email": "aXb+c@x.io"})

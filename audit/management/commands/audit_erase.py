@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, InterfaceError
 
 from audit.actors import Actor
 from audit.erasure import erasing, people
@@ -39,9 +40,9 @@ class Command(BaseCommand):
                 done = erasing.erase(person, actor=Actor.command("audit_erase"), reason=reason)
         except (
             people.UnknownPerson, people.AmbiguousPerson, people.StillActive, erasing.Held, erasing.ErasureBusy,
-            erasing.UnfitReason, AuditUnavailable,
+            erasing.UnfitReason, AuditUnavailable, DatabaseError, InterfaceError,
         ) as error:  # fmt: skip
-            raise CommandError(str(error)) from error
+            raise CommandError(" ".join(str(error).split())) from error
         if options["json"]:
             self.stdout.write(json.dumps(asdict(done), default=str))
         else:
