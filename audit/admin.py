@@ -53,12 +53,12 @@ class AuditLogAdmin(ForgeModelAdmin):
             "Who",
             {
                 "fields": (
-                    "who", "user_id", "actor_kind", "interface", "credential_id", "source_ip", "user_agent",
+                    "who", "user_id", "actor_kind", "interface", "credential_id", "shown_source_ip", "shown_user_agent",
                     "organization_id",
                 )
             },
         ),
-        ("What", {"fields": ("resource", "correlation_id", "shown_context", "shown_changes")}),
+        ("What", {"fields": ("resource", "correlation_id", "shown_context", "shown_changes", "shown_erased")}),
         ("Proof", {"fields": ("receipt", "shown_content_hash", "shown_previous_log_hash", "content")}),
     )  # fmt: skip
 
@@ -87,11 +87,25 @@ class AuditLogAdmin(ForgeModelAdmin):
     @display(description="who")
     def who(self, entry: AuditLog) -> str:
         name = entry.context.get(entry.actor_kind.lower())
+        if "user_email" in entry.erased:
+            return f"{entry.user_id or entry.get_actor_kind_display()} (erased)"
         return entry.user_email or (f"{entry.get_actor_kind_display()} {name}" if name else str(entry.user_id or "-"))
 
     @display(description="resource")
     def resource(self, entry: AuditLog) -> str:
         return f"{entry.resource_type} {entry.resource_id}".strip() or "-"
+
+    @display(description="source address")
+    def shown_source_ip(self, entry: AuditLog) -> str:
+        return "erased" if "source_ip" in entry.erased else entry.source_ip or "-"
+
+    @display(description="user agent")
+    def shown_user_agent(self, entry: AuditLog) -> str:
+        return "erased" if "user_agent" in entry.erased else entry.user_agent or "-"
+
+    @display(description="erased")
+    def shown_erased(self, entry: AuditLog) -> str:
+        return ", ".join(entry.erased) or "-"
 
     @display(description="context")
     def shown_context(self, entry: AuditLog) -> str:

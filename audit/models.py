@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.db import models
@@ -9,6 +10,9 @@ from django.db.models import F, Q
 
 from audit.receipts import Receipt
 from forge.db.models import UUIDModel
+
+PERSONAL_COLUMNS = ("user_email", "source_ip", "user_agent")
+"""Columns that say who acted and from where, and can be erased."""
 
 
 class AuditLogQuerySet(models.QuerySet["AuditLog"]):
@@ -99,6 +103,15 @@ class AuditLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action_type} {self.lane}-{self.lane_seq}"
+
+    @property
+    def erased(self) -> list[str]:
+        """What was erased: `user_email`, `source_ip`, `user_agent`, and paths such as `context.email`, sorted."""
+        if self.salt is not None and self.personal is not None:
+            return []
+        digests: dict[str, str | None] = json.loads(self.content)["personal"]
+        kept = {} if self.salt is None else {name: getattr(self, name) for name in PERSONAL_COLUMNS}
+        return sorted(path for path, value in digests.items() if value is not None and kept.get(path) is None)
 
     @property
     def full_context(self) -> dict[str, Any]:

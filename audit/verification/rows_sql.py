@@ -23,6 +23,12 @@ def _digest(value: str) -> str:
     return f"""coalesce('"' || encode(sha256(salt || convert_to({value}, 'UTF8')), 'hex') || '"', 'null')"""
 
 
+def _identity(column: str, value: str) -> str:
+    """The digest of a value of who acted; without the salt, what stands in the content."""
+    return f"""CASE WHEN salt IS NULL THEN coalesce((content::jsonb #> '{{personal,{column}}}')::text, 'null')
+                    ELSE {_digest(value)} END"""
+
+
 # The canonical content again, from the columns alone: everything but what changes and context fill between the two
 # parts, because jsonb does not keep canonical bytes. Comparing text is three times as fast as comparing jsonb.
 _BEFORE = f"""concat(
@@ -36,51 +42,101 @@ _AFTER = f"""concat(
     CASE WHEN personal <> '{{}}' THEN (
         SELECT string_agg(concat(to_json(key), ':', CASE WHEN value <> 'null' THEN {_digest("value::text")}
                                                     ELSE 'null' END, ','), '' ORDER BY key COLLATE "C")
-          FROM jsonb_each(personal)) END,
-    '"source_ip":', {_digest("to_json(source_ip::text)::text")},
-    ',"user_agent":', {_digest("to_json(user_agent)::text")},
-    ',"user_email":', {_digest("to_json(user_email)::text")},
+          FROM jsonb_each(personal))
+    WHEN personal IS NULL THEN (
+        SELECT string_agg(concat(to_json(key), ':', value, ','), '' ORDER BY key COLLATE "C")
+          FROM jsonb_each(content::jsonb -> 'personal') WHERE key NOT IN ('source_ip', 'user_agent', 'user_email')) END,
+    '"source_ip":', {_identity("source_ip", "to_json(source_ip::text)::text")},
+    ',"user_agent":', {_identity("user_agent", "to_json(user_agent)::text")},
+    ',"user_email":', {_identity("user_email", "to_json(user_email)::text")},
     '}},"resource_id":', {_text("resource_id")}, ',"resource_type":', {_text("resource_type")},
     ',"result":', {_text("result")}, ',"user_id":', {_id("user_id")}, ',"v":', hash_version, '}}')"""
 
-_ROWS = f"""
+
+def _rows(where: str) -> str:
+    return f"""
     SELECT *, substring(raw FROM octet_length(before) + 1
                         FOR greatest(octet_length(raw) - octet_length(before) - octet_length(after), 0)) AS middle
       FROM (
           SELECT *, tableoid::regclass AS partition, convert_to(content, 'UTF8') AS raw,
                  convert_to({_BEFORE}, 'UTF8') AS before, convert_to({_AFTER}, 'UTF8') AS after
-            FROM {LOG} AS log
-           WHERE "timestamp" >= %(first)s AND "timestamp" < %(end)s AND ctid >= %(low)s::tid AND ctid < %(high)s::tid
-          OFFSET 0
+            FROM {LOG} AS log WHERE {where} OFFSET 0
       ) AS row
      OFFSET 0
 """
+
+
+_ROWS = _rows('"timestamp" >= %(first)s AND "timestamp" < %(end)s AND ctid >= %(low)s::tid AND ctid < %(high)s::tid')
 
 _LOG_HASH = (
     "log_hash = sha256('forge.audit.entry'::bytea || substring(int2send(hash_version) FROM 2) || int2send(lane)"
     ' || int8send(lane_seq) || timestamptz_send("timestamp") || previous_log_hash || content_hash)'
 )
 
-CHECKS = {
+# What is gone from a row was erased whole, or its personal values alone, and an audited erasure names the row so.
+_ERASURE = """CASE
+    WHEN salt IS NOT NULL AND personal IS NOT NULL THEN true
+    WHEN salt IS NOT NULL THEN id <@ (SELECT about FROM erased)
+    ELSE user_email IS NULL AND source_ip IS NULL AND user_agent IS NULL AND personal IS NULL
+         AND id <@ (SELECT entries FROM erased) END"""
+
+_HASHES = {
     "place": "id = (lane::bigint << 44) + lane_seq AND lane BETWEEN 0 AND 255 AND lane_seq >= 1",
     "version": "hash_version = 1",
     "content hash": "sha256(raw) = content_hash",
     "log hash": _LOG_HASH,
-    "salt": "salt IS NOT NULL AND personal IS NOT NULL",
+}
+_COLUMNS = {
     "columns or personal values": "raw = before || middle || after",
     "changes or context": (
         "('{' || convert_from(middle, 'UTF8') || '}')::jsonb ="
         " jsonb_build_object('changes', coalesce(changes, 'null'), 'context', context)"
     ),
 }
+CHECKS = _HASHES | {"erasure": _ERASURE} | _COLUMNS
 """What each row is held against, in this order; a check that is not true, NULL included, has failed."""
 
-# CASE keeps the order: what failed a check before is not read as JSON.
-_FAILED = "CASE " + " ".join(f"WHEN ({check}) IS NOT TRUE THEN '{name}'" for name, check in CHECKS.items()) + " END"
 
-COUNT_ROWS = f"SELECT count(*), count({_FAILED}) FROM ({_ROWS}) AS row"
+def _failed(checks: dict[str, str]) -> str:
+    """The first check that failed; CASE keeps the order, so what failed one is not read as JSON."""
+    return "CASE " + " ".join(f"WHEN ({check}) IS NOT TRUE THEN '{name}'" for name, check in checks.items()) + " END"
+
+
+_FAILED = _failed(CHECKS)
+
+_IS_RANGE = "jsonb_typeof(range -> 0) = 'number' AND jsonb_typeof(range -> 1) = 'number'"
+
+
+def _ranges(key: str) -> str:
+    """The ids that the erasures name under that key; what is no [first, last] names none."""
+    return f"""(
+        SELECT range_agg(CASE WHEN {_IS_RANGE} THEN
+                   CASE WHEN (range -> 0)::numeric BETWEEN 1 AND (range -> 1)::numeric
+                             AND (range -> 1)::numeric < 1::bigint << 53
+                   THEN int8range((range -> 0)::bigint, (range -> 1)::bigint, '[]') END END)
+          FROM erasure, jsonb_path_query(erasure.context, 'lax $.{key}[*]') AS range)"""
+
+
+# Read only once a row comes that is erased. An erasure vouches if its own row holds, and is sealed or waits for it.
+_ERASURES = f"""
+    WITH erasure AS MATERIALIZED (
+        SELECT context FROM ({_rows("action_type = 'AUDIT_ERASE'")}) AS row
+         WHERE result = 'SUCCESS' AND salt IS NOT NULL AND personal IS NOT NULL
+           AND context ->> 'month' BETWEEN to_char(%(first)s::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM')
+                                       AND to_char(%(end)s::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM')
+           AND coalesce(
+               (SELECT leaf.hash = sha256('\\x00'::bytea || row.log_hash) FROM audit_auditleaf AS leaf
+                 WHERE leaf.lane = row.lane AND leaf.lane_seq = row.lane_seq),
+               NOT EXISTS (SELECT FROM audit_auditleaf AS leaf
+                            WHERE leaf.lane = row.lane AND leaf.lane_seq > row.lane_seq))
+           AND ({_failed(_HASHES | _COLUMNS)}) IS NULL
+    ), erased AS MATERIALIZED (SELECT {_ranges("entries")} AS entries, {_ranges("about")} AS about)
+"""
+
+COUNT_ROWS = f"{_ERASURES} SELECT count(*), count({_FAILED}) FROM ({_ROWS}) AS row"
 
 BAD_ROWS = f"""
+    {_ERASURES}
     SELECT id, lane, lane_seq, partition::text, "timestamp", failed
       FROM (SELECT *, {_FAILED} AS failed FROM ({_ROWS}) AS row) AS judged
      WHERE failed IS NOT NULL ORDER BY "timestamp", id LIMIT %(limit)s

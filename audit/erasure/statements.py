@@ -1,0 +1,62 @@
+"""The SQL of `audit.erasure`: which rows are about a person, and what is taken from them.
+
+A row is erased whole (`entries`) when it is the person's own, or nobody's and names the person: all five columns that
+can be erased become NULL. Another actor's row that names the person (`about`) loses its personal values; who acted and
+from where, and the salt that these need, stay.
+"""
+
+# ruff: noqa: S608  every part of these statements stands in this file or in audit.holds
+
+from audit.holds import COVERS
+
+_NAMES = """(
+    (resource_type = 'User' AND resource_id = %(user_id)s)
+    OR context ->> 'credential_prefix' = %(user_hex)s
+    OR EXISTS (SELECT FROM jsonb_each_text(personal) WHERE value ~* %(pattern)s))"""
+_IS_NOBODYS = """user_id IS NULL AND (user_email IS NULL OR user_email ~* %(pattern)s)
+    AND (source_ip IS NOT NULL OR user_agent IS NOT NULL OR personal <> '{}')"""
+_IS_OWN = "user_id = %(user_id)s::uuid"
+
+_PIECE = """"timestamp" >= %(first)s AND "timestamp" < %(end)s AND ctid >= %(low)s::tid AND ctid < %(high)s::tid"""
+
+_SUBJECTS = f"""
+    SELECT * FROM (
+        SELECT id, "timestamp", organization_id, user_id, resource_type, resource_id,
+               content ~* %(pattern)s AS is_in_content,
+               coalesce({_IS_OWN}, false) AS is_own,
+               CASE WHEN salt IS NOT NULL AND ({_IS_OWN} OR ({_IS_NOBODYS} AND {_NAMES})) THEN 'entries'
+                    WHEN personal <> '{{}}' AND {_NAMES} THEN 'about' END AS form
+          FROM audit_auditlog WHERE {_PIECE} OFFSET 0
+    ) AS row
+"""
+
+SURVEY = f"""
+    WITH row AS MATERIALIZED ({_SUBJECTS} WHERE form IS NOT NULL OR is_in_content)
+    SELECT count(*) FILTER (WHERE form = 'entries'), count(*) FILTER (WHERE form = 'about'),
+           count(*) FILTER (WHERE is_in_content), min(id) FILTER (WHERE is_in_content),
+           (SELECT coalesce(array_agg(DISTINCT hold.id), '{{}}')
+              FROM row AS entry JOIN audit_legalhold AS hold ON {COVERS} WHERE entry.form IS NOT NULL)
+      FROM row
+"""
+
+CHUNK = f"""
+    SELECT id, organization_id, form,
+           (SELECT min(hold.id::text) FROM audit_legalhold AS hold WHERE {COVERS})
+      FROM ({_SUBJECTS} WHERE form IS NOT NULL AND is_own = %(is_own)s ORDER BY id LIMIT %(limit)s) AS entry
+"""
+
+ERASE = {
+    "entries": """
+        UPDATE audit_auditlog
+           SET user_email = NULL, source_ip = NULL, user_agent = NULL, personal = NULL, salt = NULL
+         WHERE id = ANY(%(ids)s) AND "timestamp" >= %(first)s AND "timestamp" < %(end)s
+    """,
+    "about": """
+        UPDATE audit_auditlog SET personal = NULL
+         WHERE id = ANY(%(ids)s) AND "timestamp" >= %(first)s AND "timestamp" < %(end)s
+    """,
+}
+
+ADDRESSES = "SELECT DISTINCT user_email FROM audit_auditlog WHERE user_id = %s AND user_email IS NOT NULL"
+PEOPLE = "SELECT DISTINCT user_id FROM audit_auditlog WHERE lower(user_email) = lower(%s) AND user_id IS NOT NULL"
+IS_KNOWN = "SELECT EXISTS (SELECT FROM audit_auditlog WHERE user_id = %s::uuid OR resource_id = %s::text)"
