@@ -10,10 +10,12 @@ from audit import holds
 from audit.archive import bundles
 from audit.archive.parquet import CopyDiffers
 from audit.archive.policies import Policy, register
-from audit.verification.dropped import LOG, TABLE
+from audit.sealing import keys
+from audit.verification.dropped import LOG, TABLE, spans_of
 from audit.verification.queries import fetch
 from audit.verification.rows import verify
 from audit.verifier import layout
+from audit.verifier.checking import check_bundle
 from forge.db.detached import twin
 
 BUNDLE = "bundle"
@@ -52,6 +54,13 @@ def check_month(month: date, folder: Path) -> None:
     findings = verify(month=month).findings
     if findings:
         raise CopyDiffers(f"{month:%Y-%m} is not intact: {findings[0]}")
+    report = check_bundle(folder / BUNDLE, keys=keys.verifier_keys())
+    if report.status != "intact":
+        reason = report.undecided or next(iter(report.findings), "")
+        raise CopyDiffers(f"the bundle of {month:%Y-%m} is {report.status}: {reason}")
+    rows = sum(last - first + 1 for _, first, last in spans_of(month))
+    if report.entries != rows:
+        raise CopyDiffers(f"the bundle of {month:%Y-%m} holds {report.entries} entries, the month {rows}")
 
 
 def _midnight(day: date) -> datetime:
