@@ -39,6 +39,7 @@ from audit.sealing import keys
 from audit.sealing.tree import StoredTree
 from audit.verifier import layout
 from forge.db import partitions
+from forge.db.models import ArchivedMonth
 from forge.db.months import add_months
 
 DEEP = 100
@@ -108,6 +109,7 @@ def _range(first: date | None, until: date | None, tables: Sequence[str], using:
         end=None if until is None else _midnight(add_months(until, 1)),
         tables=tables,
         is_first=first is not None and add_months(first, -1) not in months,
+        is_cut=ArchivedMonth.objects.using(using).filter(table="audit_auditlog", month__lt=first or date.min).exists(),
     )
 
 
@@ -151,7 +153,7 @@ class _Writer:
             "created_at": _text(created_at),
             "range": {"first": _text(self._wanted.first), "end": _text(self._wanted.end)},
             "is_complete": extent.is_complete,
-            "earlier_is_gone": self._wanted.is_first and extent.low > 0,
+            "earlier_is_gone": self._wanted.is_first and (extent.low > 0 or self._wanted.is_cut),
             "entries": entries.count,
             "unsealed": rows - entries.count,
             "neighbours": neighbours.count,

@@ -31,13 +31,14 @@ _BEGINNING, _END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo
 class Range:
     """[first, end) in time; None is without a bound. Rows are in the first of `tables`, neighbours in any of them.
 
-    `is_first`: the database does not hold the month before.
+    `is_first`: the database does not hold the month before. `is_cut`: months from before it have left the log.
     """
 
     first: datetime | None = None
     end: datetime | None = None
     tables: Sequence[str] = ("audit_auditlog",)
     is_first: bool = False
+    is_cut: bool = False
 
     def bounds(self) -> dict[str, datetime]:
         return {"first": self.first or _BEGINNING, "end": self.end or _END}

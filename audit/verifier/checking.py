@@ -235,7 +235,7 @@ class _Check:
     def _rowless(self, lane: int, number: int) -> None:
         """A leaf without a line: gone, unless it may be from before the first month that the database still had."""
         is_early = lane not in self._lanes and self._tree.since - BACK < self._first
-        if is_early and self._manifest.facts.get("earlier_is_gone") is True and self._manifest.low:
+        if is_early and self._manifest.facts.get("earlier_is_gone") is True:
             self._earlier += 1
         else:
             self._wrong("no_row", "the entry of this leaf is gone", lane, number)

@@ -24,24 +24,40 @@ BEGUN = NOW - timedelta(days=8)
 """When the first steps are taken, so that the later ones are due now."""
 
 
+EVERY = timedelta(hours=6)
+"""Between two rows of a lane in the history; at most 100 fit into a month."""
+
+
 def oldest_month(kept, *, over=1):
     """The first month of a history of which `over` months are past a retention of `kept` months."""
     return add_months(month_of(BEGUN), -kept - over)
 
 
-def build(superuser, *, kept, over=1, rows=3, lanes=(0, 1), idle=()):
-    """Rows in each month of each lane from the oldest to the last one, under one signed and published checkpoint.
+def build(superuser, *, kept, over=1, rows=3, lanes=(0, 1), idle=(), at_once=False):
+    """Rows in each month of each lane from the oldest to the last one, sealed as each month ended (or all at once).
 
     Lanes `idle` have rows in the oldest month alone. Returns that month.
     """
     first = oldest_month(kept, over=over)
     partitions.ensure(TABLE, first, month_of(NOW))
+    every = list(months(first, add_months(month_of(NOW), -1)))
     for lane in (*idle, *lanes):
-        every = [first] if lane in idle else list(months(first, add_months(month_of(NOW), -1)))
-        leave(rows * len(every), lane=lane)
-        at = [datetime(one.year, one.month, 1 + day, 12, lane, tzinfo=UTC) for one in every for day in range(rows)]
-        rechain(superuser, lane, at)
-    seal()
+        begins = [datetime(one.year, one.month, 1, 0, lane, tzinfo=UTC) for one in every[: 1 if lane in idle else None]]
+        leave(rows * len(begins), lane=lane)
+        rechain(superuser, lane, [begin + number * EVERY for begin in begins for number in range(rows)])
+    for number, month in enumerate(every[-1:] if at_once else every, 1):
+        end = datetime.combine(add_months(month, 1), datetime.min.time(), UTC)
+        superuser(
+            """
+            UPDATE audit_auditlane AS head SET lane_seq = last.lane_seq, log_hash = last.log_hash
+              FROM (SELECT DISTINCT ON (lane) lane, lane_seq, log_hash FROM audit_auditlog WHERE "timestamp" < %s
+                     ORDER BY lane, lane_seq DESC) AS last
+             WHERE head.lane = last.lane
+            """,
+            end,
+        )
+        seal()
+        superuser("UPDATE audit_auditcheckpoint SET sealed_at = %s WHERE id = %s", end - timedelta(hours=1), number)
     return first
 
 

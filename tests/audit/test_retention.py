@@ -1,7 +1,7 @@
 """Months past their retention leave the log in steps, and everything left verifies; what goes wrong keeps them."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -9,8 +9,10 @@ from audit.archive import plan as plans
 from audit.archive import retention
 from audit.models import AuditLeaf, AuditLog
 from audit.sealing.sealer import seal
+from audit.verification.receipts import verify_receipt
 from audit.verification.rows import verify
-from forge.db import detached
+from audit.verifier.checking import check_bundle
+from forge.db import detached, partitions
 from forge.db.jobs import JobFault
 from forge.db.models import ArchivedMonth
 from forge.db.months import add_months
@@ -138,3 +140,51 @@ def test_the_job_fails_with_figures_where_a_month_could_not_be_retired(oldest, s
     assert caught.value.figures["detach"] == 1
     assert caught.value.figures["export"] == 0
     whole()
+
+
+@pytest.mark.soak
+def test_84_months_are_kept_the_85th_is_dropped_and_everything_left_verifies(
+    superuser, outside, archive, settings, scale
+):
+    kept, over = scale(84, 12), 3
+    settings.FORGE_AUDIT_RETENTION_MONTHS = kept
+    first = build(superuser, kept=kept, over=over, rows=scale(100, 2))
+    receipts = [entry.receipt for entry in AuditLog.objects.order_by("timestamp")[:: scale(500, 5)]]
+    copies = archive / TABLE
+    for number in range(over):
+        begins = add_months(first, kept + number + 1)
+        at = datetime(begins.year, begins.month, 1, tzinfo=UTC)
+        oldest = add_months(first, number)
+        assert steps(at - timedelta(microseconds=1)) == ({}, [])
+        assert steps(at) == ({"detach": [name_of(oldest)], "export": [name_of(oldest)]}, [])
+        seal()
+        assert steps(at + timedelta(days=7)) == ({"drop": [name_of(oldest)]}, [])
+        seal()
+        assert steps(at + timedelta(days=8)) == ({"remove": [name_of(oldest)]}, [])
+
+        present = [one.first for one in partitions.attached(TABLE) if one.first < begins]
+        assert present == [add_months(oldest, 1 + later) for later in range(kept)]
+        whole(outside)
+    assert sorted(path.name for path in copies.iterdir()) == [f"{add_months(first, n):%Y-%m}" for n in range(over)]
+    for path in copies.iterdir():
+        assert check_bundle(path / "bundle").status == "intact"
+    for receipt in receipts:
+        assert verify_receipt(receipt).findings == []
+
+
+def test_months_that_were_sealed_long_after_and_all_at_once_leave_as_well(superuser, outside, archive):
+    first = build(superuser, kept=KEPT, over=2, at_once=True)
+    names = [name_of(first), name_of(add_months(first, 1))]
+    before = BEGUN.replace(day=1) - timedelta(days=1)
+    assert steps(before)[0] == {"detach": names[:1], "export": names[:1]}
+    for _ in range(2):
+        seal()
+        assert steps(BEGUN)[1] == []
+    assert len(detached.months_of(TABLE)) == 1
+    seal()
+    assert [one.step for one in plans.plan(NOW)] == ["drop"]
+    for _ in range(2):
+        seal()
+        assert steps(NOW)[1] == []
+    assert detached.months_of(TABLE) == []
+    whole(outside)
