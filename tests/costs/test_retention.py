@@ -13,12 +13,14 @@ from audit.actors import Actor
 from audit.archive import plan as plans
 from audit.archive import policies, retention
 from audit.models import AuditLog
+from budgets.adoption import foresee
+from budgets.models import Budget
 from costs import metering
 from costs.models import CostRecord, DailyCost, MeterMark
 from forge.db import detached, partitions
 from forge.db.models import ArchivedMonth
 from tests.costs.meters import at, machine
-from tests.factories import UserFactory
+from tests.factories import BudgetFactory, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 
@@ -133,3 +135,24 @@ def test_an_empty_month_leaves_like_any_other(archive):
     assert steps(DUE) == ({"detach": [NAME], "export": [NAME]}, [])
     assert steps(DUE + timedelta(days=8)) == ({"drop": [NAME], "remove": [NAME]}, [])
     assert pq.read_table(archive / TABLE / "2026-03" / f"{TABLE}.parquet").num_rows == 0
+
+
+def test_a_budget_over_archived_months_counts_their_daily_sums_once(booked):
+    budget = BudgetFactory(
+        organization=booked.organization,
+        scope="TEAM",
+        scope_id=booked.team_id,
+        amount=Decimal(1000),
+        period_start=datetime(2026, 3, 1, tzinfo=UTC),
+        period_end=datetime(2026, 12, 1, tzinfo=UTC),
+        adopted_at=None,
+    )
+    spent = foresee(budget_id=budget.id, now=DUE)[0]
+    assert spent == sum(CostRecord.objects.values_list("total_cost", flat=True)) > 0
+    ArchivedMonth.objects.create(table=TABLE, month=MARCH, partition=NAME, detached_at=DUE)
+    assert foresee(budget_id=budget.id, now=DUE)[0] == spent  # recorded, and not detached yet
+    steps(DUE)
+    assert not CostRecord.objects.exists()
+    assert foresee(budget_id=budget.id, now=DUE)[0] == spent
+    Budget.objects.filter(pk=budget.pk).update(period_start=datetime(2026, 3, 11, tzinfo=UTC))
+    assert foresee(budget_id=budget.id, now=DUE)[0] == 0
