@@ -29,7 +29,8 @@ from audit.erasure.people import Person
 from audit.holds import block_erasure
 from audit.services import append
 from audit.verification import rows_sql
-from forge.db import partitions
+from audit.verification.dropped import TABLE
+from forge.db import detached, partitions
 from forge.db.locks import advisory_key
 
 OWNER = "owner"
@@ -77,6 +78,7 @@ class Erasure:
 
 @dataclass(frozen=True)
 class _Month:
+    table: str
     partition: str
     first: date
     end: date
@@ -126,7 +128,7 @@ def erase(person: Person, *, actor: Actor, reason: str) -> Erasure:
                     while _step(person, done, month, piece | {"is_own": is_own}, actor=actor, reason=reason):
                         pass
                 if done.steps > before:
-                    _vacuum(month.partition)
+                    _vacuum(month)
     return done
 
 
@@ -142,7 +144,7 @@ def _step(person: Person, done: Erasure, month: _Month, piece: dict[str, Any], *
             named[organization_id][form].append(id_)
         for organization_id, ids in named.items():
             for form, statement in statements.ERASE.items():
-                _run(statement, piece | {"ids": ids[form]})
+                _run(statement.format(table=month.table), piece | {"ids": ids[form]})
             append(_entry(person, month, organization_id, ids, actor=actor, reason=reason), using=OWNER)
     done.entries += sum(len(ids["entries"]) for ids in named.values())
     done.about += sum(len(ids["about"]) for ids in named.values())
@@ -190,16 +192,18 @@ def _alone() -> Iterator[None]:
 def _months() -> list[_Month]:
     blocks = dict(_fetch(rows_sql.PARTITIONS, {}))
     return [
-        _Month(partition.name, partition.first, partition.end, blocks.get(partition.name, 0))
-        for partition in partitions.attached("audit_auditlog", using=OWNER)
+        _Month(table, partition.name, partition.first, partition.end, blocks.get(partition.name, 0))
+        for table in (detached.twin(TABLE), TABLE)
+        for partition in partitions.attached(table, using=OWNER)
         if partition.first is not None and partition.end is not None
     ]
 
 
-def _vacuum(partition: str) -> None:
+def _vacuum(month: _Month) -> None:
     """Take the old versions of the rows, which still have the values, from the table's file."""
     with connections[OWNER].cursor() as cursor:
-        cursor.execute(sql.SQL("VACUUM {}").format(sql.Identifier(partition)))
+        schema = month.table.split(".")[:-1]
+        cursor.execute(sql.SQL("VACUUM {}").format(sql.Identifier(*schema, month.partition)))
 
 
 def _fetch(statement: str, parameters: dict[str, Any]) -> list[tuple]:

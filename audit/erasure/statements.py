@@ -2,12 +2,13 @@
 
 A row is erased whole (`entries`) when it is the person's own, or nobody's and names the person: all five columns that
 can be erased become NULL. Another actor's row that names the person (`about`) loses its personal values; who acted and
-from where, and the salt that these need, stay.
+from where, and the salt that these need, stay. Months that are detached are searched and erased like the others.
 """
 
 # ruff: noqa: S608  every part of these statements stands in this file or in audit.holds
 
 from audit.holds import COVERS
+from audit.verification.dropped import LOG
 
 _NAMES = """(
     (resource_type = 'User' AND resource_id = %(user_id)s)
@@ -26,7 +27,7 @@ _SUBJECTS = f"""
                coalesce({_IS_OWN}, false) AS is_own,
                CASE WHEN salt IS NOT NULL AND ({_IS_OWN} OR ({_IS_NOBODYS} AND {_NAMES})) THEN 'entries'
                     WHEN personal <> '{{}}' AND {_NAMES} THEN 'about' END AS form
-          FROM audit_auditlog WHERE {_PIECE} OFFSET 0
+          FROM {LOG} AS log WHERE {_PIECE} OFFSET 0
     ) AS row
 """
 
@@ -47,16 +48,16 @@ CHUNK = f"""
 
 ERASE = {
     "entries": """
-        UPDATE audit_auditlog
+        UPDATE {table}
            SET user_email = NULL, source_ip = NULL, user_agent = NULL, personal = NULL, salt = NULL
          WHERE id = ANY(%(ids)s) AND "timestamp" >= %(first)s AND "timestamp" < %(end)s
     """,
     "about": """
-        UPDATE audit_auditlog SET personal = NULL
+        UPDATE {table} SET personal = NULL
          WHERE id = ANY(%(ids)s) AND "timestamp" >= %(first)s AND "timestamp" < %(end)s
     """,
 }
 
-ADDRESSES = "SELECT DISTINCT user_email FROM audit_auditlog WHERE user_id = %s AND user_email IS NOT NULL"
-PEOPLE = "SELECT DISTINCT user_id FROM audit_auditlog WHERE lower(user_email) = lower(%s) AND user_id IS NOT NULL"
-IS_KNOWN = "SELECT EXISTS (SELECT FROM audit_auditlog WHERE user_id = %s::uuid OR resource_id = %s::text)"
+ADDRESSES = f"SELECT DISTINCT user_email FROM {LOG} AS log WHERE user_id = %s AND user_email IS NOT NULL"
+PEOPLE = f"SELECT DISTINCT user_id FROM {LOG} AS log WHERE lower(user_email) = lower(%s) AND user_id IS NOT NULL"
+IS_KNOWN = f"SELECT EXISTS (SELECT FROM {LOG} AS log WHERE user_id = %s::uuid OR resource_id = %s::text)"

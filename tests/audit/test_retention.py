@@ -32,7 +32,7 @@ from tests.audit.history import (
 )  # fmt: skip
 from tests.audit.support import leave
 
-pytestmark = [pytest.mark.django_db(transaction=True, databases=["default", "owner"])]
+pytestmark = [pytest.mark.django_db(transaction=True, databases=["default", "owner"]), pytest.mark.servers]
 
 
 # -- The way out ----------------------------------------------------------------------------------------------------
