@@ -16,7 +16,8 @@ from audit.verification.queries import fetch
 from audit.verification.rows import verify
 from audit.verifier import layout
 from audit.verifier.checking import check_bundle
-from forge.db.detached import twin
+from forge.db import partitions
+from forge.db.detached import months_of, twin
 
 BUNDLE = "bundle"
 PERSONAL = ("user_email", "source_ip", "user_agent", "personal", "salt")
@@ -32,12 +33,24 @@ _UNSEALED = f"""
 """  # noqa: S608
 
 
+# A row whose values are gone is whole only as long as the erasure that took them is there.
+_ERASURES = f"""
+    SELECT DISTINCT log.context ->> 'month' FROM {LOG} AS log
+     WHERE log.action_type = 'AUDIT_ERASE' AND log."timestamp" >= %(first)s AND log."timestamp" < %(end)s
+       AND log.context ->> 'month' < %(month)s
+"""  # noqa: S608
+
+
 def hindrances(first: date, end: date) -> Iterator[str]:
-    """Why the months [first, end) of the log stay: a legal hold, an entry that is not sealed and published."""
+    """Why a month [first, end) of the log stays: a legal hold, erasures that older months need, entries that are not
+    sealed and published."""
     bounds = {"first": _midnight(first), "end": _midnight(end)}
     for table in (TABLE, twin(TABLE)):
         for hold in holds.over_period(bounds["first"], bounds["end"], table=table, using="default"):
             yield f"legal hold {hold.id}"
+    for (month,) in fetch(_ERASURES, bounds | {"month": f"{first:%Y-%m}"}):
+        if month in _months_here():
+            yield f"its erasures are needed while {month} is here"
     ((unsealed,),) = fetch(_UNSEALED, bounds)
     if unsealed:
         yield f"{unsealed} entries are not under a signed and published checkpoint"
@@ -61,6 +74,12 @@ def check_month(month: date, folder: Path) -> None:
     rows = sum(last - first + 1 for _, first, last in spans_of(month))
     if report.entries != rows:
         raise CopyDiffers(f"the bundle of {month:%Y-%m} holds {report.entries} entries, the month {rows}")
+
+
+def _months_here() -> set[str]:
+    """Every month that the database has rows of."""
+    present = [*partitions.attached(TABLE, using="default"), *months_of(TABLE, using="default")]
+    return {f"{one.first:%Y-%m}" for one in present if one.first is not None}
 
 
 def _midnight(day: date) -> datetime:

@@ -85,7 +85,8 @@ def check_copies(dropped: Dropped) -> tuple[list[Finding], list[str]]:
         return [], [
             f"The copies of {len(dropped.months)} dropped months were not looked for: FORGE_ARCHIVE is not set."
         ]
-    findings, rows = [], 0
+    findings: list[Finding] = []
+    rows = 0
     for month, expected in sorted(dropped.months.items()):
         try:
             manifest, _ = _read_manifest(archive.folder_of(dropped.table, month), expected)

@@ -24,7 +24,7 @@ from psycopg import sql
 from audit import actions
 from audit.actors import Actor
 from audit.entries import Entry
-from audit.erasure import statements
+from audit.erasure import archived, statements
 from audit.erasure.people import Person
 from audit.holds import block_erasure
 from audit.services import append
@@ -32,6 +32,7 @@ from audit.verification import rows_sql
 from audit.verification.dropped import TABLE
 from forge.db import detached, partitions
 from forge.db.locks import advisory_key
+from forge.db.models import ArchivedMonth
 
 OWNER = "owner"
 """The alias whose role may do the one UPDATE of the log that its trigger lets pass; the application's may not."""
@@ -63,13 +64,15 @@ class UnfitReason(ValueError):
 
 @dataclass
 class Erasure:
-    """What was erased, or would be: entries whole, entries of others whose personal values alone, and in how many
-    steps. `out_of_reach` entries have an address outside the values that can be erased, from id `first_out_of_reach`.
+    """What was erased, or would be: entries whole, entries of others whose personal values alone, how many in copies of
+    months that left the log, and in how many steps. `out_of_reach` entries have an address outside the values that can
+    be erased, from id `first_out_of_reach`.
     """
 
     user_id: UUID | None
     entries: int = 0
     about: int = 0
+    archived: int = 0
     steps: int = 0
     out_of_reach: int = 0
     first_out_of_reach: int | None = None
@@ -102,6 +105,10 @@ def survey(person: Person) -> Erasure:
             found.out_of_reach += out_of_reach
             found.first_out_of_reach = found.first_out_of_reach or first
             holds |= {str(hold) for hold in held}
+    for archived_month in archived.months():
+        subjects = archived.find(person, archived_month)
+        found.archived += subjects.count("entries") + subjects.count("about")
+        holds |= subjects.holds
     found.holds = sorted(holds)
     return found
 
@@ -110,7 +117,7 @@ def erase(person: Person, *, actor: Actor, reason: str) -> Erasure:
     """Erase what is personal about `person`; returns what was done.
 
     Raises Held, before anything is erased or, for a hold that is placed meanwhile, in the middle; ErasureBusy,
-    UnfitReason, AuditUnavailable.
+    UnfitReason, AuditUnavailable, and ArchiveFailed where the copies of months that left cannot be reached.
     """
     if any(address.casefold() in reason.casefold() for address in person.addresses):
         raise UnfitReason("The reason stays in the log: leave the address out, name a ticket.")
@@ -129,6 +136,8 @@ def erase(person: Person, *, actor: Actor, reason: str) -> Erasure:
                         pass
                 if done.steps > before:
                     _vacuum(month)
+        for archived_month in archived.months():
+            _erase_copy(person, done, archived_month, actor=actor, reason=reason)
     return done
 
 
@@ -145,15 +154,33 @@ def _step(person: Person, done: Erasure, month: _Month, piece: dict[str, Any], *
         for organization_id, ids in named.items():
             for form, statement in statements.ERASE.items():
                 _run(statement.format(table=month.table), piece | {"ids": ids[form]})
-            append(_entry(person, month, organization_id, ids, actor=actor, reason=reason), using=OWNER)
+            append(_entry(person, month.first, organization_id, ids, actor=actor, reason=reason), using=OWNER)
     done.entries += sum(len(ids["entries"]) for ids in named.values())
     done.about += sum(len(ids["about"]) for ids in named.values())
     done.steps += len(named)
     return bool(rows)
 
 
+def _erase_copy(person: Person, done: Erasure, month: ArchivedMonth, *, actor: Actor, reason: str) -> None:
+    """Erase in the copy of a month; of one that is dropped nothing but the entries that commit here will ever tell."""
+    with transaction.atomic(using=OWNER):
+        subjects = archived.locked(person, month)
+        if subjects.holds:
+            raise Held(subjects.holds)
+        for organization_id, ids in subjects.ids.items() if month.state == ArchivedMonth.State.DROPPED else ():
+            pairs = [(form, id_) for form, found in ids.items() for id_ in found]
+            for at in range(0, len(pairs), LIMIT):
+                piece: dict[str, list[int]] = {"entries": [], "about": []}
+                for form, id_ in pairs[at : at + LIMIT]:
+                    piece[form].append(id_)
+                append(_entry(person, month.month, organization_id, piece, actor=actor, reason=reason), using=OWNER)
+    if subjects.ids:
+        archived.rewrite(month, subjects)
+        done.archived += subjects.count("entries") + subjects.count("about")
+
+
 def _entry(
-    person: Person, month: _Month, organization_id: UUID | None, ids: dict[str, list[int]], *, actor: Actor, reason: str
+    person: Person, month: date, organization_id: UUID | None, ids: dict[str, list[int]], *, actor: Actor, reason: str
 ) -> Entry:
     counts = f"{len(ids['entries'])} entries, and personal values of {len(ids['about'])} by others"
     return Entry(
@@ -163,7 +190,7 @@ def _entry(
         resource_type="User",
         resource_id=str(person.user_id or ""),
         description=f"Erased {counts}",
-        context={"reason": reason, "month": f"{month.first:%Y-%m}", **{form: ranges(ids[form]) for form in ids}},
+        context={"reason": reason, "month": f"{month:%Y-%m}", **{form: ranges(ids[form]) for form in ids}},
     )
 
 

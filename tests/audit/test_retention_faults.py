@@ -17,13 +17,11 @@ from audit import retention as log_retention
 from audit.actors import Actor
 from audit.archive import copies, parquet, retention
 from audit.archive import steps as taking
-from audit.erasure import erasing, people
 from audit.models import AuditLog
 from audit.sealing.sealer import seal
 from forge.db import detached
 from forge.db.models import ArchivedMonth
 from tests.audit.history import ACTOR, BEGUN, KEPT, NOW, TABLE, build, command, entries, name_of, steps, whole
-from tests.audit.support import ANN
 from tests.factories import UserFactory
 
 pytestmark = [pytest.mark.django_db(transaction=True, databases=["default", "owner"])]
@@ -304,16 +302,3 @@ def test_a_clock_that_runs_ahead_of_the_database_makes_no_month_older(superuser,
 
 def test_the_policy_names_what_erasure_takes():
     assert log_retention.PERSONAL == ("user_email", "source_ip", "user_agent", "personal", "salt")
-
-
-def test_erasure_reaches_a_detached_month_and_its_copy_stays_right(oldest, outside):
-    assert steps(BEGUN)[1] == []
-    seal()
-    done = erasing.erase(people.find(str(ANN), using="owner"), actor=Actor.command("test"), reason="ticket 7")
-    assert done.entries > 6
-    seal()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*), count(salt), count(user_email) FROM forge_detached.audit_auditlog")
-        assert cursor.fetchall() == [(6, 0, 0)]
-    whole(outside)
-    assert steps(NOW)[0] == {"drop": [name_of(oldest)]}

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 
 from audit.actors import Actor
+from audit.archive.places import ArchiveFailed
 from audit.erasure import erasing, people
 from audit.services import AuditUnavailable
 
@@ -40,7 +41,7 @@ class Command(BaseCommand):
                 done = erasing.erase(person, actor=Actor.command("audit_erase"), reason=reason)
         except (
             people.UnknownPerson, people.AmbiguousPerson, people.StillActive, erasing.Held, erasing.ErasureBusy,
-            erasing.UnfitReason, AuditUnavailable, DatabaseError, InterfaceError,
+            erasing.UnfitReason, ArchiveFailed, AuditUnavailable, DatabaseError, InterfaceError,
         ) as error:  # fmt: skip
             raise CommandError(" ".join(str(error).split())) from error
         if options["json"]:
@@ -48,6 +49,8 @@ class Command(BaseCommand):
         else:
             verb = "would erase" if options["dry_run"] else "erased"
             self.stdout.write(f"{verb} {done.entries} entries, and personal values of {done.about} by others")
+            if done.archived:
+                self.stdout.write(f"{verb} {done.archived} in copies of months that left the log")
         if done.holds:
             raise CommandError(str(erasing.Held(done.holds)))
         if done.out_of_reach:
