@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from audit import checks, tasks
 from audit.archive import plan as plans
 from audit.archive import retention
 from audit.models import AuditLeaf, AuditLog
@@ -12,6 +13,7 @@ from audit.sealing.sealer import seal
 from audit.verification.receipts import verify_receipt
 from audit.verification.rows import verify
 from audit.verifier.checking import check_bundle
+from forge.console import health
 from forge.db import detached, partitions
 from forge.db.jobs import JobFault
 from forge.db.models import ArchivedMonth
@@ -188,3 +190,39 @@ def test_months_that_were_sealed_long_after_and_all_at_once_leave_as_well(superu
         assert steps(NOW)[1] == []
     assert detached.months_of(TABLE) == []
     whole(outside)
+
+
+# -- The set-up -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("FORGE_ARCHIVE", "", []),
+        ("FORGE_ARCHIVE", "s3://bucket", ["audit.E003"]),
+        ("FORGE_ARCHIVE", "directory:not/absolute", ["audit.E003"]),
+        ("FORGE_AUDIT_RETENTION_MONTHS", 1, ["audit.E004"]),
+        ("FORGE_COST_RETENTION_MONTHS", 0, ["audit.E004"]),
+    ],
+)
+def test_the_system_check_names_what_is_wrong_with_the_set_up(archive, settings, name, value, found, capsys):
+    setattr(settings, name, value)
+    assert [message.id for message in checks.check_retention(None)] == found
+    if found:
+        assert command(capsys)[0] == 1  # in one line, and nothing is detached
+
+
+def test_a_job_that_failed_shows_in_readyz_until_one_succeeds(oldest, settings, archive):
+    settings.FORGE_AUDIT_RETENTION_MONTHS = KEPT
+    assert health.check_retention() == health.Finding("ok")
+    archive.rename(archive.with_name("away"))
+    with pytest.raises(JobFault, match="there is no such folder"):
+        tasks.retire_months()
+    assert health.check_retention().status == "degraded"
+    archive.with_name("away").rename(archive)
+    assert tasks.retire_months()["export"] == 1
+    assert health.check_retention() == health.Finding("ok")
+    assert tasks.retire_months() is None  # once a day
+
+
+def test_contradicting_options_are_refused(archive, capsys):
+    assert command(capsys, "--export-again", "x", "--dry-run")[0] == 1
+    assert command(capsys, "--export-again", "audit_auditlog_1999_01")[0] == 1

@@ -98,11 +98,11 @@ class Command(BaseCommand):
                 )
                 taken, problems = {step.value: names for step, names in done.taken.items() if names}, done.faults
             due = plans.plan(now)
+            if not problems:
+                problems = [f"{one.partition}: {'; '.join(one.faults)}" for one in due if one.faults]
+                problems += retention.unarchived(now)
         except (retention.Busy, retention.NotExported, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from error
-        if not problems:
-            problems = [f"{one.partition}: {'; '.join(one.faults)}" for one in due if one.faults]
-            problems += retention.unarchived(now)
         return due, taken, problems
 
     def _print(self, report: partitions.Report, made: list[str], would_make: list[str]) -> None:
