@@ -14,4 +14,11 @@ AUDIT_NEW_INCARNATION = register("AUDIT_NEW_INCARNATION", required=("context.rea
 OPERATION_CANCEL = register("OPERATION_CANCEL")
 OPERATION_RETRY = register("OPERATION_RETRY")
 """Of refused requests, which know no handler; one that is heard leaves what the operation's handler says."""
+AUDIT_ERASE = register("AUDIT_ERASE", required=("context.reason", "context.month"))
+LEGAL_HOLD_PLACE = register("LEGAL_HOLD_PLACE", required=("resource_id", "context.reason"), personal=("reason",))
+LEGAL_HOLD_RELEASE = register("LEGAL_HOLD_RELEASE", required=("resource_id", "context.reason"), personal=("reason",))
+AUDIT_EXPORT = register("AUDIT_EXPORT", required=("context.format",), personal=("filters",))
 OTHER = register("OTHER")
+AUDIT_MONTH_DETACH = register("AUDIT_MONTH_DETACH", required=("resource_id",))
+AUDIT_MONTH_EXPORT = register("AUDIT_MONTH_EXPORT", required=("resource_id", "context.manifest_sha256"))
+AUDIT_MONTH_DROP = register("AUDIT_MONTH_DROP", required=("resource_id", "context.manifest_sha256"))

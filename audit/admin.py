@@ -1,4 +1,4 @@
-"""The audit log in the console: to look at and to search, never to change."""
+"""The audit log in the console: to look at and to search, never to change; and the holds on it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import json
 import uuid
 from typing import Any
 
+from django import forms
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.html import format_html
 from unfold.decorators import display
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminTextInputWidget
 
-from audit import registry
+from audit import holds, registry
 from audit.actors import canonical_address
-from audit.models import AuditCheckpoint, AuditLog, AuditPublication
+from audit.models import AuditCheckpoint, AuditLog, AuditPublication, LegalHold
 from forge.adminkit.admin import ForgeInline, ForgeModelAdmin
+from forge.adminkit.buttons import Button
 
 Result = AuditLog.Result
 
@@ -48,12 +53,12 @@ class AuditLogAdmin(ForgeModelAdmin):
             "Who",
             {
                 "fields": (
-                    "who", "user_id", "actor_kind", "interface", "credential_id", "source_ip", "user_agent",
+                    "who", "user_id", "actor_kind", "interface", "credential_id", "shown_source_ip", "shown_user_agent",
                     "organization_id",
                 )
             },
         ),
-        ("What", {"fields": ("resource", "correlation_id", "shown_context", "shown_changes")}),
+        ("What", {"fields": ("resource", "correlation_id", "shown_context", "shown_changes", "shown_erased")}),
         ("Proof", {"fields": ("receipt", "shown_content_hash", "shown_previous_log_hash", "content")}),
     )  # fmt: skip
 
@@ -82,11 +87,25 @@ class AuditLogAdmin(ForgeModelAdmin):
     @display(description="who")
     def who(self, entry: AuditLog) -> str:
         name = entry.context.get(entry.actor_kind.lower())
+        if "user_email" in entry.erased:
+            return f"{entry.user_id or entry.get_actor_kind_display()} (erased)"
         return entry.user_email or (f"{entry.get_actor_kind_display()} {name}" if name else str(entry.user_id or "-"))
 
     @display(description="resource")
     def resource(self, entry: AuditLog) -> str:
         return f"{entry.resource_type} {entry.resource_id}".strip() or "-"
+
+    @display(description="source address")
+    def shown_source_ip(self, entry: AuditLog) -> str:
+        return "erased" if "source_ip" in entry.erased else entry.source_ip or "-"
+
+    @display(description="user agent")
+    def shown_user_agent(self, entry: AuditLog) -> str:
+        return "erased" if "user_agent" in entry.erased else entry.user_agent or "-"
+
+    @display(description="erased")
+    def shown_erased(self, entry: AuditLog) -> str:
+        return ", ".join(entry.erased) or "-"
 
     @display(description="context")
     def shown_context(self, entry: AuditLog) -> str:
@@ -129,6 +148,76 @@ class AuditCheckpointAdmin(ForgeModelAdmin):
     @display(description="signed", boolean=True)
     def signed(self, checkpoint: AuditCheckpoint) -> bool:
         return checkpoint.note is not None
+
+
+class HoldForm(forms.ModelForm):
+    """A new hold; the service says what it must name."""
+
+    class Meta:
+        model = LegalHold
+        fields = (
+            "organization_id", "user_id", "resource_type", "resource_id", "period_start", "period_end", "reason",
+        )  # fmt: skip
+
+    def _get_validation_exclusions(self) -> set[str]:
+        """No constraint of the model is tried: the service judges, in words that say more."""
+        return {field.name for field in LegalHold._meta.fields}
+
+
+class ReleaseForm(forms.Form):
+    reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
+
+
+def _release(request: HttpRequest, hold: LegalHold, *, reason: str) -> str:
+    holds.release(actor=request.actor, hold=hold, reason=reason, now=timezone.now())  # type: ignore[attr-defined]
+    return "The hold is released."
+
+
+@admin.register(LegalHold)
+class LegalHoldAdmin(ForgeModelAdmin):
+    """What must stay in the log; placed and released by admins, each of their organization, and by operators."""
+
+    form = HoldForm
+    view_roles = ("auditor",)
+    add_roles = ("admin",)
+    list_display = ("id", "covers", "reason", "placed_at", "shown_state")
+    list_filter = (("released_at", admin.EmptyFieldListFilter),)
+    link_lookups = ("user_id__exact", "resource_id__exact")
+    search_fields = ("id__exact", "user_id__exact", "resource_id__exact")
+    search_help_text = "A whole id, of a hold, person or resource."
+    ordering = ("-placed_at", "-id")
+    buttons = (
+        Button(
+            "release",
+            "Release",
+            icon="lock_open",
+            variant=ActionVariant.DANGER,
+            run=_release,
+            form=ReleaseForm,
+            legal=lambda user, hold: hold.is_active and holds.may_hold(user, hold),
+            explain=lambda *_: ["What it covers may be erased and dropped again. This cannot be taken back."],
+        ),
+    )
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        given = ("user_id", "resource_type", "resource_id", "period_start", "period_end", "reason")
+        if obj is None:
+            return ("organization_id", *given) if request.user.is_operator else given  # type: ignore[union-attr]
+        released = () if obj.is_active else ("released_by", "released_at", "release_reason")
+        return ("organization_id", *given, "placed_by", "placed_at", *released)
+
+    def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> LegalHold:
+        return holds.place(actor=request.actor, now=timezone.now(), **form.cleaned_data)  # type: ignore[attr-defined]
+
+    @display(description="covers")
+    def covers(self, hold: LegalHold) -> str:
+        whose = "of one organization" if hold.organization_id else "of the whole installation"
+        given = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in hold.criteria.items())
+        return f"{given}, {whose}"
+
+    @display(description="state", label={"active": "warning", "released": "success"})
+    def shown_state(self, hold: LegalHold) -> str:
+        return "active" if hold.is_active else "released"
 
 
 def _pretty(value: Any) -> str:

@@ -10,5 +10,5 @@ class AuditConfig(AppConfig):
     verbose_name = "Audit log"
 
     def ready(self) -> None:
-        autodiscover_modules("actions", "sign_ins")
+        autodiscover_modules("actions", "sign_ins", "retention")
         checks.register()

@@ -1,4 +1,5 @@
-"""System checks of the seals: audit.E001 to E002 what is set wrongly, audit.W001 to W002 what is not set."""
+"""System checks of the seals and the archive: audit.E001 to E004 what is set wrongly, audit.W001 to W002 what is not
+set."""
 
 from typing import Any
 
@@ -6,6 +7,8 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
+from audit.archive import places
+from audit.archive.policies import policies
 from audit.sealing import keys
 from audit.sealing.sinks import configured
 
@@ -13,6 +16,7 @@ from audit.sealing.sinks import configured
 def register() -> None:
     """Give the checks to Django; called once, when the app is ready."""
     checks.register(check_seals, checks.Tags.security)
+    checks.register(check_retention, checks.Tags.security)
 
 
 def check_seals(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -39,4 +43,18 @@ def check_seals(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
             hint = "Set FORGE_AUDIT_SINKS, e.g. directory:/srv/forge-checkpoints on another machine's disk, and log:."
             message = "The audit log's checkpoints go to no place outside that can be read back."
             found.append(checks.Warning(message, hint=hint, id="audit.W002"))
+    return found
+
+
+def check_retention(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    found: list[checks.CheckMessage] = []
+    try:
+        places.configured()
+    except ImproperlyConfigured as error:
+        found.append(checks.Error(str(error), hint="Correct FORGE_ARCHIVE.", id="audit.E003"))
+    for policy in policies():
+        try:
+            policy.check_setting()
+        except ImproperlyConfigured as error:
+            found.append(checks.Error(str(error), hint=f"Correct {policy.setting}.", id="audit.E004"))
     return found

@@ -24,7 +24,6 @@ MAX_DESCRIPTION = 2000
 MAX_RESOURCE = 128
 
 SUCCESS, FAILURE, DENIED = RESULTS = ("SUCCESS", "FAILURE", "DENIED")
-PERSONAL_COLUMNS = ("user_email", "source_ip", "user_agent")
 
 
 class ContextTooLarge(Refused):

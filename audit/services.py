@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
 from django.db.transaction import TransactionManagementError
 
 from audit import entries as forms
@@ -73,10 +73,10 @@ def record(
     )
 
 
-def append(entry: Entry) -> Receipt:
-    """`record` for an entry that is made already."""
+def append(entry: Entry, *, using: str = DEFAULT_DB_ALIAS) -> Receipt:
+    """`record` for an entry that is made already; `using` is the alias whose transaction it belongs to."""
     row = forms.columns(entry)
-    packed = _call(_APPEND, [row[name] for name in _COLUMNS])
+    packed = _call(_APPEND, [row[name] for name in _COLUMNS], using)
     return trail.note(Receipt.unpack(packed), entry.result)
 
 
@@ -91,7 +91,8 @@ def record_many(entries: Iterable[Entry]) -> list[Receipt]:
     return receipts
 
 
-def _call(statement: str, parameters: list[Any]) -> Any:
+def _call(statement: str, parameters: list[Any], using: str = DEFAULT_DB_ALIAS) -> Any:
+    connection = connections[using]
     if not connection.in_atomic_block:
         raise TransactionManagementError("An audit entry belongs to the transaction of the change that it tells of.")
     try:

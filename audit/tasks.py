@@ -8,6 +8,8 @@ from celery import shared_task
 from django.utils import timezone
 
 from audit import sweeps
+from audit.actors import Actor
+from audit.archive import retention
 from audit.sealing import sealer, seals
 from forge.db.jobs import run_job
 
@@ -25,3 +27,15 @@ def close_denial_counts() -> dict | None:
 def seal() -> dict | None:
     """Seal what is new in the log and publish what is not outside yet."""
     return run_job(job=seals.JOB, now=timezone.now(), every=timedelta(seconds=5), work=lambda: sealer.seal().figures())
+
+
+@shared_task(name="audit.retire_months")
+def retire_months() -> dict | None:
+    """Ticks hourly and works once a day, so a failed run is repeated within the hour."""
+    now = timezone.now()
+    return run_job(
+        job=retention.JOB,
+        now=now,
+        every=timedelta(days=1),
+        work=lambda: retention.retire_months(actor=Actor.job(retention.JOB), now=now),
+    )

@@ -20,10 +20,22 @@ from forge.accounts.locks import lock_scope_for_adoption, lock_scopes
 from forge.db.ids import uuid7
 from workspaces.lifecycle import LIVE_STATES
 
+# Of months whose records were archived the daily sums are left: a period that begins within a day takes all of it.
 _SPENT = """
-    SELECT coalesce(sum(total_cost), 0) FROM costs_costrecord
-     WHERE organization_id = %(organization)s AND {record_column} = %(scope_id)s
-       AND period_start >= %(period_start)s AND period_start < %(period_end)s
+    WITH archived AS (SELECT month FROM db_archivedmonth WHERE "table" = 'costs_costrecord')
+    SELECT (
+        SELECT coalesce(sum(total_cost), 0) FROM costs_costrecord
+         WHERE organization_id = %(organization)s AND {record_column} = %(scope_id)s
+           AND period_start >= %(period_start)s AND period_start < %(period_end)s
+           AND NOT EXISTS (
+               SELECT FROM archived WHERE month = date_trunc('month', period_start AT TIME ZONE 'UTC')::date)
+    ) + (
+        SELECT coalesce(sum(total_cost), 0) FROM costs_dailycost
+         WHERE organization_id = %(organization)s AND {record_column} = %(scope_id)s
+           AND day >= (%(period_start)s::timestamptz AT TIME ZONE 'UTC')::date
+           AND day < %(period_end)s::timestamptz AT TIME ZONE 'UTC'
+           AND date_trunc('month', day)::date IN (SELECT month FROM archived)
+    )
 """
 
 _KINDS = """

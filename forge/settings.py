@@ -204,6 +204,11 @@ FORGE_AUDIT_VERIFIER_KEYS = env.list("FORGE_AUDIT_VERIFIER_KEYS", default=[])
 FORGE_AUDIT_ORIGIN = env.str("FORGE_AUDIT_ORIGIN", default="forge.localhost/audit")
 FORGE_AUDIT_SINKS = env.list("FORGE_AUDIT_SINKS", default=[])
 
+# -- Retention -------------------------------------------------------------------------------------------------------
+FORGE_ARCHIVE = env.str("FORGE_ARCHIVE", default="")
+FORGE_AUDIT_RETENTION_MONTHS = env.int("FORGE_AUDIT_RETENTION_MONTHS", default=84)
+FORGE_COST_RETENTION_MONTHS = env.int("FORGE_COST_RETENTION_MONTHS", default=84)
+
 # -- Work that happens by itself -------------------------------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 CELERY_BROKER_URL = REDIS_URL

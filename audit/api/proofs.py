@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -14,6 +15,7 @@ from audit.api.serializers import HexField
 from audit.models import AuditCheckpoint, AuditLog, AuditPublication
 from audit.receipts import Receipt
 from audit.sealing import keys, seals
+from audit.verification.receipts import archived_month
 from forge.api.errors import Hidden, NotFound
 from forge.api.filters import ForgeFilterSet
 from forge.api.views import ForgeViewSet, ReadViewSet
@@ -53,6 +55,10 @@ class AuditProofSerializer(serializers.Serializer):
         help_text="Public keys that may have signed, as name+id+base64; compare them with what you were given before."
     )
     checkpoint = AuditCheckpointSerializer()
+    archived_month = serializers.CharField(
+        allow_null=True,
+        help_text="YYYY-MM where the entry is past its retention: the copy of that month has it.",
+    )
 
     def get_verifier_keys(self, proof: seals.Proof) -> list[str]:
         return [str(key.named(proof.checkpoint.origin)) for key in keys.verifier_keys()]
@@ -75,18 +81,26 @@ class AuditProofViewSet(ForgeViewSet):
     )
     def retrieve(self, request: Request, receipt: str) -> Response:
         """The proof under the newest signed checkpoint; 404 `not_sealed_yet` while there is none over the entry."""
-        return Response(self.get_serializer(seals.prove(self._receipt(receipt))).data)
+        found, month = self._receipt(receipt)
+        return Response(self.get_serializer(replace(seals.prove(found), archived_month=month)).data)
 
-    def _receipt(self, text: str) -> Receipt:
-        """The receipt, if the log holds its entry and the caller may see it."""
+    def _receipt(self, text: str) -> tuple[Receipt, str | None]:
+        """The receipt, if the log holds its entry and the caller may see it; or the month that left with its entry.
+
+        Whose that was nobody can tell any more; a proof holds hashes alone, and who has the receipt has the entry's.
+        """
         try:
             receipt = Receipt.parse(text)
         except ValueError:
             raise NotFound("A receipt has the form lane-seq-hex.") from None
         rows = AuditLog.objects.filter(id=receipt.entry_id, log_hash=receipt.log_hash)
         if self.get_queryset().filter(id__in=rows.values("id")).exists():
-            return receipt
-        raise Hidden() if rows.exists() else seals.UnknownReceipt()
+            return receipt, None
+        if rows.exists():
+            raise Hidden()
+        if (month := archived_month(receipt)) is None:
+            raise seals.UnknownReceipt()
+        return receipt, f"{month:%Y-%m}"
 
 
 class AuditCheckpointFilterSet(ForgeFilterSet):

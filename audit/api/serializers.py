@@ -17,10 +17,13 @@ class HexField(serializers.Field):
 
 
 class AuditLogSerializer(serializers.ModelSerializer):
-    """One entry; values that were erased are null or left out."""
+    """One entry; values that were erased are null or left out, and `erased` names them."""
 
     context = serializers.JSONField(source="full_context", read_only=True)
     changes = serializers.JSONField(source="full_changes", read_only=True, allow_null=True)
+    erased = serializers.ListField(
+        child=serializers.CharField(), read_only=True, help_text="What was erased: user_email, context.email and so on."
+    )
     receipt = serializers.CharField(read_only=True, help_text="lane-seq-hex, as in Audit-Receipt.")
     content_hash: Any = HexField(read_only=True)
     previous_log_hash: Any = HexField(read_only=True)
@@ -48,6 +51,7 @@ class AuditLogSerializer(serializers.ModelSerializer):
             "correlation_id",
             "context",
             "changes",
+            "erased",
             "receipt",
             "hash_version",
             "content_hash",

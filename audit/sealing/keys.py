@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from audit.verifier.notes import NoteError, SigningKey, VerifierKey, is_name
+from audit.sealing.signing import SigningKey
+from audit.verifier.notes import NoteError, VerifierKey, is_name
 
 
 def signing_key() -> SigningKey | None:

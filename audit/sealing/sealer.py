@@ -29,9 +29,10 @@ from psycopg import IsolationLevel
 
 from audit.sealing import keys
 from audit.sealing.leaves import Leaves
+from audit.sealing.signing import SigningKey
 from audit.sealing.sinks import Sink, SinkFailed, configured
 from audit.sealing.tree import StoredTree
-from audit.verifier.notes import Checkpoint, NoteError, SigningKey, VerifierKey, read_checkpoint
+from audit.verifier.notes import Checkpoint, NoteError, VerifierKey, read_checkpoint
 from forge.db.locks import advisory_key
 
 logger = logging.getLogger(__name__)

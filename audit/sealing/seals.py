@@ -79,12 +79,16 @@ class NotSealedYet(NotFound):
 
 @dataclass(frozen=True)
 class Proof:
-    """That an entry stands in the log: the leaf, its path, and the signed checkpoint that the path leads to."""
+    """That an entry stands in the log: the leaf, its path, and the signed checkpoint that the path leads to.
+
+    `archived_month` (YYYY-MM) where its row has left the log for the archive.
+    """
 
     receipt: Receipt
     leaf: AuditLeaf
     checkpoint: AuditCheckpoint
     path: list[bytes]
+    archived_month: str | None = None
 
 
 @dataclass

@@ -15,11 +15,14 @@ import psycopg
 from django.db import DataError, OperationalError
 
 from audit.receipts import LANE_SHIFT
+from audit.verification import dropped as drops
 from audit.verification import rows_sql as sql
+from audit.verification.dropped import Dropped
 from audit.verification.findings import SHOWN, CannotDecide, Finding, Report
 from audit.verification.queries import fetch
-from forge.db import partitions
+from forge.db import detached, partitions
 from forge.db.months import add_months
+from forge.db.partitions import Partition
 
 BLOCKS = 16_384
 """Table blocks per piece: 128 MB, some 60,000 rows."""
@@ -41,27 +44,41 @@ class Part:
     blocks: int
 
 
-def verify(*, month: date | None = None, progress: Callable[[str, int], None] | None = None) -> Report:
+def verify(
+    *,
+    month: date | None = None,
+    dropped: Dropped | None = None,
+    progress: Callable[[str, int], None] | None = None,
+) -> Report:
     """Verify the whole log, or one month with its links to the months around it; changes nothing.
 
-    Raises CannotDecide, and DatabaseError when the database does not answer. `progress` hears the partition and the
-    rows so far after each piece.
+    Months that are detached are verified where they are; the place of those that retention took is taken by `dropped`
+    (default: what the log says now). Raises CannotDecide, also when months moved meanwhile, and DatabaseError when the
+    database does not answer. `progress` hears the partition and the rows so far after each piece.
     """
     report = Report()
     heads = dict(fetch(sql.HEADS))
+    began_with = drops.layout()
+    dropped = drops.load() if dropped is None else dropped
+    gone = dropped.parameters
     report.lanes = sum(lane_seq > 0 for lane_seq in heads.values())
+    if month in dropped.months and not any(month == part.first for part in _partitions(None)):
+        raise CannotDecide(f"{month:%Y-%m} was dropped after its retention: check its copy in the archive.")
     for part in _partitions(month):
         report.months.append(f"{part.first:%Y-%m}")
         bounds = {"first": _midnight(part.first), "end": _midnight(part.end)}
         for _ in _verify_rows(report, bounds, part.blocks):
             if progress is not None:
                 progress(part.name, report.rows)
-        report.findings += _links(sql.BROKEN_LINKS, bounds)
+        report.findings += _links(sql.BROKEN_LINKS, bounds | gone)
     if month is not None:
-        report.findings += _links(sql.BROKEN_EDGES, {"end": _midnight(add_months(month, 1))})
-    report.findings += _heads()
+        report.findings += _links(sql.BROKEN_EDGES, gone | {"end": _midnight(add_months(month, 1))})
+    report.findings += _heads(gone)
     if month is None:
-        report.findings += _twins(heads)
+        report.findings += _twins(heads, gone)
+        report.findings += drops.check_months(dropped)
+    if drops.layout() != began_with:
+        raise CannotDecide("Months were made, detached or dropped meanwhile: verify again.")
     return report
 
 
@@ -69,7 +86,8 @@ def _partitions(month: date | None) -> list[Part]:
     """What is to be verified, oldest first."""
     blocks = dict(fetch(sql.PARTITIONS))
     parts = []
-    for partition in partitions.attached("audit_auditlog", using="default"):
+    attached = partitions.attached(drops.TABLE, using="default")
+    for partition in sorted([*detached.months_of(drops.TABLE, using="default"), *attached], key=_bounds):
         if partition.first is None or partition.end is None:
             raise CannotDecide(f"{partition.name} does not hold a whole month: {partition.bounds}.")
         if month is None or partition.first <= month < partition.end:
@@ -77,6 +95,10 @@ def _partitions(month: date | None) -> list[Part]:
     if not parts:
         raise CannotDecide(f"There is no partition for {month:%Y-%m}." if month else "The log has no partitions.")
     return parts
+
+
+def _bounds(partition: Partition) -> tuple[date, str]:
+    return (partition.first or date.min, partition.name)
 
 
 def _verify_rows(report: Report, bounds: dict[str, Any], blocks: int) -> Iterator[None]:
@@ -136,17 +158,20 @@ def _links(statement: str, bounds: dict[str, Any]) -> Iterator[Finding]:
                 "broken_link", f"the row after it ({id_}) does not vouch for it", lane, last_id, last_seq,
                 last_partition, last_at, before=timestamp,
             )  # fmt: skip
+        elif (through := _through(bounds, lane, last_seq or 0)) == lane_seq - 1:
+            detail = "it names another row before it than the one that was sealed there and dropped"
+            yield Finding("broken_link", detail, lane, id_, lane_seq, partition, timestamp)
         else:
-            yield _missing(lane, last_seq or 0, lane_seq, last_partition or partition, last_at, timestamp)
+            yield _missing(lane, through, lane_seq, last_partition or partition, last_at, timestamp)
 
 
-def _heads() -> Iterator[Finding]:
-    for lane, head_seq, last_id, last_seq, partition, timestamp in fetch(sql.BROKEN_HEADS):
-        last_seq = last_seq or 0
+def _heads(gone: dict[str, Any]) -> Iterator[Finding]:
+    for lane, head_seq, last_id, last_seq, partition, timestamp in fetch(sql.BROKEN_HEADS, gone):
+        last_seq, through = last_seq or 0, _through(gone, lane, last_seq or 0)
         if head_seq is None:
             yield Finding("missing_head", "the lane has no head", lane, before=timestamp)
-        elif head_seq > last_seq:
-            yield _missing(lane, last_seq, head_seq + 1, partition, timestamp, None)
+        elif head_seq > through:
+            yield _missing(lane, through, head_seq + 1, partition, timestamp, None)
         elif head_seq < last_seq:
             yield Finding(
                 "rows_beyond_head", f"the lane's head stands at {head_seq}, rows go on to {last_seq}", lane,
@@ -157,9 +182,9 @@ def _heads() -> Iterator[Finding]:
             yield Finding("broken_head", detail, lane, last_id, last_seq, partition, timestamp)
 
 
-def _twins(heads: dict[int, int]) -> Iterator[Finding]:
+def _twins(heads: dict[int, int], gone: dict[str, Any]) -> Iterator[Finding]:
     """Rows that share one id, in lanes that hold more rows than their head counts."""
-    counted = {"lanes": list(heads), "sequences": list(heads.values())}
+    counted = gone | {"lanes": list(heads), "sequences": list(heads.values())}
     for lane, lane_seq, rows in fetch(sql.SURPLUS, counted):
         twins = fetch(sql.TWINS, {"lane": lane, "limit": SHOWN})
         for id_, seq, one, other, first_at, last_at in twins:
@@ -167,6 +192,14 @@ def _twins(heads: dict[int, int]) -> Iterator[Finding]:
             yield Finding("duplicate_id", detail, lane, id_, seq, other, after=first_at, before=last_at)
         if not twins:
             yield Finding("surplus_rows", f"{rows} rows where the head counts {lane_seq}", lane)
+
+
+def _through(gone: dict[str, Any], lane: int, last_seq: int) -> int:
+    """The number up to which nothing is missing after `last_seq`, because retention dropped what follows it."""
+    for one, first, last in zip(gone["gone_lanes"], gone["gone_firsts"], gone["gone_lasts"], strict=True):
+        if one == lane and first <= last_seq + 1 <= last:
+            return last
+    return last_seq
 
 
 def _missing(

@@ -15,6 +15,7 @@ from typing import Any
 from audit.sealing import keys
 from audit.sealing.leaves import BACK
 from audit.verification import seals_sql as sql
+from audit.verification.dropped import Dropped, load
 from audit.verification.findings import SHOWN, CannotDecide, Finding
 from audit.verification.outside import Outside
 from audit.verification.queries import fetch
@@ -56,9 +57,10 @@ class Stored:
     is_late: bool
 
 
-def verify_seals(*, month: date | None = None, against: Path | None = None) -> Seals:
+def verify_seals(*, month: date | None = None, against: Path | None = None, dropped: Dropped | None = None) -> Seals:
     """Verify leaves, nodes, checkpoints and the outside directory `against`; with `month` only that month's rows.
 
+    `dropped` is what retention took (default: what the log says now).
     Raises CannotDecide where `against` holds no checkpoint or no key is known; DatabaseError, ImproperlyConfigured.
     """
     known = keys.verifier_keys()
@@ -66,6 +68,7 @@ def verify_seals(*, month: date | None = None, against: Path | None = None) -> S
     size, newest = fetch(sql.BOUNDS)[0]
     seals = Seals(leaves=size)
     bounds = {"size": size, "newest": newest, "limit": SHOWN, "back": BACK, "late": LATE}
+    bounds |= (load() if dropped is None else dropped).parameters
     first = datetime(month.year, month.month, 1, tzinfo=UTC) if month else datetime.min.replace(tzinfo=UTC)
     end = _start(add_months(month, 1)) if month else datetime.max.replace(tzinfo=UTC)
     seals.findings += _check_rows(bounds | {"first": first, "end": end}, is_whole=month is None, is_sealed=bool(known))

@@ -6,6 +6,8 @@ everything is judged, read once: what is within them never changes, so sealing g
 
 # ruff: noqa: S608  every part of these statements stands in this file
 
+from audit.verification.dropped import GONE, LOG
+
 BOUNDS = """
     SELECT (SELECT coalesce(max("index") + 1, 0) FROM audit_auditleaf),
            coalesce((SELECT max(id) FROM audit_auditcheckpoint), 0)
@@ -20,7 +22,7 @@ OTHER_ROWS = f"""
     SELECT log.id, log.lane, log.lane_seq, log.partition, log."timestamp", checkpoint.sealed_at FROM (
         SELECT log.id, log.id >> 44 AS lane, leaf.lane_seq, log.tableoid::regclass::text AS partition, log."timestamp",
                leaf."index" AS leaf
-          FROM audit_auditlog AS log JOIN audit_auditleaf AS leaf ON {_LEAF_OF_ROW}
+          FROM {LOG} AS log JOIN audit_auditleaf AS leaf ON {_LEAF_OF_ROW}
          WHERE {_WITHIN} AND leaf.hash IS DISTINCT FROM sha256('\\x00'::bytea || log.log_hash)
          ORDER BY log."timestamp", log.id LIMIT %(limit)s
     ) AS log LEFT JOIN LATERAL (
@@ -30,7 +32,7 @@ OTHER_ROWS = f"""
 
 # Rows below the last number of their lane that was sealed.
 UNSEALED_ROWS = f"""
-    SELECT {_PLACE} FROM audit_auditlog AS log
+    SELECT {_PLACE} FROM {LOG} AS log
       JOIN (SELECT given.lane, last.lane_seq FROM generate_series(0, 255) AS given (lane) CROSS JOIN LATERAL (
                 SELECT lane_seq FROM audit_auditleaf AS leaf WHERE leaf.lane = given.lane ORDER BY lane_seq DESC LIMIT 1
             ) AS last) AS sealed ON sealed.lane = log.id >> 44 AND log.id & ((1::bigint << 44) - 1) < sealed.lane_seq
@@ -40,22 +42,24 @@ UNSEALED_ROWS = f"""
 """
 
 # Where the row is gone: the month in which its leaf was sealed, and the times around it in the lane.
-ROWLESS_LEAVES = """
+ROWLESS_LEAVES = f"""
     SELECT (leaf.lane::bigint << 44) + leaf.lane_seq, leaf.lane, leaf.lane_seq,
            to_char(checkpoint.sealed_at AT TIME ZONE 'UTC', '"audit_auditlog_"YYYY_MM'), before."timestamp",
            after."timestamp"
       FROM (
           SELECT lane, lane_seq, "index" FROM audit_auditleaf AS leaf
            WHERE "index" < %(size)s
-             AND NOT EXISTS (SELECT FROM audit_auditlog AS log WHERE log.id = (leaf.lane::bigint << 44) + leaf.lane_seq)
+             AND NOT EXISTS (SELECT FROM {LOG} AS log WHERE log.id = (leaf.lane::bigint << 44) + leaf.lane_seq)
+             AND NOT EXISTS (SELECT FROM {GONE} WHERE gone.lane = leaf.lane
+                                AND leaf.lane_seq BETWEEN gone.first AND gone.last)
            ORDER BY "index" LIMIT %(limit)s
       ) AS leaf
       LEFT JOIN LATERAL (SELECT sealed_at FROM audit_auditcheckpoint WHERE tree_size > leaf."index" ORDER BY id LIMIT 1
                         ) AS checkpoint ON true
-      LEFT JOIN LATERAL (SELECT "timestamp" FROM audit_auditlog AS log
+      LEFT JOIN LATERAL (SELECT "timestamp" FROM {LOG} AS log
                           WHERE log.id < (leaf.lane::bigint << 44) + leaf.lane_seq AND log.id > leaf.lane::bigint << 44
                           ORDER BY log.id DESC LIMIT 1) AS before ON true
-      LEFT JOIN LATERAL (SELECT "timestamp" FROM audit_auditlog AS log
+      LEFT JOIN LATERAL (SELECT "timestamp" FROM {LOG} AS log
                           WHERE log.id > (leaf.lane::bigint << 44) + leaf.lane_seq
                             AND log.id < (leaf.lane + 1)::bigint << 44
                           ORDER BY log.id LIMIT 1) AS after ON true
@@ -69,7 +73,7 @@ ROWS_OUT_OF_TIME = f"""
           FROM audit_auditcheckpoint WHERE id <= %(newest)s WINDOW by_id AS (ORDER BY id)
     ) AS checkpoint
       JOIN audit_auditleaf AS leaf ON leaf."index" >= checkpoint.low AND leaf."index" < checkpoint.tree_size
-      JOIN audit_auditlog AS log ON log.id = (leaf.lane::bigint << 44) + leaf.lane_seq
+      JOIN {LOG} AS log ON log.id = (leaf.lane::bigint << 44) + leaf.lane_seq
      WHERE log."timestamp" > checkpoint.sealed_at OR log."timestamp" < checkpoint.since - %(back)s
      ORDER BY log."timestamp", log.id LIMIT %(limit)s
 """
@@ -77,14 +81,14 @@ ROWS_OUT_OF_TIME = f"""
 LANES_BACK_IN_TIME = f"""
     SELECT {_PLACE} FROM (
         SELECT id, tableoid, "timestamp", lag("timestamp") OVER by_id AS last_at, lag(id) OVER by_id AS last_id
-          FROM audit_auditlog WINDOW by_id AS (ORDER BY id)
+          FROM {LOG} AS log WINDOW by_id AS (ORDER BY id)
     ) AS log
      WHERE last_id >> 44 = id >> 44 AND "timestamp" < last_at - %(back)s
      ORDER BY "timestamp", id LIMIT %(limit)s
 """
 
 LATE_ROWS = f"""
-    SELECT {_PLACE} FROM audit_auditlog AS log LEFT JOIN audit_auditleaf AS leaf ON {_LEAF_OF_ROW}
+    SELECT {_PLACE} FROM {LOG} AS log LEFT JOIN audit_auditleaf AS leaf ON {_LEAF_OF_ROW}
      WHERE leaf."index" IS NULL AND log."timestamp" < clock_timestamp() - %(late)s
      ORDER BY log."timestamp", log.id LIMIT %(limit)s
 """
@@ -127,9 +131,11 @@ INCARNATIONS = """
 
 # The lanes that stand in a range of leaves, each with the first place of it.
 WINDOW = f"""
-    SELECT {_PLACE} FROM (
+    SELECT (leaf.lane::bigint << 44) + leaf.lane_seq, leaf.lane, leaf.lane_seq, log.tableoid::regclass::text,
+           log."timestamp"
+      FROM (
         SELECT DISTINCT ON (lane) lane, lane_seq FROM audit_auditleaf
          WHERE "index" >= %(low)s AND "index" < %(high)s ORDER BY lane, lane_seq
-    ) AS leaf JOIN audit_auditlog AS log ON log.id = (leaf.lane::bigint << 44) + leaf.lane_seq
-     ORDER BY log.id LIMIT %(limit)s
+    ) AS leaf LEFT JOIN {LOG} AS log ON log.id = (leaf.lane::bigint << 44) + leaf.lane_seq
+     ORDER BY 1 LIMIT %(limit)s
 """

@@ -1,4 +1,4 @@
-"""Checkpoints as signed notes: the text, the key that signs it, and the strict reading of both.
+"""Checkpoints as signed notes: the text, the public keys, and the strict reading of both.
 
 Pure: no Django, no database; the standard library and `cryptography`. Sources: C2SP signed-note (text, signature
 lines, key ids; only Ed25519, type 0x01) and C2SP tlog-checkpoint (origin, tree size, root; the key's name is the
@@ -15,10 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from audit.verifier.proofs import HASH_BYTES, MOST_LEAVES
+from .proofs import HASH_BYTES, MOST_LEAVES
 
 ED25519 = b"\x01"
 MOST_NOTE_BYTES = 64 * 1024
@@ -102,35 +101,6 @@ class VerifierKey:
         return f"{self.name}+{self.id.hex()}+{_encode(ED25519 + self.public)}"
 
 
-@dataclass(frozen=True)
-class SigningKey:
-    """A private Ed25519 key; it signs the notes of any origin under that origin's name."""
-
-    private: Ed25519PrivateKey
-
-    @classmethod
-    def load(cls, pem: str) -> SigningKey:
-        """From PEM (PKCS #8, without a password), as `openssl genpkey -algorithm ed25519` writes it; or NoteError."""
-        try:
-            key = load_pem_private_key(pem.replace("\\n", "\n").encode(), password=None)
-        except (ValueError, TypeError) as error:
-            raise NoteError("the signing key is not a private key in PEM without a password") from error
-        if not isinstance(key, Ed25519PrivateKey):
-            raise NoteError("the signing key is not an Ed25519 key")
-        return cls(key)
-
-    def verifier(self, name: str) -> VerifierKey:
-        return VerifierKey(name, self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
-
-    def sign(self, checkpoint: Checkpoint) -> str:
-        """The signed note of a checkpoint; the same for the same checkpoint, because Ed25519 is deterministic."""
-        text = checkpoint.text()
-        if Checkpoint.parse(text) != checkpoint:
-            raise NoteError("a checkpoint that does not read back is not signed")
-        signature = self.verifier(checkpoint.origin).id + self.private.sign(text.encode())
-        return f"{text}\n— {checkpoint.origin} {_encode(signature)}\n"
-
-
 def read_note(note: str, keys: Iterable[VerifierKey]) -> str:
     """The text of a note that at least one of `keys` signed; raises NoteError.
 
@@ -200,5 +170,5 @@ def _decode(text: str, what: str) -> bytes:
 
 
 __all__ = [
-    "Checkpoint", "NoteError", "SigningKey", "VerifierKey", "is_name", "read_checkpoint", "read_note",
+    "Checkpoint", "NoteError", "VerifierKey", "is_name", "read_checkpoint", "read_note",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from audit.archive import retention
 from audit.sealing import seals
 from costs import metering
 from forge.db import partitions
@@ -80,6 +81,12 @@ def check_seals() -> Finding:
     return Finding("degraded" if found.problems else "ok", str(found))
 
 
+def check_retention() -> Finding:
+    """Degraded while months that are past their retention cannot be archived; nothing is lost."""
+    problems = retention.problems(timezone.now())
+    return Finding("degraded", "; ".join(problems)) if problems else Finding("ok")
+
+
 CHECKS: dict[str, Callable[[], Finding]] = {
     "database": check_database,
     "migrations": check_migrations,
@@ -87,6 +94,7 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "redis": check_redis,
     "metering": check_metering,
     "seals": check_seals,
+    "retention": check_retention,
 }
 
 

@@ -13,6 +13,7 @@ from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
 from forge.db.locks import advisory_lock
+from forge.db.operations import DETACHED
 from forge.db.partitions import LOCK_NAME
 
 READ_ONLY = (
@@ -28,6 +29,9 @@ READ_ONLY = (
 
 APPEND_ONLY = ("workspaces_statechange",)
 """Tables to which rows are added and in which none is changed."""
+
+DETACHED_READ = ("audit_auditlog",)
+"""Tables whose detached months the application reads, to verify them; of the others it sees nothing any more."""
 
 JOBS_ROLE = "forge_jobs"
 """Role of the jobs that work across organizations; optional."""
@@ -68,6 +72,20 @@ def grant_to(role: str, using: str = "owner") -> None:
                 run("GRANT INSERT ON {table} TO {role}", table=sql.Identifier(table))
             if table not in READ_ONLY + APPEND_ONLY:
                 run("GRANT UPDATE, DELETE ON {table} TO {role}", table=sql.Identifier(table))
+        _grant_detached(cursor, role)
+
+
+def _grant_detached(cursor: CursorWrapper, role: str) -> None:
+    cursor.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'p'", [DETACHED]
+    )
+    names = {"schema": sql.Identifier(DETACHED), "role": sql.Identifier(role)}
+    for (table,) in cursor.fetchall():
+        cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {schema} TO {role}").format(**names))
+        one = names | {"table": sql.Identifier(table)}
+        cursor.execute(sql.SQL("REVOKE ALL ON {schema}.{table} FROM {role}").format(**one))
+        if table in DETACHED_READ:
+            cursor.execute(sql.SQL("GRANT SELECT ON {schema}.{table} TO {role}").format(**one))
 
 
 def _tables(cursor: CursorWrapper) -> list[str]:

@@ -1,4 +1,4 @@
-"""Base models, and the two tables of work that happens by itself: JobRun and JobSwitch."""
+"""Base models, the two tables of work that happens by itself (JobRun, JobSwitch), and the months that were archived."""
 
 from django.db import models
 from django.utils import timezone
@@ -80,3 +80,50 @@ class JobSwitch(UUIDModel, TimestampedModel):
 
     def __str__(self) -> str:
         return f"{self.job}: {'paused' if self.is_paused else 'on'}"
+
+
+class ArchivedMonth(models.Model):
+    """A month that has left its table, or is about to: the row commits before the month is touched.
+
+    Its facts are set once: a trigger refuses to change or delete them (migration 0002). Whether the month's rows are
+    still in the database is said by the catalogue (forge.db.detached), not by the state. Receipts are those of the
+    audit entries that committed together with the state.
+    """
+
+    class State(models.TextChoices):
+        DETACHED = "DETACHED"
+        EXPORTED = "EXPORTED"
+        DROPPED = "DROPPED"
+
+    id = models.BigAutoField(primary_key=True)
+    table = models.CharField(max_length=63)
+    month = models.DateField(help_text="Its first day.")
+    partition = models.CharField(max_length=63, help_text="The table that held the month.")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.DETACHED)
+    detached_at = models.DateTimeField()
+    exported_at = models.DateTimeField(null=True, blank=True)
+    verified_at = models.DateTimeField(null=True, blank=True, help_text="When the copy was last found to be right.")
+    dropped_at = models.DateTimeField(null=True, blank=True)
+    rows = models.PositiveBigIntegerField(null=True, blank=True)
+    location = models.TextField(blank=True, default="", help_text="Address of the archive and path in it.")
+    manifest_sha256 = models.CharField(max_length=64, blank=True, default="")
+    drop_receipt = models.TextField(blank=True, default="")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["table", "month"], name="db_archivedmonth_once"),
+            models.CheckConstraint(
+                condition=models.Q(state="DETACHED", exported_at=None, dropped_at=None)
+                | models.Q(state="EXPORTED", exported_at__isnull=False, dropped_at=None)
+                | models.Q(state="DROPPED", exported_at__isnull=False, dropped_at__isnull=False),
+                name="db_archivedmonth_state_has_its_times",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(exported_at=None)
+                | models.Q(rows__isnull=False, verified_at__isnull=False, manifest_sha256__regex=r"^[0-9a-f]{64}$"),
+                name="db_archivedmonth_exported_has_a_copy",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.month:%Y-%m} {self.state}"

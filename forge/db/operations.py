@@ -14,6 +14,8 @@ APPEND_ONLY_SQLSTATE = "RF001"
 
 ROW_TRIGGER = "forge_append_only"
 TRUNCATE_TRIGGER = "forge_refuse_truncate"
+DETACHED = "forge_detached"
+"""Schema of the months that left their tables."""
 
 # A statement trigger is not cloned to partitions, so it is put on each; partitions.ensure gives it to later ones.
 _TRUNCATE_FORWARD = """
@@ -68,6 +70,33 @@ class PartitionedTable(_TableSQL):
 
     def describe(self) -> str:
         return f"Create table {self.table}, partitioned by month"
+
+
+class DetachedMonths(_TableSQL):
+    """Gives a partitioned table its twin in `forge_detached`, which its months join when they leave the table.
+
+    Detached months are append-only whatever the table is, but for erasure (`allow_update_of`, as in AppendOnly). A
+    migration that changes the columns of `table` changes those of the twin too. The migration depends on
+    ("db", "0002_archived_months").
+    """
+
+    def __init__(self, table: str, *, key: str, allow_update_of: Sequence[str] = ()) -> None:
+        self.table = table
+        arguments = ", ".join(f"'{column}'" for column in allow_update_of)
+        super().__init__(
+            sql=f"""
+CREATE TABLE {DETACHED}."{table}" (LIKE "{table}" INCLUDING CONSTRAINTS INCLUDING GENERATED)
+    PARTITION BY RANGE ("{key}");
+CREATE TRIGGER {ROW_TRIGGER} BEFORE UPDATE OR DELETE ON {DETACHED}."{table}"
+    FOR EACH ROW EXECUTE FUNCTION forge_append_only({arguments});
+CREATE TRIGGER {TRUNCATE_TRIGGER} BEFORE TRUNCATE ON {DETACHED}."{table}"
+    FOR EACH STATEMENT EXECUTE FUNCTION forge_refuse_truncate();
+""",
+            reverse_sql=f'DROP TABLE {DETACHED}."{table}";',
+        )
+
+    def describe(self) -> str:
+        return f"Let months of {self.table} be detached"
 
 
 class RefuseTruncate(_TableSQL):

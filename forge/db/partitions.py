@@ -4,12 +4,14 @@ A month is attached, not created in place: ATTACH takes SHARE UPDATE EXCLUSIVE o
 writers pass, where CREATE TABLE … PARTITION OF stops both. There is no DEFAULT partition: a row in it would block its
 month. A missing month refuses the insert, and the next run makes it.
 
+A month that was archived (forge.db.detached) is not missing and never made again.
+
 Nobody but the owner gets privileges on a partition: reading and writing through the parent needs none, and what is
 not granted cannot be used to pass the parent's triggers and policies.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
@@ -19,8 +21,9 @@ from django.db import DatabaseError, OperationalError, connections, transaction
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from forge.db.locks import advisory_lock, lock_timeout
+from forge.db.models import ArchivedMonth
 from forge.db.months import add_months, month_of, months
-from forge.db.operations import TRUNCATE_TRIGGER
+from forge.db.operations import DETACHED, TRUNCATE_TRIGGER
 
 TABLES = {"audit_auditlog": "timestamp", "costs_costrecord": "period_start"}
 """Partitioned table → its key, a timestamptz."""
@@ -91,6 +94,7 @@ def existing_tables(using: str = "owner") -> list[str]:
 def attached(table: str, using: str = "owner") -> list[Partition]:
     """The partitions of `table` in the order of their bounds, read back from the catalogue in any session time zone.
 
+    One that is being detached is none any more, as it is for the rows that are read through the table.
     `refuses_truncate` is true as well where the parent itself may be truncated.
     """
     with connections[using].cursor() as cursor:
@@ -98,7 +102,8 @@ def attached(table: str, using: str = "owner") -> list[Partition]:
             """
             WITH child AS (
                 SELECT oid, relname, pg_get_expr(relpartbound, oid) AS bounds
-                FROM pg_class JOIN pg_inherits ON oid = inhrelid WHERE inhparent = %(table)s::regclass
+                FROM pg_class JOIN pg_inherits ON oid = inhrelid
+                WHERE inhparent = %(table)s::regclass AND NOT inhdetachpending
             ), bound AS MATERIALIZED (
                 SELECT oid, relname, bounds,
                        substring(bounds FROM $$FROM \\('([^']+)'\\)$$)::timestamptz AS lower,
@@ -122,17 +127,32 @@ def attached(table: str, using: str = "owner") -> list[Partition]:
         ]
 
 
-def missing(partitions: Sequence[Partition], first: date, last: date) -> list[date]:
-    """The months from `first` to `last` without a partition, and those between this range and the partitions."""
+def archived(table: str, using: str = "owner") -> set[date]:
+    """The months of `table` that have left it."""
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s) IS NULL", [ArchivedMonth._meta.db_table])
+        if cursor.fetchone()[0]:  # while this room's migrations are taken back
+            return set()
+    return set(ArchivedMonth.objects.using(using).filter(table=table).values_list("month", flat=True))
+
+
+def missing(
+    partitions: Sequence[Partition], first: date, last: date, archived: Collection[date] = frozenset()
+) -> list[date]:
+    """The months from `first` to `last` without a partition, and those between this range and the partitions.
+
+    Those in `archived` are not missing.
+    """
     covered = set(_covered(partitions))
     wanted = {month_of(first), month_of(last)} | covered
-    return [month for month in months(min(wanted), max(wanted)) if month not in covered]
+    return [month for month in months(min(wanted), max(wanted)) if month not in covered and month not in archived]
 
 
 def ensure(table: str, first: date, last: date, *, using: str = "owner") -> list[str]:
     """Make the partitions of `table` for every month from `first` to `last`; return the names of those made.
 
-    Holes between these months and the existing ones are filled too, so months are always contiguous. Each month is a
+    Holes between these months and the existing ones are filled too, so months are always contiguous, but for those
+    that were archived: they are left out, and a row that comes too late for its month is refused. Each month is a
     transaction of its own: runners may overlap, and an interrupted run keeps what it made. When nothing is missing,
     nothing is locked. Call it before a transaction begins, never inside one (RuntimeError). Raises ValueError for a
     reversed or absurd range and OperationalError when the lock was not to be had in LOCK_ATTEMPTS times LOCK_SECONDS.
@@ -140,13 +160,13 @@ def ensure(table: str, first: date, last: date, *, using: str = "owner") -> list
     if month_of(first) > month_of(last):
         raise ValueError(f"The range of months is reversed: {first} to {last}.")
     present = attached(table, using)
-    wanted = missing(present, first, last)
+    wanted = missing(present, first, last, archived(table, using))
     if len(wanted) > MOST_MONTHS:
         raise ValueError(f"{first} to {last} would take {len(wanted)} new partitions of {table}: a wrong date?")
     for partition in present:
         if not partition.refuses_truncate:
-            _alone(using, partial(_refuse_truncate, partition.name, using))
-    made = [_alone(using, partial(_make, table, month, using)) for month in wanted]
+            alone(using, partial(refuse_truncate, table, partition.name, using))
+    made = [alone(using, partial(_make, table, month, using)) for month in wanted]
     return [name for name in made if name]
 
 
@@ -182,14 +202,16 @@ def check(now: datetime, using: str = "owner") -> list[Report]:
     """What each table of TABLES has and what is wrong with it; changes nothing."""
     present = existing_tables(using)
     return [
-        report(table, attached(table, using), now)
+        report(table, attached(table, using), now, archived(table, using))
         if table in present
         else Report(table, 0, None, None, 0, ("there is no such partitioned table: run migrate",))
         for table in TABLES
     ]
 
 
-def report(table: str, partitions: Sequence[Partition], now: datetime) -> Report:
+def report(
+    table: str, partitions: Sequence[Partition], now: datetime, archived: Collection[date] = frozenset()
+) -> Report:
     """Judge `partitions` of `table`: contiguous, whole UTC months, the current one among them, none to truncate."""
     current = month_of(now)
     faults = [
@@ -199,7 +221,7 @@ def report(table: str, partitions: Sequence[Partition], now: datetime) -> Report
     ]
     holders = Counter(_covered(partitions))
     faults += [f"{month:%Y-%m} is in {count} partitions" for month, count in sorted(holders.items()) if count > 1]
-    faults += [f"{month:%Y-%m} has no partition" for month in missing(partitions, current, current)]
+    faults += [f"{month:%Y-%m} has no partition" for month in missing(partitions, current, current, archived)]
     faults += [f"{partition.name} can be truncated" for partition in partitions if not partition.refuses_truncate]
     ahead = 0
     while add_months(current, ahead + 1) in holders:
@@ -221,13 +243,17 @@ def _is_lock_timeout(error: BaseException) -> bool:
     return isinstance(error, OperationalError) and getattr(error.__cause__, "sqlstate", None) == "55P03"
 
 
-@retry(
+patiently = retry(
     retry=retry_if_exception(_is_lock_timeout),
     stop=stop_after_attempt(LOCK_ATTEMPTS),
     wait=wait_random_exponential(multiplier=0.5, max=5),
     reraise=True,
 )
-def _alone(using: str, step: Callable[[], T]) -> T:
+"""Tries again what did not get a lock within LOCK_SECONDS."""
+
+
+@patiently
+def alone(using: str, step: Callable[[], T]) -> T:
     """Run `step` as the only runner, in a transaction that waits LOCK_SECONDS for a lock, and again if in vain."""
     with transaction.atomic(using=using, durable=True):
         lock_timeout(LOCK_SECONDS, using)
@@ -237,7 +263,7 @@ def _alone(using: str, step: Callable[[], T]) -> T:
 
 def _make(table: str, month: date, using: str) -> str | None:
     """Attach the partition of `month` unless another runner has; returns its name."""
-    if month not in missing(attached(table, using), month, month):
+    if month not in missing(attached(table, using), month, month, archived(table, using)):
         return None
     name, end = name_of(table, month), add_months(month, 1)
     storage = f"WITH ({STORAGE[table]})" if table in STORAGE else ""
@@ -256,14 +282,15 @@ def _make(table: str, month: date, using: str) -> str | None:
     if (made.first, made.end) != (month, end):
         raise PartitionError(f"{name} was to hold {month} to {end} in UTC, but the catalogue says {made.bounds}.")
     if not made.refuses_truncate:
-        _refuse_truncate(name, using)
+        refuse_truncate(table, name, using)
     return name
 
 
-def _refuse_truncate(name: str, using: str) -> None:
-    """Give a partition the statement trigger of its parent, which PostgreSQL does not clone."""
+def refuse_truncate(table: str, name: str, using: str) -> None:
+    """Give a partition of `table` the statement trigger of its parent, which PostgreSQL does not clone."""
+    schema = f"{DETACHED}." if table.startswith(f"{DETACHED}.") else ""
     with connections[using].cursor() as cursor:
         cursor.execute(
-            f'CREATE OR REPLACE TRIGGER {TRUNCATE_TRIGGER} BEFORE TRUNCATE ON "{name}" '
+            f'CREATE OR REPLACE TRIGGER {TRUNCATE_TRIGGER} BEFORE TRUNCATE ON {schema}"{name}" '
             "FOR EACH STATEMENT EXECUTE FUNCTION forge_refuse_truncate()"
         )

@@ -88,9 +88,17 @@ class Home:
         return path
 
     def audit_checkpoints(self, database_url: str | None) -> Path:
-        """Where the audit log's checkpoints go: outside the database, one folder for each database."""
+        """Where the audit log's checkpoints go."""
+        return self._outside("audit-checkpoints", database_url)
+
+    def archive(self, database_url: str | None) -> Path:
+        """Where months go that are past their retention."""
+        return self._outside("archive", database_url)
+
+    def _outside(self, name: str, database_url: str | None) -> Path:
+        """A folder outside the database, one for each database."""
         other = f"-{hashlib.sha256(database_url.encode()).hexdigest()[:12]}" if database_url else ""
-        path = self.folder / f"audit-checkpoints{other}"
+        path = self.folder / f"{name}{other}"
         path.mkdir(mode=0o700, exist_ok=True)
         return path
 
@@ -136,7 +144,8 @@ class Home:
     def forget_data(self) -> None:
         """Remove what an earlier start has stored, so that this one begins anew."""
         shutil.rmtree(self.postgres, ignore_errors=True)
-        shutil.rmtree(self.folder / "audit-checkpoints", ignore_errors=True)
+        for name in ("audit-checkpoints", "archive"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
         for path in self.folder.glob(f"{self.simulator_state.name}*"):
             path.unlink()
         for path in (self.folder / "demo-users.json", self.seeding):

@@ -102,6 +102,7 @@ class Demo:
         if not self.env.get("FORGE_AUDIT_SIGNING_KEY"):
             self._setting("FORGE_AUDIT_SIGNING_KEY_FILE", str(self.home.audit_signing_key()))
         self._setting("FORGE_AUDIT_SINKS", f"directory:{self.home.audit_checkpoints(given)},log:")
+        self._setting("FORGE_ARCHIVE", f"directory:{self.home.archive(given)}")
         self._start_database()
         self._start_broker()
         self._start_simulator()

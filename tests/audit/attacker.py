@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from audit.models import AuditLog
 from audit.receipts import LANE_SHIFT
 from audit.sealing.sealer import seal
-from audit.verifier.notes import Checkpoint, SigningKey
+from audit.sealing.signing import SigningKey
+from audit.verifier.notes import Checkpoint
 from audit.verifier.proofs import CompactRange, leaf_hash
 from forge.db import partitions
 from forge.db.months import add_months, month_of

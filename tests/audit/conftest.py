@@ -1,8 +1,18 @@
-import pytest
+import shutil
+from pathlib import Path
 
+import pytest
+from django.test import override_settings
+
+from audit.archive import policies
 from audit.models import AuditLog
+from forge.db import partitions
+from forge.db.months import month_of
+from tests.audit.bundle_files import ORIGIN, make_originals
+from tests.audit.history import KEPT, NOW, TABLE, build
 from tests.audit.support import SIGNING_KEY
 from tests.factories import MembershipFactory
+from tests.plugins.database import connect_as_superuser, empty_database
 
 
 @pytest.fixture
@@ -48,3 +58,53 @@ def outside(settings, tmp_path):
     settings.FORGE_AUDIT_SINKS = [f"directory:{folder}", "log:"]
     settings.FORGE_AUDIT_ORIGIN = "forge.test/audit"
     return folder
+
+
+@pytest.fixture
+def archive(settings, tmp_path, superuser_connection, monkeypatch):
+    """The archive's directory, and a retention of KEPT months for the log; the months made for it go afterwards."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    settings.FORGE_ARCHIVE = f"directory:{folder}"
+    settings.FORGE_AUDIT_RETENTION_MONTHS = KEPT
+    monkeypatch.setattr(policies, "LEAST_MONTHS", KEPT)
+    yield folder
+    superuser_connection.execute("SET session_replication_role = replica")
+    for partition in partitions.attached(TABLE):
+        if partition.first < month_of(NOW):
+            superuser_connection.execute(f"DROP TABLE {partition.name}")
+
+
+@pytest.fixture
+def oldest(superuser, outside, archive):
+    """A sealed log of one month more than is kept, and this one; the month that is past its retention."""
+    return build(superuser, kept=KEPT)
+
+
+@pytest.fixture(scope="session")
+def original_bundles(django_db_setup, django_db_blocker, tmp_path_factory):
+    """The folder with the bundles of `make_originals`; copy what you change. The database is empty again."""
+    folder = tmp_path_factory.mktemp("bundles")
+    (folder / "checkpoints").mkdir()
+    sealing = override_settings(
+        FORGE_AUDIT_SIGNING_KEY=SIGNING_KEY,
+        FORGE_AUDIT_SINKS=[f"directory:{folder}/checkpoints"],
+        FORGE_AUDIT_ORIGIN=ORIGIN,
+    )
+    with django_db_blocker.unblock(), sealing, connect_as_superuser() as connection:
+        connection.execute("SET session_replication_role = replica")
+        make_originals(folder, lambda statement, *parameters: connection.execute(statement, parameters or None))
+        empty_database()
+    return folder
+
+
+@pytest.fixture
+def whole_bundle(original_bundles, tmp_path):
+    """The whole log, yours to forge."""
+    return Path(shutil.copytree(original_bundles / "whole", tmp_path / "whole"))
+
+
+@pytest.fixture
+def month_bundle(original_bundles, tmp_path):
+    """The middle month of three, yours to forge."""
+    return Path(shutil.copytree(original_bundles / "month", tmp_path / "month"))

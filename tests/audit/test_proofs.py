@@ -9,8 +9,9 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from audit.sealing.signing import SigningKey
 from audit.verifier import proofs
-from audit.verifier.notes import Checkpoint, NoteError, SigningKey, VerifierKey, read_checkpoint, read_note
+from audit.verifier.notes import Checkpoint, NoteError, VerifierKey, read_checkpoint, read_note
 from audit.verifier.proofs import CompactRange, Node, ProofError
 from tests.audit.support import OTHER_SIGNING_KEY, SIGNING_KEY
 from tests.plugins.scale import count

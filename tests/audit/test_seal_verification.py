@@ -9,9 +9,10 @@ from django.core.management import CommandError
 
 from audit.sealing import keys
 from audit.sealing.sealer import seal
+from audit.sealing.signing import SigningKey
 from audit.sealing.sinks import DirectorySink
 from audit.verification.seals import verify_seals
-from audit.verifier.notes import Checkpoint, SigningKey
+from audit.verifier.notes import Checkpoint
 from tests.audit.support import OTHER_SIGNING_KEY, SIGNING_KEY, leave, rechain
 from tests.audit.test_verification import THIS_MONTH, run_command
 
@@ -43,6 +44,7 @@ def test_a_sealed_receipt_is_intact(receipts):
         "leaf_index": 4,
         "tree_size": 9,
         "origin": ORIGIN,
+        "archived_month": None,
     }
 
 

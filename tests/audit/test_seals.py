@@ -15,12 +15,13 @@ from django.db import connection
 from audit.models import AuditCheckpoint, AuditLeaf, AuditLog, AuditNode, AuditPublication
 from audit.sealing import keys, sealer, seals
 from audit.sealing.sealer import SealerBusy, seal
+from audit.sealing.signing import SigningKey
 from audit.sealing.sinks import DirectorySink, SinkFailed, notes_in
 from audit.sealing.tree import StoredTree
 from audit.verification.rows import verify
 from audit.verification.seals import verify_seals
 from audit.verifier import proofs
-from audit.verifier.notes import Checkpoint, SigningKey, read_checkpoint
+from audit.verifier.notes import Checkpoint, read_checkpoint
 from forge.db.operations import APPEND_ONLY_SQLSTATE
 from tests.audit.support import OTHER_SIGNING_KEY, leave, leave_one, rechain
 from tests.audit.test_lanes import append_over

@@ -18,6 +18,7 @@ from django.test import TransactionTestCase
 from psycopg import sql
 
 from forge.db.embedded.postgres import APP, OWNER, create_database, has_database
+from forge.db.operations import DETACHED
 from tests.plugins.servers import FOLDER, SUPERUSER_URL, database_name, in_database, template_name
 
 _REFERENCE_SCHEMA = "forge_test_reference"
@@ -58,6 +59,7 @@ def empty_database() -> None:
         connection.execute("SET LOCAL lock_timeout = '10s'")
         # Leaves out foreign keys, append-only guards and the like, but for triggers that are ENABLE ALWAYS.
         connection.execute("SET LOCAL session_replication_role = replica")
+        _drop_detached(connection)
         reference = _tables(connection, _REFERENCE_SCHEMA)
         filled = [table for table in _filled_tables(connection) if table not in _KEPT]
         always = _always_triggers(connection, {*filled, *reference})
@@ -75,6 +77,16 @@ def empty_database() -> None:
                     sql.Identifier(table), sql.Identifier(trigger)
                 )
             )
+
+
+def _drop_detached(connection: psycopg.Connection) -> None:
+    """Months that a test detached; their months are made again when somebody needs them."""
+    names = connection.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relispartition AND relkind = 'r'",
+        [DETACHED],
+    )
+    for (name,) in names.fetchall():
+        connection.execute(sql.SQL("DROP TABLE {}.{}").format(sql.Identifier(DETACHED), sql.Identifier(name)))
 
 
 def _make_template(connection: psycopg.Connection, template: str) -> None:

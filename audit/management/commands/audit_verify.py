@@ -14,7 +14,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, InterfaceError
 
+from audit.archive.copies import check_copies
 from audit.receipts import Receipt
+from audit.verification.dropped import load
 from audit.verification.findings import SHOWN, CannotDecide, Report
 from audit.verification.receipts import verify_receipt
 from audit.verification.rows import verify
@@ -51,9 +53,14 @@ class Command(BaseCommand):
             if options["receipt"] is not None:
                 self._verify_receipt(options["receipt"], as_json=options["json"])
                 return
-            report = verify(month=options["month"], progress=self._progress)
-            seals = verify_seals(month=options["month"], against=options["against"])
+            dropped = load()
+            report = verify(month=options["month"], dropped=dropped, progress=self._progress)
+            seals = verify_seals(month=options["month"], against=options["against"], dropped=dropped)
             report.findings += seals.findings
+            if options["month"] is None:
+                findings, notices = check_copies(dropped)
+                report.findings += findings
+                seals.notices += notices
         except (CannotDecide, DatabaseError, InterfaceError, ImproperlyConfigured, OSError) as error:
             self._undecided(error, options["json"])
             sys.exit(UNDECIDED)
@@ -80,6 +87,8 @@ class Command(BaseCommand):
         else:
             facts = "leaf {leaf_index} of {tree_size} under the signed checkpoint of {origin}".format(**report.facts)
             self.stdout.write(self.style.SUCCESS(f"intact: {facts}"))
+            if month := report.facts["archived_month"]:
+                self.stdout.write(f"  note: the entry was dropped after its retention; the copy of {month} has it")
         if report.findings:
             sys.exit(TAMPERED)
 

@@ -22,7 +22,7 @@ def test_a_sound_installation_is_ready(client, seals_set_up, address):
     assert answer.status_code == 200, answer.json()
     document = answer.json()
     assert document["status"] == "ok"
-    assert {"database", "migrations", "partitions", "redis", "seals"} <= set(document["checks"])
+    assert {"database", "migrations", "partitions", "redis", "retention", "seals"} <= set(document["checks"])
     assert "no-store" in answer.headers["Cache-Control"]
 
 

@@ -12,7 +12,7 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 from forge.db import partitions
-from forge.db.operations import AppendOnly, PartitionedTable
+from forge.db.operations import AppendOnly, DetachedMonths, PartitionedTable
 
 TABLE = "test_ledger"
 OPERATIONS = [
@@ -30,6 +30,7 @@ OPERATIONS = [
         """,
     ),
     AppendOnly(TABLE, allow_update_of=("person", "salt")),
+    DetachedMonths(TABLE, key="at", allow_update_of=("person", "salt")),
 ]
 
 

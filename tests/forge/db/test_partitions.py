@@ -39,15 +39,20 @@ def covered_months() -> list[tuple[date, date]]:
 @pytest.mark.soak
 @pytest.mark.parametrize("zone", ZONES)
 def test_ten_years_of_the_daily_job_leave_no_gap_and_no_overlap_in_any_session_time_zone(ledger, zone, scale):
+    """Rows arrive at the first and last instant of every month, also while beat is off for five months on end."""
     start = date(2027, 11, 1)  # the leap years 2028, 2032 and 2036 lie ahead
     count = scale(120, ZONES[zone])
+    away = range(count // 2, count // 2 + 5)
     with session_zone(zone):
         for number in range(count):
             first = datetime.combine(add_months(start, number), datetime.min.time(), UTC)
             following = datetime.combine(add_months(start, number + 1), datetime.min.time(), UTC)
-            figures = partitions.roll_over(following - timedelta(microseconds=1))
-            assert figures == {"made": 7 if number == 0 else 1, "months_ahead": 6}
-            insert(first)
+            if number:  # before the first run there is no month
+                insert(first)
+            if number not in away:
+                figures = partitions.roll_over(following - timedelta(microseconds=1))
+                made = 7 if number == 0 else 6 if number == away.stop else 1
+                assert figures == {"made": made, "months_ahead": 6}
             insert(following - timedelta(microseconds=1))
         assert owner_query("SHOW TimeZone") == [(zone,)]
         months = covered_months()
@@ -58,7 +63,7 @@ def test_ten_years_of_the_daily_job_leave_no_gap_and_no_overlap_in_any_session_t
         f"WHERE tableoid::regclass::text <> '{ledger}_' || to_char(at AT TIME ZONE 'UTC', 'YYYY_MM')"
     )
     assert misplaced == [(0,)]
-    assert owner_query(f"SELECT count(*) FROM {ledger}") == [(2 * count,)]
+    assert owner_query(f"SELECT count(*) FROM {ledger}") == [(2 * count - 1,)]
 
 
 def test_bounds_are_written_as_midnights_in_utc(ledger):
@@ -154,7 +159,7 @@ def test_writers_are_not_kept_waiting_while_a_month_is_made(ledger, make_app_con
 def test_a_runner_that_does_not_get_the_lock_tries_again_and_then_says_so(ledger, superuser_connection, monkeypatch):
     monkeypatch.setattr(partitions, "LOCK_SECONDS", 0.01)
     pauses = []
-    monkeypatch.setattr(partitions._alone.retry, "sleep", pauses.append)
+    monkeypatch.setattr(partitions.alone.retry, "sleep", pauses.append)
     key = locks.advisory_key(partitions.LOCK_NAME)
     superuser_connection.execute("SELECT pg_advisory_lock(%s)", [key])
     with pytest.raises(OperationalError, match="lock timeout"):
@@ -165,7 +170,7 @@ def test_a_runner_that_does_not_get_the_lock_tries_again_and_then_says_so(ledger
     def release(pause: float) -> None:
         superuser_connection.execute("SELECT pg_advisory_unlock(%s)", [key])
 
-    monkeypatch.setattr(partitions._alone.retry, "sleep", release)
+    monkeypatch.setattr(partitions.alone.retry, "sleep", release)
     assert partitions.ensure(ledger, date(2026, 11, 1), date(2026, 11, 1)) == [f"{ledger}_2026_11"]
 
 

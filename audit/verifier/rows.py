@@ -1,0 +1,184 @@
+"""One entry against itself: its hashes, its columns, its personal values. Format v1 of docs/audit.md, written anew.
+
+This is on purpose another implementation than the one that writes entries: what both get wrong in the same way only
+the specification could tell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import struct
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from . import layout
+
+TAG = b"forge.audit.entry"
+HASH_VERSION = 1
+SALT_BYTES = 16
+
+ENTIRELY, OTHERS = "entries", "about"
+"""What an erasure has taken from a row; the keys under which the erasure names it."""
+
+_OWN = frozenset(layout.PERSONAL_COLUMNS)
+_FIELDS = frozenset({*layout.COLUMNS, "personal", "v"})
+_FIXED = struct.Struct(">BHQq")
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+class BadRow(Exception):
+    """The line does not hold; the message says what of it."""
+
+
+class Row(NamedTuple):
+    """What a line of an entry or neighbour proves: its hash, the one before it, its time, and what it says."""
+
+    log_hash: bytes
+    previous: bytes
+    time: int
+    content: dict[str, Any]
+
+
+def microseconds(text: Any) -> int:
+    """Since 2000-01-01 00:00 UTC, from the one spelling of a time; raises BadRow."""
+    if not isinstance(text, str) or not _TIME.fullmatch(text):
+        raise BadRow("its time is not written as 2026-11-30T23:59:59.000001Z")
+    try:
+        return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+    except ValueError as error:
+        raise BadRow("its time does not exist") from error
+
+
+def read_entry(text: str, value: Mapping[str, Any], *, index: int, lane: int, number: int) -> Row:
+    """The row of an entry's line, if it stands at this leaf and says the same in all its fields; raises BadRow."""
+    content, time = value.get("content"), microseconds(value.get("timestamp"))
+    if not isinstance(content, str):
+        raise BadRow("it has no content")
+    hashed = hashlib.sha256(content.encode()).digest()
+    if value.get("content_hash") != hashed.hex():
+        raise BadRow("its content hash does not hold")
+    previous = _hash(value.get("previous_log_hash"))
+    log_hash = log_hash_of(lane=lane, number=number, time=time, previous=previous, content_hash=hashed)
+    if value.get("log_hash") != log_hash.hex():
+        raise BadRow("its log hash does not hold")
+    said = _content(content)
+    expected = {
+        "leaf_index": index,
+        "id": (lane << layout.LANE_SHIFT) + number,
+        "lane": lane,
+        "lane_seq": number,
+        "timestamp": value["timestamp"],
+        "hash_version": HASH_VERSION,
+        "content": content,
+        "content_hash": value["content_hash"],
+        "previous_log_hash": value["previous_log_hash"],
+        "log_hash": value["log_hash"],
+        **{name: said[name] for name in layout.COLUMNS},
+        **layout.ocsf(said, f"{lane}-{number}"),
+    }
+    if layout.dump(expected) != text:
+        raise BadRow(_difference(expected, value))
+    return Row(log_hash, previous, time, said)
+
+
+def read_neighbour(text: str, value: Mapping[str, Any], *, index: int, lane: int, number: int) -> Row:
+    """The row of a neighbour's line: its log hash proves its place and time; raises BadRow."""
+    time, previous = microseconds(value.get("timestamp")), _hash(value.get("previous_log_hash"))
+    content_hash = _hash(value.get("content_hash"))
+    log_hash = log_hash_of(lane=lane, number=number, time=time, previous=previous, content_hash=content_hash)
+    expected = {
+        "leaf_index": index,
+        "id": (lane << layout.LANE_SHIFT) + number,
+        "lane": lane,
+        "lane_seq": number,
+        "timestamp": value["timestamp"],
+        "hash_version": HASH_VERSION,
+        "content_hash": content_hash.hex(),
+        "previous_log_hash": previous.hex(),
+        "log_hash": log_hash.hex(),
+    }
+    if layout.dump(expected) != text:
+        raise BadRow(_difference(expected, value))
+    return Row(log_hash, previous, time, {})
+
+
+def log_hash_of(*, lane: int, number: int, time: int, previous: bytes, content_hash: bytes) -> bytes:
+    """The hash that chains an entry to the one before it in its lane."""
+    return hashlib.sha256(TAG + _FIXED.pack(HASH_VERSION, lane, number, time) + previous + content_hash).digest()
+
+
+def check_personal(said: Mapping[str, Any], value: Mapping[str, Any]) -> str | None:
+    """Hold the line of personal values against the digests in the content; raises BadRow.
+
+    None when all agree; ENTIRELY when values and salt are gone, OTHERS when all but the actor's own columns are.
+    """
+    others, salt = value.get("personal"), value.get("salt")
+    if salt is None:
+        if others is not None or any(value.get(name) is not None for name in layout.PERSONAL_COLUMNS):
+            raise BadRow("a personal value stands without its salt")
+        return ENTIRELY
+    try:
+        raw = bytes.fromhex(salt)
+    except (TypeError, ValueError) as error:
+        raise BadRow("its salt is not hexadecimal") from error
+    if len(raw) != SALT_BYTES or not isinstance(others, dict | None):
+        raise BadRow("its salt or its personal values are not what they must be")
+    digests: dict[str, Any] = said["personal"]
+    for name in layout.PERSONAL_COLUMNS:
+        _check_value(raw, digests, name, value.get(name))
+    if others is None:
+        return OTHERS
+    if others.keys() | _OWN != digests.keys():
+        raise BadRow("its personal values are not those that its content names")
+    for name, one in others.items():
+        _check_value(raw, digests, name, one)
+    return None
+
+
+def _check_value(salt: bytes, digests: Mapping[str, Any], name: str, value: Any) -> None:
+    digest = None if value is None else hashlib.sha256(salt + layout.dump(value).encode()).hexdigest()
+    if name not in digests or digest != digests[name]:
+        raise BadRow(f"its {name} does not hold against its digest")
+
+
+def has_personal(said: Mapping[str, Any], form: str) -> bool:
+    """Whether the content has a digest of a personal value that an erasure of this form takes."""
+    own = layout.PERSONAL_COLUMNS if form == OTHERS else ()
+    return any(digest is not None for name, digest in said["personal"].items() if name not in own)
+
+
+def _content(text: str) -> dict[str, Any]:
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadRow("its content is no JSON") from error
+    if (
+        not isinstance(said, dict)
+        or said.keys() != _FIELDS
+        or not isinstance(said["personal"], dict)
+        or said["v"] != HASH_VERSION
+    ):
+        raise BadRow("its content does not have the fields of version 1")
+    return said
+
+
+def _hash(text: Any) -> bytes:
+    if not isinstance(text, str) or not _HASH.fullmatch(text):
+        raise BadRow("a hash of it is not 64 hexadecimal digits")
+    return bytes.fromhex(text)
+
+
+def _difference(expected: Mapping[str, Any], value: Mapping[str, Any]) -> str:
+    """Which field of a line is not what content, hashes and leaf say."""
+    for name in sorted(expected.keys() | value.keys()):
+        if name not in expected:
+            return f"it has a field {name} that no entry has"
+        if name not in value or layout.dump(value[name]) != layout.dump(expected[name]):
+            return f"its {name} is not what its content, hashes and leaf say"
+    return "it is not spelled as an entry is"

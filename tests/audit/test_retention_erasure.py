@@ -1,0 +1,145 @@
+"""Erasure follows the personal values into months that left: detached tables and the copies in the archive."""
+
+import gzip
+import json
+
+import pytest
+from django.db import connection
+
+from audit import holds, retention
+from audit.actors import Actor
+from audit.archive.places import ArchiveFailed
+from audit.erasure import archived, erasing, people
+from audit.sealing.sealer import seal
+from audit.verifier.checking import check_bundle
+from forge.db.months import add_months
+from tests.audit.history import BEGUN, KEPT, NOW, TABLE, build, entries, leave_the_database, name_of, steps, whole
+from tests.audit.support import ANN
+from tests.factories import UserFactory
+
+pytestmark = [pytest.mark.django_db(transaction=True, databases=["default", "owner"])]
+
+ACTOR = Actor.command("audit_erase")
+
+
+@pytest.fixture
+def copy(archive, oldest):
+    """The bundle in the copy of the oldest month; there once it is exported."""
+    return archive / TABLE / f"{oldest:%Y-%m}" / "bundle"
+
+
+def erase():
+    return erasing.erase(people.find(str(ANN), using="owner"), actor=ACTOR, reason="ticket 7")
+
+
+def personal(copy):
+    with gzip.open(copy / "personal.ndjson.gz", "rt") as file:
+        return [json.loads(line) for line in file]
+
+
+def seal_and_check(copy, outside):
+    seal()
+    whole(outside)
+    report = check_bundle(copy)
+    assert (report.status, report.entries) == ("intact", 6)
+    return report
+
+
+def test_a_detached_month_and_its_copy_lose_the_values_and_the_copy_stays_right(oldest, outside, copy):
+    assert steps(BEGUN)[1] == []
+    assert {line["user_email"] for line in personal(copy)} == {"ann@example.com"}
+
+    done = erase()
+
+    assert (done.entries > 6, done.archived) == (True, 6)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*), count(salt), count(user_email) FROM forge_detached.audit_auditlog")
+        assert cursor.fetchall() == [(6, 0, 0)]
+    assert personal(copy) == []
+    seal_and_check(copy, outside)
+    assert steps(NOW) == ({"drop": [name_of(oldest)]}, [])
+    assert erase().archived == 0
+
+
+def test_of_a_dropped_month_the_copy_loses_them_and_an_entry_names_the_ids(oldest, outside, copy):
+    leave_the_database(oldest)
+    assert erasing.survey(people.find(str(ANN), using="owner")).archived == 6
+    assert len(personal(copy)) == 6
+
+    assert erase().archived == 6
+
+    assert personal(copy) == []
+    [entry] = [one for one in entries("AUDIT_ERASE") if one.context["month"] == f"{oldest:%Y-%m}"]
+    assert entry.context["entries"] == [[1, 3], [(1 << 44) + 1, (1 << 44) + 3]]
+    report = seal_and_check(copy, outside)
+    assert any("6 entries are gone" in notice for notice in report.notices)
+
+
+def test_others_keep_theirs_in_a_copy(oldest, outside, copy, monkeypatch):
+    steps(BEGUN)
+    before = personal(copy)
+    person = people.Person(UserFactory().id, ("bob@example.com",))
+    assert erasing.erase(person, actor=ACTOR, reason="ticket 8").archived == 0
+    assert personal(copy) == before
+
+
+def test_a_hold_over_a_dropped_month_stops_the_erasure_before_anything_is_gone(oldest, outside, copy):
+    leave_the_database(oldest)
+    start = BEGUN.replace(year=oldest.year, month=oldest.month, day=1)
+    holds.place(
+        actor=Actor.of_user(UserFactory(organization=None)), reason="case 12", now=NOW,
+        period_start=start.replace(hour=0), period_end=start.replace(day=2),
+    )  # fmt: skip
+    with pytest.raises(erasing.Held):
+        erase()
+    assert len(personal(copy)) == 6
+    assert entries("AUDIT_ERASE") == []
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+def test_an_erasure_killed_before_the_file_is_replaced_is_repeated(oldest, outside, copy, monkeypatch, is_written):
+    leave_the_database(oldest)
+
+    def die(*arguments):
+        raise KeyboardInterrupt
+
+    if is_written:
+        monkeypatch.setattr(archived.os, "replace", die)
+    else:
+        monkeypatch.setattr(archived, "rewrite", die)
+    with pytest.raises(KeyboardInterrupt):
+        erase()
+    monkeypatch.undo()
+    assert len(personal(copy)) == 6
+    assert check_bundle(copy).status == "intact"
+    assert erase().archived == 6
+    assert personal(copy) == []
+    assert [path.name for path in copy.parents[1].iterdir()] == [copy.parent.name]
+
+
+def test_without_its_archive_nobody_is_erased_by_half(oldest, outside, copy, settings):
+    leave_the_database(oldest)
+    settings.FORGE_ARCHIVE = ""
+    with pytest.raises(ArchiveFailed, match="FORGE_ARCHIVE is not set"):
+        erase()
+    assert entries("AUDIT_ERASE") == []
+
+
+def test_a_month_with_erasures_stays_while_an_older_month_needs_them(superuser, outside, archive):
+    """A hold keeps the older month; the younger one, in which it was partly erased, is past its retention too."""
+    older = build(superuser, kept=KEPT, over=2)
+    younger = add_months(older, 1)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM audit_auditlog WHERE timestamp >= %s AND timestamp < %s LIMIT 1",
+            [younger, add_months(younger, 1)],
+        )
+        (id_,) = cursor.fetchone()
+    superuser(
+        "UPDATE audit_auditlog SET action_type = 'AUDIT_ERASE', context = %s WHERE id = %s",
+        json.dumps({"month": f"{older:%Y-%m}"}), id_,
+    )  # fmt: skip
+    assert list(retention.hindrances(younger, add_months(younger, 1))) == [
+        f"its erasures are needed while {older:%Y-%m} is here"
+    ]
+    assert list(retention.hindrances(older, younger)) == []
