@@ -68,7 +68,7 @@ def read_entry(text: str, value: Mapping[str, Any], *, index: int, lane: int, nu
     if value.get("log_hash") != log_hash.hex():
         raise BadRow("its log hash does not hold")
     said = _content(content)
-    expected = {
+    place = {
         "leaf_index": index,
         "id": (lane << layout.LANE_SHIFT) + number,
         "lane": lane,
@@ -79,11 +79,10 @@ def read_entry(text: str, value: Mapping[str, Any], *, index: int, lane: int, nu
         "content_hash": value["content_hash"],
         "previous_log_hash": value["previous_log_hash"],
         "log_hash": value["log_hash"],
-        **{name: said[name] for name in layout.COLUMNS},
-        **layout.ocsf(said, f"{lane}-{number}"),
     }
-    if layout.dump(expected) != text:
-        raise BadRow(_difference(expected, value))
+    expected = layout.entry_line(place, {name: said[name] for name in layout.COLUMNS})
+    if expected != text:
+        raise BadRow(_difference(json.loads(expected), value))
     return Row(log_hash, previous, time, said)
 
 
