@@ -234,6 +234,7 @@ FORGE_OPERATION_LEASE_SECONDS = env.int("FORGE_OPERATION_LEASE_SECONDS", default
 
 # -- AWS ---------------------------------------------------------------------------------------------------------
 AWS_ENDPOINT_URL = env.str("AWS_ENDPOINT_URL", default="") or None
+AWS_ENDPOINT_URL_S3 = env.str("AWS_ENDPOINT_URL_S3", default="") or None
 FORGE_AWS_CONNECT_TIMEOUT = env.float("FORGE_AWS_CONNECT_TIMEOUT", default=5.0)
 FORGE_AWS_READ_TIMEOUT = env.float("FORGE_AWS_READ_TIMEOUT", default=30.0)
 FORGE_AWS_CALLS_PER_SECOND = env.float("FORGE_AWS_CALLS_PER_SECOND", default=5.0)  # of a place; 0: no limit

@@ -185,7 +185,7 @@ class _Writer:
             if not sealed.is_inside:
                 neighbours.write({"leaf_index": sealed.index, **_some(sealed.row, *_PLACE, *_HASHES)})
                 continue
-            entries.write(_entry(sealed))
+            entries.write_line(_entry(sealed))
             self._note_lane(sealed.row)
             values = _some(sealed.row, *layout.PERSONAL_COLUMNS, "salt")
             if sealed.row["personal"] is not None or any(value is not None for value in values.values()):
@@ -203,13 +203,13 @@ class _Writer:
         return [{**self._lanes[number], "leaf_before": before.get(number)} for number in sorted(self._lanes)]
 
 
-def _entry(sealed: SealedRow) -> dict[str, Any]:
-    """The line of an entry: where it stands, its columns, its hashes and content, and the same in OCSF's names."""
+def _entry(sealed: SealedRow) -> str:
+    """The line of an entry, of its columns as they stand."""
     row = sealed.row or {}
     columns = _some(row, *layout.COLUMNS) | {name: _json(row[name]) for name in ("context", "changes")}
-    activity = layout.ocsf(columns, f"{row['lane']}-{row['lane_seq']}")
-    place = {"leaf_index": sealed.index, **_some(row, *_PLACE, *_HASHES, "content")}
-    return place | columns | activity
+    return layout.entry_line(
+        {name: sealed.index if name == "leaf_index" else row[name] for name in layout.PLACE}, columns
+    )
 
 
 def _json(text: str | None) -> Any:

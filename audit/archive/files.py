@@ -64,7 +64,10 @@ class Lines:
         )
 
     def write(self, value: Any) -> None:
-        self._zip.write(f"{dump(value)}\n".encode())
+        self.write_line(dump(value))
+
+    def write_line(self, line: str) -> None:
+        self._zip.write(f"{line}\n".encode())
         self.count += 1
 
 

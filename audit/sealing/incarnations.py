@@ -57,13 +57,13 @@ def begin(*, actor: Actor, reason: str, sinks: Sequence[Sink] | None = None) -> 
 
 
 def _contradiction(connection: psycopg.Connection, head: sealer.Head, sinks: Sequence[Sink]) -> str:
-    failures: dict[str, str] = {}
+    done = sealer.Pass()
     try:
-        compared = sealer.compare(connection, head, sinks, keys.verifier_keys(), failures)
+        compared = sealer.compare(connection, head, sinks, keys.verifier_keys(), done)
     except sealer.SealRefused as refusal:
         return str(refusal).partition(":")[0]
     if not compared:
-        raise NotNeeded("; ".join(["No sink could be compared", *failures.values()]) + ".")
+        raise NotNeeded("; ".join(["No sink could be compared", *done.failures.values()]) + ".")
     raise NotNeeded("The database and the outside checkpoints agree; audit_seal goes on without it.")
 
 

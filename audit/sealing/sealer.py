@@ -65,7 +65,7 @@ class Head:
 @dataclass
 class Pass:
     """What one pass did. `failures` maps a sink's name to what was wrong; `faults` are rows that are not as they must
-    be."""
+    be; the sinks in `away` did not answer."""
 
     sealed: int = 0
     tree_size: int = 0
@@ -75,10 +75,11 @@ class Pass:
     published: int = 0
     failures: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    away: set[str] = field(default_factory=set)
 
     def figures(self) -> dict[str, Any]:
         """As a JobRun keeps them; what is empty is left out."""
-        figures = {name: value for name, value in vars(self).items() if name not in ("failures", "faults")}
+        figures = {name: value for name, value in vars(self).items() if name not in ("failures", "faults", "away")}
         failures = {"failures": "; ".join(self.failures.values())} if self.failures else {}
         return figures | failures | ({"faults": "; ".join(self.faults)} if self.faults else {})
 
@@ -93,7 +94,7 @@ def seal(*, dry_run: bool = False, sinks: Sequence[Sink] | None = None) -> Pass:
     done = Pass()
     with alone() as connection:
         head = newest(connection)
-        compared = compare(connection, head, sinks, known, done.failures)
+        compared = compare(connection, head, sinks, known, done)
         if dry_run:
             done.sealed, done.tree_size = Leaves(connection).waiting(), StoredTree(connection).size()
             return done
@@ -134,11 +135,7 @@ def newest(connection: psycopg.Connection) -> Head:
 
 
 def compare(
-    connection: psycopg.Connection,
-    head: Head,
-    sinks: Sequence[Sink],
-    known: Sequence[VerifierKey],
-    failures: dict[str, str],
+    connection: psycopg.Connection, head: Head, sinks: Sequence[Sink], known: Sequence[VerifierKey], done: Pass
 ) -> bool:
     """Whether at least one sink was read and agrees; raises SealRefused when one contradicts."""
     tree, compared = StoredTree(connection), False
@@ -149,8 +146,12 @@ def compare(
         try:
             note, later = sink.newest(head.origin), sink.newest(keys.origin_of(head.incarnation + 1))
             outside = read_checkpoint(note, known) if note is not None else None
-        except (SinkFailed, NoteError) as error:
-            failures[sink.name] = str(error) if isinstance(error, SinkFailed) else f"{sink.name}: {error}"
+        except SinkFailed as error:
+            done.failures[sink.name] = str(error)
+            done.away.add(sink.name)
+            continue
+        except NoteError as error:
+            done.failures[sink.name] = f"{sink.name}: {error}"
             continue
         if later is not None:
             _refuse(f"{sink.name} knows incarnation {head.incarnation + 1}, the database only {head.incarnation}")
@@ -207,9 +208,12 @@ def sign(connection: psycopg.Connection, key: SigningKey, id_: int, checkpoint: 
 
 
 def publish(connection: psycopg.Connection, sinks: Sequence[Sink], done: Pass) -> None:
-    """Give each sink the signed checkpoints that it lacks, the oldest first, until it fails or time is up."""
+    """Give each sink the signed checkpoints that it lacks, the oldest first, until it fails or time is up.
+
+    One that did not answer when it was compared is not waited for again.
+    """
     until = time.monotonic() + PUBLISH_SECONDS
-    for sink in sinks:
+    for sink in (one for one in sinks if one.name not in done.away):
         for id_, origin, size, root, note in _unpublished(connection, sink.name):
             if time.monotonic() > until:
                 break

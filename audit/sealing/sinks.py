@@ -1,7 +1,7 @@
-"""Where checkpoints go: places outside the database, behind one small interface.
+"""Where checkpoints go: FORGE_AUDIT_SINKS lists the places by address.
 
-FORGE_AUDIT_SINKS lists them by address: `directory:/srv/forge-checkpoints`, `log:`. A directory can be read back, which
-the sealer needs before it signs; the structured log cannot. A note is written once and never overwritten.
+`directory:/srv/forge-checkpoints`, `s3://bucket/prefix`, `log:`. A directory and a bucket can be read back, which the
+sealer needs before it signs; the structured log cannot. A note is written once and never overwritten.
 """
 
 from __future__ import annotations
@@ -9,49 +9,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
-from urllib.parse import quote
 
 import structlog
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from audit.sealing.s3 import S3Sink
+from audit.sealing.sink import LEVELS, SUFFIX, Sink, SinkConflict, SinkFailed, folder_of, path_of
 from audit.verifier.notes import Checkpoint
-
-SUFFIX = ".checkpoint"
-_SIZE_DIGITS = 18
-_GROUP = 3
 
 logger = structlog.get_logger("audit.checkpoints")
 
 
-class SinkFailed(Exception):
-    """A sink could not be written or read; the message says which and why. It is tried again."""
-
-
-class SinkConflict(SinkFailed):
-    """The sink holds another note for the same size: two histories. Nothing is overwritten."""
-
-
-class Sink(Protocol):
-    """A place outside. `name` identifies it in the database, so a sink that moves is a new one."""
-
-    name: str
-    is_readable: bool
-
-    def publish(self, checkpoint: Checkpoint, note: str) -> None:
-        """Keep the note; the same one again is no error. Raises SinkFailed, SinkConflict."""
-
-    def newest(self, origin: str) -> str | None:
-        """The note of the greatest size under `origin`, None without any. Raises SinkFailed."""
-
-
 class DirectorySink:
-    """Files `<origin>/000/000/000/000/012/345.checkpoint`: three digits of the size to a level.
-
-    So no folder has more than a thousand names, and the newest is found without listing them all. A file appears whole
-    or not at all: it is written under another name, flushed to disk and linked; linking never replaces.
-    """
+    """Files at `path_of`. A file appears whole or not at all: it is written under another name, flushed to disk and
+    linked; linking never replaces."""
 
     is_readable = True
 
@@ -74,7 +46,7 @@ class DirectorySink:
                     raise SinkConflict(f"{self.name} holds another note for size {checkpoint.size}: {path}") from None
             finally:
                 temporary.unlink(missing_ok=True)
-            for folder in path.parents[: _SIZE_DIGITS // _GROUP + 1 if is_new else 1]:
+            for folder in path.parents[: LEVELS + 1 if is_new else 1]:
                 _flush(folder)
         except OSError as error:
             raise SinkFailed(f"{self.name}: {error}") from error
@@ -82,15 +54,13 @@ class DirectorySink:
     def newest(self, origin: str) -> str | None:
         try:
             self._check_folder()
-            path = _last(self.folder / quote(origin, safe=""))
+            path = _last(self.folder / folder_of(origin))
             return path.read_bytes().decode(errors="replace") if path else None
         except OSError as error:
             raise SinkFailed(f"{self.name}: {error}") from error
 
     def path_of(self, origin: str, size: int) -> Path:
-        digits = f"{size:0{_SIZE_DIGITS}d}"
-        groups = [digits[at : at + _GROUP] for at in range(0, _SIZE_DIGITS, _GROUP)]
-        return self.folder.joinpath(quote(origin, safe=""), *groups[:-1], groups[-1] + SUFFIX)
+        return self.folder / path_of(origin, size)
 
     def _check_folder(self) -> None:
         """It is never made here: a disk that is not mounted must not look like an empty sink."""
@@ -125,7 +95,9 @@ def open_sink(address: str) -> Sink:
     kind, _, rest = address.partition(":")
     if kind == "directory" and Path(rest).is_absolute():
         return DirectorySink(Path(rest))
-    raise ImproperlyConfigured(f"{address!r} names no sink: directory:/an/absolute/path, or log:")
+    if kind == "s3":
+        return S3Sink(address)
+    raise ImproperlyConfigured(f"{address!r} names no sink: directory:/an/absolute/path, s3://bucket/prefix, or log:")
 
 
 def notes_in(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -161,3 +133,9 @@ def _last(folder: Path) -> Path | None:
         if entry.is_dir() and (found := _last(entry)):
             return found
     return None
+
+
+__all__ = [
+    "SUFFIX", "DirectorySink", "LogSink", "S3Sink", "Sink", "SinkConflict", "SinkFailed", "configured", "notes_in",
+    "open_sink",
+]  # fmt: skip

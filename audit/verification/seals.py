@@ -14,6 +14,7 @@ from typing import Any
 
 from audit.sealing import keys
 from audit.sealing.leaves import BACK
+from audit.sealing.sinks import S3Sink
 from audit.verification import seals_sql as sql
 from audit.verification.dropped import Dropped, load
 from audit.verification.findings import SHOWN, CannotDecide, Finding
@@ -57,8 +58,10 @@ class Stored:
     is_late: bool
 
 
-def verify_seals(*, month: date | None = None, against: Path | None = None, dropped: Dropped | None = None) -> Seals:
-    """Verify leaves, nodes, checkpoints and the outside directory `against`; with `month` only that month's rows.
+def verify_seals(
+    *, month: date | None = None, against: Path | S3Sink | None = None, dropped: Dropped | None = None
+) -> Seals:
+    """Verify leaves, nodes, checkpoints and the outside directory or bucket `against`; with `month` only its rows.
 
     `dropped` is what retention took (default: what the log says now).
     Raises CannotDecide where `against` holds no checkpoint or no key is known; DatabaseError, ImproperlyConfigured.
@@ -146,10 +149,10 @@ def _compare(seals: Seals, bounds: dict[str, Any], outside: Outside) -> None:
     origins = [origin for _, origin, _ in incarnations]
     for origin, checkpoints in outside.by_origin():
         if origin not in origins:
-            detail = f"{outside.folder} holds checkpoints of {origin}, which the database does not know"
+            detail = f"{outside.place} holds checkpoints of {origin}, which the database does not know"
             seals.findings.append(Finding("outside_ahead", detail, None))
             continue
-        counted = _Counted(checkpoints, ends.get(origin), f"in {outside.folder}")
+        counted = _Counted(checkpoints, ends.get(origin), f"in {outside.place}")
         seals.findings += _check_roots(counted, bounds, kind="outside_root")
         seals.compared += counted.count
         if counted.lost:
@@ -158,10 +161,12 @@ def _compare(seals: Seals, bounds: dict[str, Any], outside: Outside) -> None:
                 f" began; up to {counted.newest - ends[origin]} entries were lost there."
             )
         elif origin == origins[-1] and counted.newest < bounds["size"]:
-            seals.notices.append(f"The last {bounds['size'] - counted.newest} sealed entries are not in the directory.")
+            seals.notices.append(
+                f"The last {bounds['size'] - counted.newest} sealed entries are not in {outside.place}."
+            )
     seals.findings += [Finding("outside_note", fault, None) for fault in outside.faults[:SHOWN]]
     if not seals.compared and not seals.findings:
-        raise CannotDecide(f"{outside.folder} holds no checkpoint of this log.")
+        raise CannotDecide(f"{outside.place} holds no checkpoint of this log.")
 
 
 class _Counted:

@@ -6,6 +6,7 @@ the tree (and the ids of entries whose personal values are gone, until an audite
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from .notes import Checkpoint, NoteError, VerifierKey, read_checkpoint
 from .personal import Personal
 from .proofs import leaf_hash
 from .reading import BadLine, Line, Lines, Manifest
-from .rows import BadRow, Row, read_entry, read_neighbour
+from .rows import BadRow, Row, pick, read_entry, read_neighbour
 from .tree import BACK, BEGINNING, END, Tree, bound
 
 _BEFORE_THE_FIRST = bytes(32)
@@ -130,8 +131,13 @@ class _Check:
         stack: ExitStack,
     ) -> None:
         entries, neighbours, personal, checkpoints = (
-            stack.enter_context(Lines(folder, name))
-            for name in (layout.ENTRIES, layout.NEIGHBOURS, layout.PERSONAL, layout.CHECKPOINTS)
+            stack.enter_context(Lines(folder, name, read))
+            for name, read in (
+                (layout.ENTRIES, pick),
+                (layout.NEIGHBOURS, json.loads),
+                (layout.PERSONAL, json.loads),
+                (layout.CHECKPOINTS, json.loads),
+            )
         )
         self._folder, self._report, self._manifest, self._receipt = folder, report, manifest, receipt
         self._entries, self._neighbours = _Source(entries, report), _Source(neighbours, report)

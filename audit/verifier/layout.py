@@ -10,6 +10,7 @@ import json
 import struct
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from json.encoder import encode_basestring
 from typing import Any
 
 FORMAT = "forge-audit-bundle"
@@ -31,6 +32,12 @@ LANE_SHIFT = 44
 LEAF = struct.Struct(">HQ32s")
 """A leaf in LEAVES: lane, number in the lane, hash."""
 
+PLACE = (
+    "leaf_index", "id", "lane", "lane_seq", "timestamp", "hash_version", "content", "content_hash",
+    "previous_log_hash", "log_hash",
+)  # fmt: skip
+"""What a line says of where the entry stands, and its hashes."""
+
 COLUMNS = (
     "organization_id", "user_id", "actor_kind", "credential_id", "interface", "correlation_id", "action_type",
     "action_description", "resource_type", "resource_id", "result", "occurred_at", "context", "changes",
@@ -45,6 +52,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 _STATUS = {"SUCCESS": 1, "FAILURE": 2, "DENIED": 2}
 _USER_TYPES = {"USER": 1, "JOB": 3, "COMMAND": 3, "SERVICE": 4}
 _OTHER = 99
+_CLASS = 6003
 
 
 def dump(value: Any) -> str:
@@ -52,36 +60,65 @@ def dump(value: Any) -> str:
     return _ENCODER.encode(value)
 
 
-def ocsf(columns: Mapping[str, Any], uid: str) -> dict[str, Any]:
-    """The entry as an OCSF API Activity, beside its own columns; personal values are not among them.
+def entry_line(place: Mapping[str, Any], columns: Mapping[str, Any]) -> str:
+    """The line of an entry: `place` has PLACE, `columns` has COLUMNS; and the same in OCSF's names.
 
-    `uid` names the entry as `lane-number`.
+    Personal values are not among them. The same as `dump` of the whole.
     """
     changes = columns["changes"]
     activity = _activity(changes if isinstance(changes, dict) else {})
     kind = columns["actor_kind"]
-    who = {"uid": columns["user_id"]} if columns["user_id"] else {"name": kind}
-    return {
-        "category_uid": 6,
-        "class_uid": 6003,
+    derived = {
         "activity_id": activity,
-        "type_uid": 6003 * 100 + activity,
-        "severity_id": 1,
+        "type_uid": _CLASS * 100 + activity,
         "time": _milliseconds(columns["occurred_at"]),
-        "message": columns["action_description"],
         "status_id": _STATUS.get(columns["result"], _OTHER),
-        "status_detail": columns["result"],
-        "actor": {"user": {**who, "type_id": _USER_TYPES.get(kind, 0), "org": {"uid": columns["organization_id"]}}},
-        "api": {"operation": columns["action_type"]},
-        "resources": [{"type": columns["resource_type"], "uid": columns["resource_id"]}],
-        "src_endpoint": {"name": columns["interface"]},
+        "user_type": _USER_TYPES.get(kind, 0),
+        "uid": f"{place['lane']}-{place['lane_seq']}",
+    }
+    return _ENTRY % {name: _spell(value) for part in (place, columns, derived) for name, value in part.items()}
+
+
+def _spell(value: Any) -> str:
+    """As `dump`, for what most values are without going round by its generator."""
+    if isinstance(value, str):
+        return encode_basestring(value)
+    if value is None:
+        return "null"
+    return str(value) if type(value) is int else dump(value)
+
+
+def _template() -> str:
+    """The line of an entry with a place for each value that differs: OCSF's form, and our own names beside it."""
+    value = {name: f"%({name})s" for name in (*PLACE, *COLUMNS)} | {
+        "category_uid": 6,
+        "class_uid": _CLASS,
+        "activity_id": "%(activity_id)s",
+        "type_uid": "%(type_uid)s",
+        "severity_id": 1,
+        "time": "%(time)s",
+        "message": "%(action_description)s",
+        "status_id": "%(status_id)s",
+        "status_detail": "%(result)s",
+        "actor": {
+            "user": {
+                "uid": "%(user_id)s",
+                "name": "%(actor_kind)s",
+                "type_id": "%(user_type)s",
+                "org": {"uid": "%(organization_id)s"},
+            }
+        },
+        "api": {"operation": "%(action_type)s"},
+        "resources": [{"type": "%(resource_type)s", "uid": "%(resource_id)s"}],
+        "src_endpoint": {"name": "%(interface)s"},
         "metadata": {
             "version": "1.3.0",
             "product": {"name": "RobCo Forge", "vendor_name": "RobCo"},
-            "uid": uid,
-            "correlation_uid": columns["correlation_id"],
+            "uid": "%(uid)s",
+            "correlation_uid": "%(correlation_id)s",
         },
     }
+    return dump(value).replace('"%(', "%(").replace(')s"', ")s")
 
 
 def _activity(changes: Mapping[str, Any]) -> int:
@@ -102,3 +139,6 @@ def _milliseconds(text: str | None) -> int | None:
         return (datetime.fromisoformat(text or "") - _EPOCH) // _MILLISECOND
     except (TypeError, ValueError):
         return None
+
+
+_ENTRY = _template()

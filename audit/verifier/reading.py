@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,8 @@ _BLOCK = 1 << 20
 
 
 class Line(NamedTuple):
-    """A line: its number from 1, its text without the line feed, and the JSON object that it is."""
+    """A line: its number from 1, its text without the line feed, and the JSON object that it is, or what was read of
+    that."""
 
     number: int
     text: str
@@ -128,8 +129,8 @@ class Lines:
     Raises BadLine, after which it goes on with the line behind; CannotDecide for a file that cannot be read on.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.name = name
+    def __init__(self, folder: Path, name: str, read: Callable[[str], Any] = json.loads) -> None:
+        self.name, self._read = name, read
         self.number = 0
         try:
             self._file = io.BufferedReader(gzip.GzipFile(folder / name), _BLOCK)
@@ -154,7 +155,7 @@ class Lines:
             raise CannotDecide(f"{self.name} line {self.number} is longer than {MOST_LINE_BYTES} bytes.")
         try:
             text = raw.decode()
-            value = json.loads(text)
+            value = self._read(text)
         except (ValueError, RecursionError) as error:
             raise BadLine(self.number, f"it is no JSON: {error}") from error
         if not isinstance(value, dict) or text[-1] != "\n":

@@ -79,6 +79,9 @@ def make_originals(folder, superuser):
     """Three bundles: `whole`, `month` (the middle one of three), `erased` (its last entry names the two before it)."""
     build(superuser)
     leave(2, action=actions.AUTH_FAILED, context={"identifier": "ann@example.com"})
+    # An entry that holds what a careless reader of lines looks for.
+    leave_one(changes={"before": {"class_uid": 6003, "content": "x"}, "after": {"class_uid": 6003, "content": 5}},
+              context={"lane": 1, "lane_seq": 1, "leaf_index": 1, "log_hash": "x", "timestamp": "x"})  # fmt: skip
     seal()
     export(folder / "whole")
     export(folder / "month", MONTHS[1], MONTHS[1])

@@ -100,7 +100,7 @@ def test_a_directory_that_ends_early_is_no_fault_and_is_told(receipts, outside, 
     seal()
     code, out = run_command("--against", str(outside))
     assert code == 0
-    assert "The last 2 sealed entries are not in the directory." in out
+    assert f"The last 2 sealed entries are not in {outside}." in out
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "no key", "another log"])

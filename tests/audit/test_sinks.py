@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,29 @@ def test_a_full_disk_leaves_nothing_half_written(sink, tmp_path, monkeypatch, st
     assert sink.newest(ORIGIN) == "five\n"
 
 
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from audit.sealing.sinks import DirectorySink, SinkFailed
+from audit.verifier.notes import Checkpoint
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
+try:
+    DirectorySink(Path(sys.argv[1])).publish(Checkpoint("forge.test/audit", 5, bytes(32)), "five" * 20)
+except SinkFailed as error:
+    print(error)
+"""
+
+
+def test_a_file_that_may_not_grow_as_on_a_full_disk_is_told_and_leaves_nothing(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "File too large" in done.stdout, done.stderr
+    assert files(tmp_path) == []
+
+
 def test_a_note_reaches_the_disk_before_its_name_does(sink, monkeypatch):
     order, fsync, link = [], os.fsync, os.link
     monkeypatch.setattr(os, "fsync", lambda handle: (order.append(_kind(handle)), fsync(handle)))
@@ -109,7 +134,7 @@ def test_addresses_name_sinks(tmp_path):
     assert open_sink(f"directory:{tmp_path}").folder == tmp_path
 
 
-@pytest.mark.parametrize("address", ["", "log", "log:x", "directory:", "directory:relative", "s3://bucket", "/tmp"])
+@pytest.mark.parametrize("address", ["", "log", "log:x", "directory:", "directory:relative", "/tmp"])
 def test_an_address_that_names_none_is_refused(address):
     with pytest.raises(ImproperlyConfigured, match="names no sink"):
         open_sink(address)

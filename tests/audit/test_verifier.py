@@ -62,9 +62,9 @@ def rehash(entry):
         lane=entry["lane"], number=entry["lane_seq"], time=at, previous=previous, content_hash=hashed
     )
     said = json.loads(entry["content"])
-    entry |= {name: said[name] for name in layout.COLUMNS}
     entry |= {"content_hash": hashed.hex(), "log_hash": log_hash.hex()}
-    entry |= layout.ocsf(said, f"{entry['lane']}-{entry['lane_seq']}")
+    columns = {name: said[name] for name in layout.COLUMNS}
+    entry |= json.loads(layout.entry_line({name: entry[name] for name in layout.PLACE}, columns))
 
 
 def test_an_edited_entry_with_all_its_own_hashes(whole_bundle):

@@ -11,7 +11,7 @@ from tests.bench.measure import Benchmark, Figure, Run, Sides, Subject, UnequalW
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 def test_both_sides_do_the_same_work(name):
     benchmark = import_string(BENCHMARKS[name])
 

@@ -16,6 +16,7 @@ from django.db import DatabaseError, InterfaceError
 
 from audit.archive.copies import check_copies
 from audit.receipts import Receipt
+from audit.sealing.sinks import S3Sink
 from audit.verification.dropped import load
 from audit.verification.findings import SHOWN, CannotDecide, Report
 from audit.verification.receipts import verify_receipt
@@ -36,6 +37,13 @@ def _receipt(text: str) -> Receipt:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _place(text: str) -> Path | S3Sink:
+    try:
+        return S3Sink(text) if text.startswith("s3:") else Path(text)
+    except ImproperlyConfigured as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 class Command(BaseCommand):
     help = "Verify rows, links, lane heads and seals of the audit log; exits 0 intact, 1 tampered, 2 cannot decide."
     requires_system_checks = []
@@ -44,7 +52,12 @@ class Command(BaseCommand):
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--month", type=_month, metavar="YYYY-MM", help="one month and its links; default: all")
         what.add_argument("--receipt", type=_receipt, metavar="R", help="one entry, by the receipt that it was given")
-        what.add_argument("--against", type=Path, metavar="DIR", help="all, and compare with the checkpoints in DIR")
+        what.add_argument(
+            "--against",
+            type=_place,
+            metavar="DIR",
+            help="all, and compare with the checkpoints in DIR, or in s3://bucket/prefix",
+        )
         parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
