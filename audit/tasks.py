@@ -8,6 +8,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from audit import sweeps
+from audit.exports import services as exports
 from audit.sealing import sealer, seals
 from forge.db.jobs import run_job
 
@@ -25,3 +26,10 @@ def close_denial_counts() -> dict | None:
 def seal() -> dict | None:
     """Seal what is new in the log and publish what is not outside yet."""
     return run_job(job=seals.JOB, now=timezone.now(), every=timedelta(seconds=5), work=lambda: sealer.seal().figures())
+
+
+@shared_task(name="audit.purge_exports")
+def purge_exports() -> dict | None:
+    """Delete the files of exports whose days are over."""
+    now = timezone.now()
+    return run_job(job=exports.JOB, now=now, every=timedelta(hours=1), work=lambda: exports.purge_exports(now=now))

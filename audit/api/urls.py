@@ -1,3 +1,4 @@
+from audit.api.exports import AuditExportViewSet
 from audit.api.proofs import AuditCheckpointViewSet, AuditProofViewSet
 from audit.api.views import AuditLogViewSet
 from forge.api.routers import OptionalSlashRouter
@@ -5,6 +6,7 @@ from forge.api.routers import OptionalSlashRouter
 router = OptionalSlashRouter()
 router.register("audit/proofs", AuditProofViewSet, basename="audit-proof")
 router.register("audit/checkpoints", AuditCheckpointViewSet, basename="audit-checkpoint")
+router.register("audit/exports", AuditExportViewSet, basename="audit-export")
 router.register("audit", AuditLogViewSet, basename="audit")
 
 urlpatterns = router.urls
