@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import UTC, datetime, time
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 from unfold.decorators import display
 
 from audit import registry
 from audit.actors import canonical_address
+from audit.exports.admin import ExportsWhatItShows
 from audit.models import AuditCheckpoint, AuditLog, AuditPublication
 from forge.adminkit.admin import ForgeInline, ForgeModelAdmin
+from forge.api.filters import search
+from forge.db.months import add_months, month_of
 
 Result = AuditLog.Result
+MONTHS_OFFERED = 24
 
 
 class ActionFilter(admin.SimpleListFilter):
@@ -33,14 +41,43 @@ class ActionFilter(admin.SimpleListFilter):
         return queryset.filter(action_type=self.value()) if self.value() else queryset
 
 
+class MonthFilter(admin.SimpleListFilter):
+    """By month of the log, which is how it is stored; a date hierarchy would read all of it for its links."""
+
+    title = "month"
+    parameter_name = "month"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        last = month_of(timezone.now())
+        newest_first = (add_months(last, -back) for back in range(MONTHS_OFFERED))
+        return [(f"{month:%Y-%m}", f"{month:%B %Y}") for month in newest_first]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() is None:
+            return queryset
+        try:
+            first = datetime.strptime(self.value(), "%Y-%m").replace(tzinfo=UTC)
+            end = datetime.combine(add_months(first.date(), 1), time.min, UTC)
+        except ValueError as error:
+            raise IncorrectLookupParameters(error) from error
+        return queryset.filter(timestamp__gte=first, timestamp__lt=end)
+
+
 @admin.register(AuditLog)
-class AuditLogAdmin(ForgeModelAdmin):
+class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
     view_roles = ("team_lead", "auditor", "admin")
     list_display = ("timestamp", "action_type", "shown_result", "who", "resource", "action_description", "interface")
-    list_filter = (("timestamp", admin.DateFieldListFilter), "result", "interface", "actor_kind", ActionFilter)
+    list_filter = (
+        ("timestamp", admin.DateFieldListFilter),
+        MonthFilter,
+        "result",
+        "interface",
+        "actor_kind",
+        ActionFilter,
+    )
     link_lookups = ("resource_id__exact", "correlation_id__exact", "user_id__exact")
     search_fields = ("resource_id",)  # shows the box; `get_search_results` says what is looked for
-    search_help_text = "A whole id (of a resource, person or correlation) or a source address."
+    search_help_text = "A whole id (of a resource, person or correlation), an address, or words of the description."
     ordering = ("-timestamp", "-id")
     fieldsets = (
         (None, {"fields": ("timestamp", "occurred_at", "action_type", "result", "action_description")}),
@@ -53,12 +90,15 @@ class AuditLogAdmin(ForgeModelAdmin):
                 )
             },
         ),
-        ("What", {"fields": ("resource", "correlation_id", "shown_context", "shown_changes")}),
+        ("What", {"fields": ("resource", "correlated", "shown_context", "shown_changes")}),
         ("Proof", {"fields": ("receipt", "shown_content_hash", "shown_previous_log_hash", "content")}),
     )  # fmt: skip
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        """Entries about or by the id, or from the address; Django's own search would read the whole log."""
+        """Entries about or by the id, from the address, by whoever had the email, else with the words.
+
+        What no index serves ends with SearchTooWide when it takes long: `changelist_view` tells the person so.
+        """
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -67,9 +107,15 @@ class AuditLogAdmin(ForgeModelAdmin):
         try:
             whose = uuid.UUID(term)
         except ValueError:
-            return queryset.filter(resource_id=term), False
+            return self._with_words(queryset, term), False
         about = Q(resource_id=str(whose)) | Q(user_id=whose) | Q(correlation_id=whose)
         return queryset.filter(about), False
+
+    def _with_words(self, queryset: QuerySet, term: str) -> QuerySet:
+        if "@" in term and " " not in term:
+            return queryset.filter(user_email__iexact=term)
+        about = queryset.filter(resource_id=term)
+        return about if about.exists() else search(queryset, term, ["action_description"])
 
     @display(
         description="result",
@@ -88,13 +134,30 @@ class AuditLogAdmin(ForgeModelAdmin):
     def resource(self, entry: AuditLog) -> str:
         return f"{entry.resource_type} {entry.resource_id}".strip() or "-"
 
+    @display(description="correlation id")
+    def correlated(self, entry: AuditLog) -> str:
+        """The id, leading to everything that the same request caused."""
+        shown = reverse(f"{self.admin_site.name}:audit_auditlog_changelist")
+        address = f"{shown}?correlation_id__exact={entry.correlation_id}"
+        return format_html('<a class="text-primary-600 underline" href="{}">{}</a>', address, entry.correlation_id)
+
     @display(description="context")
     def shown_context(self, entry: AuditLog) -> str:
         return _pretty(entry.full_context)
 
     @display(description="changes")
     def shown_changes(self, entry: AuditLog) -> str:
-        return _pretty(entry.full_changes)
+        """A line for each value, before and after; as it stands where a side is no object."""
+        changes = entry.full_changes
+        if changes is None:
+            return "None."
+        before, after = ({} if changes[side] is None else changes[side] for side in ("before", "after"))
+        if not isinstance(before, dict) or not isinstance(after, dict):
+            return _pretty(changes)
+        cells = ((name, _cell(before, name), _cell(after, name)) for name in sorted(before.keys() | after.keys()))
+        rows = format_html_join("", "<tr><th scope='row'>{}</th><td>{}</td><td>{}</td></tr>", cells)
+        head = "<tr><th></th><th scope='col'>Before</th><th scope='col'>After</th></tr>"
+        return format_html(f"<table class='text-left [&_td]:px-4 [&_th]:pr-4'>{head}{{}}</table>", rows)
 
     @display(description="content hash")
     def shown_content_hash(self, entry: AuditLog) -> str:
@@ -129,6 +192,10 @@ class AuditCheckpointAdmin(ForgeModelAdmin):
     @display(description="signed", boolean=True)
     def signed(self, checkpoint: AuditCheckpoint) -> bool:
         return checkpoint.note is not None
+
+
+def _cell(side: dict[str, Any], name: str) -> str:
+    return json.dumps(side[name], ensure_ascii=False) if name in side else ""
 
 
 def _pretty(value: Any) -> str:

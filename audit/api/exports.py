@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -20,6 +19,7 @@ from rest_framework.response import Response
 from audit import actions
 from audit.api.filters import AuditLogFilterSet
 from audit.exports import services
+from audit.exports.answers import file_response
 from audit.exports.formats import FORMATS
 from audit.models import AuditExport, AuditLog, may_export
 from forge.api.errors import BadRequest, Denied, field_error, parameter_error
@@ -141,9 +141,3 @@ def format_of(request: Request) -> str:
         message = f"One of {', '.join(sorted(FORMATS))}."
         raise InvalidParameter("The format is not known.", errors=[parameter_error("format", message)])
     return name
-
-
-def file_response(name: str, form: str, pieces: Iterable[bytes] | Iterator[bytes]) -> StreamingHttpResponse:
-    """The pieces of a file as an answer that browsers save under `name`."""
-    disposition = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
-    return StreamingHttpResponse(pieces, content_type=FORMATS[form].media_type, headers=disposition)

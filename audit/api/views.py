@@ -12,10 +12,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit import actions, searches
-from audit.api.exports import FILES, FORMAT, AnyAccept, file_response, format_of, refuse_head, require_export
+from audit.api.exports import FILES, FORMAT, AnyAccept, format_of, refuse_head, require_export
 from audit.api.filters import AuditLogFilterSet
 from audit.api.serializers import AuditLogSerializer
 from audit.exports import services
+from audit.exports.answers import file_response
 from audit.models import AuditLog
 from forge.api.schema import ProblemSerializer
 from forge.api.views import ReadViewSet

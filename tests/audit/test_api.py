@@ -192,7 +192,6 @@ def test_filters(organization, query, expected):
         "q=a+b+c+d+e+f+g+h+i",
         "user_email=",
         "organization_id=1",
-        "format=csv",
     ],
 )
 def test_a_filter_that_cannot_be_meant_is_400(organization, query):
