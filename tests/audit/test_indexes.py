@@ -18,7 +18,7 @@ from forge.db.months import add_months, month_of
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 
 LARGE, SMALL = uuid.UUID(int=1), uuid.UUID(int=2)
-_FILL = """
+FILL = """
     INSERT INTO audit_auditlog
     SELECT n, %(first)s::timestamptz + (n - %(start)s) * interval '57 days' / %(count)s, %(organization)s,
            md5((n %% 300)::text)::uuid, NULL, 'USER', NULL, 'ACTION_' || n %% 12, 'Did something', 'Thing',
@@ -36,7 +36,7 @@ def filled(superuser_connection):
     partitions.ensure("audit_auditlog", first, add_months(first, 3))
     for lane, (organization, count) in enumerate(((LARGE, 20_000), (SMALL, 20))):
         figures = {"first": first, "organization": organization, "start": (lane << LANE_SHIFT) + 1, "count": count}
-        superuser_connection.execute(_FILL, figures)
+        superuser_connection.execute(FILL, figures)
     superuser_connection.execute("ANALYZE audit_auditlog")
 
 
