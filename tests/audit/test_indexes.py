@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 
 from audit.models import AuditLog
 from audit.receipts import LANE_SHIFT
+from forge.api.keysets import Keyset, Position
 from forge.db import partitions
 from forge.db.months import add_months, month_of
 
@@ -64,6 +65,15 @@ def by(organization: uuid.UUID, **conditions) -> QuerySet:
     return AuditLog.objects.filter(organization_id=organization, **conditions)
 
 
+def page_of_export(organization: uuid.UUID, **conditions) -> QuerySet:
+    """The statement that the reader of exports sends for the next page of a month."""
+    rows = by(organization, **conditions)
+    keyset = Keyset.of(rows, "timestamp", "timestamp", descending=False)
+    last = AuditLog.objects.order_by("-timestamp")[0].timestamp
+    first = last.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return keyset.apply(rows.filter(timestamp__gte=first, timestamp__lte=last), Position(first, 0))
+
+
 LOOK_UPS = {
     "time": (lambda: by(SMALL).order_by("-timestamp", "-id"), "organization_id"),
     "a range of time": (
@@ -90,6 +100,9 @@ LOOK_UPS = {
     ),
     "correlation": (lambda: by(LARGE, correlation_id=one("correlation_id")), "correlation_id"),
     "id": (lambda: AuditLog.objects.filter(id=one("id")), "id = "),
+    "a page of an export": (lambda: page_of_export(SMALL), "organization_id"),
+    "a page of a person's export": (lambda: page_of_export(LARGE, user_id=one("user_id")), "user_id"),
+    "the oldest entry": (lambda: AuditLog.objects.order_by("timestamp", "id"), None),
     "the installation by time": (lambda: AuditLog.objects.order_by("-timestamp", "-id"), None),
     "a lane in order": (
         lambda: AuditLog.objects.filter(id__gt=1 << LANE_SHIFT, id__lt=2 << LANE_SHIFT).order_by("id"),
