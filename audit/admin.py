@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import UTC, datetime, time
 from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from audit import holds, registry
 from audit.actors import canonical_address
+from audit.exports.admin import ExportsWhatItShows
 from audit.models import AuditCheckpoint, AuditLog, AuditPublication, LegalHold
 from forge.adminkit.admin import ForgeInline, ForgeModelAdmin
 from forge.adminkit.buttons import Button
+from forge.api.filters import search
+from forge.db.months import add_months, month_of
 
 Result = AuditLog.Result
+MONTHS_OFFERED = 24
 
 
 class ActionFilter(admin.SimpleListFilter):
@@ -38,14 +45,43 @@ class ActionFilter(admin.SimpleListFilter):
         return queryset.filter(action_type=self.value()) if self.value() else queryset
 
 
+class MonthFilter(admin.SimpleListFilter):
+    """By month of the log, which is how it is stored; a date hierarchy would read all of it for its links."""
+
+    title = "month"
+    parameter_name = "month"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        last = month_of(timezone.now())
+        newest_first = (add_months(last, -back) for back in range(MONTHS_OFFERED))
+        return [(f"{month:%Y-%m}", f"{month:%B %Y}") for month in newest_first]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() is None:
+            return queryset
+        try:
+            first = datetime.strptime(self.value(), "%Y-%m").replace(tzinfo=UTC)
+            end = datetime.combine(add_months(first.date(), 1), time.min, UTC)
+        except ValueError as error:
+            raise IncorrectLookupParameters(error) from error
+        return queryset.filter(timestamp__gte=first, timestamp__lt=end)
+
+
 @admin.register(AuditLog)
-class AuditLogAdmin(ForgeModelAdmin):
+class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
     view_roles = ("team_lead", "auditor", "admin")
     list_display = ("timestamp", "action_type", "shown_result", "who", "resource", "action_description", "interface")
-    list_filter = (("timestamp", admin.DateFieldListFilter), "result", "interface", "actor_kind", ActionFilter)
+    list_filter = (
+        ("timestamp", admin.DateFieldListFilter),
+        MonthFilter,
+        "result",
+        "interface",
+        "actor_kind",
+        ActionFilter,
+    )
     link_lookups = ("resource_id__exact", "correlation_id__exact", "user_id__exact")
     search_fields = ("resource_id",)  # shows the box; `get_search_results` says what is looked for
-    search_help_text = "A whole id (of a resource, person or correlation) or a source address."
+    search_help_text = "A whole id (of a resource, person or correlation), an address, or words of the description."
     ordering = ("-timestamp", "-id")
     fieldsets = (
         (None, {"fields": ("timestamp", "occurred_at", "action_type", "result", "action_description")}),
@@ -58,12 +94,15 @@ class AuditLogAdmin(ForgeModelAdmin):
                 )
             },
         ),
-        ("What", {"fields": ("resource", "correlation_id", "shown_context", "shown_changes", "shown_erased")}),
+        ("What", {"fields": ("resource", "correlated", "shown_context", "shown_changes", "shown_erased")}),
         ("Proof", {"fields": ("receipt", "shown_content_hash", "shown_previous_log_hash", "content")}),
     )  # fmt: skip
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        """Entries about or by the id, or from the address; Django's own search would read the whole log."""
+        """Entries about or by the id, from the address, by whoever had the email, else with the words.
+
+        What no index serves ends with SearchTooWide when it takes long: `changelist_view` tells the person so.
+        """
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -72,9 +111,15 @@ class AuditLogAdmin(ForgeModelAdmin):
         try:
             whose = uuid.UUID(term)
         except ValueError:
-            return queryset.filter(resource_id=term), False
+            return self._with_words(queryset, term), False
         about = Q(resource_id=str(whose)) | Q(user_id=whose) | Q(correlation_id=whose)
         return queryset.filter(about), False
+
+    def _with_words(self, queryset: QuerySet, term: str) -> QuerySet:
+        if "@" in term and " " not in term:
+            return queryset.filter(user_email__iexact=term)
+        about = queryset.filter(resource_id=term)
+        return about if about.exists() else search(queryset, term, ["action_description"])
 
     @display(
         description="result",
@@ -107,13 +152,30 @@ class AuditLogAdmin(ForgeModelAdmin):
     def shown_erased(self, entry: AuditLog) -> str:
         return ", ".join(entry.erased) or "-"
 
+    @display(description="correlation id")
+    def correlated(self, entry: AuditLog) -> str:
+        """The id, leading to everything that the same request caused."""
+        shown = reverse(f"{self.admin_site.name}:audit_auditlog_changelist")
+        address = f"{shown}?correlation_id__exact={entry.correlation_id}"
+        return format_html('<a class="text-primary-600 underline" href="{}">{}</a>', address, entry.correlation_id)
+
     @display(description="context")
     def shown_context(self, entry: AuditLog) -> str:
         return _pretty(entry.full_context)
 
     @display(description="changes")
     def shown_changes(self, entry: AuditLog) -> str:
-        return _pretty(entry.full_changes)
+        """A line for each value, before and after; as it stands where a side is no object."""
+        changes = entry.full_changes
+        if changes is None:
+            return "None."
+        before, after = ({} if changes[side] is None else changes[side] for side in ("before", "after"))
+        if not isinstance(before, dict) or not isinstance(after, dict):
+            return _pretty(changes)
+        cells = ((name, _cell(before, name), _cell(after, name)) for name in sorted(before.keys() | after.keys()))
+        rows = format_html_join("", "<tr><th scope='row'>{}</th><td>{}</td><td>{}</td></tr>", cells)
+        head = "<tr><th></th><th scope='col'>Before</th><th scope='col'>After</th></tr>"
+        return format_html(f"<table class='text-left [&_td]:px-4 [&_th]:pr-4'>{head}{{}}</table>", rows)
 
     @display(description="content hash")
     def shown_content_hash(self, entry: AuditLog) -> str:
@@ -218,6 +280,10 @@ class LegalHoldAdmin(ForgeModelAdmin):
     @display(description="state", label={"active": "warning", "released": "success"})
     def shown_state(self, hold: LegalHold) -> str:
         return "active" if hold.is_active else "released"
+
+
+def _cell(side: dict[str, Any], name: str) -> str:
+    return json.dumps(side[name], ensure_ascii=False) if name in side else ""
 
 
 def _pretty(value: Any) -> str:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from audit import sweeps
 from audit.actors import Actor
 from audit.archive import retention
+from audit.exports import services as exports
 from audit.sealing import sealer, seals
 from forge.db.jobs import run_job
 
@@ -39,3 +40,10 @@ def retire_months() -> dict | None:
         every=timedelta(days=1),
         work=lambda: retention.retire_months(actor=Actor.job(retention.JOB), now=now),
     )
+
+
+@shared_task(name="audit.purge_exports")
+def purge_exports() -> dict | None:
+    """Delete the files of exports whose days are over."""
+    now = timezone.now()
+    return run_job(job=exports.JOB, now=now, every=timedelta(hours=1), work=lambda: exports.purge_exports(now=now))

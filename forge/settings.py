@@ -131,6 +131,7 @@ CSRF_TRUSTED_ORIGINS = FORGE_PORTAL_ORIGINS
 CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key", "if-match", "x-request-id"]
 CORS_EXPOSE_HEADERS = [
     "Location", "ETag", "X-Request-ID", "Audit-Receipt", "Idempotency-Replayed", "Retry-After",
+    "Content-Disposition", "Repr-Digest",
     "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",
 ]  # fmt: skip
 FORGE_TRUSTED_PROXIES = env.int("FORGE_TRUSTED_PROXIES", default=0)
@@ -189,6 +190,7 @@ FORGE_LAUNCH_GUARDS = [
 FORGE_SPEND_HOOKS = ["budgets.ledger.settle"]
 FORGE_END_HOOKS = ["costs.metering.close", "budgets.ledger.release"]
 FORGE_OPERATION_HANDLERS = {
+    "audit.export": "audit.exports.handler.write_export",
     "workspace.launch": "workspaces.handlers.launch",
     "workspace.start": "workspaces.handlers.start",
     "workspace.stop": "workspaces.handlers.stop",
@@ -208,6 +210,10 @@ FORGE_AUDIT_SINKS = env.list("FORGE_AUDIT_SINKS", default=[])
 FORGE_ARCHIVE = env.str("FORGE_ARCHIVE", default="")
 FORGE_AUDIT_RETENTION_MONTHS = env.int("FORGE_AUDIT_RETENTION_MONTHS", default=84)
 FORGE_COST_RETENTION_MONTHS = env.int("FORGE_COST_RETENTION_MONTHS", default=84)
+# -- Exports of the audit log ----------------------------------------------------------------------------------------
+FORGE_EXPORT_STREAM_ENTRIES = env.int("FORGE_EXPORT_STREAM_ENTRIES", default=100_000)
+FORGE_EXPORT_MOST_ENTRIES = env.int("FORGE_EXPORT_MOST_ENTRIES", default=5_000_000)
+FORGE_EXPORT_DAYS = env.int("FORGE_EXPORT_DAYS", default=7)
 
 # -- Work that happens by itself -------------------------------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")

@@ -9,20 +9,24 @@ from audit import registry
 from audit.actors import canonical_address
 from audit.models import AuditLog
 from forge.api.errors import parameter_error
-from forge.api.filters import ForgeFilterSet, InvalidParameter
+from forge.api.filters import ForgeFilterSet, InvalidParameter, search
 
 
 class AuditLogFilterSet(ForgeFilterSet):
     action_type = filters.CharFilter(method="filter_action", label="A declared action type.")
     action_type__in = filters.BaseInFilter(field_name="action_type", method="filter_actions")
     source_ip = filters.CharFilter(method="filter_address", label="An IPv4 or IPv6 address in any spelling.")
+    user_email = filters.CharFilter(lookup_expr="iexact", label="The address as it was then; user_id is quicker.")
+    q = filters.CharFilter(method="filter_words", label="Words, all of which stand in the description.")
 
     class Meta:
         model = AuditLog
         fields = {
             "timestamp": ["gte", "gt", "lte", "lt"],
             "occurred_at": ["gte", "gt", "lte", "lt"],
+            "organization_id": ["exact"],
             "user_id": ["exact", "in"],
+            "credential_id": ["exact"],
             "resource_type": ["exact"],
             "resource_id": ["exact"],
             "result": ["exact", "in"],
@@ -44,6 +48,9 @@ class AuditLogFilterSet(ForgeFilterSet):
         if address is None:
             raise _invalid(name, "Not an address.")
         return queryset.filter(source_ip=address)
+
+    def filter_words(self, queryset: QuerySet, name: str, value: str) -> QuerySet:
+        return search(queryset, value, ["action_description"])
 
 
 def _invalid(parameter: str, message: str) -> InvalidParameter:

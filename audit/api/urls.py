@@ -1,3 +1,4 @@
+from audit.api.exports import AuditExportViewSet
 from audit.api.holds import LegalHoldViewSet
 from audit.api.proofs import AuditCheckpointViewSet, AuditProofViewSet
 from audit.api.views import AuditLogViewSet
@@ -7,6 +8,7 @@ router = OptionalSlashRouter()
 router.register("audit/proofs", AuditProofViewSet, basename="audit-proof")
 router.register("audit/checkpoints", AuditCheckpointViewSet, basename="audit-checkpoint")
 router.register("audit/holds", LegalHoldViewSet, basename="audit-hold")
+router.register("audit/exports", AuditExportViewSet, basename="audit-export")
 router.register("audit", AuditLogViewSet, basename="audit")
 
 urlpatterns = router.urls

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import models
@@ -80,12 +81,31 @@ class StrictFilterBackend(drf_filters.DjangoFilterBackend):
         filters = filterset_class.base_filters if filterset_class is not None else {}
         refuse_unknown(request, known_parameters(view, filters))
         if any(name in filters for name in request.query_params):  # making a filterset costs as much as a small query
-            _refuse_empty(request, filters)
-            filterset = self.get_filterset(request, queryset, view)
-            if not filterset.is_valid():
-                raise InvalidParameter("Some filters are not valid.", errors=_form_errors(filterset.errors))
-            queryset = filterset.qs
-        return _search(request, queryset, view)
+            _refuse_empty(request.query_params, filters)
+            queryset = _rows_of(self.get_filterset(request, queryset, view))
+        fields = getattr(view, "search_fields", ())
+        return search(queryset, request.query_params.get("q", ""), fields) if fields else queryset
+
+
+def filtered(queryset: QuerySet, filterset_class: type[ForgeFilterSet], filters: Mapping[str, str]) -> QuerySet:
+    """The rows for which `filters` ask as a list's address would; raises UnknownParameter or InvalidParameter."""
+    _refuse_unknown_names(filters, filterset_class.base_filters)
+    _refuse_empty(filters, filterset_class.base_filters)
+    return _rows_of(filterset_class(data=filters, queryset=queryset))
+
+
+def search(queryset: QuerySet, text: str, fields: Sequence[str]) -> QuerySet:
+    """The rows in which each word of `text` stands in one of `fields`; raises InvalidParameter for too many words."""
+    words = text.split()
+    if len(words) > SEARCH_MAX_WORDS or sum(map(len, words)) > SEARCH_MAX_LENGTH:
+        message = f"At most {SEARCH_MAX_WORDS} words and {SEARCH_MAX_LENGTH} characters."
+        raise InvalidParameter("The search is too long.", errors=[parameter_error("q", message)])
+    for word in words:
+        found = Q()
+        for field in fields:
+            found |= Q(**{f"{field}__icontains": word})
+        queryset = queryset.filter(found)
+    return queryset
 
 
 def known_parameters(view: Any, filters: Any = ()) -> list[str]:
@@ -99,14 +119,7 @@ def known_parameters(view: Any, filters: Any = ()) -> list[str]:
 
 def refuse_unknown(request: Request, known: Any) -> None:
     """Raise UnknownParameter unless the address has only `known` parameters, each once."""
-    errors = [
-        parameter_error(name, "Not known here.", code="unknown", **suggestion(name, known))
-        for name in request.query_params
-        if name not in known
-    ]
-    if errors:
-        names = ", ".join(repr(error["parameter"][:80]) for error in errors[:5])
-        raise UnknownParameter(f"Not known here: {names}.", errors=errors[:50], extra={"known": sorted(known)})
+    _refuse_unknown_names(request.query_params, known)
     doubled = [name for name, values in request.query_params.lists() if len(values) > 1]
     if doubled:
         message = "Give it once; several values go into `name__in=a,b` where that is known."
@@ -115,13 +128,30 @@ def refuse_unknown(request: Request, known: Any) -> None:
         )
 
 
-def _refuse_empty(request: Request, filters: Any) -> None:
-    empty = [name for name, value in request.query_params.items() if name in filters and not value.strip()]
+def _refuse_unknown_names(names: Iterable[str], known: Any) -> None:
+    errors = [
+        parameter_error(name, "Not known here.", code="unknown", **suggestion(name, known))
+        for name in names
+        if name not in known
+    ]
+    if errors:
+        shown = ", ".join(repr(error["parameter"][:80]) for error in errors[:5])
+        raise UnknownParameter(f"Not known here: {shown}.", errors=errors[:50], extra={"known": sorted(known)})
+
+
+def _refuse_empty(parameters: Mapping[str, str], filters: Any) -> None:
+    empty = [name for name, value in parameters.items() if name in filters and not value.strip()]
     if empty:
         raise InvalidParameter(
             "A filter is empty.",
             errors=[parameter_error(name, "Give it a value or leave it away.", code="empty") for name in empty],
         )
+
+
+def _rows_of(filterset: Any) -> QuerySet:
+    if not filterset.is_valid():
+        raise InvalidParameter("Some filters are not valid.", errors=_form_errors(filterset.errors))
+    return filterset.qs
 
 
 def _form_errors(errors: Any) -> list[dict[str, Any]]:
@@ -130,17 +160,3 @@ def _form_errors(errors: Any) -> list[dict[str, Any]]:
         for name, found in errors.as_data().items()
         for error in found
     ]
-
-
-def _search(request: Request, queryset: QuerySet, view: Any) -> QuerySet:
-    fields = getattr(view, "search_fields", ())
-    words = request.query_params.get("q", "").split() if fields else []
-    if len(words) > SEARCH_MAX_WORDS or sum(map(len, words)) > SEARCH_MAX_LENGTH:
-        message = f"At most {SEARCH_MAX_WORDS} words and {SEARCH_MAX_LENGTH} characters."
-        raise InvalidParameter("The search is too long.", errors=[parameter_error("q", message)])
-    for word in words:
-        found = Q()
-        for field in fields:
-            found |= Q(**{f"{field}__icontains": word})
-        queryset = queryset.filter(found)
-    return queryset

@@ -33,6 +33,7 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
         "Audit",
         [
             ("audit.auditlog", "Audit log", "verified_user"),
+            ("audit.auditexport", "Exports", "download"),
             ("audit.auditcheckpoint", "Checkpoints", "approval"),
             ("audit.legalhold", "Legal holds", "lock"),
         ],

@@ -21,3 +21,9 @@ def lock_timeout(seconds: float, using: str = "default") -> None:
     """Let no statement of this transaction wait longer for one lock; PostgreSQL then raises 55P03."""
     with connections[using].cursor() as cursor:
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{round(seconds * 1000)}ms"])
+
+
+def statement_timeout(seconds: float, using: str = "default") -> None:
+    """Let no statement of this transaction run longer; PostgreSQL then raises 57014."""
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{round(seconds * 1000)}ms"])

@@ -131,6 +131,12 @@ FILTERS = [
     ("source_ip=203.0.113.5", [2]),
     ("source_ip=2001:DB8::0:7", [0]),
     ("user_id={bob}", [1]),
+    ("user_email=Bob@Example.com", [1]),
+    ("credential_id={bob}", []),
+    ("organization_id={bob}", []),
+    ("q=THING+did", [2, 1, 0]),
+    ("q=nothing+did", []),
+    ("q=100%25_", []),
     ("user_id__in={bob},{bob}", [1]),
     ("correlation_id={correlation}", [1]),
     ("timestamp__gte={second}", [2, 1]),
@@ -154,7 +160,11 @@ def test_filters(organization, query, expected):
             occurred_at=now - timedelta(days=200),
             result="SUCCESS",
         ),
-        leave_one(actor=actor(user_id=bob, correlation_id=correlation), action=WITH_PERSONAL, resource_id="r-1"),
+        leave_one(
+            actor=actor(user_id=bob, email="bob@example.com", correlation_id=correlation),
+            action=WITH_PERSONAL,
+            resource_id="r-1",
+        ),
         leave_one(actor=actor(source_ip="203.0.113.5"), resource_type="Machine", result="DENIED"),
     ]
     second = AuditLog.objects.get(id=receipts[1].entry_id).timestamp
@@ -178,7 +188,10 @@ def test_filters(organization, query, expected):
         "result=MAYBE",
         "user_id=1",
         "timestamp__gte=x",
-        "q=a",
+        "q=",
+        "q=a+b+c+d+e+f+g+h+i",
+        "user_email=",
+        "organization_id=1",
     ],
 )
 def test_a_filter_that_cannot_be_meant_is_400(organization, query):

@@ -12,13 +12,14 @@ from django.db.models import QuerySet
 
 from audit.models import AuditLog
 from audit.receipts import LANE_SHIFT
+from forge.api.keysets import Keyset, Position
 from forge.db import partitions
 from forge.db.months import add_months, month_of
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 
 LARGE, SMALL = uuid.UUID(int=1), uuid.UUID(int=2)
-_FILL = """
+FILL = """
     INSERT INTO audit_auditlog
     SELECT n, %(first)s::timestamptz + (n - %(start)s) * interval '57 days' / %(count)s, %(organization)s,
            md5((n %% 300)::text)::uuid, NULL, 'USER', NULL, 'ACTION_' || n %% 12, 'Did something', 'Thing',
@@ -36,7 +37,7 @@ def filled(superuser_connection):
     partitions.ensure("audit_auditlog", first, add_months(first, 3))
     for lane, (organization, count) in enumerate(((LARGE, 20_000), (SMALL, 20))):
         figures = {"first": first, "organization": organization, "start": (lane << LANE_SHIFT) + 1, "count": count}
-        superuser_connection.execute(_FILL, figures)
+        superuser_connection.execute(FILL, figures)
     superuser_connection.execute("ANALYZE audit_auditlog")
 
 
@@ -62,6 +63,15 @@ def one(column: str, lane: int = 0):
 
 def by(organization: uuid.UUID, **conditions) -> QuerySet:
     return AuditLog.objects.filter(organization_id=organization, **conditions)
+
+
+def page_of_export(organization: uuid.UUID, **conditions) -> QuerySet:
+    """The statement that the reader of exports sends for the next page of a month."""
+    rows = by(organization, **conditions)
+    keyset = Keyset.of(rows, "timestamp", "timestamp", descending=False)
+    last = AuditLog.objects.order_by("-timestamp")[0].timestamp
+    first = last.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return keyset.apply(rows.filter(timestamp__gte=first, timestamp__lte=last), Position(first, 0))
 
 
 LOOK_UPS = {
@@ -90,6 +100,9 @@ LOOK_UPS = {
     ),
     "correlation": (lambda: by(LARGE, correlation_id=one("correlation_id")), "correlation_id"),
     "id": (lambda: AuditLog.objects.filter(id=one("id")), "id = "),
+    "a page of an export": (lambda: page_of_export(SMALL), "organization_id"),
+    "a page of a person's export": (lambda: page_of_export(LARGE, user_id=one("user_id")), "user_id"),
+    "the oldest entry": (lambda: AuditLog.objects.order_by("timestamp", "id"), None),
     "the installation by time": (lambda: AuditLog.objects.order_by("-timestamp", "-id"), None),
     "a lane in order": (
         lambda: AuditLog.objects.filter(id__gt=1 << LANE_SHIFT, id__lt=2 << LANE_SHIFT).order_by("id"),
