@@ -25,7 +25,7 @@ def server():
     shutil.rmtree(folder)
 
 
-def test_no_acknowledged_entry_is_lost_when_the_server_is_killed(scale, server, tmp_path, record_property):
+def test_no_acknowledged_entry_is_lost_when_the_server_is_killed(scale, server, tmp_path, record_testsuite_property):
     rounds, choices, file = scale(20, 1), random.Random(7), tmp_path / "receipts"
     for number in range(1, rounds + 1):
         load = Load(server, file, writers=WRITERS)
@@ -47,4 +47,4 @@ def test_no_acknowledged_entry_is_lost_when_the_server_is_killed(scale, server, 
         report = server.verify()
         assert report["findings"] == []
         assert report["rows"] == len(rows) >= len(kept) >= 180 * number
-    record_property("counts", {"rounds": rounds, "acknowledged": len(kept), "entries": len(rows)})
+    record_testsuite_property("killed_server", {"rounds": rounds, "acknowledged": len(kept), "entries": len(rows)})

@@ -69,7 +69,7 @@ class Crowd:
 
 
 def test_24_writers_with_rollbacks_and_killed_connections_beside_a_sealer(
-    scale, make_app_connection, superuser_connection, outside, record_property
+    scale, make_app_connection, superuser_connection, outside, record_testsuite_property
 ):
     """A fifth of the transactions roll back, a killer ends server processes at random, whatever they are doing."""
     crowd = Crowd(make_app_connection, transactions=scale(2000, 70))
@@ -91,7 +91,7 @@ def test_24_writers_with_rollbacks_and_killed_connections_beside_a_sealer(
     passes.append(seal())
 
     counted = check_whole(crowd.receipts, outside=outside)
-    record_property("counts", {**crowd.counts, **counted})
+    record_testsuite_property("writers", {**crowd.counts, **counted})
     assert [one.faults for one in passes if one.faults] == []
     assert sum(one.sealed for one in passes) == counted["entries"] >= counted["acknowledged"] >= scale(50_000, 1_500)
     assert counted["checkpoints"] == sum(one.sealed > 0 for one in passes)
