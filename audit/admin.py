@@ -19,7 +19,7 @@ from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from audit import holds, registry
+from audit import actions, holds, registry
 from audit.actors import canonical_address
 from audit.exports.admin import ExportsWhatItShows
 from audit.models import AuditCheckpoint, AuditLog, AuditPublication, LegalHold
@@ -240,6 +240,7 @@ class LegalHoldAdmin(ForgeModelAdmin):
     """What must stay in the log; placed and released by admins, each of their organization, and by operators."""
 
     form = HoldForm
+    audit_add = actions.LEGAL_HOLD_PLACE
     view_roles = ("auditor",)
     add_roles = ("admin",)
     list_display = ("id", "covers", "reason", "placed_at", "shown_state")
@@ -252,6 +253,7 @@ class LegalHoldAdmin(ForgeModelAdmin):
         Button(
             "release",
             "Release",
+            audit_action=actions.LEGAL_HOLD_RELEASE,
             icon="lock_open",
             variant=ActionVariant.DANGER,
             run=_release,
