@@ -40,6 +40,9 @@ _AFTER = f"""concat(
     '}},"resource_id":', {_text("resource_id")}, ',"resource_type":', {_text("resource_type")},
     ',"result":', {_text("result")}, ',"user_id":', {_id("user_id")}, ',"v":', hash_version, '}}')"""
 
+# Which rows: those of one partition in a range of its blocks; `of_lane` makes it a range of ids.
+_PIECE = """"timestamp" >= %(first)s AND "timestamp" < %(end)s AND ctid >= %(low)s::tid AND ctid < %(high)s::tid"""
+
 _ROWS = f"""
     SELECT *, substring(raw FROM octet_length(before) + 1
                         FOR greatest(octet_length(raw) - octet_length(before) - octet_length(after), 0)) AS middle
@@ -47,7 +50,7 @@ _ROWS = f"""
           SELECT *, tableoid::regclass AS partition, convert_to(content, 'UTF8') AS raw,
                  convert_to({_BEFORE}, 'UTF8') AS before, convert_to({_AFTER}, 'UTF8') AS after
             FROM audit_auditlog
-           WHERE "timestamp" >= %(first)s AND "timestamp" < %(end)s AND ctid >= %(low)s::tid AND ctid < %(high)s::tid
+           WHERE {_PIECE}
           OFFSET 0
       ) AS row
      OFFSET 0
@@ -83,10 +86,16 @@ BAD_ROWS = f"""
      WHERE failed IS NOT NULL ORDER BY "timestamp", id LIMIT %(limit)s
 """
 
-PLACE = """
+PLACE = f"""
     SELECT id, lane, lane_seq, tableoid::regclass::text, "timestamp" FROM audit_auditlog
-     WHERE "timestamp" >= %(first)s AND "timestamp" < %(end)s AND ctid >= %(low)s::tid AND ctid < %(high)s::tid
+     WHERE {_PIECE}
 """
+
+
+def of_lane(statement: str) -> str:
+    """The same statement about the rows whose id is in [low, high), in whatever month they stand."""
+    return statement.replace(_PIECE, "id >= %(low)s AND id < %(high)s")
+
 
 # An id outside the lanes has failed the check of its place; here it would only be an overflow.
 _SOME_LANE = "id > 0 AND id < 256::bigint << 44"
@@ -120,6 +129,25 @@ _LINK_FINDINGS = f"""
      ORDER BY suspect."timestamp", suspect.id LIMIT %(limit)s
 """
 BROKEN_LINKS += _LINK_FINDINGS
+
+# As BROKEN_LINKS, for the rows whose ids are in [low, high) of each lane.
+BROKEN_LINKS_OF_LANES = (
+    """
+    WITH suspect AS (
+        SELECT * FROM (
+            SELECT row.*, lag(id) OVER by_place AS id_before, lag(log_hash) OVER by_place AS hash_before
+              FROM unnest(%(lows)s::bigint[], %(highs)s::bigint[]) AS given (low, high) CROSS JOIN LATERAL (
+                  SELECT id, lane, lane_seq, "timestamp", previous_log_hash, log_hash,
+                         tableoid::regclass::text AS partition
+                    FROM audit_auditlog WHERE id >= given.low AND id < given.high OFFSET 0
+              ) AS row
+            WINDOW by_place AS (ORDER BY id, "timestamp")
+        ) AS row
+        WHERE (id_before = id - 1 AND hash_before = previous_log_hash) IS NOT TRUE
+    )
+"""
+    + _LINK_FINDINGS
+)
 
 # The first row of each lane after a month: when its predecessor is gone, the month lost its end.
 BROKEN_EDGES = (
@@ -162,10 +190,21 @@ SURPLUS = """
      GROUP BY head.lane, head.lane_seq HAVING count(*) > head.lane_seq
 """
 
+SURPLUS_OF_LANES = """
+    SELECT head.lane, head.lane_seq, rows.count
+      FROM unnest(%(lanes)s::bigint[], %(sequences)s::bigint[], %(lows)s::bigint[]) AS head (lane, lane_seq, low)
+     CROSS JOIN LATERAL (
+         SELECT count(*) FROM audit_auditlog AS log WHERE log.id >= head.low
+            AND log.id <= (head.lane << 44) + least(head.lane_seq, (1::bigint << 44) - 1)
+     ) AS rows
+     WHERE rows.count > greatest(
+               (head.lane << 44) + least(head.lane_seq, (1::bigint << 44) - 1) - head.low + 1, 0)
+"""
+
 TWINS = """
     SELECT id, id & ((1::bigint << 44) - 1), min(tableoid::regclass::text), max(tableoid::regclass::text),
            min("timestamp"), max("timestamp")
-      FROM audit_auditlog WHERE id > %(lane)s::bigint << 44 AND id < (%(lane)s + 1)::bigint << 44
+      FROM audit_auditlog WHERE id >= %(low)s AND id < (%(lane)s + 1)::bigint << 44
      GROUP BY id HAVING count(*) > 1 ORDER BY min("timestamp"), id LIMIT %(limit)s
 """
 
@@ -173,4 +212,16 @@ PARTITIONS = """
     SELECT child.relname, pg_relation_size(child.oid) / current_setting('block_size')::bigint
       FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
      WHERE inhparent = 'audit_auditlog'::regclass
+"""
+
+# Of lanes: those that have rows in [low, high), and where each ends.
+FILLED = """
+    SELECT given.low, given.high FROM unnest(%(lows)s::bigint[], %(highs)s::bigint[]) AS given (low, high)
+     WHERE EXISTS (SELECT FROM audit_auditlog AS log WHERE log.id >= given.low AND log.id < given.high)
+     ORDER BY given.low
+"""
+
+# The id at which the next piece of a lane begins.
+NEXT_PIECE = """
+    SELECT id FROM audit_auditlog WHERE id >= %(low)s AND id < %(high)s ORDER BY id OFFSET %(rows)s LIMIT 1
 """
