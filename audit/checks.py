@@ -1,11 +1,14 @@
-"""System checks of the seals: audit.E001 to E002 what is set wrongly, audit.W001 to W002 what is not set."""
+"""System checks of the log: audit.E001 to E002 what is set wrongly for the seals, audit.W001 to W002 what is not set,
+audit.E003 a table or column that is declared as evidence of an entry and does not exist."""
 
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
+from audit.evidence import declared
 from audit.sealing import keys
 from audit.sealing.sinks import configured
 
@@ -13,6 +16,7 @@ from audit.sealing.sinks import configured
 def register() -> None:
     """Give the checks to Django; called once, when the app is ready."""
     checks.register(check_seals, checks.Tags.security)
+    checks.register(check_evidence, checks.Tags.models)
 
 
 def check_seals(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -39,4 +43,15 @@ def check_seals(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
             hint = "Set FORGE_AUDIT_SINKS, e.g. directory:/srv/forge-checkpoints on another machine's disk, and log:."
             message = "The audit log's checkpoints go to no place outside that can be read back."
             found.append(checks.Warning(message, hint=hint, id="audit.W002"))
+    return found
+
+
+def check_evidence(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    columns = {model._meta.db_table: {field.column for field in model._meta.fields} for model in apps.get_models()}
+    found: list[checks.CheckMessage] = []
+    for one in declared():
+        gone = [name for name in one.columns if name not in columns.get(one.table, ())]
+        if gone:
+            message = f"{one.table}.{gone[0]} is declared as evidence of an audit entry, and there is no such column."
+            found.append(checks.Error(message, hint="Correct `expect` in the room's actions.py.", id="audit.E003"))
     return found

@@ -222,8 +222,8 @@ class AuditVerificationQuerySet(models.QuerySet["AuditVerification"]):
 class AuditVerification(models.Model):
     """One verification of the log and what it came to; append-only.
 
-    `checkpoint` is the one up to which it reached: the newest when it began. One that began `after_checkpoint` looked at
-    nothing before that. `first` is the earliest finding as the report has it; `reason` says why nothing was decided.
+    `checkpoint` is the one up to which it reached: the newest when it began. One that began `after_checkpoint` looked
+    at nothing before that. `first` is the earliest finding as the report has it; `reason` says why nothing was decided.
     """
 
     class Scope(models.TextChoices):
@@ -271,6 +271,11 @@ class AuditVerification(models.Model):
             models.CheckConstraint(
                 condition=models.Q(finished_at__gte=models.F("started_at")),
                 name="audit_auditverification_ends_after_it_began",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(checkpoint__isnull=True, tree_size__isnull=True, root_hash__isnull=True)
+                | models.Q(checkpoint__isnull=False, tree_size__isnull=False, root_hash__isnull=False),
+                name="audit_auditverification_reached_whole",
             ),
         ]
 

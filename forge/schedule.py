@@ -25,5 +25,6 @@ BEAT_SCHEDULE = {
     "enforce_lifecycle": {"task": "workspaces.enforce_lifecycle", "schedule": 300.0, "options": {"expires": 290}},
     "rollover_partitions": {"task": "db.rollover_partitions", "schedule": 3600.0, "options": {"expires": 3500}},
     "purge_idempotency_keys": {"task": "api.purge_idempotency_keys", "schedule": 3600.0, "options": {"expires": 3500}},
+    "audit_verify": {"task": "audit.verify", "schedule": 3600.0, "options": {"expires": 3500}},
     "close_denial_counts": {"task": "audit.close_denial_counts", "schedule": 60.0, "options": {"expires": 55}},
 }

@@ -118,7 +118,7 @@ SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=not DEBUG)
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0 if DEBUG else 31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
 SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
-SECURE_REDIRECT_EXEMPT = [r"^healthz/?$", r"^readyz/?$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz/?$", r"^readyz/?$", r"^metrics/?$"]
 if env.bool("FORGE_BEHIND_TLS_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
@@ -174,6 +174,8 @@ SPECTACULAR_SETTINGS = {
         "WorkSpaceState": "workspaces.lifecycle.State",
         "TokenInterface": "forge.accounts.models.ApiToken.Interface",
         "AuditInterface": "audit.actors.Interface",
+        "AuditVerificationScope": "audit.models.AuditVerification.Scope",
+        "AuditVerificationRequestScope": "audit.api.verifications.ASKED",
     },
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
@@ -193,6 +195,7 @@ FORGE_OPERATION_HANDLERS = {
     "workspace.start": "workspaces.handlers.start",
     "workspace.stop": "workspaces.handlers.stop",
     "workspace.terminate": "workspaces.handlers.terminate",
+    "audit.verify": "audit.verification.operation.verify",
 }
 
 # -- Money -------------------------------------------------------------------------------------------------------
@@ -202,7 +205,11 @@ FORGE_RESERVE_HOURS = env.int("FORGE_RESERVE_HOURS", default=40)
 FORGE_AUDIT_SIGNING_KEY = env.str("FORGE_AUDIT_SIGNING_KEY", default="")
 FORGE_AUDIT_VERIFIER_KEYS = env.list("FORGE_AUDIT_VERIFIER_KEYS", default=[])
 FORGE_AUDIT_ORIGIN = env.str("FORGE_AUDIT_ORIGIN", default="forge.localhost/audit")
+FORGE_AUDIT_FULL_VERIFY_DAYS = env.int("FORGE_AUDIT_FULL_VERIFY_DAYS", default=7)
 FORGE_AUDIT_SINKS = env.list("FORGE_AUDIT_SINKS", default=[])
+
+# -- Metrics -----------------------------------------------------------------------------------------------------
+FORGE_METRICS_TOKEN = env.str("FORGE_METRICS_TOKEN", default="")
 
 # -- Work that happens by itself -------------------------------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")

@@ -68,6 +68,20 @@ class Migration(migrations.Migration):
                         condition=models.Q(("finished_at__gte", models.F("started_at"))),
                         name="audit_auditverification_ends_after_it_began",
                     ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("checkpoint__isnull", True), ("root_hash__isnull", True), ("tree_size__isnull", True)
+                            ),
+                            models.Q(
+                                ("checkpoint__isnull", False),
+                                ("root_hash__isnull", False),
+                                ("tree_size__isnull", False),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="audit_auditverification_reached_whole",
+                    ),
                 ],
             },
         ),

@@ -104,15 +104,22 @@ def _base(since: Since | None) -> tuple[Base | None, list[Finding]]:
     """The tree that the verification goes on from, None where it is not as it was; and what is wrong with it."""
     if since is None:
         return Base(CompactRange(), None), []
+    number = since.checkpoint
+    stored = next(_stored({"newest": number}, after=number - 1), None)
+    faults = []
+    if stored is None:
+        faults.append(Finding("missing_checkpoint", f"there is no checkpoint {number}", None, before=since.at))
+    elif (stored.size, stored.root) != (since.size, since.root):
+        detail = f"checkpoint {number} is not as it was when it was verified"
+        faults.append(Finding("bad_checkpoint", detail, None, before=since.at))
     try:
         tree = StoredTree(connection).compact_range(since.size)
     except BrokenTree as error:
-        return None, [Finding("bad_node", str(error), None)]
+        return None, [*faults, Finding("bad_node", str(error), None)]
     if tree.root() != since.root:
-        detail = f"the first {since.size} leaves no longer have the root of checkpoint {since.checkpoint}"
-        return None, [Finding("bad_root", detail, None, before=since.sealed_at)]
-    stored = next(_stored({"newest": since.checkpoint}, after=since.checkpoint - 1), None)
-    return Base(tree, stored), []
+        detail = f"the first {since.size} leaves no longer have the root that was verified as checkpoint {number}"
+        return None, [*faults, Finding("bad_root", detail, None, before=since.at)]
+    return Base(tree, stored), faults
 
 
 def _check_rows(bounds: dict[str, Any], *, is_whole: bool, is_sealed: bool) -> Iterator[Finding]:

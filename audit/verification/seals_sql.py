@@ -78,7 +78,8 @@ ROWLESS_LEAVES = """
 # A row was committed after the checkpoint before its own looked, and before its own did; its time must say so.
 ROWS_OUT_OF_TIME = f"""
     SELECT {_PLACE} FROM (
-        SELECT id, tree_size, sealed_at, lag(tree_size, 1, 0::bigint) OVER by_id AS low, lag(sealed_at) OVER by_id AS since
+        SELECT id, tree_size, sealed_at, lag(tree_size, 1, 0::bigint) OVER by_id AS low,
+               lag(sealed_at) OVER by_id AS since
           FROM audit_auditcheckpoint WHERE id >= %(base)s AND id <= %(newest)s WINDOW by_id AS (ORDER BY id)
     ) AS checkpoint
       JOIN audit_auditleaf AS leaf ON leaf."index" >= checkpoint.low AND leaf."index" < checkpoint.tree_size
@@ -150,7 +151,8 @@ WINDOW = f"""
      ORDER BY log.id LIMIT %(limit)s
 """
 
-# The checkpoint after which a verification begins, and the first number of each lane that it had not sealed.
+# Up to where a verification reaches, after which checkpoint it begins, the first number of each lane beyond that.
+NEWEST_CHECKPOINT = "SELECT id, tree_size, root_hash FROM audit_auditcheckpoint ORDER BY id DESC LIMIT 1"
 CHECKPOINT = "SELECT id, tree_size, root_hash, sealed_at FROM audit_auditcheckpoint WHERE id = %(id)s"
 
 FLOORS = """

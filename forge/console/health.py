@@ -17,6 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from audit.sealing import seals
+from audit.verification.standing import standing
 from costs import metering
 from forge.db import partitions
 
@@ -80,6 +81,12 @@ def check_seals() -> Finding:
     return Finding("degraded" if found.problems else "ok", str(found))
 
 
+def check_verification() -> Finding:
+    """Degraded while the audit log was found tampered with, or has not been verified in time."""
+    found = standing(timezone.now())
+    return Finding("degraded" if found.problems else "ok", str(found))
+
+
 CHECKS: dict[str, Callable[[], Finding]] = {
     "database": check_database,
     "migrations": check_migrations,
@@ -87,6 +94,7 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "redis": check_redis,
     "metering": check_metering,
     "seals": check_seals,
+    "verification": check_verification,
 }
 
 

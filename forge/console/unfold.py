@@ -34,6 +34,7 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
         [
             ("audit.auditlog", "Audit log", "verified_user"),
             ("audit.auditcheckpoint", "Checkpoints", "approval"),
+            ("audit.auditverification", "Verifications", "fact_check"),
         ],
     ),
     (
