@@ -174,6 +174,7 @@ SPECTACULAR_SETTINGS = {
         "WorkSpaceState": "workspaces.lifecycle.State",
         "TokenInterface": "forge.accounts.models.ApiToken.Interface",
         "AuditInterface": "audit.actors.Interface",
+        "ScopeEnum": "budgets.models.Budget.Scope",
         "AuditVerificationScope": "audit.models.AuditVerification.Scope",
         "AuditVerificationRequestScope": "audit.api.verifications.ASKED",
     },

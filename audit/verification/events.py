@@ -27,7 +27,8 @@ SLACK = timedelta(days=1)
 # Most entries stand within a day of their row: that look-up prunes to a month or two, and the rest looks further.
 _UNVOUCHED = """
     WITH row AS MATERIALIZED (
-        SELECT {id} AS id, {names}::{type} AS name, {organization} AS organization, {at} AS at FROM {table}
+        SELECT {id} AS id, {names}::{type} AS name, {organization} AS organization, {at} AS at, {facts} AS facts
+          FROM {table}
          WHERE {organization} IS NOT NULL AND {at} >= %(since)s AND {only} AND {after}
          ORDER BY {id} LIMIT %(rows)s
     ), suspect AS MATERIALIZED (
@@ -35,13 +36,15 @@ _UNVOUCHED = """
             SELECT FROM audit_auditlog AS log
              WHERE log.organization_id = row.organization AND log.{column} = row.name
                AND log.action_type = ANY(%(actions)s) AND log.result = 'SUCCESS'
+               AND {same}
                AND log."timestamp" >= row.at - %(slack)s AND log."timestamp" < row.at + %(slack)s)
     ), unvouched AS (
-        SELECT id, at FROM suspect WHERE NOT EXISTS (
+        SELECT id, at FROM suspect AS row WHERE NOT EXISTS (
             SELECT FROM audit_auditlog AS log
-             WHERE log.organization_id = suspect.organization AND log.{column} = suspect.name
+             WHERE log.organization_id = row.organization AND log.{column} = row.name
                AND log.action_type = ANY(%(actions)s) AND log.result = 'SUCCESS'
-               AND log."timestamp" >= suspect.at + %(slack)s)
+               AND {same}
+               AND log."timestamp" >= row.at + %(slack)s)
          ORDER BY at, id LIMIT %(limit)s
     )
     SELECT seen.count, seen.last, unvouched.id, unvouched.at
@@ -114,8 +117,16 @@ def _statement(one: Evidence, *, is_first: bool) -> sql.Composed:
         at=name(one.at),
         table=name(one.table),
         only=sql.SQL("{} = %(value)s").format(name(one.only[0])) if one.only else sql.SQL("true"),
+        facts=_facts(one),
+        same=sql.SQL("log.changes -> 'after' @> row.facts" if one.after else "true"),
         after=sql.SQL("true") if is_first else sql.SQL("{} > %(after)s").format(name("id")),
     )
+
+
+def _facts(one: Evidence) -> sql.Composed:
+    """What the entry must say in changes.after, as JSON of texts."""
+    pairs = [sql.SQL("{}, {}::text").format(sql.Literal(key), sql.Identifier(column)) for key, column in one.after]
+    return sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(pairs))
 
 
 def _finding(one: Evidence, id_: Any, at: datetime) -> Finding:

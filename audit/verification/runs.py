@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError, InterfaceError, transaction
 from django.utils import timezone
 
 from audit import actions
 from audit.actors import Actor
+from audit.canonical import MAX_INTEGER
 from audit.entries import FAILURE, SUCCESS
 from audit.models import AuditVerification
 from audit.receipts import Receipt
@@ -28,11 +27,14 @@ from audit.verification.findings import CannotDecide, Finding, Report
 from audit.verification.queries import fetch
 from audit.verification.seals import Seals
 from audit.verification.since import Since, verified_until
+from forge.operations.plain import plain, text
 
 logger = logging.getLogger(__name__)
 
 UNDECIDABLE = (CannotDecide, DatabaseError, InterfaceError, ImproperlyConfigured, OSError)
 """What keeps a verification from an answer."""
+
+_PLACE = ("kind", "lane", "lane_seq", "partition")
 
 Scope, Outcome = AuditVerification.Scope, AuditVerification.Outcome
 
@@ -125,8 +127,8 @@ def write_down(run: Run, *, actor: Actor) -> AuditVerification:
             finished_at=max(timezone.now(), run.started_at),
             tree_size=size,
             root_hash=root,
-            first=_plain(findings[0]) if findings else None,
-            reason=run.reason,
+            first=plain(asdict(findings[0])) if findings else None,
+            reason=text(run.reason),
             correlation_id=actor.correlation_id,
         )
         record(
@@ -136,7 +138,7 @@ def write_down(run: Run, *, actor: Actor) -> AuditVerification:
             resource_id=str(kept.id),
             result=SUCCESS if run.outcome == Outcome.INTACT else FAILURE,
             description=f"Verified the audit log: {run.outcome}",
-            context=figures | ({"first": _where(findings[0])} if findings else {}),
+            context={name: _exact(value) for name, value in (figures | _where(findings)).items()},
         )
     return kept
 
@@ -150,11 +152,11 @@ def _since(after: int | None) -> Since:
     return Since.after_verification(until)
 
 
-def _plain(finding: Finding) -> dict[str, Any]:
-    """The finding as JSON holds it."""
-    return json.loads(json.dumps(asdict(finding), cls=DjangoJSONEncoder))
+def _where(findings: Sequence[Finding]) -> dict[str, Any]:
+    """Kind and place of the first finding: numbers of the log, nothing of what an organization has."""
+    return {f"first_{name}": getattr(findings[0], name) for name in _PLACE} if findings else {}
 
 
-def _where(finding: Finding) -> dict[str, Any]:
-    """Kind and place of a finding: numbers of the log, nothing of what an organization has."""
-    return {name: getattr(finding, name) for name in ("kind", "lane", "lane_seq", "partition")}
+def _exact(value: Any) -> Any:
+    """Numbers that a forger has set may be greater than an entry holds: as text then."""
+    return str(value) if isinstance(value, int) and abs(value) > MAX_INTEGER else value

@@ -156,7 +156,8 @@ NEWEST_CHECKPOINT = "SELECT id, tree_size, root_hash FROM audit_auditcheckpoint 
 CHECKPOINT = "SELECT id, tree_size, root_hash, sealed_at FROM audit_auditcheckpoint WHERE id = %(id)s"
 
 FLOORS = """
-    SELECT given.lane, least(coalesce(later.first, least(last.lane_seq, 1::bigint << 44) + 1, 1), (1::bigint << 44) - 1)
+    SELECT given.lane,
+           least(coalesce(later.first, least(coalesce(last.lane_seq, 0), 1::bigint << 44) + 1), (1::bigint << 44) - 1)
       FROM generate_series(0, 255) AS given (lane)
       LEFT JOIN (SELECT lane, min(lane_seq) AS first FROM audit_auditleaf WHERE "index" >= %(size)s GROUP BY lane
                 ) AS later ON later.lane = given.lane
