@@ -9,6 +9,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+import django
+
 from audit.verification.findings import CannotDecide
 
 AHEAD = 3
@@ -27,7 +29,7 @@ def in_order(work: Callable[[Part], Result], parts: Iterable[Part], *, jobs: int
         yield from map(work, parts)
         return
     # Spawned, not forked: a forked process would share this one's connections.
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=django.setup)
     pending: deque[Future[Result]] = deque()
     try:
         for part in parts:

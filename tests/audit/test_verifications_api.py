@@ -88,7 +88,7 @@ def test_others_neither_ask_for_one_nor_see_any(log, organization, role):
 
 def test_operators_see_all_and_are_sent_to_the_command(log):
     run_command()
-    client = client_of(UserFactory(organization=None, is_superuser=True))
+    client = client_of(UserFactory(organization=None))
     assert len(client.get(URL).json()["results"]) == 1
     assert (
         client.post(URL, {}).json()["suggested_action"] == "Operators of the installation run manage.py audit_verify."
@@ -123,7 +123,7 @@ def test_tampering_is_the_result_of_an_operation_that_succeeded(log, auditor, su
     shown = client.get(f"{URL}{operation['result']['id']}/").json()
     assert (shown["first"]["kind"], shown["first"]["lane"], shown["first"]["lane_seq"]) == ("bad_row", 0, 4)
     assert "detail" not in shown["first"]  # words may name rows of any organization
-    operator = client_of(UserFactory(organization=None, is_superuser=True))
+    operator = client_of(UserFactory(organization=None))
     assert "does not hold" in operator.get(f"{URL}{operation['result']['id']}/").json()["first"]["detail"]
 
 
