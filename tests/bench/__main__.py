@@ -14,7 +14,7 @@ import time
 from django.utils.module_loading import import_string
 
 from forge.env import STATE_DIR
-from tests.bench.measure import HEADER, compare, merge
+from tests.bench.measure import HEADER, measure, merge
 from tests.bench.server import servers
 
 BENCHMARKS = {
@@ -41,7 +41,7 @@ def main(names: list[str]) -> int:
         for name in names or BENCHMARKS:
             began = time.monotonic()
             with running.database():
-                result = compare(import_string(BENCHMARKS[name]), size)
+                result = measure(import_string(BENCHMARKS[name]), size)
             print(f"{result.line()}  {time.monotonic() - began:4.0f} s", flush=True)
             merge({name: result.as_json()}, STATE_DIR / "bench.json")
     return 0

@@ -1,7 +1,8 @@
-"""Measuring two ways of doing the same work in turns, and keeping what came out.
+"""Measuring, and keeping what came out: two ways of doing the same work in turns, or one thing by itself.
 
 A figure of one machine on one day says little; the ratio of two things measured within seconds of each other says what
-one costs beside the other. So both sides run alternately, each pair gives one ratio, and the value is the median.
+one costs beside the other. So both sides of a `Benchmark` run alternately, each pair gives one ratio, and the value is
+the median. Where nothing does the same work, a `Figure` is the median of several runs in a unit of its own.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-PAIRS = 7
-MOST_PAIRS = 15
+T = TypeVar("T")
+
+TIMES = 7
+MOST_TIMES = 15
+"""Pairs of a Benchmark, samples of a Figure."""
 WILD = 0.25
-"""Where the middle half of the ratios spreads over more than this share of the median, more pairs are measured."""
+"""Where the middle half of the values spreads over more than this share of the median, more are measured."""
 PATIENCE = 75.0
-"""Seconds after which no more pairs than `PAIRS` are measured, however wild they are."""
+"""Seconds after which no more than `TIMES` are measured, however wild they are."""
 
 
 class UnequalWork(Exception):
@@ -51,6 +55,14 @@ class Sides:
 
 
 @dataclass(frozen=True)
+class Subject:
+    """The one side of a Figure, ready to run as often as one likes; `verify` as in Sides."""
+
+    run: Callable[[], Run]
+    verify: Callable[[], dict[str, Any]] = dict
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """A comparison with its goal: a share of the bare side's rate, or a multiple of its time."""
 
@@ -71,88 +83,131 @@ class Benchmark:
         """The run in the benchmark's unit."""
         return run.work / run.seconds if self.is_rate else run.seconds
 
-    def missed_by(self, value: float) -> float:
-        """By which share of the goal the value misses it; 0 when it is met."""
-        short = self.goal - value if self.is_rate else value - self.goal
-        return max(0.0, short / self.goal)
+
+@dataclass(frozen=True)
+class Figure:
+    """A rate (work per second) or the milliseconds that one piece of work takes, with its goal, None where there is
+    none. `unit` is what the table says behind it: `rows/s`, `ms`."""
+
+    name: str
+    goal: float | None
+    unit: str
+    prepare: Callable[[str], AbstractContextManager[Subject]]
+    is_rate: bool
+
+    def figure(self, run: Run) -> float:
+        """The run in the figure's unit."""
+        return run.work / run.seconds if self.is_rate else 1000 * run.seconds / run.work
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a benchmark came to: the median ratio, the least and greatest, the quartiles, and the median figures."""
+    """What was measured: the values (ratios of pairs, or samples) and the median figures of each side, if there are
+    two."""
 
-    benchmark: Benchmark
+    benchmark: Benchmark | Figure
     size: str
-    ratios: list[float]
+    values: list[float]
     mine: float
-    bare: float
+    bare: float | None
     counts: dict[str, Any]
 
     @property
     def value(self) -> float:
-        return statistics.median(self.ratios)
+        return statistics.median(self.values)
+
+    @property
+    def missed_by(self) -> float:
+        """By which share of the goal the value misses it; 0 when it is met or there is none."""
+        goal = self.benchmark.goal
+        if goal is None:
+            return 0.0
+        return max(0.0, (goal - self.value if self.benchmark.is_rate else self.value - goal) / goal)
 
     def line(self) -> str:
         """One row of the table."""
-        sign = "≥" if self.benchmark.is_rate else "≤"
-        missed = self.benchmark.missed_by(self.value)
-        verdict = f"MISSED by {missed:.1%}" if missed else "met"
-        low, high = _quartiles(self.ratios)
+        low, high = _quartiles(self.values)
+        sides = _shown(self.mine) if self.bare is None else f"{_shown(self.mine)} / {_shown(self.bare)}"
         return (
-            f"{self.benchmark.name:<24}{self.value:>8.2f}  {sign} {self.benchmark.goal:<5.2f}{verdict:<16}"
-            f"{low:>6.2f} .. {high:<6.2f}{min(self.ratios):>6.2f} .. {max(self.ratios):<6.2f}"
-            f"{self.mine:>10.4g} / {self.bare:<10.4g}{self.benchmark.unit:<12}{len(self.ratios):>3} pairs"
+            f"{self.benchmark.name:<36}{_shown(self.value):>8}  {self._verdict():<26}"
+            f"{f'{_shown(low)} .. {_shown(high)}':>18}"
+            f"{f'{_shown(min(self.values))} .. {_shown(max(self.values))}':>18}"
+            f"{f'{sides} {self.benchmark.unit}':>30}{len(self.values):>4} {self._times}"
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The entry of `.forge/bench.json`."""
+        """The entry of `.forge/bench.json`; `bare` is null where there is no second side."""
         return {
             "value": round(self.value, 4),
             "goal": self.benchmark.goal,
             "mine": round(self.mine, 6),
-            "bare": round(self.bare, 6),
+            "bare": None if self.bare is None else round(self.bare, 6),
             "counts": {
                 **self.counts,
-                "pairs": len(self.ratios),
-                "quartiles": [round(ratio, 4) for ratio in _quartiles(self.ratios)],
-                "least": round(min(self.ratios), 4),
-                "greatest": round(max(self.ratios), 4),
+                self._times: len(self.values),
+                "quartiles": [round(value, 4) for value in _quartiles(self.values)],
+                "least": round(min(self.values), 4),
+                "greatest": round(max(self.values), 4),
                 "unit": self.benchmark.unit,
             },
             "scale": self.size,
             "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
+    @property
+    def _times(self) -> str:
+        return "samples" if self.bare is None else "pairs"
 
-HEADER = f"{'':<24}{'value':>8}  {'goal':<8}{'':<15}{'middle half':>15}{'all':>14}{'mine / bare (medians)':>30}"
+    def _verdict(self) -> str:
+        if self.benchmark.goal is None:
+            return "no goal"
+        sign = "≥" if self.benchmark.is_rate else "≤"
+        verdict = f"MISSED by {self.missed_by:.1%}" if self.missed_by else "met"
+        return f"{sign} {_shown(self.benchmark.goal)} {verdict}"
 
 
-def compare(benchmark: Benchmark, size: str, *, pairs: int = PAIRS, most: int = MOST_PAIRS) -> Result:
-    """Run both sides `pairs` times in turns, and on while their ratios spread wildly; raises UnequalWork.
+HEADER = (
+    f"{'':<36}{'value':>8}  {'goal':<26}{'middle half':>18}{'all':>18}{'mine / bare (medians)':>30}{'measured':>10}"
+)
 
-    The first pair warms both sides up and does not count. Every second pair begins with the other side.
+
+def measure(benchmark: Benchmark | Figure, size: str, *, times: int = TIMES, most: int = MOST_TIMES) -> Result:
+    """Run the benchmark `times` times, and on while its values spread wildly; raises UnequalWork.
+
+    The first time warms up and does not count.
     """
-    runs: list[tuple[Run, Run]] = []
-    began = time.monotonic()
+    of_kind = compare if isinstance(benchmark, Benchmark) else sample
+    return of_kind(benchmark, size, times=times, most=most)
 
-    def goes_on() -> bool:
-        has_time = len(runs) < most and time.monotonic() - began < PATIENCE
-        return len(runs) < pairs or (has_time and _is_wild([benchmark.ratio(*pair) for pair in runs]))
 
+def compare(benchmark: Benchmark, size: str, *, times: int = TIMES, most: int = MOST_TIMES) -> Result:
+    """Both sides in turns; every second pair begins with the other side."""
     with benchmark.prepare(size) as sides:
-        _pair(sides, mine_first=True)
-        while goes_on():
-            runs.append(_pair(sides, mine_first=len(runs) % 2 == 0))
+        runs = _repeat(
+            lambda number: _pair(sides, mine_first=number % 2 == 0),
+            lambda pair: benchmark.ratio(*pair),
+            times=times,
+            most=most,
+        )
         counted = sides.verify()
-    work = {"work_per_run": runs[0][0].work, "rows_per_run": dict(runs[0][0].wrote)}
+    mine, bare = zip(*runs, strict=True)
     return Result(
         benchmark=benchmark,
         size=size,
-        ratios=[benchmark.ratio(*pair) for pair in runs],
-        mine=statistics.median(benchmark.figure(mine) for mine, _ in runs),
-        bare=statistics.median(benchmark.figure(bare) for _, bare in runs),
-        counts={**work, **counted},
+        values=[benchmark.ratio(*pair) for pair in runs],
+        mine=statistics.median(map(benchmark.figure, mine)),
+        bare=statistics.median(map(benchmark.figure, bare)),
+        counts=_work(mine[0]) | counted,
     )
+
+
+def sample(figure: Figure, size: str, *, times: int = TIMES, most: int = MOST_TIMES) -> Result:
+    """One thing by itself, again and again."""
+    with figure.prepare(size) as subject:
+        runs = _repeat(lambda number: subject.run(), figure.figure, times=times, most=most)
+        counted = subject.verify()
+    values = [figure.figure(run) for run in runs]
+    return Result(figure, size, values, statistics.median(values), None, _work(runs[0]) | counted)
 
 
 def merge(results: Mapping[str, dict[str, Any]], file: Path) -> None:
@@ -174,6 +229,21 @@ def of_size(size: str, sizes: Mapping[str, int]) -> int:
     return sizes[size]
 
 
+def _repeat(once: Callable[[int], T], value: Callable[[T], float], *, times: int, most: int) -> list[T]:
+    """What `once` gave, at least `times` times after one that does not count, given how often it ran before."""
+    once(0)
+    done: list[T] = []
+    began = time.monotonic()
+
+    def goes_on() -> bool:
+        has_time = len(done) < most and time.monotonic() - began < PATIENCE
+        return len(done) < times or (has_time and _is_wild([value(one) for one in done]))
+
+    while goes_on():
+        done.append(once(len(done)))
+    return done
+
+
 def _pair(sides: Sides, *, mine_first: bool) -> tuple[Run, Run]:
     if mine_first:
         mine, bare = sides.mine(), sides.bare()
@@ -184,13 +254,21 @@ def _pair(sides: Sides, *, mine_first: bool) -> tuple[Run, Run]:
     return mine, bare
 
 
-def _is_wild(ratios: list[float]) -> bool:
-    low, high = _quartiles(ratios)
-    return high - low > WILD * statistics.median(ratios)
+def _work(run: Run) -> dict[str, Any]:
+    return {"work_per_run": run.work, "rows_per_run": dict(run.wrote)}
 
 
-def _quartiles(ratios: list[float]) -> tuple[float, float]:
-    if len(ratios) < 2:
-        return ratios[0], ratios[0]
-    low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
+def _is_wild(values: list[float]) -> bool:
+    low, high = _quartiles(values)
+    return high - low > WILD * statistics.median(values)
+
+
+def _quartiles(values: list[float]) -> tuple[float, float]:
+    if len(values) < 2:
+        return values[0], values[0]
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
     return low, high
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" if value < 0.1 else f"{value:.2f}"

@@ -7,7 +7,7 @@ import pytest
 from django.utils.module_loading import import_string
 
 from tests.bench.__main__ import BENCHMARKS, main
-from tests.bench.measure import Benchmark, Run, Sides, UnequalWork, compare, merge
+from tests.bench.measure import Benchmark, Figure, Run, Sides, Subject, UnequalWork, compare, measure, merge, sample
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -15,7 +15,7 @@ from tests.bench.measure import Benchmark, Run, Sides, UnequalWork, compare, mer
 def test_both_sides_do_the_same_work(name):
     benchmark = import_string(BENCHMARKS[name])
 
-    result = compare(benchmark, "tiny", pairs=2, most=2)  # raises UnequalWork where they do not
+    result = measure(benchmark, "tiny", times=2, most=2)  # raises UnequalWork where they do not
 
     assert benchmark.name == name
     assert result.counts["work_per_run"] > 0
@@ -38,9 +38,9 @@ def test_value_is_the_median_of_the_ratios_and_a_missed_goal_says_by_how_much():
     def prepare(size):
         yield Sides(mine=lambda: Run(next(mine), 1), bare=lambda: Run(2.0, 1))
 
-    result = compare(Benchmark(name="slow", goal=1.6, prepare=prepare, is_rate=False), "tiny", pairs=3, most=3)
+    result = compare(Benchmark(name="slow", goal=1.6, prepare=prepare, is_rate=False), "tiny", times=3, most=3)
 
-    assert result.ratios == [1.5, 2.0, 2.5]
+    assert result.values == [1.5, 2.0, 2.5]
     assert result.as_json() | {"measured_at": ""} == {
         "value": 2.0,
         "goal": 1.6,
@@ -59,6 +59,38 @@ def test_value_is_the_median_of_the_ratios_and_a_missed_goal_says_by_how_much():
         "measured_at": "",
     }
     assert "MISSED by 25.0%" in result.line()
+
+
+def test_figure_is_the_median_of_its_samples_and_has_no_second_side():
+    seconds = iter([9.0, 0.5, 0.1, 0.2])  # the first only warms up
+
+    @contextlib.contextmanager
+    def prepare(size):
+        yield Subject(run=lambda: Run(next(seconds), 1000), verify=lambda: {"rows": 4000})
+
+    result = sample(Figure("rate", 8000, "rows/s", prepare, is_rate=True), "tiny", times=3, most=3)
+
+    assert result.values == [2000, 10000, 5000]
+    assert {key: result.as_json()[key] for key in ("value", "goal", "mine", "bare")} == {
+        "value": 5000,
+        "goal": 8000,
+        "mine": 5000,
+        "bare": None,
+    }
+    assert result.counts["rows"] == 4000
+    assert "≥ 8,000 MISSED by 37.5%" in result.line()
+    assert "5,000 rows/s   3 samples" in result.line()
+
+
+def test_figure_without_a_goal_misses_none_and_one_of_time_counts_milliseconds_for_one():
+    @contextlib.contextmanager
+    def prepare(size):
+        yield Subject(run=lambda: Run(3.0, 1000))
+
+    result = sample(Figure("time", None, "ms", prepare, is_rate=False), "tiny", times=2, most=2)
+
+    assert result.value == 3
+    assert "no goal" in result.line()
 
 
 def test_results_are_merged_into_the_file(tmp_path):
