@@ -14,7 +14,7 @@ from django.utils import timezone
 from audit.models import AuditCheckpoint, AuditLog, AuditVerification
 from audit.sealing.sealer import seal
 from audit.tasks import verify as verify_task
-from audit.verification import job, pieces, rows, standing
+from audit.verification import job, pieces, rows, runs, standing
 from audit.verification.findings import CannotDecide
 from audit.verification.rows import verify
 from audit.verification.seals import verify_seals
@@ -313,3 +313,18 @@ def test_a_forged_receipt_is_no_alarm_of_the_log(sealed):
     assert run_command("--receipt", f"0-1-{'0' * 64}")[0] == 1
     assert AuditVerification.objects.latest("id").scope == "RECEIPT"
     assert standing.standing(timezone.now()).problems == []
+
+
+def test_what_is_sealed_while_it_runs_does_not_count_as_looked_at(outside):
+    leave(3)
+    seal()
+    run = runs.Run(AuditVerification.Scope.FULL)
+
+    def go_on(*heard):
+        leave(2)
+        seal()
+
+    runs.verify_all(run, progress=go_on)
+
+    assert AuditCheckpoint.objects.count() > 1
+    assert run.reached[:2] == (1, 3)
