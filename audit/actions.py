@@ -21,6 +21,8 @@ AUDIT_EXPORT = register("AUDIT_EXPORT", required=("context.format",), personal=(
 AUDIT_EXPORT_REQUEST = register("AUDIT_EXPORT_REQUEST", required=("resource_id",), personal=("filters",))
 AUDIT_EXPORT_DOWNLOAD = register("AUDIT_EXPORT_DOWNLOAD", required=("resource_id",))
 AUDIT_EXPORT_PURGE = register("AUDIT_EXPORT_PURGE", required=("resource_id",))
+AUDIT_VERIFY = register("AUDIT_VERIFY", required=("resource_id", "context.scope"))
+AUDIT_VERIFY_REQUEST = register("AUDIT_VERIFY_REQUEST", required=("resource_id", "context.scope"))
 OTHER = register("OTHER")
 AUDIT_MONTH_DETACH = register("AUDIT_MONTH_DETACH", required=("resource_id",))
 AUDIT_MONTH_EXPORT = register("AUDIT_MONTH_EXPORT", required=("resource_id", "context.manifest_sha256"))

@@ -11,7 +11,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -22,14 +22,16 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from audit import actions, holds, registry
 from audit.actors import canonical_address
 from audit.exports.admin import ExportsWhatItShows
-from audit.models import AuditCheckpoint, AuditLog, AuditPublication, LegalHold
+from audit.models import AuditCheckpoint, AuditLog, AuditPublication, AuditVerification, LegalHold
+from audit.verification.standing import standing
 from forge.adminkit.admin import ForgeInline, ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from forge.api.filters import search
 from forge.db.months import add_months, month_of
 
-Result = AuditLog.Result
+Result, Outcome = AuditLog.Result, AuditVerification.Outcome
 MONTHS_OFFERED = 24
+_PLACE = ("lane", "lane_seq", "partition", "timestamp", "after", "before")
 
 
 class ActionFilter(admin.SimpleListFilter):
@@ -83,6 +85,7 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
     search_fields = ("resource_id",)  # shows the box; `get_search_results` says what is looked for
     search_help_text = "A whole id (of a resource, person or correlation), an address, or words of the description."
     ordering = ("-timestamp", "-id")
+    list_before_template = "audit/standing.html"
     fieldsets = (
         (None, {"fields": ("timestamp", "occurred_at", "action_type", "result", "action_description")}),
         (
@@ -97,6 +100,15 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
         ("What", {"fields": ("resource", "correlated", "shown_context", "shown_changes", "shown_erased")}),
         ("Proof", {"fields": ("receipt", "shown_content_hash", "shown_previous_log_hash", "content")}),
     )  # fmt: skip
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list, and above it how the log stands, for those who see verifications."""
+        user: Any = request.user
+        shown = {}
+        if user.is_operator or user.has_role("auditor", "admin"):
+            found = standing(timezone.now())
+            shown = {"standing": found, "standing_label": "danger" if found.problems else "success"}
+        return super().changelist_view(request, {**(extra_context or {}), **shown})
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """Entries about or by the id, from the address, by whoever had the email, else with the words.
@@ -282,6 +294,43 @@ class LegalHoldAdmin(ForgeModelAdmin):
     @display(description="state", label={"active": "warning", "released": "success"})
     def shown_state(self, hold: LegalHold) -> str:
         return "active" if hold.is_active else "released"
+
+
+@admin.register(AuditVerification)
+class AuditVerificationAdmin(ForgeModelAdmin):
+    """What verifications came to; the words of a finding may name rows of any organization, so operators see them."""
+
+    view_roles = ("auditor", "admin")
+    list_display = (
+        "started_at", "shown_outcome", "scope", "subject", "after_checkpoint", "checkpoint", "rows", "findings"
+    )  # fmt: skip
+    list_filter = ("outcome", "scope")
+    ordering = ("-id",)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        fields = (
+            "started_at", "finished_at", "scope", "subject", "outcome", "rows", "after_checkpoint", "checkpoint",
+            "tree_size", "findings", "shown_first", "correlation_id",
+        )  # fmt: skip
+        return (*fields, "shown_words", "reason") if request.user.is_operator else fields
+
+    @display(
+        description="outcome",
+        ordering="outcome",
+        label={Outcome.INTACT: "success", Outcome.TAMPERED: "danger", Outcome.UNDECIDED: "warning"},
+    )
+    def shown_outcome(self, row: AuditVerification) -> str:
+        return row.outcome
+
+    @display(description="first finding")
+    def shown_first(self, row: AuditVerification) -> str:
+        first = row.first or {}
+        parts = [first.get("kind"), *(f"{name} {first[name]}" for name in _PLACE if first.get(name) is not None)]
+        return ", ".join(filter(None, parts)) or "-"
+
+    @display(description="in words")
+    def shown_words(self, row: AuditVerification) -> str:
+        return (row.first or {}).get("detail") or "-"
 
 
 def _cell(side: dict[str, Any], name: str) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from audit import holds
 from audit.archive import bundles
-from audit.archive.parquet import CopyDiffers
 from audit.archive.policies import Policy, register
+from audit.places import CopyDiffers
 from audit.sealing import keys
 from audit.verification.dropped import LOG, TABLE, spans_of
 from audit.verification.queries import fetch

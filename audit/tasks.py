@@ -12,6 +12,7 @@ from audit.actors import Actor
 from audit.archive import retention
 from audit.exports import services as exports
 from audit.sealing import sealer, seals
+from audit.verification import job
 from forge.db.jobs import run_job
 
 
@@ -47,3 +48,10 @@ def purge_exports() -> dict | None:
     """Delete the files of exports whose days are over."""
     now = timezone.now()
     return run_job(job=exports.JOB, now=now, every=timedelta(hours=1), work=lambda: exports.purge_exports(now=now))
+
+
+@shared_task(name="audit.verify")
+def verify() -> dict | None:
+    """Verify the log; ticks hourly and works once a day, so an undecided run is repeated within the hour."""
+    now = timezone.now()
+    return run_job(job=job.JOB, now=now, every=timedelta(days=1), work=lambda: job.verify_due(now=now))

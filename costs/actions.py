@@ -1,6 +1,9 @@
 """Audit action types of this room."""
 
+from audit.evidence import expect
 from audit.registry import register
 
 PRICE_CREATE = register("PRICE_CREATE", required=("resource_id",))
 PRICE_CLOSE = register("PRICE_CLOSE", required=("resource_id",))
+
+expect("costs_price", actions=[PRICE_CREATE])

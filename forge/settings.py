@@ -118,7 +118,7 @@ SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=not DEBUG)
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0 if DEBUG else 31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
 SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
-SECURE_REDIRECT_EXEMPT = [r"^healthz/?$", r"^readyz/?$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz/?$", r"^readyz/?$", r"^metrics/?$"]
 if env.bool("FORGE_BEHIND_TLS_PROXY", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
@@ -175,6 +175,9 @@ SPECTACULAR_SETTINGS = {
         "WorkSpaceState": "workspaces.lifecycle.State",
         "TokenInterface": "forge.accounts.models.ApiToken.Interface",
         "AuditInterface": "audit.actors.Interface",
+        "ScopeEnum": "budgets.models.Budget.Scope",
+        "AuditVerificationScope": "audit.models.AuditVerification.Scope",
+        "AuditVerificationRequestScope": "audit.api.verifications.ASKED",
     },
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
@@ -195,6 +198,7 @@ FORGE_OPERATION_HANDLERS = {
     "workspace.start": "workspaces.handlers.start",
     "workspace.stop": "workspaces.handlers.stop",
     "workspace.terminate": "workspaces.handlers.terminate",
+    "audit.verify": "audit.verification.operation.verify",
 }
 
 # -- Money -------------------------------------------------------------------------------------------------------
@@ -204,6 +208,7 @@ FORGE_RESERVE_HOURS = env.int("FORGE_RESERVE_HOURS", default=40)
 FORGE_AUDIT_SIGNING_KEY = env.str("FORGE_AUDIT_SIGNING_KEY", default="")
 FORGE_AUDIT_VERIFIER_KEYS = env.list("FORGE_AUDIT_VERIFIER_KEYS", default=[])
 FORGE_AUDIT_ORIGIN = env.str("FORGE_AUDIT_ORIGIN", default="forge.localhost/audit")
+FORGE_AUDIT_FULL_VERIFY_DAYS = env.int("FORGE_AUDIT_FULL_VERIFY_DAYS", default=7)
 FORGE_AUDIT_SINKS = env.list("FORGE_AUDIT_SINKS", default=[])
 
 # -- Retention -------------------------------------------------------------------------------------------------------
@@ -214,6 +219,8 @@ FORGE_COST_RETENTION_MONTHS = env.int("FORGE_COST_RETENTION_MONTHS", default=84)
 FORGE_EXPORT_STREAM_ENTRIES = env.int("FORGE_EXPORT_STREAM_ENTRIES", default=100_000)
 FORGE_EXPORT_MOST_ENTRIES = env.int("FORGE_EXPORT_MOST_ENTRIES", default=5_000_000)
 FORGE_EXPORT_DAYS = env.int("FORGE_EXPORT_DAYS", default=7)
+# -- Metrics -----------------------------------------------------------------------------------------------------
+FORGE_METRICS_TOKEN = env.str("FORGE_METRICS_TOKEN", default="")
 
 # -- Work that happens by itself -------------------------------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")

@@ -5,6 +5,7 @@ from django.urls import include, path, re_path
 
 from forge.api.docs import DocsView, SchemaView
 from forge.console.health import healthz, readyz
+from forge.console.metrics import metrics
 
 API_ROOMS = ("forge.accounts", "forge.operations", "audit", "blueprints", "workspaces", "costs", "budgets")
 
@@ -20,4 +21,5 @@ urlpatterns = [
     re_path(r"^api/v1/docs/?$", DocsView.as_view(), name="docs"),
     re_path(r"^healthz/?$", healthz, name="healthz"),
     re_path(r"^readyz/?$", readyz, name="readyz"),
+    re_path(r"^metrics/?$", metrics, name="metrics"),
 ]

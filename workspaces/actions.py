@@ -1,5 +1,6 @@
 """Audit action types of this room."""
 
+from audit.evidence import expect
 from audit.registry import register
 
 WORKSPACE_PROVISION = register("WORKSPACE_PROVISION")
@@ -16,3 +17,28 @@ WORKSPACE_STOP_OUTCOME = register("WORKSPACE_STOP_OUTCOME")
 WORKSPACE_TERMINATE_OUTCOME = register("WORKSPACE_TERMINATE_OUTCOME")
 PROVIDER_ACCOUNT_CREATE = register("PROVIDER_ACCOUNT_CREATE")
 PROVIDER_ACCOUNT_UPDATE = register("PROVIDER_ACCOUNT_UPDATE")
+
+_REQUESTS = {
+    "launch": WORKSPACE_PROVISION,
+    "start": WORKSPACE_START,
+    "stop": WORKSPACE_STOP,
+    "terminate": WORKSPACE_TERMINATE,
+}
+
+expect("workspaces_provideraccount", actions=[PROVIDER_ACCOUNT_CREATE])
+expect("workspaces_workspace", actions=[WORKSPACE_PROVISION])
+expect(
+    "workspaces_statechange",
+    actions=[*_REQUESTS.values(), WORKSPACE_STATE_CHANGE],
+    names="correlation_id",
+    by_correlation=True,
+    at="recorded_at",
+)
+for _verb, _action in _REQUESTS.items():
+    expect(
+        "operations_operation",
+        only=("kind", f"workspace.{_verb}"),
+        actions=[_action],
+        names="correlation_id",
+        by_correlation=True,
+    )

@@ -15,16 +15,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from audit.archive import files, parquet, places
-from audit.archive.parquet import CopyDiffers
-from audit.archive.places import Archive, ArchiveFailed
+from audit.archive import files, parquet
 from audit.archive.policies import Policy
-from audit.verification.dropped import Dropped
-from audit.verification.findings import Finding
+from audit.places import Archive, ArchiveFailed, CopyDiffers
+from audit.verification.copies import MANIFEST, read_manifest
 
 FORMAT = "forge-archived-month"
 VERSION = 1
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ def check(archive: Archive, policy: Policy, month: date, partition: str, expecte
     """
     folder = archive.folder_of(policy.table, month)
     try:
-        manifest, hashed = _read_manifest(folder, expected)
+        manifest, hashed = read_manifest(folder, expected)
         _check_files(folder, policy, manifest)
         rows = parquet.compare(folder / f"{policy.table}.parquet", policy.source(partition))
         if (manifest.get("table"), manifest.get("month"), manifest.get("rows")) != (
@@ -71,34 +68,6 @@ def check(archive: Archive, policy: Policy, month: date, partition: str, expecte
     except OSError as error:
         raise ArchiveFailed(f"{archive.name}: {error}") from error
     return Copy(folder, rows, hashed)
-
-
-def check_copies(dropped: Dropped) -> tuple[list[Finding], list[str]]:
-    """Are the manifests of the copies of all dropped months as the log says, and of as many entries as are gone?
-
-    Findings, and notices of what could not be checked. The copies' other files are not read.
-    """
-    if not dropped.months:
-        return [], []
-    archive = places.configured()
-    if archive is None:
-        return [], [
-            f"The copies of {len(dropped.months)} dropped months were not looked for: FORGE_ARCHIVE is not set."
-        ]
-    findings: list[Finding] = []
-    rows = 0
-    for month, expected in sorted(dropped.months.items()):
-        try:
-            manifest, _ = _read_manifest(archive.folder_of(dropped.table, month), expected)
-            rows += manifest["rows"]
-        except (ArchiveFailed, OSError) as error:
-            return findings, [f"The copies of dropped months could not be looked for: {error}"]
-        except CopyDiffers as error:
-            findings.append(Finding("archived_month", f"the copy of dropped {month:%Y-%m}: {error}", None))
-    if not findings and dropped.ranges == dropped.said and rows != dropped.numbers:
-        detail = f"{dropped.numbers} entries are said to be dropped, and the copies hold {rows}"
-        findings.append(Finding("archived_month", detail, None))
-    return findings, []
 
 
 def _write_manifest(folder: Path, policy: Policy, month: date, rows: int) -> None:
@@ -113,23 +82,6 @@ def _write_manifest(folder: Path, policy: Policy, month: date, rows: int) -> Non
     }
     with files.hashed(folder / MANIFEST) as file:
         file.write((json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
-
-
-def _read_manifest(folder: Path, expected: str | None) -> tuple[dict[str, Any], str]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise CopyDiffers(f"{path} is gone")
-    data = path.read_bytes()
-    hashed = hashlib.sha256(data).hexdigest()
-    if expected is not None and hashed != expected:
-        raise CopyDiffers(f"{path} was changed: its SHA-256 is {hashed}, not {expected}")
-    try:
-        manifest = json.loads(data)
-    except ValueError as error:
-        raise CopyDiffers(f"{path} cannot be read: {error}") from error
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict) or "rows" not in manifest:
-        raise CopyDiffers(f"{path} is no manifest")
-    return manifest, hashed
 
 
 def _check_files(folder: Path, policy: Policy, manifest: dict[str, Any]) -> None:

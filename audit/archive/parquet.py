@@ -18,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from django.db import connections, transaction
 
+from audit.places import CopyDiffers
+
 GROUP = 10_000
 """Rows of a row group: so many are in memory at once."""
 
@@ -46,10 +48,6 @@ _TYPES: dict[str, pa.DataType] = {
 }
 _AS_TEXT = ("uuid", "jsonb")
 _NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
-
-
-class CopyDiffers(Exception):
-    """The copy is not, or not any more, what the table holds; the message says where they part."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from audit.archive import places
+from audit import places
 from audit.archive.policies import Policy, policies
 from audit.receipts import Receipt
 from audit.sealing import seals

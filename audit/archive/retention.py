@@ -22,14 +22,14 @@ import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection, connections
 
+from audit import places
 from audit.actors import Actor
-from audit.archive import places, steps
+from audit.archive import steps
 from audit.archive.bundles import NothingSealed
 from audit.archive.files import FolderExists
-from audit.archive.parquet import CopyDiffers
-from audit.archive.places import ArchiveFailed
 from audit.archive.plan import Due, Step, next_step, overdue, plan
 from audit.archive.steps import Held
+from audit.places import ArchiveFailed, CopyDiffers
 from audit.services import AuditUnavailable
 from audit.verification.findings import CannotDecide
 from forge.db.jobs import JobFault

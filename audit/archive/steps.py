@@ -8,12 +8,12 @@ from typing import Any
 
 from django.db import transaction
 
-from audit import actions, holds
+from audit import actions, holds, places
 from audit.actors import Actor
-from audit.archive import copies, places
+from audit.archive import copies
 from audit.archive.copies import Copy
-from audit.archive.places import Archive, ArchiveFailed
 from audit.archive.plan import Due, State, Step
+from audit.places import Archive, ArchiveFailed
 from audit.receipts import Receipt
 from audit.services import record
 from audit.verification import dropped

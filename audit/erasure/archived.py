@@ -21,11 +21,12 @@ from uuid import UUID
 
 from django.db import connections, transaction
 
-from audit.archive import files, places
-from audit.archive.places import ArchiveFailed
+from audit import places
+from audit.archive import files
 from audit.erasure import statements
 from audit.erasure.people import Person
 from audit.holds import block_erasure
+from audit.places import ArchiveFailed
 from audit.retention import BUNDLE
 from audit.verification.dropped import TABLE
 from audit.verifier import layout

@@ -33,7 +33,7 @@ DROP FUNCTION audit_legalhold_guard();
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0002_seals")]
+    dependencies = [("audit", "0003_verifications")]
 
     operations = [
         migrations.CreateModel(

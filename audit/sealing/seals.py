@@ -60,6 +60,14 @@ _UNSIGNED = """
 """
 
 
+_UNPUBLISHED = """
+    SELECT count(*) FROM audit_auditcheckpoint
+     WHERE note IS NOT NULL
+       AND id > coalesce((SELECT max(checkpoint_id) FROM audit_auditpublication WHERE sink = %s), 0)
+"""
+_LANES = "SELECT count(*) FROM audit_auditlane WHERE lane_seq > 0"
+
+
 class UnknownReceipt(NotFound):
     code = "unknown_receipt"
     title = "The audit log holds no entry with this receipt"
@@ -131,6 +139,20 @@ def status() -> Status:
         found.problems.append(f"{holes} entries were gone before they were sealed; run audit_verify")
     found.problems += _key_problems() + _sink_problems() + _job_problems()
     return found
+
+
+def unpublished() -> dict[str, int]:
+    """How many signed checkpoints each sink lacks; empty where the sinks are not set rightly."""
+    try:
+        sinks = configured()
+    except ImproperlyConfigured:
+        return {}  # `status` names it as a problem
+    return {sink.name: _one(_UNPUBLISHED, [sink.name])[0] for sink in sinks}
+
+
+def lanes_in_use() -> int:
+    """How many of the 256 lanes have entries."""
+    return _one(_LANES)[0]
 
 
 def _key_problems() -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -152,8 +153,17 @@ def check_months(dropped: Dropped) -> Iterator[Finding]:
             yield _finding(f"{partition.name} was detached, and there is no record of it", None, partition.first)
 
 
-def layout() -> list[tuple[str, str]]:
-    """Which partitions hold the log now; it must not change while they are verified."""
+@contextmanager
+def steady() -> Iterator[None]:
+    """What is judged within is judged of the same months; raises CannotDecide where they moved meanwhile."""
+    began_with = _layout()
+    yield
+    if _layout() != began_with:
+        raise CannotDecide("Months were made, detached or dropped meanwhile: verify again.")
+
+
+def _layout() -> list[tuple[str, str]]:
+    """Which partitions hold the log now."""
     return [
         (table, partition.name)
         for table in (TABLE, detached.twin(TABLE))

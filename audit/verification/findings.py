@@ -16,7 +16,10 @@ class CannotDecide(Exception):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, and where: the row, its lane and partition, and the window in time that it opens."""
+    """One thing that is wrong, and where: the row, its lane and partition, and the window in time that it opens.
+
+    `table` and `key` name a row of another table than the log.
+    """
 
     kind: str
     detail: str
@@ -27,11 +30,15 @@ class Finding:
     timestamp: datetime | None = None
     after: datetime | None = None
     before: datetime | None = None
+    table: str | None = None
+    key: str | None = None
 
     def __str__(self) -> str:
         where = [] if self.lane is None else [f"lane {self.lane}"]
         if self.id is not None:
             where = [f"row {self.id}", f"lane {self.lane}", f"number {self.lane_seq}", f"partition {self.partition}"]
+        if self.table is not None:
+            where.append(f"partition {self.partition}")
         if self.timestamp is not None:
             where.append(f"recorded {self.timestamp.isoformat()}")
         if self.after is not None or self.before is not None:

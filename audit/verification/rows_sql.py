@@ -66,7 +66,9 @@ def _rows(where: str) -> str:
 """
 
 
-_ROWS = _rows('"timestamp" >= %(first)s AND "timestamp" < %(end)s AND ctid >= %(low)s::tid AND ctid < %(high)s::tid')
+# Which rows: those of one partition in a range of its blocks; `of_lane` makes it a range of ids.
+_PIECE = """"timestamp" >= %(first)s AND "timestamp" < %(end)s AND ctid >= %(low)s::tid AND ctid < %(high)s::tid"""
+_ROWS = _rows(_PIECE)
 
 _LOG_HASH = (
     "log_hash = sha256('forge.audit.entry'::bytea || substring(int2send(hash_version) FROM 2) || int2send(lane)"
@@ -144,8 +146,14 @@ BAD_ROWS = f"""
 
 PLACE = f"""
     SELECT id, lane, lane_seq, tableoid::regclass::text, "timestamp" FROM {LOG} AS log
-     WHERE "timestamp" >= %(first)s AND "timestamp" < %(end)s AND ctid >= %(low)s::tid AND ctid < %(high)s::tid
+     WHERE {_PIECE}
 """
+
+
+def of_lane(statement: str) -> str:
+    """The same statement about the rows whose id is in [low, high), in whatever month they stand."""
+    return statement.replace(_PIECE, "id >= %(low)s AND id < %(high)s")
+
 
 # An id outside the lanes has failed the check of its place; here it would only be an overflow.
 _SOME_LANE = "id > 0 AND id < 256::bigint << 44"
@@ -184,6 +192,25 @@ _LINK_FINDINGS = f"""
      ORDER BY suspect."timestamp", suspect.id LIMIT %(limit)s
 """
 BROKEN_LINKS += _LINK_FINDINGS
+
+# As BROKEN_LINKS, for the rows whose ids are in [low, high) of each lane.
+BROKEN_LINKS_OF_LANES = (
+    f"""
+    WITH suspect AS (
+        SELECT * FROM (
+            SELECT row.*, lag(id) OVER by_place AS id_before, lag(log_hash) OVER by_place AS hash_before
+              FROM unnest(%(lows)s::bigint[], %(highs)s::bigint[]) AS given (low, high) CROSS JOIN LATERAL (
+                  SELECT id, lane, lane_seq, "timestamp", previous_log_hash, log_hash,
+                         tableoid::regclass::text AS partition
+                    FROM {LOG} AS log WHERE id >= given.low AND id < given.high OFFSET 0
+              ) AS row
+            WINDOW by_place AS (ORDER BY id, "timestamp")
+        ) AS row
+        WHERE (id_before = id - 1 AND hash_before = previous_log_hash) IS NOT TRUE
+    )
+"""
+    + _LINK_FINDINGS
+)
 
 # The first row of each lane after a month: when its predecessor is gone, the month lost its end.
 BROKEN_EDGES = (
@@ -236,10 +263,29 @@ SURPLUS = f"""
                  FROM {GONE} WHERE gone.lane = head.lane), 0) > head.lane_seq
 """
 
+SURPLUS_OF_LANES = f"""
+    SELECT head.lane, head.lane_seq, rows.count
+      FROM unnest(%(lanes)s::bigint[], %(sequences)s::bigint[], %(lows)s::bigint[]) AS head (lane, lane_seq, low)
+     CROSS JOIN LATERAL (
+         SELECT count(*) FROM {LOG} AS log WHERE log.id >= head.low
+            AND log.id <= (head.lane << 44) + least(head.lane_seq, (1::bigint << 44) - 1)
+     ) AS rows CROSS JOIN LATERAL (
+         SELECT coalesce(sum(span.last - span.first + 1 - (
+                    SELECT count(*) FROM forge_detached.audit_auditlog AS held
+                     WHERE held.id BETWEEN span.first AND span.last)), 0) AS count
+           FROM (SELECT greatest((gone.lane << 44) + gone.first, head.low) AS first,
+                        (gone.lane << 44) + gone.last AS last
+                   FROM {GONE} WHERE gone.lane = head.lane) AS span
+          WHERE span.first <= span.last
+     ) AS gone
+     WHERE rows.count + gone.count > greatest(
+               (head.lane << 44) + least(head.lane_seq, (1::bigint << 44) - 1) - head.low + 1, 0)
+"""
+
 TWINS = f"""
     SELECT id, id & ((1::bigint << 44) - 1), min(tableoid::regclass::text), max(tableoid::regclass::text),
            min("timestamp"), max("timestamp")
-      FROM {LOG} AS log WHERE id > %(lane)s::bigint << 44 AND id < (%(lane)s + 1)::bigint << 44
+      FROM {LOG} AS log WHERE id >= %(low)s AND id < (%(lane)s + 1)::bigint << 44
      GROUP BY id HAVING count(*) > 1 ORDER BY min("timestamp"), id LIMIT %(limit)s
 """
 
@@ -247,4 +293,16 @@ PARTITIONS = """
     SELECT child.relname, pg_relation_size(child.oid) / current_setting('block_size')::bigint
       FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
      WHERE inhparent IN ('audit_auditlog'::regclass, 'forge_detached.audit_auditlog'::regclass)
+"""
+
+# Of lanes: those that have rows in [low, high), and where each ends.
+FILLED = f"""
+    SELECT given.low, given.high FROM unnest(%(lows)s::bigint[], %(highs)s::bigint[]) AS given (low, high)
+     WHERE EXISTS (SELECT FROM {LOG} AS log WHERE log.id >= given.low AND log.id < given.high)
+     ORDER BY given.low
+"""
+
+# The id at which the next piece of a lane begins.
+NEXT_PIECE = f"""
+    SELECT id FROM {LOG} AS log WHERE id >= %(low)s AND id < %(high)s ORDER BY id OFFSET %(rows)s LIMIT 1
 """

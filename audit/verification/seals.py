@@ -12,14 +12,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from django.db import connection
+
 from audit.sealing import keys
 from audit.sealing.leaves import BACK
 from audit.sealing.sinks import S3Sink
+from audit.sealing.tree import BrokenTree, StoredTree
 from audit.verification import seals_sql as sql
 from audit.verification.dropped import Dropped, load
 from audit.verification.findings import SHOWN, CannotDecide, Finding
 from audit.verification.outside import Outside
 from audit.verification.queries import fetch
+from audit.verification.since import Since
 from audit.verifier.notes import Checkpoint, NoteError, VerifierKey, read_checkpoint
 from audit.verifier.proofs import CompactRange
 from forge.db.months import add_months
@@ -58,48 +62,94 @@ class Stored:
     is_late: bool
 
 
+@dataclass(frozen=True)
+class Base:
+    """The tree before the first leaf that is verified, and the checkpoint that stands there, if any."""
+
+    tree: CompactRange
+    checkpoint: Stored | None
+
+    def copy(self) -> CompactRange:
+        """The tree, to be grown."""
+        return CompactRange(self.tree.size, list(self.tree.peaks))
+
+
 def verify_seals(
-    *, month: date | None = None, against: Path | S3Sink | None = None, dropped: Dropped | None = None
+    *,
+    month: date | None = None,
+    since: Since | None = None,
+    against: Path | S3Sink | None = None,
+    dropped: Dropped | None = None,
 ) -> Seals:
     """Verify leaves, nodes, checkpoints and the outside directory or bucket `against`; with `month` only its rows.
 
-    `dropped` is what retention took (default: what the log says now).
+    With `since` only what came after that checkpoint, whose root must still be that of the leaves before it. `dropped`
+    is what retention took (default: what the log says now).
+
     Raises CannotDecide where `against` holds no checkpoint or no key is known; DatabaseError, ImproperlyConfigured.
     """
     known = keys.verifier_keys()
     outside = None if against is None else Outside.open(against, known)
     size, newest = fetch(sql.BOUNDS)[0]
-    seals = Seals(leaves=size)
-    bounds = {"size": size, "newest": newest, "limit": SHOWN, "back": BACK, "late": LATE}
+    bounds = {"size": size, "newest": newest, "limit": SHOWN, "back": BACK, "late": LATE, "from": 0, "base": 0}
     bounds |= (load() if dropped is None else dropped).parameters
+    if since is not None:
+        bounds |= {"from": since.size, "base": since.checkpoint}
+        bounds |= {"lows": since.lows_with_last, "highs": since.highs}
+    seals = Seals(leaves=size - bounds["from"])
     first = datetime(month.year, month.month, 1, tzinfo=UTC) if month else datetime.min.replace(tzinfo=UTC)
     end = _start(add_months(month, 1)) if month else datetime.max.replace(tzinfo=UTC)
     seals.findings += _check_rows(bounds | {"first": first, "end": end}, is_whole=month is None, is_sealed=bool(known))
     if month is None:
+        base, faults = _base(since)
+        seals.findings += faults
         seals.findings += _check_tree(bounds)
-        seals.findings += _check_checkpoints(seals, bounds, known)
+        seals.findings += _check_checkpoints(seals, bounds, known, base)
         if outside is not None:
-            _compare(seals, bounds, outside)
+            _compare(seals, bounds, outside, base)
     return seals
+
+
+def _base(since: Since | None) -> tuple[Base | None, list[Finding]]:
+    """The tree that the verification goes on from, None where it is not as it was; and what is wrong with it."""
+    if since is None:
+        return Base(CompactRange(), None), []
+    number = since.checkpoint
+    stored = next(_stored({"newest": number}, after=number - 1), None)
+    faults = []
+    if stored is None:
+        faults.append(Finding("missing_checkpoint", f"there is no checkpoint {number}", None, before=since.at))
+    elif (stored.size, stored.root) != (since.size, since.root):
+        detail = f"checkpoint {number} is not as it was when it was verified"
+        faults.append(Finding("bad_checkpoint", detail, None, before=since.at))
+    try:
+        tree = StoredTree(connection).compact_range(since.size)
+    except BrokenTree as error:
+        return None, [*faults, Finding("bad_node", str(error), None)]
+    if tree.root() != since.root:
+        detail = f"the first {since.size} leaves no longer have the root that was verified as checkpoint {number}"
+        return None, [*faults, Finding("bad_root", detail, None, before=since.at)]
+    return Base(tree, stored), faults
 
 
 def _check_rows(bounds: dict[str, Any], *, is_whole: bool, is_sealed: bool) -> Iterator[Finding]:
     """Rows against leaves and times."""
-    for row in fetch(sql.OTHER_ROWS, bounds):
+    asked = sql.of_lanes if "lows" in bounds else str
+    for row in fetch(asked(sql.OTHER_ROWS), bounds):
         found = _at("other_leaf", "it is not the row that was sealed in its place", row[:-1])
         yield replace(found, before=row[-1])
-    for place in fetch(sql.UNSEALED_ROWS, bounds):
+    for place in fetch(asked(sql.UNSEALED_ROWS), bounds):
         yield _at("no_leaf", "it stands among sealed rows and was not sealed", place)
     if not is_whole:
         return
-    for id_, lane, lane_seq, partition, after, before in fetch(sql.ROWLESS_LEAVES, bounds):
+    for id_, lane, lane_seq, partition, after, before in fetch(asked(sql.ROWLESS_LEAVES), bounds):
         detail = "the row of this leaf is gone"
         yield Finding("no_row", detail, lane, id_, lane_seq, partition, after=after, before=before)
     for statement in (sql.ROWS_OUT_OF_TIME, sql.LANES_BACK_IN_TIME):
-        for place in fetch(statement, bounds):
+        for place in fetch(asked(statement), bounds):
             yield _at("impossible_time", "its time does not fit the entries and checkpoints around it", place)
     if is_sealed:
-        for place in fetch(sql.LATE_ROWS, bounds):
+        for place in fetch(asked(sql.LATE_ROWS), bounds):
             yield _at("not_sealed", f"it has no leaf after {LATE.seconds // 60} minutes", place)
 
 
@@ -113,13 +163,15 @@ def _check_tree(bounds: dict[str, Any]) -> Iterator[Finding]:
             yield Finding("bad_node", f"node {index} of level {level} is not the hash of the two below it", None)
 
 
-def _check_checkpoints(seals: Seals, bounds: dict[str, Any], known: Sequence[VerifierKey]) -> Iterator[Finding]:
+def _check_checkpoints(
+    seals: Seals, bounds: dict[str, Any], known: Sequence[VerifierKey], base: Base | None
+) -> Iterator[Finding]:
     """Numbers, sizes, roots and signatures of the database's own checkpoints."""
-    last: Stored | None = None
-    last_signed = 0
-    for stored in _stored(bounds):
+    last = base.checkpoint if base else None
+    last_signed = last.id if last and last.note else 0
+    for stored in _stored(bounds, after=bounds["base"]):
         seals.checkpoints += 1
-        if stored.id != (last.id if last else 0) + 1:
+        if stored.id != (last.id if last else bounds["base"]) + 1:
             yield Finding(
                 "missing_checkpoint", f"there is no checkpoint {stored.id - 1}", None, before=stored.sealed_at
             )
@@ -139,10 +191,13 @@ def _check_checkpoints(seals: Seals, bounds: dict[str, Any], known: Sequence[Ver
         yield Finding("unsigned_checkpoint", f"checkpoint {last.id} was never signed", None, before=last.sealed_at)
     if not known and seals.signed:
         seals.notices.append("Signatures were not checked: no key is configured.")
-    yield from _check_roots(((one.size, one.root, f"checkpoint {one.id}") for one in _stored(bounds)), bounds)
+    if base is not None:
+        stored_ones = _stored(bounds, after=bounds["base"])
+        points = ((one.size, one.root, f"checkpoint {one.id}") for one in stored_ones)
+        yield from _check_roots(points, bounds, base)
 
 
-def _compare(seals: Seals, bounds: dict[str, Any], outside: Outside) -> None:
+def _compare(seals: Seals, bounds: dict[str, Any], outside: Outside, base: Base | None) -> None:
     """Every checkpoint of the directory against the database's leaves."""
     incarnations = fetch(sql.INCARNATIONS, bounds)
     ends = {origin: size for (_, origin, _), (_, _, size) in pairwise(incarnations)}
@@ -152,8 +207,10 @@ def _compare(seals: Seals, bounds: dict[str, Any], outside: Outside) -> None:
             detail = f"{outside.place} holds checkpoints of {origin}, which the database does not know"
             seals.findings.append(Finding("outside_ahead", detail, None))
             continue
-        counted = _Counted(checkpoints, ends.get(origin), f"in {outside.place}")
-        seals.findings += _check_roots(counted, bounds, kind="outside_root")
+        counted = _Counted(checkpoints, ends.get(origin), f"in {outside.place}", bounds["from"])
+        if base is None:
+            continue
+        seals.findings += _check_roots(counted, bounds, base, kind="outside_root")
         seals.compared += counted.count
         if counted.lost:
             seals.notices.append(
@@ -170,10 +227,10 @@ def _compare(seals: Seals, bounds: dict[str, Any], outside: Outside) -> None:
 
 
 class _Counted:
-    """The checkpoints of one origin up to where its incarnation ended, counted as they pass."""
+    """The checkpoints of one origin from a size up to where its incarnation ended, counted as they pass."""
 
-    def __init__(self, checkpoints: Iterable[Checkpoint], end: int | None, where: str) -> None:
-        self._checkpoints, self._end, self._where = checkpoints, end, where
+    def __init__(self, checkpoints: Iterable[Checkpoint], end: int | None, where: str, low: int) -> None:
+        self._checkpoints, self._end, self._where, self._low = checkpoints, end, where, low
         self.count = self.lost = self.newest = 0
 
     def __iter__(self) -> Iterator[tuple[int, bytes, str]]:
@@ -182,15 +239,18 @@ class _Counted:
             if self._end is not None and checkpoint.size > self._end:
                 self.lost += 1
                 continue
+            if checkpoint.size < self._low:
+                continue
             self.count += 1
             yield checkpoint.size, checkpoint.root, f"the checkpoint of size {checkpoint.size} {self._where}"
 
 
 def _check_roots(
-    points: Iterable[tuple[int, bytes, str]], bounds: dict[str, Any], kind: str = "bad_root"
+    points: Iterable[tuple[int, bytes, str]], bounds: dict[str, Any], base: Base, kind: str = "bad_root"
 ) -> Iterator[Finding]:
     """Each (size, root) against the leaves, sizes ascending; the first that differs names the lanes since the last."""
-    tree, leaves, agreed = CompactRange(), _leaves(bounds["size"]), 0
+    tree, agreed = base.copy(), bounds["from"]
+    leaves = _leaves(agreed, bounds["size"])
     for size, root, label in points:
         while tree.size < size and (leaf := next(leaves, None)) is not None:
             for _ in tree.append(leaf):
@@ -222,16 +282,15 @@ def _fault(stored: Stored, known: Sequence[VerifierKey]) -> str | None:
     return None if is_same else "its note is about another size or root"
 
 
-def _stored(bounds: dict[str, Any]) -> Iterator[Stored]:
-    after = 0
-    while found := fetch(sql.CHECKPOINTS, bounds | {"after": after}):
+def _stored(bounds: dict[str, Any], *, after: int) -> Iterator[Stored]:
+    while found := fetch(sql.CHECKPOINTS, {"late": LATE} | bounds | {"after": after}):
         for id_, incarnation, origin, size, root, *rest in found:
             yield Stored(id_, incarnation, origin, size, bytes(root), *rest)
         after = found[-1][0]
 
 
-def _leaves(size: int) -> Iterator[bytes]:
-    for low in range(0, size, LEAVES_AT_ONCE):
+def _leaves(first: int, size: int) -> Iterator[bytes]:
+    for low in range(first, size, LEAVES_AT_ONCE):
         found = fetch(sql.LEAVES, {"low": low, "high": min(low + LEAVES_AT_ONCE, size)})
         yield from (bytes(hashed) for _, hashed in found)
 

@@ -17,6 +17,19 @@ _PLACE = """log.id, log.id >> 44, log.id & ((1::bigint << 44) - 1), log.tableoid
 _LEAF_OF_ROW = """leaf.lane = log.id >> 44 AND leaf.lane_seq = log.id & ((1::bigint << 44) - 1)"""
 _WITHIN = """log."timestamp" >= %(first)s AND log."timestamp" < %(end)s"""
 
+_NEW_ROWS = f"""(
+        SELECT row.* FROM unnest(%(lows)s::bigint[], %(highs)s::bigint[]) AS given (low, high) CROSS JOIN LATERAL (
+            SELECT tableoid, id, "timestamp", log_hash FROM {LOG} AS log WHERE id >= given.low AND id < given.high
+            OFFSET 0
+        ) AS row
+    ) AS log"""
+
+
+def of_lanes(statement: str) -> str:
+    """The same statement about the rows whose ids are in [low, high) of each lane, in whatever month they stand."""
+    return statement.replace(f"{LOG} AS log", _NEW_ROWS)
+
+
 # With the time of the checkpoint that sealed another row in this place.
 OTHER_ROWS = f"""
     SELECT log.id, log.lane, log.lane_seq, log.partition, log."timestamp", checkpoint.sealed_at FROM (
@@ -48,7 +61,7 @@ ROWLESS_LEAVES = f"""
            after."timestamp"
       FROM (
           SELECT lane, lane_seq, "index" FROM audit_auditleaf AS leaf
-           WHERE "index" < %(size)s
+           WHERE "index" >= %(from)s AND "index" < %(size)s
              AND NOT EXISTS (SELECT FROM {LOG} AS log WHERE log.id = (leaf.lane::bigint << 44) + leaf.lane_seq)
              AND NOT EXISTS (SELECT FROM {GONE} WHERE gone.lane = leaf.lane
                                 AND leaf.lane_seq BETWEEN gone.first AND gone.last)
@@ -69,12 +82,14 @@ ROWLESS_LEAVES = f"""
 # A row was committed after the checkpoint before its own looked, and before its own did; its time must say so.
 ROWS_OUT_OF_TIME = f"""
     SELECT {_PLACE} FROM (
-        SELECT tree_size, sealed_at, lag(tree_size, 1, 0::bigint) OVER by_id AS low, lag(sealed_at) OVER by_id AS since
-          FROM audit_auditcheckpoint WHERE id <= %(newest)s WINDOW by_id AS (ORDER BY id)
+        SELECT id, tree_size, sealed_at, lag(tree_size, 1, 0::bigint) OVER by_id AS low,
+               lag(sealed_at) OVER by_id AS since
+          FROM audit_auditcheckpoint WHERE id >= %(base)s AND id <= %(newest)s WINDOW by_id AS (ORDER BY id)
     ) AS checkpoint
       JOIN audit_auditleaf AS leaf ON leaf."index" >= checkpoint.low AND leaf."index" < checkpoint.tree_size
       JOIN {LOG} AS log ON log.id = (leaf.lane::bigint << 44) + leaf.lane_seq
-     WHERE log."timestamp" > checkpoint.sealed_at OR log."timestamp" < checkpoint.since - %(back)s
+     WHERE checkpoint.id > %(base)s
+       AND (log."timestamp" > checkpoint.sealed_at OR log."timestamp" < checkpoint.since - %(back)s)
      ORDER BY log."timestamp", log.id LIMIT %(limit)s
 """
 
@@ -95,8 +110,8 @@ LATE_ROWS = f"""
 
 MISSING_LEAVES = """
     SELECT "index" FROM (
-        SELECT "index", lag("index", 1, -1::bigint) OVER (ORDER BY "index") AS last FROM audit_auditleaf
-         WHERE "index" < %(size)s
+        SELECT "index", lag("index", 1, %(from)s::bigint - 1) OVER (ORDER BY "index") AS last FROM audit_auditleaf
+         WHERE "index" >= %(from)s AND "index" < %(size)s
     ) AS leaf WHERE "index" <> last + 1 ORDER BY "index" LIMIT %(limit)s
 """
 
@@ -110,8 +125,10 @@ _FAULTY_NODES = """
         SELECT even."index" / 2 AS "index", sha256('\\x01'::bytea || even.hash || odd.hash) AS hash
           FROM {children} AS even JOIN {children} AS odd ON odd."index" = even."index" + 1
          WHERE even."index" %% 2 = 0 AND (even."index" / 2 + 1) << %(level)s <= %(size)s
+           AND even."index" >= %(from)s >> %(level)s << 1
     ) AS must FULL JOIN (
         SELECT "index", hash FROM audit_auditnode WHERE level = %(level)s AND ("index" + 1) << %(level)s <= %(size)s
+           AND "index" >= %(from)s >> %(level)s
     ) AS node ON node."index" = must."index"
      WHERE node.hash IS DISTINCT FROM must.hash ORDER BY 1 LIMIT %(limit)s
 """
@@ -138,4 +155,19 @@ WINDOW = f"""
          WHERE "index" >= %(low)s AND "index" < %(high)s ORDER BY lane, lane_seq
     ) AS leaf LEFT JOIN {LOG} AS log ON log.id = (leaf.lane::bigint << 44) + leaf.lane_seq
      ORDER BY 1 LIMIT %(limit)s
+"""
+
+# Up to where a verification reaches, after which checkpoint it begins, the first number of each lane beyond that.
+NEWEST_CHECKPOINT = "SELECT id, tree_size, root_hash FROM audit_auditcheckpoint ORDER BY id DESC LIMIT 1"
+CHECKPOINT = "SELECT id, tree_size, root_hash, sealed_at FROM audit_auditcheckpoint WHERE id = %(id)s"
+
+FLOORS = """
+    SELECT given.lane,
+           least(coalesce(later.first, least(coalesce(last.lane_seq, 0), 1::bigint << 44) + 1), (1::bigint << 44) - 1)
+      FROM generate_series(0, 255) AS given (lane)
+      LEFT JOIN (SELECT lane, min(lane_seq) AS first FROM audit_auditleaf WHERE "index" >= %(size)s GROUP BY lane
+                ) AS later ON later.lane = given.lane
+      LEFT JOIN LATERAL (SELECT lane_seq FROM audit_auditleaf AS leaf WHERE leaf.lane = given.lane
+                          ORDER BY lane_seq DESC LIMIT 1) AS last ON true
+     ORDER BY given.lane
 """

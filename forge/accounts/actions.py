@@ -1,5 +1,6 @@
 """Audit action types of this room."""
 
+from audit.evidence import expect
 from audit.registry import register
 
 ORGANIZATION_CREATE = register("ORGANIZATION_CREATE")
@@ -11,3 +12,10 @@ PASSWORD_CHANGE = register("PASSWORD_CHANGE", required=("resource_id",))
 ROLE_CHANGE = register("ROLE_CHANGE")
 TOKEN_CREATE = register("TOKEN_CREATE")
 TOKEN_REVOKE = register("TOKEN_REVOKE")
+
+expect("accounts_organization", actions=[ORGANIZATION_CREATE], organization="id")
+expect("accounts_team", actions=[TEAM_CREATE])
+expect("accounts_project", actions=[PROJECT_CREATE])
+expect("accounts_user", actions=[MEMBER_CREATE])
+expect("accounts_membership", actions=[MEMBER_CREATE, ROLE_CHANGE], names="user_id", after={"team": "team_id"})
+expect("accounts_apitoken", actions=[TOKEN_CREATE])

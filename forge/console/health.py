@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 
 from audit.archive import retention
 from audit.sealing import seals
+from audit.verification.standing import standing
 from costs import metering
 from forge.db import partitions
 
@@ -87,6 +88,12 @@ def check_retention() -> Finding:
     return Finding("degraded", "; ".join(problems)) if problems else Finding("ok")
 
 
+def check_verification() -> Finding:
+    """Degraded while the audit log was found tampered with, or has not been verified in time."""
+    found = standing(timezone.now())
+    return Finding("degraded" if found.problems else "ok", str(found))
+
+
 CHECKS: dict[str, Callable[[], Finding]] = {
     "database": check_database,
     "migrations": check_migrations,
@@ -95,6 +102,7 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "metering": check_metering,
     "seals": check_seals,
     "retention": check_retention,
+    "verification": check_verification,
 }
 
 

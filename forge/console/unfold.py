@@ -36,6 +36,7 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
             ("audit.auditexport", "Exports", "download"),
             ("audit.auditcheckpoint", "Checkpoints", "approval"),
             ("audit.legalhold", "Legal holds", "lock"),
+            ("audit.auditverification", "Verifications", "fact_check"),
         ],
     ),
     (

@@ -87,6 +87,13 @@ class Home:
             write_private(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
         return path
 
+    def metrics_token(self) -> Path:
+        """The bearer token of the demo's /metrics; made once, readable by us alone."""
+        path = self.folder / "metrics-token"
+        if not path.exists():
+            write_private(path, secrets.token_urlsafe(32))
+        return path
+
     def audit_checkpoints(self, database_url: str | None) -> Path:
         """Where the audit log's checkpoints go."""
         return self._outside("audit-checkpoints", database_url)

@@ -101,6 +101,8 @@ class Demo:
         given = self.env.get("DATABASE_URL")
         if not self.env.get("FORGE_AUDIT_SIGNING_KEY"):
             self._setting("FORGE_AUDIT_SIGNING_KEY_FILE", str(self.home.audit_signing_key()))
+        if not self.env.get("FORGE_METRICS_TOKEN"):
+            self._setting("FORGE_METRICS_TOKEN_FILE", str(self.home.metrics_token()))
         self._setting("FORGE_AUDIT_SINKS", f"directory:{self.home.audit_checkpoints(given)},log:")
         self._setting("FORGE_ARCHIVE", f"directory:{self.home.archive(given)}")
         self._start_database()

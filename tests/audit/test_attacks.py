@@ -1,8 +1,8 @@
 """The attacks of a superuser who knows all but the signing key, each found, with lane and partition named.
 
 Rows, links, heads and seals are verified as `audit_verify --against` does it, with the sinks' directory as the outside.
-Where the database has nothing left to tell by, a receipt that its holder kept tells: the tests say so. Not here: an
-event that was never given to the log, which takes a comparison with the machines themselves.
+Where the database has nothing left to tell by, a receipt that its holder kept tells: the tests say so. An event that
+was never given to the log is told by the rows that it left elsewhere.
 """
 
 import os
@@ -13,11 +13,14 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 
+from audit.evidence import declared
 from audit.models import AuditLog
 from audit.sealing.sealer import SealRefused, seal
+from audit.verification.events import verify_events
 from audit.verification.receipts import verify_receipt
 from audit.verification.rows import verify
 from audit.verification.seals import verify_seals
+from tests.audit import business
 from tests.audit.attacker import COUNTS, MONTHS, THIS_MONTH, Attacker, build, months_of, name_of, place
 from tests.audit.support import OTHER_SIGNING_KEY, SIGNING_KEY, leave, rechain
 from tests.plugins.scale import count
@@ -41,7 +44,7 @@ class World:
         self.month = months_of(self.lane)[self.number - 1]
 
     def findings(self):
-        return verify().findings + verify_seals(against=self.outside).findings
+        return verify().findings + verify_seals(against=self.outside).findings + verify_events().findings
 
     def assert_located(self, kind=None, *, number=None, month=None):
         """Something is found in the lane of the attack, at its number if one is given, in its partition."""
@@ -59,7 +62,7 @@ class World:
 
     def exit_code(self):
         with pytest.raises(SystemExit) as ended:
-            call_command("audit_verify", "--against", str(self.outside), stdout=StringIO())
+            call_command("audit_verify", "--against", str(self.outside), "--dry-run", stdout=StringIO())
         return ended.value.code
 
     def assert_receipt_tells(self, lane, number):
@@ -74,6 +77,7 @@ def world(superuser, outside, seed):
 
 
 def test_a_clean_log_gives_no_false_alarm(world, seed):
+    business.live()
     leave(4, lane=0)
     seal()
     leave(2, lane=1)
@@ -293,6 +297,23 @@ def test_23_checkpoints_deleted(world, seed, how):
     world.sql("DELETE FROM audit_auditpublication")
     world.sql(f"DELETE FROM audit_auditcheckpoint WHERE {where}")
     assert "missing_checkpoint" in {one.kind for one in verify_seals().findings}
+    assert world.exit_code() == 1
+
+
+def test_24_an_event_that_was_never_given_to_the_log(world, seed):
+    business.live()
+    assert world.findings() == []
+    tables = sorted({(one.table, one.only) for one in declared()}, key=str)
+    hidden = {}
+    for table, only in world.choices.sample(tables, world.choices.randrange(1, len(tables))):
+        hidden[table, business.hide(world.sql, table, only)] = only
+
+    found = world.findings()
+
+    assert {(one.kind, one.table, one.key) for one in found} == {("event_without_entry", *where) for where in hidden}
+    assert {one.partition for one in found} == {name_of(THIS_MONTH)}
+    assert all(one.timestamp is not None and one.key in str(one) for one in found)
+    assert verify_events(since=datetime.now(UTC) - timedelta(minutes=1)).findings == found
     assert world.exit_code() == 1
 
 

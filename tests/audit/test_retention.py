@@ -197,10 +197,10 @@ def test_months_that_were_sealed_long_after_and_all_at_once_leave_as_well(superu
     ("name", "value", "found"),
     [
         ("FORGE_ARCHIVE", "", []),
-        ("FORGE_ARCHIVE", "s3://bucket", ["audit.E003"]),
-        ("FORGE_ARCHIVE", "directory:not/absolute", ["audit.E003"]),
-        ("FORGE_AUDIT_RETENTION_MONTHS", 1, ["audit.E004"]),
-        ("FORGE_COST_RETENTION_MONTHS", 0, ["audit.E004"]),
+        ("FORGE_ARCHIVE", "s3://bucket", ["audit.E004"]),
+        ("FORGE_ARCHIVE", "directory:not/absolute", ["audit.E004"]),
+        ("FORGE_AUDIT_RETENTION_MONTHS", 1, ["audit.E005"]),
+        ("FORGE_COST_RETENTION_MONTHS", 0, ["audit.E005"]),
     ],
 )
 def test_the_system_check_names_what_is_wrong_with_the_set_up(archive, settings, name, value, found, capsys):

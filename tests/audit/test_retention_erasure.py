@@ -8,8 +8,8 @@ from django.db import connection
 
 from audit import holds, retention
 from audit.actors import Actor
-from audit.archive.places import ArchiveFailed
 from audit.erasure import archived, erasing, people
+from audit.places import ArchiveFailed
 from audit.sealing.sealer import seal
 from audit.verifier.checking import check_bundle
 from forge.db.months import add_months

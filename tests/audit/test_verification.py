@@ -76,7 +76,7 @@ def three_months(superuser):
 
 
 def test_an_empty_log_is_intact():
-    assert run_command()[0] == 0
+    assert run_command("--dry-run")[0] == 0
     assert verify().rows == 0
 
 
@@ -355,11 +355,12 @@ def test_pieces_of_a_partition_add_up(monkeypatch):
     leave(40)
     leave(3, lane=5)
     heard = []
-    report = verify(progress=lambda partition, rows: heard.append(rows))
+    report = verify(progress=lambda name, rows, share: heard.append((rows, share)))
     assert report.is_intact
     assert report.rows == 43
     assert len(heard) > 3
     assert heard == sorted(heard)
+    assert heard[-1] == (43, pytest.approx(1.0))
 
 
 def test_verification_beside_writers_gives_no_false_alarm(log):

@@ -20,6 +20,7 @@ from tests.bench.server import servers
 BENCHMARKS = {
     "audit_append_vs_plain": "tests.bench.audit_append.BENCHMARK",
     "audit_offline_verify_rows_per_s": "tests.bench.audit_offline.BENCHMARK",
+    "audit_verify_rows_per_s_per_core": "tests.bench.audit_verify.BENCHMARK",
     "metering_vs_bare_sql": "tests.bench.metering.BENCHMARK",
     "metering_idle_vs_scan": "tests.bench.metering.IDLE",
     "list_vs_bare_view": "tests.bench.listing.BENCHMARK",

@@ -29,6 +29,8 @@ def test_to_terminate_a_machine_that_nobody_works_on_yet_cancels_its_launch(worl
     assert (answer.status_code, answer.json()["state"]) == (202, "FAILED")
     assert answer["Location"] == f"/api/v1/operations/{operation.pk}/"
     assert answer.json()["operation"]["status"] == "cancelled"
+    # The end shares the launch's correlation id, by which the log vouches for it.
+    assert machine().state_changes.get(to_state="FAILED").correlation_id == operation.correlation_id
     clock.work()
     assert simulator.control.machines() == []
 

@@ -63,7 +63,8 @@ class Launch(MachineHandler):
 
     def cancel(self, operation: Operation, *, actor: Actor | None, now: datetime) -> None:
         workspace = lock_machine(operation.target_id)
-        who = actor or Actor.job("operations", operation.organization_id, correlation_id=operation.correlation_id)
+        who = actor or Actor.job("operations", operation.organization_id)
+        who = who.with_correlation(operation.correlation_id)
         move(workspace=workspace, target=State.FAILED, occurred_at=now, reason="cancelled", actor=who, now=now)
         super().cancel(operation, actor=actor, now=now)
 

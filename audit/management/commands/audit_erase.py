@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 
 from audit.actors import Actor
-from audit.archive.places import ArchiveFailed
 from audit.erasure import erasing, people
+from audit.places import ArchiveFailed
 from audit.services import AuditUnavailable
 
 

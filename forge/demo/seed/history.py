@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 
 from audit.actors import Actor, Interface, Kind
+from audit.services import record
 from costs.metering import ensure_months, meter
 from forge.accounts.models import User
 from forge.demo.seed.organization import REGION, Seeded
@@ -23,6 +24,7 @@ from forge.demo.seed.people import Person
 from forge.operations.models import Operation
 from forge.operations.runner import run_one
 from workspaces import services
+from workspaces.actions import WORKSPACE_STATE_CHANGE
 from workspaces.intents import LaunchSpec
 from workspaces.lifecycle import State
 from workspaces.models import WorkSpace
@@ -180,8 +182,18 @@ def _follow(workspace_id: uuid.UUID, changes: list[tuple[State, datetime]]) -> N
     with transaction.atomic():
         lock_scopes_of(workspace_id)
         workspace = lock_machine(workspace_id)
+        before = workspace.state
         for target, at in changes:
             move(workspace=workspace, target=target, occurred_at=at, reason="working day", actor=actor, now=at)
+        record(
+            actor=actor.in_organization(workspace.organization_id),
+            action=WORKSPACE_STATE_CHANGE,
+            resource_type="WorkSpace",
+            resource_id=str(workspace.id),
+            description=f"Machine {workspace.id} followed its working day",
+            changes={"before": {"state": str(before)}, "after": {"state": str(workspace.state)}},
+            occurred_at=changes[-1][1],
+        )
 
 
 def _leave_under_way(

@@ -14,6 +14,10 @@ class ArchiveFailed(Exception):
     """The archive could not be read or written; the message says why. It is tried again by the next run."""
 
 
+class CopyDiffers(Exception):
+    """The copy is not, or not any more, what the table holds; the message says where they part."""
+
+
 @dataclass(frozen=True)
 class Archive:
     """A directory `root` with `<table>/<YYYY-MM>/`; put it on another machine's disk."""

@@ -1,0 +1,149 @@
+"""`/metrics`: the figures of /readyz and of the jobs for Prometheus, read from the database at each scrape.
+
+Nothing is counted in this process, so it does not matter which of many is asked.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator
+from datetime import datetime
+
+from django.conf import settings
+from django.db import Error
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from audit.sealing import seals
+from audit.verification.standing import standing
+from costs import metering
+from forge.db import jobs, partitions
+from forge.db.models import JobRun
+
+SCHEME = "Bearer "
+
+
+class DatabaseCollector(Collector):
+    """Every figure, as one read of the database at `now` has it. Raises what the database raises."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Nothing: registering it asks the database nothing."""
+        return []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield from self._sealing()
+        yield from self._verification()
+        yield from self._partitions()
+        yield _gauge(
+            "forge_costs_metering_lag_seconds",
+            "Age of the oldest machine-hour that is not booked yet.",
+            metering.lag(self._now).total_seconds(),
+        )
+        yield from self._jobs()
+
+    def _sealing(self) -> Iterator[GaugeMetricFamily]:
+        status = seals.status()
+        yield _gauge("forge_audit_tree_size", "Entries of the audit log that are sealed.", status.tree_size)
+        yield _gauge("forge_audit_entries_waiting", "Entries that wait for their seal.", status.waiting)
+        yield _gauge(
+            "forge_audit_sealing_lag_seconds", "How long the oldest of them has waited.", status.lag.total_seconds()
+        )
+        yield _gauge("forge_audit_seal_problems", "Problems that /readyz names under seals.", len(status.problems))
+        yield _gauge("forge_audit_lanes", "Lanes in use; 256 is the limit.", seals.lanes_in_use())
+        unpublished = GaugeMetricFamily(
+            "forge_audit_checkpoints_unpublished", "Signed checkpoints that the sink lacks.", labels=["sink"]
+        )
+        for sink, count in seals.unpublished().items():
+            unpublished.add_metric([sink], count)
+        yield unpublished
+
+    def _verification(self) -> Iterator[GaugeMetricFamily]:
+        found = standing(self._now)
+        yield _gauge("forge_audit_verification_problems", "Problems of /readyz's verification.", len(found.problems))
+        if found.last is not None:
+            last = found.last
+            yield _gauge(
+                "forge_audit_verification_timestamp_seconds", "End of the last verification.", _at(last.finished_at)
+            )
+            yield _gauge("forge_audit_verification_findings", "What the last verification found.", last.findings)
+            outcome = GaugeMetricFamily(
+                "forge_audit_verification_outcome", "1 for the outcome of the last verification.", labels=["outcome"]
+            )
+            for name in type(last).Outcome.values:
+                outcome.add_metric([name.lower()], float(last.outcome == name))
+            yield outcome
+        if found.intact is not None:
+            yield _gauge(
+                "forge_audit_verification_intact_timestamp_seconds",
+                "End of the last verification, full or since one, that found the log intact.",
+                _at(found.intact.finished_at),
+            )
+
+    def _partitions(self) -> Iterator[GaugeMetricFamily]:
+        ahead = GaugeMetricFamily("forge_partition_months_ahead", "Months that a table has ahead.", labels=["table"])
+        faults = GaugeMetricFamily("forge_partition_faults", "Faults of a table's months.", labels=["table"])
+        for report in partitions.check(self._now, using="default"):
+            ahead.add_metric([report.table], report.months_ahead)
+            faults.add_metric([report.table], len(report.faults))
+        yield ahead
+        yield faults
+
+    def _jobs(self) -> Iterator[GaugeMetricFamily]:
+        outcome = GaugeMetricFamily(
+            "forge_job_last_outcome", "1 for the outcome of a job's last run.", labels=["job", "outcome"]
+        )
+        success = GaugeMetricFamily(
+            "forge_job_last_success_timestamp_seconds", "Begin of a job's last successful run.", labels=["job"]
+        )
+        for run in jobs.last_runs():
+            for name in JobRun.Outcome.values:
+                outcome.add_metric([run.job, name.lower()], float(run.outcome == name))
+            lag = jobs.lag(run.job, self._now)
+            if lag is not None:
+                success.add_metric([run.job], _at(self._now - lag))
+        yield outcome
+        yield success
+
+
+@never_cache
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The figures in Prometheus's text form, for whoever has FORGE_METRICS_TOKEN; without that setting for nobody.
+
+    An address proves nothing: behind a proxy on the same machine everybody comes from there.
+    """
+    token = settings.FORGE_METRICS_TOKEN
+    if not token:
+        return _plain("Metrics are off: set FORGE_METRICS_TOKEN and scrape with it as a bearer token.", 404)
+    sent = request.headers.get("Authorization", "")
+    if not hmac.compare_digest(sent.encode(), f"{SCHEME}{token}".encode()):
+        answer = _plain("Send `Authorization: Bearer <FORGE_METRICS_TOKEN>`.", 401)
+        answer["WWW-Authenticate"] = 'Bearer realm="forge-metrics"'
+        return answer
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(DatabaseCollector(timezone.now()))
+    try:
+        text = generate_latest(registry)
+    except Error:
+        return _plain("The database does not answer.", 503)
+    return HttpResponse(text, content_type=CONTENT_TYPE_LATEST)
+
+
+def _gauge(name: str, help_: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, help_, value=value)
+
+
+def _at(moment: datetime) -> float:
+    return moment.timestamp()
+
+
+def _plain(text: str, status: int) -> HttpResponse:
+    return HttpResponse(f"{text}\n", status=status, content_type="text/plain; charset=utf-8")

@@ -1,0 +1,131 @@
+"""A small business that leaves its entries, through the services alone; and rows slipped in that leave none."""
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+
+from django.db import transaction
+from django.utils import timezone
+
+from audit.actors import Actor
+from blueprints import services as blueprints
+from budgets import services as budgets
+from budgets.models import Budget
+from budgets.periods import months_later
+from costs import services as costs
+from forge.accounts import services as accounts
+from forge.accounts.token_services import issue_token
+from forge.db.ids import uuid7
+from forge.operations.models import Operation
+from tests import world
+from workspaces import services as workspaces
+from workspaces.intents import LaunchSpec
+from workspaces.models import ProviderAccount
+from workspaces.providers import register_provider_account
+from workspaces.simulator import catalog
+from workspaces.transitions import lock_machine, lock_scopes_of, move
+
+IMAGE = "engineering-linux-1"
+REGION = world.REGION
+
+
+def live(slug="robco", directory=1):
+    """An organization with people, a blueprint, a budget and a machine that was launched, stopped, started, ended."""
+    now = timezone.now()
+    command = Actor.command("test")
+    organization = accounts.create_organization(actor=command, slug=slug, name="RobCo")
+    command = command.in_organization(organization.id)
+    team = accounts.create_team(actor=command, organization=organization, slug="one", name="One")
+    accounts.create_project(actor=command, organization=organization, slug="p", name="P", cost_center="r-100")
+    user = accounts.create_member(
+        actor=command, organization=organization, email=f"ann@{slug}.example", full_name="Ann", role="engineer",
+        team=team, now=now, directory_username="ann",
+    ).user  # fmt: skip
+    other = accounts.create_team(actor=command, organization=organization, slug="two", name="Two")
+    accounts.grant_role(actor=command, user=user, role="engineer", team=other, now=now)
+    issue_token(actor=command, user=user, name="t", now=now)
+    offer = blueprints.BundleOffer(REGION, "STANDARD", catalog.bundle_id(REGION, IMAGE, "STANDARD"))
+    blueprint = blueprints.draft(
+        actor=command, organization=organization, team=team, name="linux", operating_system="LINUX", bundles=[offer]
+    )
+    blueprints.publish(actor=command, blueprint=blueprint, now=now)
+    register_provider_account(
+        actor=command, organization=organization, name="simulator", kind=ProviderAccount.Kind.SIMULATOR,
+        account="123456789012", region=REGION, directory_id=catalog.directory_id(REGION, directory),
+    )  # fmt: skip
+    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    budgets.create(
+        actor=command, organization=organization, scope=Budget.Scope.TEAM, scope_id=team.id, amount=Decimal(500),
+        period_start=month, period_end=months_later(month, 1), now=now,
+    )  # fmt: skip
+    costs.set_price(actor=command, organization=organization, now=now, terms=_terms(now))
+    ann = world.actor(user)
+    spec = LaunchSpec(
+        service_type="WORKSPACES_PERSONAL", blueprint_id=blueprint.id, bundle_type="STANDARD",
+        operating_system="LINUX", running_mode="AUTO_STOP", region=REGION, team="one",
+    )  # fmt: skip
+    machine = workspaces.launch(actor=ann, spec=spec, now=now).workspace
+    for verb, states in (
+        (None, ("AVAILABLE",)),
+        (workspaces.stop, ("STOPPING", "STOPPED")),
+        (workspaces.start, ("STARTING", "AVAILABLE")),
+        (workspaces.terminate, ()),
+    ):
+        asks = replace(ann, correlation_id=uuid7())
+        if verb is not None:
+            verb(actor=asks, workspace_id=machine.id, now=now)
+        _arrive(machine.id, states, asks if verb else ann, now)
+
+
+def hide(superuser, table, only):
+    """Slip in a row like the newest of the table, as if its event had never been recorded; answers its id."""
+    where = f"WHERE {only[0]} = '{only[1]}'" if only else "WHERE organization_id IS NOT NULL"
+    if table == "accounts_organization":
+        where = ""
+    (newest,) = superuser(f"SELECT to_jsonb(row) FROM {table} AS row {where} ORDER BY id DESC LIMIT 1").fetchone()
+    id_ = newest["id"] + 1 if isinstance(newest["id"], int) else str(uuid7())
+    changes = {"id": id_, **_apart(table, newest)}
+    superuser(
+        f"INSERT INTO {table} SELECT (jsonb_populate_record(NULL::{table}, %s::jsonb)).*", json.dumps(newest | changes)
+    )
+    return str(id_)
+
+
+def _apart(table, row):
+    """What must differ so that the database's own rules let it in, and what the log is searched by."""
+    fresh = str(uuid7())
+    return {
+        "accounts_organization": {"slug": fresh},
+        "accounts_team": {"slug": fresh},
+        "accounts_project": {"slug": fresh},
+        "accounts_user": {"email": f"{fresh}@robco.example", "directory_username": fresh},
+        "accounts_membership": {"team_id": None, "role": "admin"},
+        "accounts_apitoken": {"prefix": fresh[-12:]},
+        "blueprints_blueprint": {"version": 2},
+        "budgets_budget": {"is_active": False},
+        "costs_price": {"running_mode": "ALWAYS_ON", "hourly_amount": "0"},
+        "operations_operation": {"correlation_id": fresh},
+        "workspaces_provideraccount": {"name": fresh, "enabled": False},
+        "workspaces_statechange": {"correlation_id": fresh},
+        "workspaces_workspace": {"directory_user": fresh},
+    }[table]
+
+
+def _arrive(workspace_id, states, actor, now):
+    """End the machine's open operation as its worker would: the machine in these states, one after the other."""
+    with transaction.atomic():
+        lock_scopes_of(workspace_id)
+        machine = lock_machine(workspace_id)
+        for state in states:
+            move(workspace=machine, target=state, occurred_at=now, reason="test", actor=actor, now=now)
+        Operation.objects.open().filter(target_id=workspace_id).update(
+            status="succeeded", finished_at=now, next_attempt_at=None
+        )
+
+
+def _terms(now):
+    return costs.PriceTerms(
+        region=REGION, bundle_type="STANDARD", operating_system="LINUX", running_mode="AUTO_STOP",
+        monthly_amount=Decimal("9.75"), hourly_amount=Decimal("0.30"), currency="USD", source="test",
+        as_of=now.date(), valid_from=now.replace(minute=0, second=0, microsecond=0),
+    )  # fmt: skip

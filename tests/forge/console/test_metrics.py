@@ -1,0 +1,137 @@
+"""`/metrics`: who reads it, and that it says what the database does."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+from prometheus_client.parser import text_string_to_metric_families
+
+from audit.models import AuditLog
+from audit.sealing.sealer import seal
+from forge.console import health, metrics
+from forge.db.models import JobRun
+from tests.audit.support import SIGNING_KEY, leave
+from tests.audit.test_verification import run_command
+from tests.factories import UserFactory
+
+TOKEN = "a-token-of-the-scraper"
+
+
+@pytest.fixture
+def token(settings):
+    settings.FORGE_METRICS_TOKEN = TOKEN
+
+
+@pytest.fixture
+def admin_site_user():
+    return UserFactory(organization=None)
+
+
+def scrape(client, sent=TOKEN):
+    return client.get("/metrics", headers={"authorization": f"Bearer {sent}"} if sent is not None else {})
+
+
+def figures(client):
+    """Each sample's value by name and labels."""
+    answer = scrape(client)
+    assert answer.status_code == 200
+    assert answer["Content-Type"].startswith("text/plain; version=")
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(answer.content.decode())
+        for sample in family.samples
+    }
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("address", ["127.0.0.1", "203.0.113.9"])
+def test_without_the_setting_nobody_reads_it_not_even_this_machine(client, settings, address):
+    settings.FORGE_METRICS_TOKEN = ""
+    answer = client.get("/metrics", headers={"authorization": "Bearer "}, REMOTE_ADDR=address)
+    assert answer.status_code == 404
+    assert "FORGE_METRICS_TOKEN" in answer.content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("sent", [None, "", "another", TOKEN[:-1], f"{TOKEN}x", "\u00e9"])
+def test_another_token_or_none_reads_nothing_and_is_denied_in_the_log(client, token, sent):
+    answer = scrape(client, sent)
+    assert answer.status_code == 401
+    assert answer["WWW-Authenticate"].startswith("Bearer")
+    assert b"forge_" not in answer.content
+    assert AuditLog.objects.get().result == "DENIED"
+
+
+@pytest.mark.django_db
+def test_it_is_read_only(client, token):
+    assert client.post("/metrics", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 405
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+def test_it_says_how_the_log_stands(client, token, settings, tmp_path):
+    settings.FORGE_AUDIT_SIGNING_KEY = SIGNING_KEY
+    settings.FORGE_AUDIT_SINKS = [f"directory:{tmp_path}", "log:"]
+    leave(4, lane=0)
+    seal()
+    assert ("forge_audit_verification_findings",) not in figures(client)
+    assert run_command()[0] == 0
+    leave(2, lane=3)
+    (tmp_path / "gone").mkdir()
+    settings.FORGE_AUDIT_SINKS = [f"directory:{tmp_path}/gone", "log:"]
+
+    found = figures(client)
+
+    assert found["forge_audit_tree_size",] == 4
+    assert found["forge_audit_entries_waiting",] == 3  # two, and the entry of the verification
+    assert found["forge_audit_sealing_lag_seconds",] >= 0
+    assert found["forge_audit_lanes",] == 2
+    assert found["forge_audit_checkpoints_unpublished", f"directory:{tmp_path}/gone"] == 1
+    assert found["forge_audit_checkpoints_unpublished", "log:"] == 0
+    assert found["forge_audit_verification_outcome", "intact"] == 1
+    assert found["forge_audit_verification_outcome", "tampered"] == 0
+    assert found["forge_audit_verification_findings",] == 0
+    assert timezone.now().timestamp() - found["forge_audit_verification_intact_timestamp_seconds",] < 60
+    assert found["forge_partition_months_ahead", "audit_auditlog"] == 6
+    assert found["forge_partition_faults", "costs_costrecord"] == 0
+    assert found["forge_costs_metering_lag_seconds",] == 0
+
+
+@pytest.mark.django_db
+def test_it_says_how_jobs_ended_and_when_they_last_succeeded(client, token):
+    now = timezone.now()
+    old = now - timedelta(hours=2)
+    JobRun.objects.create(job="meter_costs", slot=old, started_at=old, finished_at=old, outcome="SUCCEEDED")
+    JobRun.objects.create(job="meter_costs", slot=now, started_at=now, finished_at=now, outcome="FAILED")
+    JobRun.objects.create(job="audit_verify", slot=now, started_at=now)
+    found = figures(client)
+    assert found["forge_job_last_outcome", "failed", "meter_costs"] == 1
+    assert found["forge_job_last_outcome", "meter_costs", "succeeded"] == 0
+    assert found["forge_job_last_success_timestamp_seconds", "meter_costs"] == pytest.approx(old.timestamp(), abs=1)
+    assert ("forge_job_last_success_timestamp_seconds", "audit_verify") not in found
+
+
+@pytest.mark.django_db
+def test_a_lost_database_is_503_and_tells_nothing_else(client, token, monkeypatch):
+    def lost():
+        raise OperationalError("password and host")
+
+    monkeypatch.setattr(metrics.seals, "status", lost)
+    answer = scrape(client)
+    assert (answer.status_code, answer.content) == (503, b"The database does not answer.\n")
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+def test_a_tampered_log_degrades_readiness_and_is_on_the_system_page(client, admin_site_user, superuser_connection):
+    leave(3, lane=0)
+    assert health.check_verification().status == "ok"
+    superuser_connection.execute("SET session_replication_role = replica")
+    superuser_connection.execute("UPDATE audit_auditlog SET result = 'DENIED' WHERE lane_seq = 2")
+    assert run_command()[0] == 1
+    found = client.get("/readyz").json()["checks"]["verification"]
+    assert (found["status"], "found tampering" in found["detail"]) == ("degraded", True)
+    client.force_login(admin_site_user)
+    for page in ("/admin/system/", "/admin/audit/auditlog/"):
+        assert "TAMPERED at" in client.get(page).content.decode()
+    listed = client.get("/admin/audit/auditverification/").content.decode()
+    assert "TAMPERED" in listed
