@@ -85,7 +85,7 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
     search_fields = ("resource_id",)  # shows the box; `get_search_results` says what is looked for
     search_help_text = "A whole id (of a resource, person or correlation), an address, or words of the description."
     ordering = ("-timestamp", "-id")
-    list_before_template = "audit/standing.html"
+    list_before_template = "audit/before_entries.html"
     fieldsets = (
         (None, {"fields": ("timestamp", "occurred_at", "action_type", "result", "action_description")}),
         (

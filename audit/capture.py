@@ -2,7 +2,8 @@
 
 A view says more by attributes, on the class or (in DRF) as arguments of `@action`:
 - `audit_action`: the action type of what it does, or a mapping from the viewset's action name, in the console from
-  the button's name, to one; a GET that is denied is ACCESS_DENIED whatever the view does;
+  the button's name, to one; a GET that is denied is ACCESS_DENIED whatever the view does, but for
+- `audit_get = True`: a GET that leaves an entry of its own (an export); denied, it leaves one of that type too;
 - `audit_resource`: the resource type; the id is the address's `object_id` (in the console), else its last argument;
 - `audit_as_read = True`: a POST that changes nothing (quote, check, a confirmation page) and counts as a GET.
 """
@@ -54,7 +55,8 @@ class Address:
         if match is None:
             return cls("", None, "", "", is_read=request.method in SAFE_METHODS)
         view = _View(match.func, (request.method or "").lower())
-        declared = None if request.method in SAFE_METHODS else view.says("audit_action")
+        is_own = request.method not in SAFE_METHODS or view.says("audit_get")
+        declared = view.says("audit_action") if is_own else None
         if isinstance(declared, Mapping):
             declared = declared.get(view.action or match.kwargs.get("name"))
         return cls(

@@ -92,7 +92,14 @@ def place(
     with transaction.atomic():
         block_erasure()
         hold.save(force_insert=True)
-        _record(actor, actions.LEGAL_HOLD_PLACE, hold, f"Placed hold {hold.id}", reason, {"after": hold.criteria})
+        _record(
+            actor,
+            actions.LEGAL_HOLD_PLACE,
+            hold,
+            f"Placed hold {hold.id}",
+            reason,
+            {"before": None, "after": hold.criteria},
+        )
     return hold
 
 
@@ -107,7 +114,9 @@ def release(*, actor: Actor, hold: LegalHold, reason: str, now: datetime) -> Leg
         locked.released_by, locked.released_at, locked.release_reason = user.id, now, reason
         locked.save(update_fields=["released_by", "released_at", "release_reason"])
         description = f"Released hold {locked.id}"
-        _record(actor, actions.LEGAL_HOLD_RELEASE, locked, description, reason, {"before": locked.criteria})
+        _record(
+            actor, actions.LEGAL_HOLD_RELEASE, locked, description, reason, {"before": locked.criteria, "after": None}
+        )
     return locked
 
 

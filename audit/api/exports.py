@@ -92,6 +92,7 @@ class AuditExportViewSet(ReadViewSet):
     ordering = "-id"
     audit_resource = "AuditExport"
     audit_action = {"create": actions.AUDIT_EXPORT_REQUEST, "download": actions.AUDIT_EXPORT_DOWNLOAD}
+    audit_get = False
 
     @extend_schema(request=NewExportSerializer, responses={202: AuditExportSerializer})
     @idempotent
@@ -110,7 +111,7 @@ class AuditExportViewSet(ReadViewSet):
         return self.accepted(operation, self.body_of(export))
 
     @extend_schema(responses=FILES | {404: OpenApiResponse(description="No such export, or no longer kept")})
-    @action(detail=True, content_negotiation_class=AnyAccept)
+    @action(detail=True, audit_get=True, content_negotiation_class=AnyAccept)
     def download(self, request: Request, pk: str | None = None) -> StreamingHttpResponse:
         """The file; 409 `export_not_ready` while it is written, 404 `export_gone` when its days are over."""
         refuse_head(request)

@@ -34,6 +34,7 @@ class AuditLogViewSet(ReadViewSet):
     ordering = "-timestamp"
     audit_resource = "AuditLog"
     audit_action = {"export": actions.AUDIT_EXPORT}
+    audit_get = False
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Entries, newest first; 400 `search_too_wide` for what would read the log for more than 10 seconds."""
@@ -49,6 +50,7 @@ class AuditLogViewSet(ReadViewSet):
     )
     @action(
         detail=False,
+        audit_get=True,
         pagination_class=None,
         extra_parameters=("format",),
         content_negotiation_class=AnyAccept,

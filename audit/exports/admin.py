@@ -65,6 +65,7 @@ class ExportsWhatItShows:
         return file_response(name, form, pieces)
 
     export_view.audit_action = actions.AUDIT_EXPORT  # type: ignore[attr-defined]
+    export_view.audit_get = True  # type: ignore[attr-defined]
 
     def _export_links(self, request: HttpRequest) -> list[dict[str, str]]:
         if not may_export(request.user):

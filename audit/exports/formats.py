@@ -17,7 +17,7 @@ from audit.canonical import canonical, timestamp
 FIELDS = (
     "id", "timestamp", "occurred_at", "organization_id", "user_id", "user_email", "actor_kind", "credential_id",
     "interface", "action_type", "action_description", "resource_type", "resource_id", "result", "source_ip",
-    "user_agent", "correlation_id", "context", "changes", "receipt", "hash_version", "content_hash",
+    "user_agent", "correlation_id", "context", "changes", "erased", "receipt", "hash_version", "content_hash",
     "previous_log_hash", "log_hash",
 )  # fmt: skip
 """What is exported of an entry: the fields that the API shows, under the same names."""
@@ -48,6 +48,7 @@ def shown(entry: Any) -> dict[str, Any]:
         "correlation_id": str(entry.correlation_id),
         "context": entry.full_context,
         "changes": entry.full_changes,
+        "erased": entry.erased,
         "receipt": str(entry.receipt),
         "hash_version": entry.hash_version,
         "content_hash": bytes(entry.content_hash).hex(),

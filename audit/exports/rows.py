@@ -23,8 +23,6 @@ from forge.db.months import add_months, months
 CHUNK = 500
 """Rows per read: an entry holds up to 64 KB of context and changes."""
 
-_NOT_EXPORTED = ("content", "salt")
-
 _CUT = """
     SELECT greatest(clock_timestamp(), (SELECT max("timestamp") FROM audit_auditlog)),
            coalesce((SELECT jsonb_object_agg(lane, lane_seq) FROM audit_auditlane WHERE lane_seq > 0), '{}')::text
@@ -74,7 +72,6 @@ def entries(queryset: QuerySet[AuditLog], held: Cut, *, after: Place | None = No
     One statement reads within one month, so none is longer than a look through a month of the organization. A list
     may be empty: it is a sign of life.
     """
-    queryset = queryset.defer(*_NOT_EXPORTED)
     keyset = Keyset.of(queryset, "timestamp", "timestamp", descending=False)
     first = after.timestamp if after else first_time()
     if first is None:

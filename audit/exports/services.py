@@ -149,6 +149,7 @@ def ask(
             resource_type="AuditExport",
             resource_id=str(export.id),
             description=f"Asked for export {export.id} of the audit log as {form}",
+            changes={"before": None, "after": {"format": form, "as_of": held.as_of, "state": export.state}},
             context={"format": form, "filters": urlencode(filters), "operation_id": operation.id},
         )
     return export, operation

@@ -69,7 +69,8 @@ def ask(*, actor: Actor, scope: str, now: datetime) -> Operation:
             correlation_id=actor.correlation_id,
             now=now,
         )
-        _record_request(operation, actor=actor, result=SUCCESS, outcome="asked")
+        asked = {"before": None, "after": {"scope": scope, "status": operation.status}}
+        _record_request(operation, actor=actor, result=SUCCESS, outcome="asked", changes=asked)
     return operation
 
 
@@ -140,7 +141,9 @@ def _kept_alive(claim: Claim) -> Iterator[None]:
         thread.join()
 
 
-def _record_request(operation: Operation, *, actor: Actor, result: str, outcome: str) -> None:
+def _record_request(
+    operation: Operation, *, actor: Actor, result: str, outcome: str, changes: dict[str, Any] | None = None
+) -> None:
     record(
         actor=actor.in_organization(operation.organization_id),
         action=actions.AUDIT_VERIFY_REQUEST,
@@ -148,6 +151,7 @@ def _record_request(operation: Operation, *, actor: Actor, result: str, outcome:
         resource_id=str(operation.id),
         result=result,
         description=f"Verification {operation.id} of the audit log: {outcome.replace('_', ' ')}",
+        changes=changes,
         context={"scope": operation.spec["scope"], "outcome": outcome},
     )
 

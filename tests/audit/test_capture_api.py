@@ -171,11 +171,17 @@ FOREIGN = {
     "price-detail": rows.price,
     "budget-detail": rows.budget,
     "budget-reservations": rows.budget,
+    "audit-hold-detail": rows.hold,
+    "audit-export-detail": rows.export,
 }
 """A row for each address that shows one; of another organization it is answered 404 and recorded as denied."""
 
-OF_NOBODY = {"audit-detail", "audit-proof-detail", "audit-checkpoint-detail"}
-"""Reads of the log itself: tests/audit/test_api.py and test_proofs_api.py."""
+OF_NOBODY = {
+    "audit-detail", "audit-proof-detail", "audit-checkpoint-detail", "audit-verification-detail",
+    "audit-export-download",
+}  # fmt: skip
+"""Reads of the log itself: tests/audit/test_api.py, test_proofs_api.py, test_verifications_api.py. A download leaves an
+entry of its own: test_export_operations.py."""
 
 
 def test_reading_another_organizations_row_is_denied_and_reading_ones_own_leaves_nothing(world):

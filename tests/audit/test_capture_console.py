@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from tests import world as worlds
 from tests.audit.walk import console
-from tests.audit.walk.console import ADD, BULK, BUTTONS, FORMS, NEW_PASSWORD, OF_A_MODEL, PAGES
+from tests.audit.walk.console import ADD, BULK, BUTTONS, FORMS, NEW_PASSWORD, OF_A_MODEL, OWN_PAGES, PAGES
 from tests.audit.walk.marks import browser, check_fields, check_receipt, left_by, nowhere, told, undone
 from tests.factories import PASSWORD
 
@@ -68,7 +68,7 @@ def test_every_form_button_bulk_action_and_page_has_a_case_and_no_case_is_withou
         found["button"] |= {(model, button.name) for button in one.buttons}
         own = {suffix(pattern) for pattern in one.get_urls() if pattern.name} - OF_A_MODEL
         found["page"] |= {(model, name) for name in own}
-    known = {"form": FORMS, "button": BUTTONS, "bulk": BULK, "page": {}}
+    known = {"form": FORMS, "button": BUTTONS, "bulk": BULK, "page": OWN_PAGES}
     for kind, names in found.items():
         for model, name in sorted(names - known[kind].keys()):
             where = ADD[kind].format(model=model, name=name)
@@ -79,6 +79,7 @@ def test_every_form_button_bulk_action_and_page_has_a_case_and_no_case_is_withou
 
 def test_every_page_of_the_site_is_known():
     ours = {f"{one.opts.app_label}_{model}_{end}" for model, one in ADMINS.items() for end in OF_A_MODEL}
+    ours |= {f"{ADMINS[model].opts.app_label}_{model}_{name}" for model, name in OWN_PAGES}
     names = {pattern.name for pattern in flat(admin.site.get_urls()) if pattern.name}
     for name in sorted(names - ours - PAGES.keys()):
         pytest.fail(f"The console has no case for its page {name}. Add to {ADD['page'].format(model='', name=name)}")

@@ -101,7 +101,7 @@ def test_an_entry_is_exported_as_the_api_shows_it_with_times_of_six_digits(organ
         line = dict(zip(head, record, strict=True))
         assert line["action_description"] == f"'{shown['action_description']}"
         line["action_description"] = shown["action_description"]
-        line |= {name: json.loads(line[name]) for name in ("id", "hash_version", "context", "changes")}
+        line |= {name: json.loads(line[name]) for name in ("id", "hash_version", "context", "changes", "erased")}
         line = {name: None if value == "" else value for name, value in line.items()}
     assert TIME.fullmatch(line["timestamp"])
     assert TIME.fullmatch(line["occurred_at"])

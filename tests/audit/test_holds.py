@@ -302,7 +302,7 @@ def test_the_console_lists_places_and_releases(organization, seen):
     assert not LegalHold.objects.get().is_active
     assert [(row.action_type, row.result) for row in seen()] == [
         ("LEGAL_HOLD_PLACE", "SUCCESS"),
-        ("OTHER", "FAILURE"),
+        ("LEGAL_HOLD_PLACE", "FAILURE"),
         ("LEGAL_HOLD_RELEASE", "SUCCESS"),
     ]
     assert admin.post(f"{CONSOLE}{hold.id}/delete/").status_code == 403

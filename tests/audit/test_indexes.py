@@ -23,8 +23,8 @@ FILL = """
     INSERT INTO audit_auditlog
     SELECT n, %(first)s::timestamptz + (n - %(start)s) * interval '57 days' / %(count)s, %(organization)s,
            md5((n %% 300)::text)::uuid, NULL, 'USER', NULL, 'ACTION_' || n %% 12, 'Did something', 'Thing',
-           md5(n::text), 'SUCCESS', NULL, NULL, 'API', md5('c' || n)::uuid, now(), '{}', NULL, '{}', NULL, 'content', 1,
-           h, n >> 44, n & ((1::bigint << 44) - 1), h, h
+           md5(n::text), 'SUCCESS', NULL, NULL, 'API', md5('c' || n)::uuid, now(), '{}', NULL, '{}', 'salt', 'content',
+           1, h, n >> 44, n & ((1::bigint << 44) - 1), h, h
       FROM generate_series(%(start)s::bigint, %(start)s::bigint + %(count)s - 1) AS n, sha256('x') AS h
 """
 

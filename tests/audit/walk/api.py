@@ -48,6 +48,11 @@ def _finish(row: Operation) -> None:
     Operation.objects.filter(pk=row.pk).update(status="succeeded", finished_at=timezone.now(), next_attempt_at=None)
 
 
+def _release(row: Any) -> None:
+    ended = {"released_by": row.placed_by, "released_at": timezone.now(), "release_reason": "a reason"}
+    type(row).objects.filter(pk=row.pk).update(**ended)
+
+
 def _revoke(row: Any) -> None:
     type(row).objects.filter(pk=row.pk).update(revoked_at=timezone.now())
 
@@ -91,6 +96,10 @@ def _keep(world: Any) -> dict[str, Any]:
     return {"until": (timezone.now() + timedelta(days=3)).isoformat(), "reason": "a reason"}
 
 
+def _hold(world: Any) -> dict[str, Any]:
+    return {"user_id": str(world.engineer.id), "reason": "a reason"}
+
+
 def _launch(world: Any) -> dict[str, Any]:
     return world.body()
 
@@ -124,7 +133,7 @@ CASES = {
         "BLUEPRINT_CREATE", "Blueprint", "engineer", "auditor", rows.draft, _named(description="d"), status=201
     ),
     ("blueprint-publish", "post"): Api(
-        "BLUEPRINT_PUBLISH", "Blueprint", "lead", "engineer", rows.draft, conflict=_publish
+        "BLUEPRINT_PUBLISH", "Blueprint", "lead", "engineer", rows.offering_draft, conflict=_publish
     ),
     ("blueprint-retire", "post"): Api(
         "BLUEPRINT_RETIRE", "Blueprint", "lead", "engineer", lambda world: world.blueprint, conflict=_retire
@@ -155,6 +164,19 @@ CASES = {
     ("budget-list", "post"): Api("BUDGET_CREATE", "Budget", "finance", "auditor", body=_budget, status=201),
     ("budget-detail", "patch"): Api(
         "BUDGET_UPDATE", "Budget", "finance", "auditor", rows.budget, _named(amount="7")
+    ),
+    ("audit-export-list", "post"): Api(
+        "AUDIT_EXPORT_REQUEST", "AuditExport", "auditor", "lead", body=_named(format="csv"), status=202
+    ),
+    ("audit-hold-list", "post"): Api(
+        "LEGAL_HOLD_PLACE", "LegalHold", "admin", "auditor", body=_hold, status=201
+    ),
+    ("audit-hold-release", "post"): Api(
+        "LEGAL_HOLD_RELEASE", "LegalHold", "admin", "auditor", rows.hold, _named(reason="a reason"),
+        conflict=_release,
+    ),
+    ("audit-verification-list", "post"): Api(
+        "AUDIT_VERIFY_REQUEST", "AuditVerification", "auditor", "lead", body=_named(scope="FULL"), status=202
     ),
     ("budget-check", "post"): Api("", "Budget", "engineer", None, body=_launch, is_read=True),
 }  # fmt: skip

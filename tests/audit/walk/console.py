@@ -78,6 +78,11 @@ def _account(world: Any) -> dict[str, Any]:
     return {"name": "walked", "kind": "SIMULATOR", "role_arn": "", **place}
 
 
+def _hold(world: Any) -> dict[str, Any]:
+    dates = {f"period_{end}_{part}": "" for end in ("start", "end") for part in (0, 1)}
+    return {"user_id": str(world.engineer.pk), "resource_type": "", "resource_id": "", "reason": "a reason", **dates}
+
+
 def _switch(world: Any) -> dict[str, Any]:
     return {"job": "meter_costs", "is_paused": "on", "reason": "a reason"}
 
@@ -99,6 +104,7 @@ FORMS = {
     ("provideraccount", "add"): Form("PROVIDER_ACCOUNT_CREATE", "admin", _account),
     ("budget", "add"): Form("BUDGET_CREATE", "finance", _budget),
     ("price", "add"): Form("PRICE_CREATE", "finance", _price),
+    ("legalhold", "add"): Form("LEGAL_HOLD_PLACE", "admin", _hold),
     ("jobswitch", "add"): Form("JOB_SWITCH", "operator", _switch, resource="job"),
     ("jobswitch", "change"): Form("JOB_SWITCH", "operator", _switch, rows.job_switch, resource="job"),
 }
@@ -125,6 +131,7 @@ BUTTONS = {
     ("budget", "off"): Press("BUDGET_UPDATE", "finance", rows.budget),
     ("budget", "on"): Press("BUDGET_UPDATE", "finance", rows.budget_off),
     ("price", "close"): Press("PRICE_CLOSE", "finance", rows.price),
+    ("legalhold", "release"): Press("LEGAL_HOLD_RELEASE", "admin", rows.hold, lambda row: {"reason": "a reason"}),
     ("operation", "cancel"): Press(
         "OPERATION_CANCEL", "lead", rows.operation, leaves=(("WORKSPACE_STOP_OUTCOME", "FAILURE"),)
     ),
@@ -135,6 +142,9 @@ BUTTONS = {
 
 BULK: dict[tuple[str, str], Any] = {}
 """(model, action) of each bulk action. There is none; the first one needs a test of one entry per chosen row."""
+
+OWN_PAGES = {("auditlog", "export"): "tests/audit/test_export_admin.py"}
+"""(model, name) of each page that a model has beside those of every model, and the test of what it leaves."""
 
 PAGES = {
     "login": "sign-in: test_signing_in_out_and_failing below",
@@ -159,5 +169,5 @@ ADD = {
     "form": 'FORMS of tests/audit/walk/console.py: ("{model}", "{name}"): Form("ACTION_TYPE", "admin", _fields),',
     "button": 'BUTTONS of tests/audit/walk/console.py: ("{model}", "{name}"): Press("ACTION_TYPE", "lead", rows.team),',
     "bulk": "BULK of tests/audit/walk/console.py, with a test that it leaves one entry per row: {model} {name}",
-    "page": "PAGES of tests/audit/walk/console.py, or a test of its own, which it names: {model} {name}",
+    "page": "OWN_PAGES or PAGES of tests/audit/walk/console.py, or a test of its own, which it names: {model} {name}",
 }

@@ -3,9 +3,13 @@
 from datetime import UTC, timedelta
 from decimal import Decimal
 
+from django.db import transaction
 from django.utils import timezone
 
-from audit.actors import Actor
+from audit import actions, holds
+from audit.actors import Actor, Interface, Kind
+from audit.exports import services as exports
+from audit.services import record
 from budgets.models import Budget, Reservation
 from costs import services as prices
 from forge.accounts.models import Membership
@@ -132,6 +136,38 @@ def switched_off_person(world):
 
 def job_switch(world):
     return JobSwitch.objects.create(job="meter_costs", is_paused=False)
+
+
+def hold(world):
+    return holds.place(
+        actor=Actor.of_user(world.admin), user_id=world.engineer.id, reason="a reason", now=timezone.now()
+    )
+
+
+def export(world):
+    actor = Actor.of_user(world.auditor)
+    return exports.ask(actor=actor, organization_id=world.organization.id, form="csv", filters={}, now=timezone.now())[
+        0
+    ]
+
+
+def expired_export(world):
+    """Its file is past its days, and its operation has ended."""
+    made = export(world)
+    ended = {"status": "succeeded", "finished_at": timezone.now(), "next_attempt_at": None}
+    Operation.objects.filter(pk=made.operation_id).update(**ended)
+    type(made).objects.filter(pk=made.pk).update(expires_at=timezone.now())
+    return made
+
+
+def gone_person(world):
+    """An entry of somebody who has no account any more."""
+    actor = Actor(
+        kind=Kind.USER, interface=Interface.PORTAL, user_id=uuid7(), email="gone@example.com",
+        organization_id=world.organization.id, source_ip="203.0.113.9",
+    )  # fmt: skip
+    with transaction.atomic():
+        record(actor=actor, action=actions.OTHER, resource_type="Thing", resource_id="1", description="Did a thing")
 
 
 def reservation(world):
