@@ -153,6 +153,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["forge.api.throttles.UserRateThrottle", "forge.api.throttles.TeamRateThrottle"],
     "DEFAULT_SCHEMA_CLASS": "forge.api.schema.ForgeSchema",
     "EXCEPTION_HANDLER": "forge.api.errors.exception_handler",
+    "URL_FORMAT_OVERRIDE": None,  # a parameter `format` is a filter like any other
     "COERCE_DECIMAL_TO_STRING": True,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }

@@ -77,7 +77,7 @@ def _verify(dropped: Dropped, month: date | None, since: Since | None, jobs: int
         report.bad_rows += found.bad_rows
         report.findings += found.bad[: max(SHOWN - len(report.findings), 0)] + found.links
         share += found.share
-        if progress is not None and found.rows:
+        if progress is not None and found.share:
             progress(found.name, report.rows, min(share, 1.0))
     if month is not None:
         edges = Links("edges", sql.BROKEN_EDGES, gone | {"end": _midnight(add_months(month, 1))})
