@@ -1,31 +1,17 @@
 """Lanes under concurrency: nobody waits, nothing forks, a roll-back leaves no hole."""
 
-import random
-import threading
-
 import psycopg
 import pytest
 from django.db import connection, transaction
 
-from audit import entries, services
 from audit.models import AuditLane, AuditLog
 from audit.receipts import Receipt
-from audit.sealing.sealer import seal
 from audit.services import append
 from audit.verification.rows import verify
-from audit.verification.seals import verify_seals
 from tests.audit.support import entry, leave, leave_one
+from tests.audit.whole import append_over
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-LANES = 256
-
-
-def append_over(other, number=0):
-    """One entry over a connection of its own."""
-    row = entries.columns(entry(number))
-    packed = other.execute(services._APPEND, [row[name] for name in services._COLUMNS]).fetchone()[0]
-    return Receipt.unpack(packed)
 
 
 @pytest.fixture
@@ -124,75 +110,6 @@ def test_a_rolled_back_first_entry_leaves_its_lane_unopened(writer):
     append_over(holder)
     holder.rollback()
     assert verify().is_intact
-
-
-@pytest.mark.soak
-@pytest.mark.servers
-@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
-def test_writers_with_rollbacks_killed_connections_and_a_sealer_leave_a_whole_log(
-    scale, make_app_connection, superuser, outside
-):
-    """24 writers; a fifth of their transactions roll back, now and then a server process is killed; a sealer beside."""
-    each = scale(2000, 25)
-    committed, lock = [], threading.Lock()
-
-    def write(seed):
-        choices = random.Random(seed)
-        one = make_app_connection()
-        for number in range(each):
-            try:
-                receipts = [append_over(one, number) for _ in range(choices.choice((1, 1, 1, 3)))]
-                fate = choices.random()
-                if fate < 0.02:
-                    superuser_kill(one.info.backend_pid)
-                if fate < 0.2:
-                    one.rollback()
-                    continue
-                one.commit()
-            except psycopg.OperationalError:
-                one = make_app_connection()
-                continue
-            with lock:
-                committed.extend(receipts)
-
-    def superuser_kill(pid):
-        with lock:
-            superuser("SELECT pg_terminate_backend(%s)", pid)
-
-    def seal_on():
-        try:
-            while not written.is_set():
-                passes.append(seal())
-        finally:
-            connection.close()
-
-    passes, written = [], threading.Event()
-    threads = [threading.Thread(target=write, args=(seed,)) for seed in range(24)]
-    sealer = threading.Thread(target=seal_on)
-    for thread in (sealer, *threads):
-        thread.start()
-    for thread in threads:
-        thread.join()
-    written.set()
-    sealer.join()
-    passes.append(seal())
-
-    report = verify()
-    assert report.is_intact
-    seals = verify_seals(against=outside)
-    assert seals.findings == []
-    assert seals.compared == seals.signed == sum(one.sealed > 0 for one in passes)
-    assert seals.leaves == sum(one.sealed for one in passes) == report.rows
-    assert [one.faults for one in passes if one.faults] == []
-    rows = dict(AuditLog.objects.values_list("id", "log_hash"))
-    assert {receipt.entry_id: receipt.log_hash for receipt in committed}.items() <= {
-        row_id: bytes(hashed) for row_id, hashed in rows.items()
-    }.items()
-    assert len(committed) == len({(receipt.lane, receipt.lane_seq) for receipt in committed})
-    heads = dict(AuditLane.objects.values_list("lane", "lane_seq"))
-    assert sum(heads.values()) == len(rows) == report.rows
-    assert len(heads) == LANES
-    assert 1 < report.lanes <= 24
 
 
 def test_a_long_snapshot_beside_it_does_not_stop_the_lane(make_app_connection):

@@ -124,7 +124,7 @@ CASES = {
         "BLUEPRINT_CREATE", "Blueprint", "engineer", "auditor", rows.draft, _named(description="d"), status=201
     ),
     ("blueprint-publish", "post"): Api(
-        "BLUEPRINT_PUBLISH", "Blueprint", "lead", "engineer", rows.draft, conflict=_publish
+        "BLUEPRINT_PUBLISH", "Blueprint", "lead", "engineer", rows.offering_draft, conflict=_publish
     ),
     ("blueprint-retire", "post"): Api(
         "BLUEPRINT_RETIRE", "Blueprint", "lead", "engineer", lambda world: world.blueprint, conflict=_retire

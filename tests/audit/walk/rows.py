@@ -32,13 +32,13 @@ def token(world):
     return issue_token(actor=COMMAND, user=world.engineer, name="walk", now=timezone.now())[0]
 
 
-def machine(world, *states):
-    """The engineer's, AVAILABLE or with `states` after that."""
+def machine(world, *states, owner=None):
+    """The engineer's or `owner`'s, AVAILABLE or with `states` after that."""
     at = timezone.now() - timedelta(hours=2)
     history = [(at + timedelta(minutes=n), state) for n, state in enumerate(("PENDING", "AVAILABLE", *states))]
     return factories.WorkSpaceFactory(
         organization=world.organization,
-        owner=world.engineer,
+        owner=owner or world.engineer,
         team=world.team,
         blueprint=world.blueprint,
         provider_account=world.account,
@@ -57,9 +57,9 @@ def kept(world):
     return row
 
 
-def operation(world, **facts):
+def operation(world, *, owner=None, **facts):
     """The queued stop of a machine."""
-    target = machine(world)
+    target = machine(world, owner=owner)
     made = enqueue(
         id=uuid7(),
         organization_id=world.organization.id,
@@ -111,12 +111,17 @@ def budget_off(world):
     return budget(world, is_active=False, adopted_at=None)
 
 
-def price(world):
-    terms = prices.PriceTerms(
+def price_terms(world):
+    """A price since five hours ago."""
+    return prices.PriceTerms(
         region="us-east-1", bundle_type="STANDARD", operating_system="LINUX", running_mode="AUTO_STOP",
         monthly_amount=Decimal(1), hourly_amount=Decimal(1), currency=world.organization.currency, source="walk",
         as_of=timezone.now().date(), valid_from=hour(ahead=-5),
     )  # fmt: skip
+
+
+def price(world):
+    terms = price_terms(world)
     return prices.set_price(actor=COMMAND, organization=world.organization, terms=terms, now=timezone.now())
 
 

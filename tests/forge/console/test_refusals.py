@@ -41,23 +41,24 @@ def press(user, row, name="stop"):
 
 
 DENIED = ("ACCESS_DENIED", "DENIED", "permission_denied")
+STOP_DENIED = ("WORKSPACE_STOP", "DENIED", "permission_denied")
 
 
 def test_a_button_that_the_role_may_not_press_is_denied(world, machine):
     assert press(world.auditor, machine).status_code == 302
-    assert left() == [DENIED]
+    assert left() == [STOP_DENIED]
 
 
 def test_a_button_on_another_organizations_row_is_denied_and_on_no_row_a_failure(world, machine):
     foreign = worlds.build()
     assert press(foreign.admin, machine).status_code == 302
-    assert left() == [("ACCESS_DENIED", "DENIED", "not_found")]
+    assert left() == [("WORKSPACE_STOP", "DENIED", "not_found")]
     machine.pk = worlds.uuid7()
     press(foreign.admin, machine)
-    assert left()[1:] == [("OTHER", "FAILURE", "not_found")]
+    assert left()[1:] == [("WORKSPACE_STOP", "FAILURE", "not_found")]
     machine.pk = "no-id-at-all"
     press(foreign.admin, machine)
-    assert left()[2:] == [("OTHER", "FAILURE", "not_found")]
+    assert left()[2:] == [("WORKSPACE_STOP", "FAILURE", "not_found")]
 
 
 def test_a_button_that_there_is_not_is_a_failure(world, machine):
@@ -77,7 +78,7 @@ def test_looking_at_another_organizations_row_is_denied_and_at_no_row_nothing(wo
 def test_an_engineer_is_denied_the_console_by_get_and_post(world, machine):
     assert browser(world.engineer).get("/admin/").status_code == 302
     assert press(world.engineer, machine).status_code == 302
-    assert left() == [DENIED, DENIED]
+    assert left() == [DENIED, STOP_DENIED]
     assert set(AuditLog.objects.filter(result="DENIED").values_list("user_id", flat=True)) == {world.engineer.pk}
 
 

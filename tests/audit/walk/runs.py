@@ -1,0 +1,97 @@
+"""What each management command and each task of the workers leaves in the log, one entry per object that it changed.
+
+What is not here fails tests/audit/test_capture_runs.py, with the line to add.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from tests import factories
+from tests import world as worlds
+from tests.audit.walk import rows
+from workspaces.models import WorkSpace
+
+
+@dataclass(frozen=True)
+class Run:
+    """Something to do in a world, and the entries of it: (action type, result) of each, whatever their order.
+
+    `actor` is whom they name: the job or command itself, or the person in whose name work was carried out.
+    """
+
+    prepare: Callable[[Any], Any]
+    leaves: tuple[tuple[str, str], ...]
+    actor: str
+    arguments: tuple[str, ...] = ()
+    kwargs: Callable[[Any], dict[str, Any]] = lambda made: {}
+
+
+def two_expired(world: Any) -> None:
+    for number in range(2):
+        machine = rows.machine(world, owner=factories.UserFactory(organization=world.organization))
+        due = {"next_action": "terminate", "next_action_at": timezone.now() - timedelta(hours=number + 1)}
+        WorkSpace.objects.filter(pk=machine.pk).update(**due)
+
+
+def two_vanished(world: Any) -> None:
+    """Machines of two accounts that AWS, here the simulator, does not know."""
+    for one in (world, worlds.build()):
+        rows.machine(one)
+
+
+def two_stops(world: Any) -> list[Any]:
+    return [rows.operation(world, owner=factories.UserFactory(organization=world.organization)) for _ in range(2)]
+
+
+def nothing(world: Any) -> None:
+    """Nothing has to be there."""
+
+
+TERMINATED = (("WORKSPACE_TERMINATE", "SUCCESS"),) * 2
+FOLLOWED = (("WORKSPACE_STATE_CHANGE", "SUCCESS"),) * 2
+MARKS = (("BUDGET_WARNING", "SUCCESS"), ("BUDGET_LIMIT_REACHED", "SUCCESS"))
+OUTCOMES = (("WORKSPACE_STOP_OUTCOME", "FAILURE"),) * 2
+FIRST = (("ORGANIZATION_CREATE", "SUCCESS"), ("MEMBER_CREATE", "SUCCESS"))
+INIT = ("--organization=walked", "--email=w@example.com", "--full-name=W")
+
+COMMANDS = {
+    "enforce_lifecycle": Run(two_expired, TERMINATED, "COMMAND enforce_lifecycle"),
+    "reconcile_workspaces": Run(two_vanished, FOLLOWED, "COMMAND reconcile_workspaces"),
+    "check_budgets": Run(rows.spent, MARKS, "COMMAND check_budgets"),
+    "run_operations": Run(two_stops, OUTCOMES, "USER", ("--once",)),
+    "forge_init": Run(nothing, FIRST, "COMMAND forge_init", INIT),
+    "meter_costs": Run(rows.machine, (), ""),  # metering: cost records tell of it
+    "rollover_partitions": Run(nothing, (), ""),  # partitions hold nobody's data
+    "audit_seal": Run(nothing, (), ""),  # checkpoints tell of it; --new-incarnation: tests/audit/test_incarnations.py
+    "audit_verify": Run(nothing, (), ""),  # reads
+}
+
+TASKS = {
+    "workspaces.enforce_lifecycle": Run(two_expired, TERMINATED, "JOB enforce_lifecycle"),
+    "workspaces.reconcile_workspaces": Run(two_vanished, FOLLOWED, "JOB reconcile_workspaces"),
+    "budgets.check_budgets": Run(rows.spent, MARKS, "JOB check_budgets"),
+    "audit.close_denial_counts": Run(rows.denial_count, (("AUTH_FAILED", "DENIED"),), "JOB close_denial_counts"),
+    "operations.sweep_operations": Run(two_stops, OUTCOMES, "USER"),
+    "operations.run_operation": Run(
+        two_stops, OUTCOMES[:1], "USER", kwargs=lambda made: {"operation_id": str(made[0].pk)}
+    ),
+    "costs.meter_costs": Run(rows.machine, (), ""),
+    "db.rollover_partitions": Run(nothing, (), ""),
+    "audit.seal": Run(nothing, (), ""),
+    "api.purge_idempotency_keys": Run(nothing, (), ""),  # answers that have had their 24 hours
+    "budgets.send_notices": Run(rows.spent, (), ""),  # the mark that is reached has its entry, its mail has none
+}
+
+NOT_WALKED = {
+    "aws_simulator": "has no database",
+    "migrate": "changes tables, not what is in them; runs before there is a log",
+    "seed_demo": "test_the_demo_names_its_command of tests/audit/test_capture_runs.py",
+}
+"""Commands that are not run here, and why."""
+
+ADD = """tests/audit/walk/runs.py has no case for the {kind} {name!r}. Add to {table}, with () if it changes nothing:
+    "{name}": Run(rows.machine, (("ACTION_TYPE", "SUCCESS"),), "{who} {name}"),"""
