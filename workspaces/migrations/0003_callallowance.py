@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                         ("place", models.CharField(max_length=64, primary_key=True, serialize=False)),
                         (
                             "tokens",
-                            models.FloatField(help_text="Calls that may be made at once; below zero they wait."),
+                            models.FloatField(help_text="Calls that may be made at once; below 0 they wait."),
                         ),
                         ("refilled_at", models.DateTimeField()),
                     ],
