@@ -73,7 +73,7 @@ class CallAllowance(models.Model):
     """The token bucket of calls to one AWS account and region; unlogged, because it is worth nothing after a crash."""
 
     place = models.CharField(max_length=64, primary_key=True)
-    tokens = models.FloatField(help_text="Calls that may be made at once; below zero they wait.")
+    tokens = models.FloatField(help_text="Calls that may be made at once; below 0 they wait.")
     refilled_at = models.DateTimeField()
 
     class Meta:

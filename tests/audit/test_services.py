@@ -18,6 +18,7 @@ from audit.models import AuditLane, AuditLog
 from audit.receipts import Receipt
 from audit.services import AuditUnavailable, append, record_many
 from forge.accounts.models import Organization
+from tests.audit.faults import FAULTS, broken
 from tests.audit.support import ANN, ORGANIZATION, entry, leave, leave_one, log_hash, person
 from tests.factories import OrganizationFactory
 
@@ -155,42 +156,10 @@ def test_an_entry_of_a_savepoint_goes_with_it_and_leaves_no_hole():
     assert bytes(row_of(third).previous_log_hash) == first.log_hash
 
 
-FAULTS = {
-    "the function is not ours to call": (
-        "REVOKE EXECUTE ON FUNCTION {append} FROM PUBLIC",
-        "GRANT EXECUTE ON FUNCTION {append} TO PUBLIC",
-    ),
-    "the owner may not insert": (
-        "REVOKE INSERT ON audit_auditlog FROM forge_owner",
-        "GRANT INSERT ON audit_auditlog TO forge_owner",
-    ),
-    "the month is missing": (
-        "ALTER TABLE audit_auditlog DETACH PARTITION {month}",
-        "ALTER TABLE audit_auditlog ATTACH PARTITION {month} FOR VALUES FROM ('{first}') TO ('{end}')",
-    ),
-    "no head is left": (
-        "DELETE FROM audit_auditlane",
-        "INSERT INTO audit_auditlane SELECT lane, 0, decode(repeat('00', 32), 'hex') FROM generate_series(0, 255) lane",
-    ),
-}
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_change_whose_entry_cannot_be_written_is_rolled_back(fault, superuser):
-    append, month, first, end = superuser(
-        "SELECT oid::regprocedure::text, 'audit_auditlog_' || to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM'),"
-        " date_trunc('month', now(), 'UTC'), date_trunc('month', now(), 'UTC') + interval '1 month'"
-        " FROM pg_proc WHERE proname = 'audit_append'"
-    ).fetchone()
-    breaks, mends = (
-        part.format(append=append, month=month, first=first.isoformat(), end=end.isoformat()) for part in FAULTS[fault]
-    )
-    superuser(breaks)
-    try:
-        with pytest.raises(AuditUnavailable) as refusal:
-            make_organization()
-    finally:
-        superuser(mends)
+    with broken(superuser, fault), pytest.raises(AuditUnavailable) as refusal:
+        make_organization()
     assert refusal.value.status == 503
     assert not Organization.objects.filter(slug="gone").exists()
     assert not AuditLog.objects.exists()

@@ -1,14 +1,14 @@
+"""The token buckets of calls to AWS: unlogged, and without the index on a prefix that Django would add to the key."""
+
 from django.db import migrations, models
 
-# Unlogged, and without the second index that Django gives a text key for LIKE, which nobody asks here.
-_FORWARD = """
+FORWARD = """
 CREATE UNLOGGED TABLE workspaces_callallowance (
-    place varchar(64) NOT NULL PRIMARY KEY,
+    place varchar(64) PRIMARY KEY,
     tokens double precision NOT NULL,
     refilled_at timestamptz NOT NULL
-)
+);
 """
-_REVERSE = "DROP TABLE workspaces_callallowance"
 
 
 class Migration(migrations.Migration):
@@ -16,8 +16,8 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunSQL(
-            _FORWARD,
-            _REVERSE,
+            FORWARD,
+            "DROP TABLE workspaces_callallowance",
             state_operations=[
                 migrations.CreateModel(
                     name="CallAllowance",
@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                         ("place", models.CharField(max_length=64, primary_key=True, serialize=False)),
                         (
                             "tokens",
-                            models.FloatField(help_text="Calls that may be made at once; below zero they wait."),
+                            models.FloatField(help_text="Calls that may be made at once; below 0 they wait."),
                         ),
                         ("refilled_at", models.DateTimeField()),
                     ],

@@ -115,12 +115,17 @@ def budget_off(world):
     return budget(world, is_active=False, adopted_at=None)
 
 
-def price(world):
-    terms = prices.PriceTerms(
+def price_terms(world):
+    """A price since five hours ago."""
+    return prices.PriceTerms(
         region="us-east-1", bundle_type="STANDARD", operating_system="LINUX", running_mode="AUTO_STOP",
         monthly_amount=Decimal(1), hourly_amount=Decimal(1), currency=world.organization.currency, source="walk",
         as_of=timezone.now().date(), valid_from=hour(ahead=-5),
     )  # fmt: skip
+
+
+def price(world):
+    terms = price_terms(world)
     return prices.set_price(actor=COMMAND, organization=world.organization, terms=terms, now=timezone.now())
 
 
