@@ -67,6 +67,7 @@ def archive(settings, tmp_path, superuser_connection, monkeypatch):
     folder.mkdir()
     settings.FORGE_ARCHIVE = f"directory:{folder}"
     settings.FORGE_AUDIT_RETENTION_MONTHS = KEPT
+    settings.FORGE_COST_RETENTION_MONTHS = 1200
     monkeypatch.setattr(policies, "LEAST_MONTHS", KEPT)
     yield folder
     superuser_connection.execute("SET session_replication_role = replica")
