@@ -16,6 +16,16 @@ PERSONAL_COLUMNS = ("user_email", "source_ip", "user_agent")
 """Columns that say who acted and from where, and can be erased."""
 
 
+def _digests_in(content: str) -> dict[str, str | None]:
+    """The digests of an entry's personal values by path; none in a row that somebody forged."""
+    try:
+        parsed = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    personal = parsed.get("personal") if isinstance(parsed, dict) else None
+    return personal if isinstance(personal, dict) else {}
+
+
 class AuditLogQuerySet(models.QuerySet["AuditLog"]):
     def visible_to(self, user: Any) -> AuditLogQuerySet:
         """Auditors and admins see their organization's log, a lead the team's, others their own; finance none of it."""
@@ -110,7 +120,7 @@ class AuditLog(models.Model):
         """What was erased: `user_email`, `source_ip`, `user_agent`, and paths such as `context.email`, sorted."""
         if self.salt is not None and self.personal is not None:
             return []
-        digests: dict[str, str | None] = json.loads(self.content)["personal"]
+        digests = _digests_in(self.content)
         kept = {} if self.salt is None else {name: getattr(self, name) for name in PERSONAL_COLUMNS}
         return sorted(path for path, value in digests.items() if value is not None and kept.get(path) is None)
 
