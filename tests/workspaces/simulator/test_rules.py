@@ -48,7 +48,7 @@ def test_every_image_of_the_catalog_is_named_in_the_rules() -> None:
 
 def test_the_simulator_imports_only_the_standard_library_and_itself() -> None:
     allowed = sys.stdlib_module_names
-    for path in PACKAGE.glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = []
             if isinstance(node, ast.Import):
