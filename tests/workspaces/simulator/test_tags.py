@@ -160,5 +160,6 @@ def test_keys_hold_127_characters_and_values_255(cloud: Cloud, tag: dict[str, st
     workspace_id = cloud.launch("ann")
     with refused("ValidationException"):
         cloud.api.create_tags(ResourceId=workspace_id, Tags=[tag])
-    fitting = {name: text[:-1] for name, text in tag.items() if text}
-    cloud.api.create_tags(ResourceId=workspace_id, Tags=[{"Key": "k", "Value": ""} | fitting])
+    fitting = {"Key": tag["Key"][:127], "Value": tag["Value"][:255]}
+    cloud.api.create_tags(ResourceId=workspace_id, Tags=[fitting])
+    assert cloud.api.describe_tags(ResourceId=workspace_id)["TagList"] == [fitting]
