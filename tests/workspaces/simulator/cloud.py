@@ -62,11 +62,11 @@ class Cloud:
 
     @cached_property
     def sts(self) -> BaseClient:
-        return self._client("sts", strict=False)  # its answers are XML
+        return self._client("sts")
 
-    def _client(self, service: str, *, strict: bool = True) -> BaseClient:
+    def _client(self, service: str) -> BaseClient:
         url, region, access_key = self._place
-        return client(service, url, region=region, access_key=access_key, strict=strict)
+        return client(service, url, region=region, access_key=access_key)
 
     def bundle_id(self, compute_type: str = "STANDARD", image: str = "engineering-linux-1") -> str:
         return catalog.bundle_id(self.region, image, compute_type)

@@ -3,7 +3,9 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
+from xml.etree import ElementTree as ET
 
 from botocore.client import BaseClient
 from botocore.model import OperationModel, Shape
@@ -84,21 +86,61 @@ def _size(shape: Shape, length: int, path: str) -> Iterator[str]:
         yield f"{path}: a length of {length} is outside {shape.metadata}"
 
 
-# Services that came from the query protocol name their errors in a header, by the codes that they had there.
+# Common errors in the words of the query protocol. Services that left it name them in a header.
 QUERY_CODES = {"ValidationError", "Throttling", "AccessDenied"}
 
 
 def _check_answer(operation_model: OperationModel, response_dict: dict[str, Any], **_: Any) -> None:
+    is_query = operation_model.service_model.resolved_protocol == "query"
+    found = list((_query_answer if is_query else _json_answer)(operation_model, response_dict))
+    assert not found, f"{operation_model.name}: {found}"
+
+
+def _json_answer(operation_model: OperationModel, response_dict: dict[str, Any]) -> Iterator[str]:
     model = operation_model.service_model
     document = json.loads(response_dict["body"])
     if response_dict["status_code"] == 200:
-        found = list(faults(operation_model.output_shape, document))
+        yield from faults(operation_model.output_shape, document)
     else:
-        found = list(_error_faults(operation_model, document, response_dict["headers"]))
+        yield from _error_faults(operation_model, document, response_dict["headers"])
     expected = f"application/x-amz-json-{model.metadata['jsonVersion']}"
     if response_dict["headers"].get("Content-Type") != expected:
-        found.append(f"the content type is {response_dict['headers'].get('Content-Type')}")
-    assert not found, f"{operation_model.name}: {found}"
+        yield f"the content type is {response_dict['headers'].get('Content-Type')}"
+
+
+def _query_answer(operation_model: OperationModel, response_dict: dict[str, Any]) -> Iterator[str]:
+    """`<…Response><…Result>` around the output, or `<ErrorResponse><Error>` with Type, Code and Message."""
+    shape, name = operation_model.output_shape, operation_model.name
+    root = ET.fromstring(response_dict["body"])
+    names = f"{{{operation_model.service_model.metadata['xmlNamespace']}}}"
+    if response_dict["headers"].get("Content-Type") != "text/xml":
+        yield f"the content type is {response_dict['headers'].get('Content-Type')}"
+    if response_dict["status_code"] == 200:
+        outer = [node.tag for node in root]
+        if root.tag != f"{names}{name}Response" or outer != [f"{names}{name}Result", f"{names}ResponseMetadata"]:
+            yield f"{root.tag} holds {outer}"
+        yield from faults(shape, _document(shape, root[0], names))
+        return
+    (error, _) = root
+    told = {node.tag.removeprefix(names): node.text for node in error}
+    declared = {one.error_code for one in operation_model.error_shapes}
+    if root.tag != f"{names}ErrorResponse" or set(told) != {"Type", "Code", "Message"}:
+        yield f"{root.tag} holds {told}"
+    if told.get("Code") not in declared | QUERY_CODES | COMMON_ERRORS:
+        yield f"{told.get('Code')} is neither declared by the operation nor common"
+
+
+def _document(shape: Shape | None, node: ET.Element, names: str) -> Any:
+    """An XML element as what JSON would hold; the services here answer structures, texts, numbers and times only."""
+    match shape.type_name if shape else "string":
+        case "structure":
+            tags = [(child.tag.removeprefix(names), child) for child in node]
+            return {tag: _document(shape.members.get(tag), child, names) for tag, child in tags}
+        case "integer":
+            return int(node.text or "")
+        case "timestamp":
+            return datetime.strptime(node.text or "", "%Y-%m-%dT%H:%M:%S%z").timestamp()
+    return node.text or ""
 
 
 def _error_faults(operation_model: OperationModel, document: dict[str, Any], headers: Any) -> Iterator[str]:

@@ -10,6 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.workspaces.simulator.cloud import AUTO_STOP, REGION, Cloud, refused
+from tests.workspaces.simulator.strict import watch
 from workspaces.simulator import catalog, sts
 from workspaces.simulator.errors import AwsError
 from workspaces.simulator.server import Simulator
@@ -19,7 +20,7 @@ ROLE = "arn:aws:iam::210987654321:role/path/forge"
 
 def _with(url: str, credentials: dict[str, Any], **change: str) -> Any:
     given = credentials | change
-    return boto3.session.Session().client(
+    made = boto3.session.Session().client(
         "workspaces",
         endpoint_url=url,
         region_name=REGION,
@@ -28,6 +29,7 @@ def _with(url: str, credentials: dict[str, Any], **change: str) -> Any:
         aws_session_token=given["SessionToken"],
         config=Config(retries={"total_max_attempts": 1}),
     )
+    return watch(made)
 
 
 def test_calls_in_an_assumed_role_are_made_in_its_account(simulator: Simulator, cloud: Cloud) -> None:
