@@ -380,6 +380,20 @@ def test_applications_are_associated_with_elastic_fleets_only(api: BaseClient) -
     assert "ApplicationFleetAssociations" not in api.describe_application_fleet_associations(ApplicationArn=arn)
 
 
+def test_a_deleted_elastic_fleet_takes_its_applications_along(api: BaseClient) -> None:
+    elastic(api)
+    api.associate_application_fleet(FleetName="elastic", ApplicationArn=application_arn(ACCOUNT, REGION, "cad-viewer"))
+    api.delete_fleet(Name="elastic")
+    elastic(api)
+    assert "ApplicationFleetAssociations" not in api.describe_application_fleet_associations(FleetName="elastic")
+
+
+@pytest.mark.parametrize("parameters", ["", "?parameters=e30=", "?parameters=W10=", "?parameters=%00"])
+def test_what_is_no_streaming_url_opens_nothing(simulator: Simulator, parameters: str) -> None:
+    with pytest.raises(ControlError, match="no streaming URL"):
+        simulator.control.open_stream(f"https://appstream2.us-east-1.aws.amazon.com/authenticate{parameters}")
+
+
 def test_images_are_public_or_the_accounts_own(api: BaseClient) -> None:
     public = api.describe_images(Type="PUBLIC")["Images"]
     private = api.describe_images(Type="PRIVATE")["Images"]
@@ -430,6 +444,7 @@ def test_everything_survives_a_restart(tmp_path: Any) -> None:
     with Simulator(durations={"FLEET_STARTING": 0}, state_file=state_file) as first:
         api = Cloud(first.url).applications
         running(api, Tags={"team": "red"})
+        first.control.set_quota(account=ACCOUNT, region=REGION, name="Stacks", value=1)
         first.control.open_stream(_url(api))
         before = (api.describe_fleets()["Fleets"], api.describe_stacks()["Stacks"], _sessions(api))
     with Simulator(state_file=state_file) as second:
@@ -438,3 +453,5 @@ def test_everything_survives_a_restart(tmp_path: Any) -> None:
         assert (api.describe_fleets()["Fleets"], api.describe_stacks()["Stacks"], _sessions(api)) == before
         assert len(cloud.tagging.get_resources()["ResourceTagMappingList"]) == 1
         assert api.list_associated_fleets(StackName="stack")["Names"] == ["fleet"]
+        with refused("LimitExceededException"):
+            api.create_stack(Name="more")

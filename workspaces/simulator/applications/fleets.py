@@ -5,6 +5,7 @@ from typing import Any
 
 from workspaces.simulator.applications import sessions
 from workspaces.simulator.applications.common import (
+    APPLICATION_FLEET,
     ASSOCIATION,
     COMBINATION,
     FLEET,
@@ -16,6 +17,7 @@ from workspaces.simulator.applications.common import (
     existing,
     listed,
     page,
+    pair,
     pairs,
     require_new,
     state_at,
@@ -119,7 +121,9 @@ def delete_fleet(place: Place, now: float, request: Request) -> Answer:
             IN_USE,
             f"The fleet {name} is associated with a stack. To delete the fleet, you must dissociate it from the stack.",
         )
-    place.commit(now=now, records={(FLEET, name): None}, tags={tag_id(FLEET, name): {}})
+    joined = [(fleet, arn) for fleet, arn in pairs(place, APPLICATION_FLEET) if fleet == name]
+    ended = {(APPLICATION_FLEET, pair(fleet, arn)): None for fleet, arn in joined}
+    place.commit(now=now, records=ended | {(FLEET, name): None}, tags={tag_id(FLEET, name): {}})
     return {}
 
 

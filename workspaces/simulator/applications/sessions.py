@@ -31,6 +31,7 @@ from workspaces.simulator.world import Place
 
 _VALIDITY = (1, 604_800)
 _DEFAULT_VALIDITY = 60
+_TICKET = ("account", "region", "fleet", "stack", "user", "expires")
 
 
 def create_streaming_url(place: Place, now: float, request: Request) -> Answer:
@@ -68,8 +69,9 @@ def ticket_of(url: str) -> dict[str, Any]:
     """What a streaming URL says: account, region, fleet, stack, user and expires; AwsError."""
     try:
         packed = parse_qs(urlsplit(url).query)["parameters"][0]
-        return json.loads(base64.urlsafe_b64decode(packed.encode()))
-    except (ValueError, KeyError, binascii.Error) as error:
+        ticket = json.loads(base64.urlsafe_b64decode(packed.encode()))
+        return {name: ticket[name] for name in _TICKET}
+    except (ValueError, LookupError, TypeError, binascii.Error) as error:
         raise AwsError(COMBINATION, "This is no streaming URL.") from error
 
 
