@@ -17,7 +17,7 @@ class Rate:
     burst: int
 
 
-# RULES.md says which of these are published.
+# After AWS's pages of service quotas; RULES.md says how sure that is.
 PUBLISHED: Mapping[str, Rate] = {
     "GetMetricData": Rate(50, 50),
     "GetResources": Rate(15, 15),
