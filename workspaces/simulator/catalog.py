@@ -136,7 +136,9 @@ def has_user(name: str) -> bool:
 
 
 def arn(account: str, region: str, resource_id: str) -> str:
-    """The ARN of a machine, directory or bundle."""
+    """The ARN of a machine, directory or bundle, or, written as `fleet/name`, of a thing of WorkSpaces Applications."""
+    if "/" in resource_id:
+        return f"arn:{_partition(region)}:appstream:{region}:{account}:{resource_id}"
     kind = {"ws": "workspace", "d": "directory", "wsb": "workspacebundle"}[resource_id.partition("-")[0]]
     return f"arn:{_partition(region)}:workspaces:{region}:{account}:{kind}/{resource_id}"
 
@@ -159,6 +161,20 @@ def describe_bundle(bundle: Bundle, *, account: str, region: str) -> dict[str, A
         "BundleType": "REGULAR",
     }
     return description if image.is_amazon else description | {"ImageId": image_id(region, image.name)}
+
+
+def describe_image(image: Image, *, account: str, region: str) -> dict[str, Any]:
+    """A WorkspaceImage of the customer's own."""
+    return {
+        "ImageId": image_id(region, image.name),
+        "Name": image.name,
+        "Description": image.label.replace(",", " -"),
+        "OperatingSystem": {"Type": "WINDOWS" if image.operating_system.startswith("WINDOWS") else "LINUX"},
+        "State": "AVAILABLE",
+        "RequiredTenancy": "DEFAULT",
+        "Created": _BUNDLE_CREATED_AT,
+        "OwnerAccountId": account,
+    }
 
 
 def describe_directory(number: int, *, account: str, region: str) -> dict[str, Any]:
@@ -202,6 +218,7 @@ def describe_directory(number: int, *, account: str, region: str) -> dict[str, A
         "CertificateBasedAuthProperties": {"Status": "DISABLED"},
         "UserIdentityType": "CUSTOMER_MANAGED" if is_first else "AWS_DIRECTORY_SERVICE",
         "WorkspaceType": "PERSONAL",
+        "EndpointEncryptionMode": "STANDARD_TLS",
     }
 
 

@@ -12,17 +12,20 @@ from workspaces.simulator.tags import check_tags
 from workspaces.simulator.world import Place
 
 Request = Mapping[str, Any]
+QUOTA = "WorkSpaces"
 UNSUPPORTED = "UnsupportedWorkspaceConfigurationException"
 
 
 def create_workspaces(place: Place, now: float, request: Request) -> dict[str, Any]:
+    _require_quota(place, now, 0)
     created: list[Machine] = []
     tags: dict[str, dict[str, str]] = {}
     failures = []
     for item in request["Workspaces"]:
         wanted_tags = check_tags(item.get("Tags", ()), already={})
         try:
-            machine = _create(place, now, item, created)
+            _require_quota(place, now, len(created))
+            machine = make(place, now, item, created)
         except AwsError as error:
             failures.append({"WorkspaceRequest": item, "ErrorCode": error.code, "ErrorMessage": error.message})
             continue
@@ -33,7 +36,8 @@ def create_workspaces(place: Place, now: float, request: Request) -> dict[str, A
     return {"FailedRequests": failures, "PendingRequests": [_pending(machine) for machine in created]}
 
 
-def _create(place: Place, now: float, item: Request, batch: list[Machine]) -> Machine:
+def make(place: Place, now: float, item: Request, batch: list[Machine]) -> Machine:
+    """The machine that is asked for, not yet committed; `batch` are those before it in the same call; AwsError."""
     bundle = _bundle(place, item)
     properties = item.get("WorkspaceProperties", {})
     _check_properties(properties, bundle)
@@ -100,6 +104,15 @@ def _require_free_user(place: Place, now: float, item: Request, batch: list[Mach
         raise AwsError(
             "ResourceExists.WorkSpace", "A WorkSpace for the specified user already exists in the specified directory."
         )
+
+
+def _require_quota(place: Place, now: float, more: int) -> None:
+    """Refuse a machine beyond the quota of the account in the region; there is none unless it was set."""
+    quota = place.record("quota", QUOTA)
+    if quota is None:
+        return
+    if sum(1 for machine in place.ever(now) if machine.holds_user) + more >= quota["value"]:
+        raise AwsError("ResourceLimitExceededException", "Your resource limits have been exceeded.")
 
 
 def _pending(machine: Machine) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from workspaces.simulator.usage import DAY, LOOKAHEAD_DAYS, Usage
 HOUR = 3600.0
 
 # Simulated seconds that a machine stays in each passing state. MODIFYING is no state of AWS: it is how long a change of
-# compute type or of a volume takes.
+# compute type or of a volume takes. The fleets are those of WorkSpaces Applications.
 DURATIONS: Mapping[str, float] = {
     "PENDING": 120.0,
     "STARTING": 60.0,
@@ -26,6 +26,8 @@ DURATIONS: Mapping[str, float] = {
     "TERMINATING": 60.0,
     "TERMINATED": 30.0,
     "MODIFYING": 120.0,
+    "FLEET_STARTING": 600.0,
+    "FLEET_STOPPING": 300.0,
 }
 INSTANT: Mapping[str, float] = dict.fromkeys(DURATIONS, 0.0)
 
@@ -235,6 +237,11 @@ def terminate(machine: Machine, now: float, durations: Mapping[str, float]) -> M
     if machine.state == "SUSPENDED":
         raise _wrong_state(machine, "terminated")
     return enter(replace(machine, modification=None), "TERMINATING", now, durations)
+
+
+def vanish(machine: Machine, now: float, durations: Mapping[str, float]) -> Machine:
+    """The machine is gone at once, without TERMINATING."""
+    return enter(replace(machine, modification=None), GONE, now, durations)
 
 
 def connect(machine: Machine, now: float, durations: Mapping[str, float]) -> Machine:

@@ -1,4 +1,4 @@
-"""The WorkSpaces operations: each takes a place, the simulated now and a checked request, and returns the answer."""
+"""The WorkSpaces operations on machines: each takes a place, the simulated now and a checked request, and answers."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -9,11 +9,11 @@ from workspaces.simulator.errors import AwsError, failed
 from workspaces.simulator.inputs import BATCH
 from workspaces.simulator.machine import Machine
 from workspaces.simulator.modify import INVALID, modify
-from workspaces.simulator.tags import check_tags, tag_list
 from workspaces.simulator.world import Place
 
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
+SNAPSHOT_SECONDS = 12 * 3600.0
 Command = Callable[[Machine, float, Mapping[str, float]], Machine]
 
 
@@ -28,13 +28,13 @@ def describe_workspaces(place: Place, now: float, request: Request) -> Answer:
     if "UserName" in request and "DirectoryId" not in request:
         raise AwsError(INVALID, "The DirectoryId parameter is required when UserName is used.")
     question = {"DescribeWorkspaces": filters, "UserName": request.get("UserName", "").casefold()}
-    after = _after(request, question)
+    after = pages.after(request, question, code=INVALID)
     found, token = pages.cut(
         ((machine.position, machine) for machine in _matching(place, now, request, after)),
         size=request.get("Limit", BATCH),
         question=question,
     )
-    return _page("Workspaces", [describe(machine) for machine in found], token)
+    return pages.page("Workspaces", [describe(machine) for machine in found], token)
 
 
 def _matching(place: Place, now: float, request: Request, after: int) -> Iterable[Machine]:
@@ -106,6 +106,54 @@ def reboot_workspaces(place: Place, now: float, request: Request) -> Answer:
     return _change_each(place, now, request["RebootWorkspaceRequests"], life.reboot)
 
 
+def rebuild_workspaces(place: Place, now: float, request: Request) -> Answer:
+    return _change_each(place, now, request["RebuildWorkspaceRequests"], life.rebuild)
+
+
+def restore_workspace(place: Place, now: float, request: Request) -> Answer:
+    machine = _one(place, now, request)
+    if snapshot_at(machine, now) is None:
+        raise AwsError(INVALID, "There is no snapshot of this WorkSpace yet.")
+    place.commit(now=now, machines=[_or_invalid(life.restore, machine, now, place.durations)])
+    return {}
+
+
+def describe_workspace_snapshots(place: Place, now: float, request: Request) -> Answer:
+    taken = snapshot_at(_one(place, now, request), now)
+    snapshots = [] if taken is None else [{"SnapshotTime": taken}]
+    return {"RebuildSnapshots": snapshots, "RestoreSnapshots": snapshots}
+
+
+def snapshot_at(machine: Machine, now: float) -> float | None:
+    """When the machine was last saved: every 12 hours after it was made; None before the first time."""
+    count = int((now - machine.created_at) // SNAPSHOT_SECONDS)
+    return machine.created_at + count * SNAPSHOT_SECONDS if count else None
+
+
+def modify_workspace_state(place: Place, now: float, request: Request) -> Answer:
+    machine, wanted = _one(place, now, request), request["WorkspaceState"]
+    if machine.state not in {"AVAILABLE", "ADMIN_MAINTENANCE"}:
+        raise AwsError("InvalidResourceStateException", f"A WorkSpace that is {machine.state} cannot be {wanted}.")
+    if machine.state != wanted:
+        place.commit(now=now, machines=[life.enter(machine, wanted, now, place.durations)])
+    return {}
+
+
+def _one(place: Place, now: float, request: Request) -> Machine:
+    machine = place.find(request["WorkspaceId"], now)
+    if machine is None:
+        raise AwsError("ResourceNotFoundException", f"WorkSpace {request['WorkspaceId']} could not be found.")
+    return machine
+
+
+def _or_invalid(command: Command, machine: Machine, now: float, durations: Mapping[str, float]) -> Machine:
+    """A command whose call does not declare InvalidResourceStateException."""
+    try:
+        return command(machine, now, durations)
+    except AwsError as error:
+        raise AwsError("OperationNotSupportedException", error.message) from error
+
+
 def terminate_workspaces(place: Place, now: float, request: Request) -> Answer:
     return _change_each(place, now, request["TerminateWorkspaceRequests"], life.terminate)
 
@@ -129,9 +177,7 @@ def _change_each(place: Place, now: float, items: Iterable[Request], command: Co
 def modify_workspace_properties(place: Place, now: float, request: Request) -> Answer:
     if "DataReplication" in request:
         raise AwsError("UnsupportedWorkspaceConfigurationException", "Data replication is not offered.")
-    machine = place.find(request["WorkspaceId"], now)
-    if machine is None:
-        raise AwsError("ResourceNotFoundException", f"WorkSpace {request['WorkspaceId']} could not be found.")
+    machine = _one(place, now, request)
     place.commit(now=now, machines=[modify(machine, request.get("WorkspaceProperties", {}), now, place.durations)])
     return {}
 
@@ -140,11 +186,14 @@ def describe_workspaces_connection_status(place: Place, now: float, request: Req
     question = {"DescribeWorkspacesConnectionStatus": request.get("WorkspaceIds")}
     only = {name: request[name] for name in ("WorkspaceIds",) if name in request}
     found, token = pages.cut(
-        ((machine.position, machine) for machine in _matching(place, now, only, _after(request, question))),
+        (
+            (machine.position, machine)
+            for machine in _matching(place, now, only, pages.after(request, question, code=INVALID))
+        ),
         size=BATCH,
         question=question,
     )
-    return _page("WorkspacesConnectionStatus", [_connection(machine, now) for machine in found], token)
+    return pages.page("WorkspacesConnectionStatus", [_connection(machine, now) for machine in found], token)
 
 
 def _connection(machine: Machine, now: float) -> Answer:
@@ -155,84 +204,6 @@ def _connection(machine: Machine, now: float) -> Answer:
         status["ConnectionState"] = "CONNECTED" if machine.connected else "DISCONNECTED"
     last = now if status["ConnectionState"] == "CONNECTED" else machine.last_connected_at
     return status if last is None else status | {"LastKnownUserConnectionTimestamp": last}
-
-
-def describe_workspace_bundles(place: Place, now: float, request: Request) -> Answer:
-    if "BundleIds" in request and "Owner" in request:
-        raise AwsError(INVALID, "BundleIds and Owner cannot be combined.")
-    owner = request.get("Owner") or place.account
-    question = {"DescribeWorkspaceBundles": request.get("BundleIds"), "Owner": request.get("Owner")}
-    after = _after(request, question)
-    wanted = request.get("BundleIds")
-    known = enumerate(catalog.bundles(place.region).values())
-    described = (
-        (number, catalog.describe_bundle(bundle, account=place.account, region=place.region))
-        for number, bundle in known
-        if number > after and (wanted is None or bundle.bundle_id in wanted)
-    )
-    found, token = pages.cut(
-        ((number, bundle) for number, bundle in described if wanted is not None or bundle["Owner"] == owner),
-        size=BATCH,
-        question=question,
-    )
-    return _page("Bundles", found, token)
-
-
-def describe_workspace_directories(place: Place, now: float, request: Request) -> Answer:
-    question = {name: value for name, value in request.items() if name not in {"NextToken", "Limit"}}
-    after = _after(request, question)
-    described = (
-        (number, catalog.describe_directory(number, account=place.account, region=place.region))
-        for number in catalog.directory_numbers(place.region).values()
-    )
-    found, token = pages.cut(
-        ((number, item) for number, item in described if number > after and _directory_matches(item, request)),
-        size=request.get("Limit", BATCH),
-        question=question,
-    )
-    return _page("Directories", found, token)
-
-
-def _directory_matches(directory: Answer, request: Request) -> bool:
-    members = {"USER_IDENTITY_TYPE": "UserIdentityType", "WORKSPACE_TYPE": "WorkspaceType"}
-    return (
-        directory["DirectoryId"] in request.get("DirectoryIds", [directory["DirectoryId"]])
-        and "WorkspaceDirectoryNames" not in request  # AWS Directory Service's own directories have no such name
-        and all(directory[members[one["Name"]]] in one["Values"] for one in request.get("Filters", ()))
-    )
-
-
-def create_tags(place: Place, now: float, request: Request) -> Answer:
-    resource_id = _taggable(place, now, request["ResourceId"])
-    tags = place.tags_of(resource_id) | check_tags(request["Tags"], already=place.tags_of(resource_id))
-    place.commit(now=now, tags={resource_id: tags})
-    return {}
-
-
-def describe_tags(place: Place, now: float, request: Request) -> Answer:
-    return {"TagList": tag_list(place.tags_of(_taggable(place, now, request["ResourceId"])))}
-
-
-def _taggable(place: Place, now: float, resource_id: str) -> str:
-    bundle = catalog.bundles(place.region).get(resource_id)
-    if (
-        place.find(resource_id, now) is not None
-        or resource_id in catalog.directory_numbers(place.region)
-        or (bundle is not None and not bundle.image.is_amazon)
-    ):
-        return resource_id
-    raise AwsError("ResourceNotFoundException", f"The resource {resource_id} could not be found.")
-
-
-def _after(request: Request, question: Mapping[str, Any]) -> int:
-    try:
-        return pages.position(request.get("NextToken"), question=question)
-    except pages.BadTokenError as error:
-        raise AwsError(INVALID, "The NextToken is not valid for this request.") from error
-
-
-def _page(name: str, items: list[Answer], token: str | None) -> Answer:
-    return {name: items} if token is None else {name: items, "NextToken": token}
 
 
 def _ip_address(position: int) -> str:

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+from workspaces.simulator.errors import AwsError
+
 Item = TypeVar("Item")
 
 
@@ -38,6 +40,19 @@ def position(token: str | None, *, question: Mapping[str, Any]) -> int:
     if _token(last, question) != token:
         raise BadTokenError(token)
     return last
+
+
+def after(request: Mapping[str, Any], question: Mapping[str, Any], *, code: str) -> int:
+    """The position behind which the page of a request begins; AwsError with `code` for a token of something else."""
+    try:
+        return position(request.get("NextToken"), question=question)
+    except BadTokenError as error:
+        raise AwsError(code, "The NextToken is not valid for this request.") from error
+
+
+def page(name: str, items: list[Any], token: str | None) -> dict[str, Any]:
+    """The answer that shows a page: without NextToken it is the last one."""
+    return {name: items} if token is None else {name: items, "NextToken": token}
 
 
 def _token(last: int, question: Mapping[str, Any]) -> str:

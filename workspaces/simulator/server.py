@@ -14,8 +14,8 @@ from workspaces.simulator import control, wire
 from workspaces.simulator.client import Control
 from workspaces.simulator.clock import Clock
 from workspaces.simulator.machine import DURATIONS
+from workspaces.simulator.protocols import Answer
 from workspaces.simulator.store import Store
-from workspaces.simulator.wire import Answer
 from workspaces.simulator.world import World
 
 _LARGEST_BODY = 2 * 1024 * 1024
@@ -36,6 +36,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer("POST")
 
+    def do_DELETE(self) -> None:
+        self._answer("DELETE")
+
     def _answer(self, method: str) -> None:
         body = self._body()
         if body is None:
@@ -47,7 +50,11 @@ class _Handler(BaseHTTPRequestHandler):
             answer = wire.answer(world, self.headers, body)
         else:
             answer = Answer(404, b'{"error": "AWS calls are POST /."}', {"Content-Type": "application/json"})
-        self._send(answer)
+        if answer.lost_after_seconds is None:
+            self._send(answer)
+        else:
+            self.server.stopping.wait(answer.lost_after_seconds)
+            self.close_connection = True
 
     def _body(self) -> bytes | None:
         """The request body; None if the request was refused, and the connection with it, as its end is unknown."""
@@ -82,6 +89,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], world: World) -> None:
         self.world = world
+        self.stopping = threading.Event()
         self._open: set[socket.socket] = set()
         self._guard = threading.Lock()
         self._hung_up = False
@@ -114,8 +122,9 @@ class _Server(ThreadingHTTPServer):
 class Simulator:
     """AWS WorkSpaces on a local port: started and stopped by `with`, or by `start()` and `stop()`.
 
-    `speed` is simulated seconds per real second; `state_file` keeps everything over a restart; `durations` replaces
-    some of `machine.DURATIONS` (`machine.INSTANT` makes every change immediate).
+    `speed` is simulated seconds per real second, 0 = time passes only when it is advanced; `start` is the simulated
+    second since 1970 at which a simulator without an earlier state begins; `state_file` keeps everything over a
+    restart; `durations` replaces some of `machine.DURATIONS` (`machine.INSTANT` makes every change immediate).
     """
 
     def __init__(
@@ -124,6 +133,7 @@ class Simulator:
         host: str = "127.0.0.1",
         port: int = 0,
         speed: float = 1.0,
+        start: float | None = None,
         state_file: str | Path | None = None,
         durations: Mapping[str, float] | None = None,
     ) -> None:
@@ -132,6 +142,7 @@ class Simulator:
             raise ValueError(f"No such durations: {sorted(unknown)}; there are {sorted(DURATIONS)}.")
         self._address = (host, port)
         self._speed = speed
+        self._start = start
         self._state_file = state_file
         self._durations = dict(DURATIONS) | dict(durations or {})
         self._server: _Server | None = None
@@ -154,7 +165,7 @@ class Simulator:
         """Open the state and the port and answer in the background."""
         store = Store(self._state_file)
         try:
-            clock = Clock(speed=self._speed, before=store.anchor())
+            clock = Clock(speed=self._speed, before=store.anchor(), start=self._start)
             self._server = _Server(self._address, World(clock=clock, store=store, durations=self._durations))
         except (OSError, ValueError):
             store.close()
@@ -169,6 +180,7 @@ class Simulator:
         """Close the port, the connections and the state file."""
         server, thread = self._running(), self._thread
         self._server = self._thread = None
+        server.stopping.set()
         server.shutdown()
         if thread is not None:
             thread.join()

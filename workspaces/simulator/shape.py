@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from workspaces.simulator.errors import AwsError
@@ -28,6 +29,19 @@ class Boolean:
 
 
 @dataclass(frozen=True, slots=True)
+class Timestamp:
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapOf:
+    key: Text
+    value: Text
+    minimum: int | None = None
+    maximum: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ListOf:
     member: "Shape"
     minimum: int | None = None
@@ -40,7 +54,15 @@ class Structure:
     required: tuple[str, ...] = ()
 
 
-Shape = Text | Integer | Boolean | ListOf | Structure
+_PROPERTIES = {
+    r"\p{L}": r"\w",
+    r"\p{N}": r"\d",
+    r"\p{Z}": r" \u00a0\u2000-\u200a\u3000",
+    r"\p{M}": r"\u0300-\u036f",
+    r"\p{S}": r"$+<=>^`|~\u00a2-\u00b8",
+    r"\p{P}": r"!-#%-*,-/:;?@\[-\]_{}\u2010-\u2027",
+}
+Shape = Text | Integer | Boolean | Timestamp | MapOf | ListOf | Structure
 
 
 def checked(shape: Structure, body: Any) -> dict[str, Any]:
@@ -61,6 +83,13 @@ def _clean(shape: Shape, value: Any, path: str) -> Any:
         case ListOf():
             _require_type(value, list, path)
             return [_clean(shape.member, item, f"{path}.{n}.member") for n, item in enumerate(value, 1)]
+        case MapOf():
+            _require_type(value, dict, path)
+            return {key: _clean(shape.value, item, _join(path, key)) for key, item in value.items()}
+        case Timestamp():
+            if isinstance(value, bool):
+                raise _unreadable(path)
+            _require_type(value, (int, float), path)
         case Text():
             _require_type(value, str, path)
         case Boolean():
@@ -84,9 +113,14 @@ def _violations(shape: Shape, value: Any, path: str) -> Iterator[str]:
             yield from _size(len(value), value, path, shape.minimum, shape.maximum)
             for number, item in enumerate(value, 1):
                 yield from _violations(shape.member, item, f"{path}.{number}.member")
+        case MapOf():
+            yield from _size(len(value), value, path, shape.minimum, shape.maximum)
+            for key, item in value.items():
+                yield from _violations(shape.key, key, f"{path}.key")
+                yield from _violations(shape.value, item, f"{path}.{key}")
         case Text():
             yield from _size(len(value), value, path, shape.minimum, shape.maximum)
-            if shape.pattern and not re.fullmatch(shape.pattern, value):
+            if shape.pattern and not _compiled(shape.pattern).fullmatch(value):
                 yield _broken(value, path, f"Member must satisfy regular expression pattern: {shape.pattern}")
             if shape.values and value not in shape.values:
                 yield _broken(value, path, f"Member must satisfy enum value set: [{', '.join(shape.values)}]")
@@ -95,6 +129,14 @@ def _violations(shape: Shape, value: Any, path: str) -> Iterator[str]:
                 yield _broken(value, path, f"Member must have value greater than or equal to {shape.minimum}")
             if shape.maximum is not None and value > shape.maximum:
                 yield _broken(value, path, f"Member must have value less than or equal to {shape.maximum}")
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """AWS writes patterns for Java; Python has no classes of Unicode properties, so ranges stand in for them."""
+    for name, characters in _PROPERTIES.items():
+        pattern = pattern.replace(name, characters)
+    return re.compile(pattern)
 
 
 def _size(length: int, value: Any, path: str, minimum: int | None, maximum: int | None) -> Iterator[str]:
@@ -113,7 +155,7 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{lowered}" if path else lowered
 
 
-def _require_type(value: Any, kind: type, path: str) -> None:
+def _require_type(value: Any, kind: type | tuple[type, ...], path: str) -> None:
     if not isinstance(value, kind):
         raise _unreadable(path)
 

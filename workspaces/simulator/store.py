@@ -9,14 +9,13 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from workspaces.simulator.clock import Anchor
 from workspaces.simulator.history import History
 from workspaces.simulator.machine import Fate, Machine, Modification
-from workspaces.simulator.usage import Slot, Usage
+from workspaces.simulator.usage import show_usage, usage_of
 
 VERSION = 2
 _IN_MEMORY = ":memory:"
@@ -31,10 +30,10 @@ CREATE TABLE record (
     account TEXT NOT NULL, region TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
     PRIMARY KEY (account, region, kind, name)
 );
+CREATE TABLE usage_rule (number INTEGER PRIMARY KEY, body TEXT NOT NULL);
 CREATE TABLE clock (id INTEGER PRIMARY KEY CHECK (id = 1), body TEXT NOT NULL);
 """
 _FIELDS = tuple(field.name for field in fields(Machine))
-_NESTED = ("modification", "fate", "usage")
 
 Records = Mapping[tuple[str, str], dict[str, Any] | None]
 
@@ -101,6 +100,17 @@ class Store:
             account, region, kind, name = key
             yield account, region, kind, name, json.loads(body)
 
+    def usage_rules(self) -> list[dict[str, Any]]:
+        rows = self._connection.execute("SELECT body FROM usage_rule ORDER BY number")
+        return [json.loads(body) for (body,) in rows]
+
+    def save_usage_rules(self, rules: Iterable[Mapping[str, Any]]) -> None:
+        """Keep these rules and no others."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute("DELETE FROM usage_rule")
+        self._connection.executemany("INSERT INTO usage_rule (body) VALUES (?)", [(json.dumps(one),) for one in rules])
+        self._connection.execute("COMMIT")
+
     def anchor(self) -> Anchor | None:
         row = self._connection.execute("SELECT body FROM clock").fetchone()
         return Anchor(**json.loads(row[0])) if row else None
@@ -158,7 +168,8 @@ class Store:
 
 def _body(machine: Machine) -> dict[str, Any]:
     body = {name: getattr(machine, name) for name in _FIELDS}
-    return body | {name: asdict(body[name]) for name in _NESTED if body[name] is not None}
+    body |= {name: asdict(body[name]) for name in ("modification", "fate") if body[name] is not None}
+    return body if machine.usage is None else body | {"usage": json.dumps(show_usage(machine.usage))}
 
 
 def _machine(body: dict[str, Any]) -> Machine:
@@ -167,14 +178,5 @@ def _machine(body: dict[str, Any]) -> Machine:
     if body["fate"] is not None:
         body["fate"] = Fate(**body["fate"])
     if body["usage"] is not None:
-        body["usage"] = _usage(json.dumps(body["usage"]))
+        body["usage"] = usage_of(body["usage"])
     return Machine(**body)
-
-
-@lru_cache(maxsize=1024)
-def _usage(text: str) -> Usage:
-    """One object for all machines of a pattern."""
-    body = json.loads(text)
-    for name in ("sessions", "jobs"):
-        body[name] = tuple(Slot(**slot | {"days": tuple(slot["days"])}) for slot in body[name])
-    return Usage(**body)

@@ -1,16 +1,46 @@
-"""GetResources of the Resource Groups Tagging API, for the resources that WorkSpaces tags."""
+"""Tags of WorkSpaces resources, and GetResources of the Resource Groups Tagging API over all that is tagged."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from workspaces.simulator import catalog, pages
+from workspaces.simulator.applications import tags as application_tags
 from workspaces.simulator.errors import AwsError
-from workspaces.simulator.tags import tag_list
+from workspaces.simulator.tags import check_tags, tag_list
 from workspaces.simulator.world import Place
 
 Request = Mapping[str, Any]
 INVALID = "InvalidParameterException"
 _PAGE = 100
+
+
+def create_tags(place: Place, now: float, request: Request) -> dict[str, Any]:
+    resource_id = _taggable(place, now, request["ResourceId"])
+    tags = place.tags_of(resource_id) | check_tags(request["Tags"], already=place.tags_of(resource_id))
+    place.commit(now=now, tags={resource_id: tags})
+    return {}
+
+
+def describe_tags(place: Place, now: float, request: Request) -> dict[str, Any]:
+    return {"TagList": tag_list(place.tags_of(_taggable(place, now, request["ResourceId"])))}
+
+
+def delete_tags(place: Place, now: float, request: Request) -> dict[str, Any]:
+    resource_id = _taggable(place, now, request["ResourceId"])
+    left = {key: value for key, value in place.tags_of(resource_id).items() if key not in request["TagKeys"]}
+    place.commit(now=now, tags={resource_id: left})
+    return {}
+
+
+def _taggable(place: Place, now: float, resource_id: str) -> str:
+    bundle = catalog.bundles(place.region).get(resource_id)
+    if (
+        place.find(resource_id, now) is not None
+        or resource_id in catalog.directory_numbers(place.region)
+        or (bundle is not None and not bundle.image.is_amazon)
+    ):
+        return resource_id
+    raise AwsError("ResourceNotFoundException", f"The resource {resource_id} could not be found.")
 
 
 def get_resources(place: Place, now: float, request: Request) -> dict[str, Any]:
@@ -57,7 +87,7 @@ def _check(request: Request) -> None:
 
 def _matching(place: Place, now: float, request: Request, after: int) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, resource_id in place.tagged(after=after):
-        if resource_id.startswith("ws-") and place.find(resource_id, now) is None:
+        if not _is_there(place, now, resource_id):
             continue
         arn = catalog.arn(place.account, place.region, resource_id)
         tags = place.tags_of(resource_id)
@@ -65,12 +95,18 @@ def _matching(place: Place, now: float, request: Request, after: int) -> Iterato
             yield number, {"ResourceARN": arn, "Tags": tag_list(tags)}
 
 
+def _is_there(place: Place, now: float, resource_id: str) -> bool:
+    if resource_id.startswith("ws-"):
+        return place.find(resource_id, now) is not None
+    return "/" not in resource_id or (application_tags.exists(place, resource_id) and bool(place.tags_of(resource_id)))
+
+
 def _wanted(arn: str, tags: Mapping[str, str], request: Request) -> bool:
     if "ResourceARNList" in request and arn not in request["ResourceARNList"]:
         return False
-    kind = "workspaces:" + arn.rpartition(":")[2].partition("/")[0]
+    service, kind = arn.split(":")[2], arn.rpartition(":")[2].partition("/")[0]
     types = request.get("ResourceTypeFilters")
-    if types and not {kind, "workspaces"} & set(types):
+    if types and not {f"{service}:{kind}", service} & set(types):
         return False
     return all(
         one["Key"] in tags and (not one.get("Values") or tags[one["Key"]] in one["Values"])

@@ -6,6 +6,7 @@ pattern gives the same year on every run. Times are wall clock in the pattern's 
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -82,6 +83,12 @@ def read_usage(document: Any) -> Usage:
         raise ValueError(f"There is no time zone {zone!r}.") from error
     sessions, jobs = (tuple(_slot(one) for one in _list(document.get(name, []))) for name in ("sessions", "jobs"))
     return Usage(seed=seed, time_zone=zone, sessions=sessions, jobs=jobs, jitter_minutes=jitter)
+
+
+@lru_cache(maxsize=1024)
+def usage_of(text: str) -> Usage:
+    """The pattern in a JSON text, one object for all machines that have it."""
+    return read_usage(json.loads(text))
 
 
 def show_usage(usage: Usage) -> dict[str, Any]:

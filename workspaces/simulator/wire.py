@@ -1,88 +1,73 @@
-"""The AWS JSON 1.1 protocol: from headers and body to an operation, and from its answer or refusal to bytes."""
+"""An AWS call from its headers and body to its answer: who asks whom for what, and what goes wrong on the way."""
 
-import json
 import re
-import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
 from email.message import Message
 from typing import Any
+from urllib.parse import parse_qs
 
-from workspaces.simulator import operations as op
-from workspaces.simulator.create import create_workspaces
+from workspaces.simulator import sts
 from workspaces.simulator.errors import AwsError
-from workspaces.simulator.inputs import TAGGING, WORKSPACES
-from workspaces.simulator.shape import Structure, checked
-from workspaces.simulator.tagging import get_resources
-from workspaces.simulator.world import Place, World
+from workspaces.simulator.faults import Call, Strike
+from workspaces.simulator.protocols import Answer, Json, Query
+from workspaces.simulator.services import BY_TARGET, BY_VERSION, Service
+from workspaces.simulator.shape import checked
+from workspaces.simulator.world import World
 
-CONTENT_TYPE = "application/x-amz-json-1.1"
 DEFAULT_ACCOUNT = "123456789012"
+UNKNOWN = Json()
 
 _CREDENTIAL = re.compile(r"^AWS4-HMAC-SHA256 +Credential=([^/, ]+)/(\d{8})/([^/, ]+)/([^/, ]+)/aws4_request[, ]")
 _REGION = re.compile(r"^[a-z]{2}(-[a-z]+)+-\d$")
 _ACCOUNT = re.compile(r"^\d{12}$")
 
 Headers = Message | Mapping[str, str]
-Handler = Callable[[Place, float, Mapping[str, Any]], dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes back over HTTP."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Service:
-    signing_name: str
-    message_member: str
-    inputs: Mapping[str, Structure]
-    handlers: Mapping[str, Handler]
-
-
-SERVICES = {
-    "WorkspacesService": _Service(
-        "workspaces",
-        "message",
-        WORKSPACES,
-        {
-            "CreateWorkspaces": create_workspaces,
-            "DescribeWorkspaces": op.describe_workspaces,
-            "StartWorkspaces": op.start_workspaces,
-            "StopWorkspaces": op.stop_workspaces,
-            "RebootWorkspaces": op.reboot_workspaces,
-            "TerminateWorkspaces": op.terminate_workspaces,
-            "ModifyWorkspaceProperties": op.modify_workspace_properties,
-            "DescribeWorkspacesConnectionStatus": op.describe_workspaces_connection_status,
-            "DescribeWorkspaceBundles": op.describe_workspace_bundles,
-            "DescribeWorkspaceDirectories": op.describe_workspace_directories,
-            "CreateTags": op.create_tags,
-            "DescribeTags": op.describe_tags,
-        },
-    ),
-    "ResourceGroupsTaggingAPI_20170126": _Service("tagging", "Message", TAGGING, {"GetResources": get_resources}),
-}
 
 
 def answer(world: World, headers: Headers, body: bytes) -> Answer:
     """Carry out one AWS call; every refusal is an AWS error document."""
-    prefix, _, name = headers.get("X-Amz-Target", "").partition(".")
-    service = SERVICES.get(prefix)
+    protocol: Json | Query = UNKNOWN
     try:
-        if service is None or name not in service.handlers:
-            raise AwsError("UnknownOperationException", f"The operation {prefix}.{name} is not known.")
-        account, region = _caller(headers.get("Authorization", ""), service)
-        request = checked(service.inputs[name], _parsed(body))
+        service, operation = _addressed(headers, body)
+        protocol = service.protocol if service else UNKNOWN
+        if service is None or operation not in service.handlers:
+            raise AwsError(protocol.unknown_operation, f"The operation {operation} is not known.")
+        account, region = _caller(headers, service)
+        call = Call(service.signing_name, operation, account, region)
+        request = checked(service.inputs[operation], protocol.request(body, service.inputs[operation]))
         with world.lock:
-            result = service.handlers[name](world.place(account, region), world.clock.now(), request)
+            return _carried_out(world, service, call, request)
     except AwsError as error:
-        member = service.message_member if service else "message"
-        return _answer(error.status, {"__type": error.code, member: error.message}, error.code)
-    return _answer(200, result)
+        return protocol.refusal(error)
+
+
+def _carried_out(world: World, service: Service, call: Call, request: dict[str, Any]) -> Answer:
+    now = world.clock.now()
+    world.traffic.take(call, now)
+    strike = world.faults.strike(call)
+    lost = strike.lost("timeout_before")
+    if lost is not None:
+        return Answer(0, b"", {}, lost_after_seconds=lost)
+    try:
+        strike.refuse(call)
+        given = service.protocol.answer(call.operation, _result(world, service, call, request, strike, now))
+    except AwsError as error:
+        given = service.protocol.refusal(error)
+    lost = strike.lost("timeout_after")
+    return given if lost is None else Answer(0, b"", {}, lost_after_seconds=lost)
+
+
+def _result(
+    world: World, service: Service, call: Call, request: dict[str, Any], strike: Strike, now: float
+) -> dict[str, Any]:
+    place = world.place(call.account, call.region)
+    request, failed = strike.split(call, request)
+    with place.under(strike.effects):
+        result = service.handlers[call.operation](place, now, request)
+    for member, items in failed.items():
+        result[member] = [*result.get(member, ()), *items]
+    return result
 
 
 def is_aws_call(headers: Headers) -> bool:
@@ -90,8 +75,18 @@ def is_aws_call(headers: Headers) -> bool:
     return "X-Amz-Target" in headers or headers.get("Authorization", "").startswith("AWS4-")
 
 
-def _caller(authorization: str, service: _Service) -> tuple[str, str]:
-    """Account and region of the signer; the signature is not verified, the scope is."""
+def _addressed(headers: Headers, body: bytes) -> tuple[Service | None, str]:
+    """The service and the operation that are asked for, by X-Amz-Target or by the form of the query protocol."""
+    if headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+        form = parse_qs(body.decode(errors="replace"))
+        return BY_VERSION.get(form.get("Version", [""])[0]), form.get("Action", [""])[0]
+    prefix, _, operation = headers.get("X-Amz-Target", "").partition(".")
+    return BY_TARGET.get(prefix), operation
+
+
+def _caller(headers: Headers, service: Service) -> tuple[str, str]:
+    """Account and region of the signer; the signature is not verified, the scope and temporary credentials are."""
+    authorization = headers.get("Authorization", "")
     if not authorization:
         raise AwsError("MissingAuthenticationTokenException", "Missing Authentication Token", status=403)
     scope = _CREDENTIAL.match(authorization)
@@ -106,18 +101,5 @@ def _caller(authorization: str, service: _Service) -> tuple[str, str]:
         )
     if not _REGION.match(region):
         raise AwsError("InvalidSignatureException", "Credential should be scoped to a valid region.", status=403)
-    return access_key if _ACCOUNT.match(access_key) else DEFAULT_ACCOUNT, region
-
-
-def _parsed(body: bytes) -> Any:
-    try:
-        return json.loads(body or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise AwsError("SerializationException", "The request body is not valid JSON.") from error
-
-
-def _answer(status: int, document: Mapping[str, Any], error: str | None = None) -> Answer:
-    headers = {"Content-Type": CONTENT_TYPE, "x-amzn-RequestId": str(uuid.uuid4())}
-    if error is not None:
-        headers["x-amzn-ErrorType"] = error
-    return Answer(status, json.dumps(document).encode(), headers)
+    assumed = sts.account_of(access_key, headers.get("X-Amz-Security-Token"), time.time())
+    return assumed or (access_key if _ACCOUNT.match(access_key) else DEFAULT_ACCOUNT), region

@@ -3,28 +3,23 @@
 import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from workspaces.simulator import machine as life
 from workspaces.simulator.clock import Clock
+from workspaces.simulator.faults import Effects, Faults
 from workspaces.simulator.history import History
-from workspaces.simulator.machine import Fate, Machine
+from workspaces.simulator.machine import Machine
 from workspaces.simulator.store import Records, Store
+from workspaces.simulator.traffic import Traffic
+from workspaces.simulator.usage import Usage
+from workspaces.simulator.usage_rules import UsageRules
 
 _ID_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _BECOMES_AVAILABLE = {"PENDING", "STARTING", "REBOOTING", "REBUILDING", "RESTORING"}
-
-
-@dataclass(frozen=True, slots=True)
-class Effects:
-    """What a fault does to the changes of one call."""
-
-    discards: bool = False
-    hides_for_seconds: float = 0.0
-    fate: Fate | None = None
 
 
 _NONE = Effects()
@@ -36,11 +31,20 @@ class Place:
     `records` are small JSON documents by kind and name: fleets, stacks, settings of directories, quotas.
     """
 
-    def __init__(self, *, account: str, region: str, store: Store, durations: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        *,
+        account: str,
+        region: str,
+        store: Store,
+        durations: Mapping[str, float],
+        usage_of: Callable[[Machine], Usage | None],
+    ) -> None:
         self.account = account
         self.region = region
         self.durations = durations
         self._store = store
+        self._usage_of = usage_of
         self._effects = _NONE
         self._machines: dict[str, Machine] = {}
         self._histories: dict[str, History] = {}
@@ -85,12 +89,11 @@ class Place:
         for workspace_id in self._order:
             yield self._current(workspace_id, now)
 
-    def history(self, workspace_id: str, now: float) -> History | None:
-        """What a machine was when, until now; None for one that never was."""
+    def past(self, workspace_id: str, now: float) -> tuple[Machine, History] | None:
+        """A machine, also one that is gone, and what it was when; None for one that never was."""
         if workspace_id not in self._machines:
             return None
-        self._current(workspace_id, now)
-        return self._histories[workspace_id]
+        return self._current(workspace_id, now), self._histories[workspace_id]
 
     def _current(self, workspace_id: str, now: float) -> Machine:
         """The record carried forward, and kept so in memory: the next look has less to do and sees the same."""
@@ -164,6 +167,8 @@ class Place:
 
     def _struck(self, current: Machine) -> Machine:
         effects, is_new = self._effects, current.workspace_id not in self._machines
+        if is_new:
+            current = replace(current, usage=self._usage_of(current))
         if is_new and effects.hides_for_seconds:
             current = replace(current, visible_from=current.created_at + effects.hides_for_seconds)
         if effects.fate is not None and current.state in _BECOMES_AVAILABLE:
@@ -204,6 +209,9 @@ class World:
         self.lock = threading.RLock()
         self.clock = clock
         self.durations = durations
+        self.faults = Faults()
+        self.traffic = Traffic()
+        self.usage_rules = UsageRules(store)
         self._store = store
         self._places: dict[tuple[str, str], Place] = {}
         store.save_anchor(clock.anchor)
@@ -217,7 +225,13 @@ class World:
     def place(self, account: str, region: str) -> Place:
         key = (account, region)
         if key not in self._places:
-            self._places[key] = Place(account=account, region=region, store=self._store, durations=self.durations)
+            self._places[key] = Place(
+                account=account,
+                region=region,
+                store=self._store,
+                durations=self.durations,
+                usage_of=self.usage_rules.usage_of,
+            )
         return self._places[key]
 
     def places(self) -> list[Place]:

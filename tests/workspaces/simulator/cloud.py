@@ -1,6 +1,6 @@
 """A small driver of a WorkSpaces server through boto3, for tests."""
 
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import boto3
@@ -22,7 +22,13 @@ def _session() -> boto3.session.Session:
 
 
 def client(
-    service: str, url: str, *, region: str = REGION, access_key: str = "AKIAEXAMPLE", strict: bool = True
+    service: str,
+    url: str,
+    *,
+    region: str = REGION,
+    access_key: str = "AKIAEXAMPLE",
+    strict: bool = True,
+    read_timeout: float = 60,
 ) -> BaseClient:
     """A boto3 client that tries once and, where strict, whose every answer is held to botocore's model."""
     made = _session().client(
@@ -31,7 +37,7 @@ def client(
         region_name=region,
         aws_access_key_id=access_key,
         aws_secret_access_key="secret",
-        config=Config(retries={"total_max_attempts": 1}, max_pool_connections=50),
+        config=Config(retries={"total_max_attempts": 1}, max_pool_connections=50, read_timeout=read_timeout),
     )
     return watch(made) if strict else made
 
@@ -41,9 +47,26 @@ class Cloud:
 
     def __init__(self, url: str, *, region: str = REGION, access_key: str = "AKIAEXAMPLE") -> None:
         self.region = region
+        self._place = (url, region, access_key)
         self.api = client("workspaces", url, region=region, access_key=access_key)
         self.tagging = client("resourcegroupstaggingapi", url, region=region, access_key=access_key)
         self.directory_id = catalog.directory_id(region)
+
+    @cached_property
+    def applications(self) -> BaseClient:
+        return self._client("appstream")
+
+    @cached_property
+    def metrics(self) -> BaseClient:
+        return self._client("cloudwatch")
+
+    @cached_property
+    def sts(self) -> BaseClient:
+        return self._client("sts")
+
+    def _client(self, service: str) -> BaseClient:
+        url, region, access_key = self._place
+        return client(service, url, region=region, access_key=access_key)
 
     def bundle_id(self, compute_type: str = "STANDARD", image: str = "engineering-linux-1") -> str:
         return catalog.bundle_id(self.region, image, compute_type)

@@ -22,7 +22,7 @@ def cloud(simulator: Simulator) -> Cloud:
 @pytest.fixture
 def stepped() -> Iterator[Simulator]:
     """A simulator with the usual durations whose clock stands still until the test advances it."""
-    with Simulator(speed=1e-9) as running:
+    with Simulator(speed=0) as running:
         yield running
 
 

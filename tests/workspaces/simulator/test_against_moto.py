@@ -1,5 +1,6 @@
 """The same contract on the simulator and on moto, for the operations that moto has.
 
+It has none of WorkSpaces Applications, and of CloudWatch no metrics of WorkSpaces.
 Only the simulator's answers are held to botocore's model here: moto's break it (content type, empty texts).
 """
 
@@ -27,6 +28,7 @@ class Backend:
 
     api: BaseClient
     tagging: BaseClient
+    sts: BaseClient
     directory_id: str
     bundle_id: str
 
@@ -66,8 +68,9 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
 
 def _backend(url: str, directory_id: str, *, strict: bool) -> Backend:
     bundle_id = catalog.bundle_id(REGION, "engineering-linux-1", "STANDARD")
-    api, tagging = (client(name, url, strict=strict) for name in ("workspaces", "resourcegroupstaggingapi"))
-    return Backend(api, tagging, directory_id, bundle_id)
+    names = ("workspaces", "resourcegroupstaggingapi", "sts")
+    api, tagging, sts = (client(name, url, strict=strict) for name in names)
+    return Backend(api, tagging, sts, directory_id, bundle_id)
 
 
 @cache
@@ -191,3 +194,35 @@ def test_both_list_tagged_machines_by_arn(backend: Backend) -> None:
     (mapping,) = answer["ResourceTagMappingList"]
     assert mapping["ResourceARN"] == f"arn:aws:workspaces:{REGION}:123456789012:workspace/{workspace_id}"
     assert mapping["Tags"] == [{"Key": "operation", "Value": backend.directory_id}]
+
+
+def test_both_change_the_self_service_of_a_directory(backend: Backend) -> None:
+    backend.api.modify_selfservice_permissions(
+        ResourceId=backend.directory_id, SelfservicePermissions={"RestartWorkspace": "DISABLED"}
+    )
+    answer = backend.api.describe_workspace_directories(DirectoryIds=[backend.directory_id])
+    assert answer["Directories"][0]["SelfservicePermissions"]["RestartWorkspace"] == "DISABLED"
+
+
+def test_both_change_the_creation_properties_of_a_directory(backend: Backend) -> None:
+    backend.api.modify_workspace_creation_properties(
+        ResourceId=backend.directory_id, WorkspaceCreationProperties={"EnableInternetAccess": True}
+    )
+    answer = backend.api.describe_workspace_directories(DirectoryIds=[backend.directory_id])
+    assert answer["Directories"][0]["WorkspaceCreationProperties"]["EnableInternetAccess"] is True
+
+
+def test_both_know_no_image_that_does_not_exist(backend: Backend) -> None:
+    assert backend.api.describe_workspace_images(ImageIds=["wsi-000000000"])["Images"] == []
+
+
+def test_both_name_an_assumed_role_by_account_role_and_session(backend: Backend) -> None:
+    asked = {"RoleArn": "arn:aws:iam::210987654321:role/forge", "RoleSessionName": "forge-1"}
+    answer = backend.sts.assume_role(**asked)
+    assert answer["AssumedRoleUser"]["Arn"] == "arn:aws:sts::210987654321:assumed-role/forge/forge-1"
+    assert answer["AssumedRoleUser"]["AssumedRoleId"].endswith(":forge-1")
+    assert answer["Credentials"]["AccessKeyId"].startswith("ASIA")
+
+
+def test_both_tell_the_caller_its_account(backend: Backend) -> None:
+    assert backend.sts.get_caller_identity()["Account"] == "123456789012"

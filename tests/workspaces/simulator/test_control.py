@@ -3,6 +3,7 @@
 import json
 import time
 import urllib.request
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,26 @@ def test_simulated_time_runs_at_its_speed_and_never_back() -> None:
     assert clock.now() == 1_600
     real[0] = 900
     assert clock.now() == 1_600
+
+
+def test_the_speed_is_set_without_a_jump(stepped: Simulator) -> None:
+    began = stepped.control.health()["now"]
+    assert stepped.control.set_speed(3600) == pytest.approx(began, abs=600)
+    time.sleep(0.02)
+    stopped = stepped.control.set_speed(0)
+    assert stopped - began >= 0.02 * 3600
+    assert stepped.control.health() == {"status": "ok", "now": stopped, "speed": 0, "machines": 0}
+    with pytest.raises(ControlError):
+        stepped.control.set_speed(-1)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"name": "Mood", "value": 1}, {"name": "Fleets", "value": -1}, {"name": "Fleets", "value": True}]
+)
+def test_a_wrong_quota_is_explained(simulator: Simulator, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ControlError, match="quota") as caught:
+        simulator.control.set_quota(account="123456789012", region="us-east-1", **wrong)
+    assert caught.value.status == 400
 
 
 def test_time_passed_also_while_the_simulator_was_off() -> None:

@@ -1,6 +1,7 @@
 """What survives a restart and a kill, and what an unusable state file says."""
 
 import concurrent.futures
+import json
 import os
 import re
 import signal
@@ -14,9 +15,11 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import BotoCoreError
 
-from tests.workspaces.simulator.cloud import Cloud
+from tests.workspaces.simulator.cloud import Cloud, refused
+from workspaces.simulator.client import Control
 from workspaces.simulator.server import Simulator
 from workspaces.simulator.store import StateFileInUseError, StateFileUnknownError
+from workspaces.simulator.traffic import OTHERS
 
 ROOT = Path(__file__).parents[3]
 
@@ -154,9 +157,30 @@ def test_the_module_runs_alone_and_ends_politely_on_sigterm(tmp_path: Path) -> N
         assert process.wait(timeout=20) == 0
 
 
+def test_faults_usage_and_limits_are_options_of_its_start() -> None:
+    fault, rule = {"kind": "throttling", "rate": 0.5}, {"pattern": {"time_zone": "UTC"}}
+    options = ("--fault", json.dumps(fault), "--usage", json.dumps(rule), "--limits", "simulated", "--speed", "0")
+    with _process(*options) as (_, url):
+        control = Control(url)
+        assert [(one["kind"], one["rate"]) for one in control.faults()] == [("throttling", 0.5)]
+        assert control.usage() == [rule]
+        control.withdraw_faults()
+        api = Cloud(url).api
+        for _ in range(OTHERS.burst):
+            api.describe_account()
+        with refused("ThrottlingException"):
+            api.describe_account()
+
+
 @pytest.mark.parametrize(
     ("arguments", "status"),
-    [(["--duration", "SLEEPING=1"], 2), (["--duration", "PENDING=-1"], 2), (["--speed", "-1"], 1)],
+    [
+        (["--duration", "SLEEPING=1"], 2),
+        (["--duration", "PENDING=-1"], 2),
+        (["--speed", "-1"], 1),
+        (["--fault", "[]"], 2),
+        (["--fault", '{"kind": "rain", "count": 1}'], 1),
+    ],
 )
 def test_a_wrong_option_is_explained(arguments: list[str], status: int) -> None:
     command = [sys.executable, "-m", "workspaces.simulator", "--port", "0", *arguments]

@@ -145,3 +145,21 @@ def test_contradictory_questions_are_invalid(cloud: Cloud, wrong: dict[str, Any]
 def test_arns_name_the_partition_of_the_region(region: str, partition: str) -> None:
     arn = catalog.arn("123456789012", region, "ws-000000000")
     assert arn == f"arn:{partition}:workspaces:{region}:123456789012:workspace/ws-000000000"
+
+
+def test_tags_are_deleted_by_key_and_unknown_keys_are_no_fault(cloud: Cloud) -> None:
+    workspace_id = cloud.launch("ann", Tags=[{"Key": key, "Value": ""} for key in "abc"])
+    cloud.api.delete_tags(ResourceId=workspace_id, TagKeys=["a", "c", "z"])
+    assert cloud.api.describe_tags(ResourceId=workspace_id)["TagList"] == [{"Key": "b", "Value": ""}]
+    with refused("ResourceNotFoundException"):
+        cloud.api.delete_tags(ResourceId="ws-000000000", TagKeys=["a"])
+
+
+@pytest.mark.parametrize("tag", [{"Key": "k" * 128, "Value": ""}, {"Key": "k", "Value": "v" * 256}])
+def test_keys_hold_127_characters_and_values_255(cloud: Cloud, tag: dict[str, str]) -> None:
+    workspace_id = cloud.launch("ann")
+    with refused("ValidationException"):
+        cloud.api.create_tags(ResourceId=workspace_id, Tags=[tag])
+    fitting = {"Key": tag["Key"][:127], "Value": tag["Value"][:255]}
+    cloud.api.create_tags(ResourceId=workspace_id, Tags=[fitting])
+    assert cloud.api.describe_tags(ResourceId=workspace_id)["TagList"] == [fitting]

@@ -14,12 +14,6 @@ class Command(BaseCommand):
         cli.add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        status = cli.run(
-            host=options["host"],
-            port=options["port"],
-            speed=options["speed"],
-            state_file=options["state_file"],
-            durations=dict(options["duration"]),
-        )
+        status = cli.run(options)
         if status:
             raise SystemExit(status)

@@ -1,0 +1,1 @@
+"""WorkSpaces Applications, in the SDK `appstream`: fleets of streaming instances, stacks, the users of the pool."""
