@@ -1,6 +1,7 @@
 from datetime import date
 
 import pytest
+from django.db import connections
 
 from forge.db import partitions
 from tests.costs import spending
@@ -14,8 +15,12 @@ def spent(settings):
     return spending.collected
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def months(django_db_setup, django_db_blocker):
-    """Partitions from the first to the last month that the tests write, as a sweep would make them."""
+    """Partitions from the first to the last month that the tests write; they go with the tests, some are years old."""
     with django_db_blocker.unblock():
-        partitions.ensure("costs_costrecord", date(2019, 2, 1), date(2027, 7, 1))
+        made = partitions.ensure("costs_costrecord", date(2019, 2, 1), date(2027, 7, 1))
+    yield
+    with django_db_blocker.unblock(), connections["owner"].cursor() as cursor:
+        for name in made:
+            cursor.execute(f"DROP TABLE IF EXISTS {name}")
