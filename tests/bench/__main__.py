@@ -19,6 +19,8 @@ from tests.bench.server import servers
 
 BENCHMARKS = {
     "audit_append_vs_plain": "tests.bench.audit_append.BENCHMARK",
+    "audit_append_vs_single_chain_early": "tests.bench.audit_lanes.EARLY",
+    "audit_append_vs_single_chain_late": "tests.bench.audit_lanes.LATE",
     "audit_offline_verify_rows_per_s": "tests.bench.audit_offline.BENCHMARK",
     "audit_verify_rows_per_s_per_core": "tests.bench.audit_verify.BENCHMARK",
     "metering_vs_bare_sql": "tests.bench.metering.BENCHMARK",

@@ -28,7 +28,7 @@ CONNECTIONS = 32
 CALLS = {"tiny": 64, "quick": 2_000, "full": 40_000}
 LOG, FUNCTION = "audit_auditlog", "audit_append"
 
-_ARGUMENTS = (
+ARGUMENTS = (
     "organization_id", "user_id", "user_email", "actor_kind", "credential_id", "action_type", "action_description",
     "resource_type", "resource_id", "result", "source_ip", "user_agent", "interface", "correlation_id", "occurred_at",
     "context", "changes", "personal", "salt", "content", "hash_version", "content_hash",
@@ -38,15 +38,15 @@ _ARGUMENTS = (
 @contextlib.contextmanager
 def prepare(size: str) -> Iterator[Sides]:
     """32 connections for each side, and as many entries for every run."""
-    calls = [_call(number) for number in range(of_size(size, CALLS))]
+    calls = [call(number) for number in range(of_size(size, CALLS))]
     with append.installed(), _crowd(FUNCTION) as mine, _crowd(append.CALL) as bare:
         yield Sides(mine=lambda: _run(mine, calls, LOG), bare=lambda: _run(bare, calls, append.TABLE), verify=_verify)
 
 
 def _run(crowd: Crowd, calls: list[Call], table: str) -> Run:
-    before = _count(table)
+    before = count(table)
     seconds = crowd.run(calls)
-    return Run(seconds, _count(table) - before)
+    return Run(seconds, count(table) - before)
 
 
 def _verify() -> dict[str, Any]:
@@ -62,12 +62,12 @@ def _verify() -> dict[str, Any]:
     report = verify()
     if differing or not report.is_intact:
         raise UnequalWork(f"{differing} entries are not in both tables; the log's faults: {report.findings}")
-    return {"connections": CONNECTIONS, "rows_mine": _count(LOG), "rows_bare": _count(append.TABLE), "lanes": lanes}
+    return {"connections": CONNECTIONS, "rows_mine": count(LOG), "rows_bare": count(append.TABLE), "lanes": lanes}
 
 
 @contextlib.contextmanager
 def _crowd(function: str) -> Iterator[Crowd]:
-    parameters = ", ".join(f"${number}" for number in range(1, len(_ARGUMENTS) + 1))
+    parameters = ", ".join(f"${number}" for number in range(1, len(ARGUMENTS) + 1))
     crowd = Crowd(os.environ["DATABASE_URL"], f"SELECT {function}({parameters})", CONNECTIONS)
     try:
         yield crowd
@@ -75,13 +75,13 @@ def _crowd(function: str) -> Iterator[Crowd]:
         crowd.close()
 
 
-def _count(table: str) -> int:
+def count(table: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(*) FROM {table}")
         return cursor.fetchone()[0]
 
 
-def _call(number: int) -> Call:
+def call(number: int) -> Call:
     """The arguments of one launch's entry as PostgreSQL reads them in text form."""
     organization, person = uuid.UUID(int=number % 20), uuid.UUID(int=number % 2_000)
     machine = uuid7()
@@ -111,7 +111,7 @@ def _call(number: int) -> Call:
             },
         )
     )  # fmt: skip
-    return [_text(row[name]) for name in _ARGUMENTS]
+    return [_text(row[name]) for name in ARGUMENTS]
 
 
 def _text(value: Any) -> bytes | None:
