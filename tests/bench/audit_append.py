@@ -2,15 +2,25 @@
 
 32 connections, each call a transaction of its own: nothing but the append stands between two commits, which is harder
 on the lanes than any request is. Entries are made ready before the clock runs, by the code that `record` uses.
+
+**The sealer runs beside it**, in a process of its own, as the job queue runs it: leaves, tree, signature, a checkpoint
+in a directory. A plain table has nothing to seal, so it works while our side runs and is idle, its last pass ended,
+while the bare side does: what sealing takes from the two cores, the disk and the locks is charged to us alone. It
+begins a pass when a run begins and then every second, where the beat does so every five. The first pass of a run finds
+what the run before left, so from the second run on each carries the sealing of at least as many entries as it appends
+but for those of its own that it leaves to the next; only the last run's rest is sealed outside the clock. What was
+sealed, in how many passes, is counted, and no pass may tell of a fault.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from django.db import connection
@@ -19,9 +29,11 @@ from audit import entries
 from audit.actors import Actor, Interface, Kind
 from audit.verification.rows import verify
 from forge.db.ids import uuid7
+from tests.audit.support import SIGNING_KEY
 from tests.bench.bare import append
 from tests.bench.crowd import Call, Crowd
 from tests.bench.measure import Benchmark, Run, Sides, UnequalWork, of_size
+from tests.bench.sealer import Sealer, sealer
 from workspaces.actions import WORKSPACE_PROVISION
 
 CONNECTIONS = 32
@@ -37,10 +49,28 @@ ARGUMENTS = (
 
 @contextlib.contextmanager
 def prepare(size: str) -> Iterator[Sides]:
-    """32 connections for each side, and as many entries for every run."""
+    """32 connections for each side, as many entries for every run, and the sealer of our side."""
     calls = [call(number) for number in range(of_size(size, CALLS))]
-    with append.installed(), _crowd(FUNCTION) as mine, _crowd(append.CALL) as bare:
-        yield Sides(mine=lambda: _run(mine, calls, LOG), bare=lambda: _run(bare, calls, append.TABLE), verify=_verify)
+    passes: list[dict[str, Any]] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        append.installed(),
+        _crowd(FUNCTION) as mine,
+        _crowd(append.CALL) as bare,
+        sealer(Path(folder), signing_key=SIGNING_KEY) as beside,
+    ):
+        yield Sides(
+            mine=lambda: _run_sealed(mine, calls, beside, passes),
+            bare=lambda: _run(bare, calls, append.TABLE),
+            verify=lambda: _verify(len(calls), passes),
+        )
+
+
+def _run_sealed(crowd: Crowd, calls: list[Call], beside: Sealer, passes: list[dict[str, Any]]) -> Run:
+    beside.go()
+    run = _run(crowd, calls, LOG)
+    passes.append(beside.stop())
+    return run
 
 
 def _run(crowd: Crowd, calls: list[Call], table: str) -> Run:
@@ -49,8 +79,8 @@ def _run(crowd: Crowd, calls: list[Call], table: str) -> Run:
     return Run(seconds, count(table) - before)
 
 
-def _verify() -> dict[str, Any]:
-    """Both tables hold the same entries equally often, and the log is whole."""
+def _verify(calls: int, passes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Both tables hold the same entries equally often, the log is whole, and all but the last run's are sealed."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT count(*) FROM (SELECT content_hash, count(*) FROM {LOG} GROUP BY 1"
@@ -62,7 +92,14 @@ def _verify() -> dict[str, Any]:
     report = verify()
     if differing or not report.is_intact:
         raise UnequalWork(f"{differing} entries are not in both tables; the log's faults: {report.findings}")
-    return {"connections": CONNECTIONS, "rows_mine": count(LOG), "rows_bare": count(append.TABLE), "lanes": lanes}
+    sealed = sum(one["sealed"] for one in passes)
+    faults = [fault for one in passes for fault in one["faults"]]
+    if faults or sealed < calls * (len(passes) - 1):
+        raise UnequalWork(f"{sealed} entries were sealed beside {len(passes)} runs of {calls}; faults: {faults}")
+    return {
+        "connections": CONNECTIONS, "rows_mine": count(LOG), "rows_bare": count(append.TABLE), "lanes": lanes,
+        "sealed_beside": sealed, "seal_passes": sum(one["passes"] for one in passes),
+    }  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -113,9 +113,7 @@ def _crowd(function: str, *, early: bool) -> Iterator[Transactions]:
         crowd.close()
 
 
-EARLY = Benchmark(
-    name="audit_append_vs_single_chain_early", goal=8, prepare=partial(prepare, early=True), is_rate=True
-)
+EARLY = Benchmark(name="audit_append_vs_single_chain_early", goal=8, prepare=partial(prepare, early=True), is_rate=True)
 LATE = Benchmark(
     name="audit_append_vs_single_chain_late", goal=1.5, prepare=partial(prepare, early=False), is_rate=True
 )

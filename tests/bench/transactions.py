@@ -68,9 +68,7 @@ class Transactions:
         for connection in self._connections:
             connection.finish()
 
-    def _work(
-        self, connection: pq.PGconn, waiting: Iterator[Sequence[Call]]
-    ) -> Generator[float | None, None, None]:
+    def _work(self, connection: pq.PGconn, waiting: Iterator[Sequence[Call]]) -> Generator[float | None, None, None]:
         """Yields when it has to wait: for something to read (None), or until a time of the clock."""
         for transaction in waiting:
             calls = iter(transaction)

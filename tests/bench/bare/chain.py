@@ -4,9 +4,9 @@ This is how a tamper-evident log is usually built: one head row, taken FOR UPDAT
 the one before it; whoever holds it keeps it until the commit. The table is made from the log's with LIKE, so it has the
 same columns, value sets and indexes, with one partition; the log's triggers, which no INSERT fires, are left out. The
 head row has the layout of the lanes' heads, and the function is the product's `audit_append` line by line: the same 22
-arguments, the same hash, the same answer. One thing differs: there is one head and it is waited for, where the product takes one of 256 that is
-free. So what the ratio shows is the lanes alone. Where there is a doubt it favours the bare side: it never looks for a
-lane, and its head row has a page of its own.
+arguments, the same hash, the same answer. One thing differs: there is one head and it is waited for, where the product
+takes one of 256 that is free. So what the ratio shows is the lanes alone. Where there is a doubt it favours the bare
+side: it never looks for a lane.
 """
 
 from __future__ import annotations
