@@ -22,6 +22,8 @@ BENCHMARKS = {
     "audit_append_vs_single_chain_early": "tests.bench.audit_lanes.EARLY",
     "audit_append_vs_single_chain_late": "tests.bench.audit_lanes.LATE",
     "audit_offline_verify_rows_per_s": "tests.bench.audit_offline.BENCHMARK",
+    "audit_proof_ms": "tests.bench.audit_proof.FIGURE",
+    "audit_seal_cost_growth": "tests.bench.audit_seal.BENCHMARK",
     "audit_verify_rows_per_s_per_core": "tests.bench.audit_verify.BENCHMARK",
     "metering_vs_bare_sql": "tests.bench.metering.BENCHMARK",
     "metering_idle_vs_scan": "tests.bench.metering.IDLE",

@@ -46,7 +46,7 @@ def prepare(size: str) -> Iterator[Subject]:
         bundle = Path(folder, "bundle")
         for first in range(0, count, BATCH):
             with transaction.atomic():
-                record_many(_entry(number) for number in range(first, min(first + BATCH, count)))
+                record_many(entry(number) for number in range(first, min(first + BATCH, count)))
             seal(sinks=[DirectorySink(Path(folder))])
         with bundles.write(bundle, first=None, until=None) as written:
             facts: dict[str, Any] = written.manifest
@@ -68,7 +68,7 @@ def prepare(size: str) -> Iterator[Subject]:
         yield Subject(run, verify)
 
 
-def _entry(number: int) -> Entry:
+def entry(number: int) -> Entry:
     """A launch, as the service of workspaces records it."""
     person, machine = uuid.UUID(int=number % 2_000), uuid7()
     return Entry(
