@@ -21,6 +21,7 @@ BENCHMARKS = {
     "audit_append_vs_plain": "tests.bench.audit_append.BENCHMARK",
     "audit_append_vs_single_chain_early": "tests.bench.audit_lanes.EARLY",
     "audit_append_vs_single_chain_late": "tests.bench.audit_lanes.LATE",
+    "audit_insert_vs_peers": "tests.bench.audit_peers.BENCHMARK",
     "audit_offline_verify_rows_per_s": "tests.bench.audit_offline.BENCHMARK",
     "audit_proof_ms": "tests.bench.audit_proof.FIGURE",
     "audit_seal_cost_growth": "tests.bench.audit_seal.BENCHMARK",
@@ -48,7 +49,7 @@ def main(names: list[str]) -> int:
             began = time.monotonic()
             with running.database():
                 result = measure(import_string(BENCHMARKS[name]), size)
-            print(f"{result.line()}  {time.monotonic() - began:4.0f} s", flush=True)
+            print(f"{result.line()}  {time.monotonic() - began:4.0f} s", *result.table(), sep="\n", flush=True)
             merge({name: result.as_json()}, STATE_DIR / "bench.json")
     return 0
 

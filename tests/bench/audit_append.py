@@ -20,7 +20,6 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from django.db import connection
@@ -31,9 +30,9 @@ from audit.verification.rows import verify
 from forge.db.ids import uuid7
 from tests.audit.support import SIGNING_KEY
 from tests.bench.bare import append
+from tests.bench.children import Child, child
 from tests.bench.crowd import Call, Crowd
 from tests.bench.measure import Benchmark, Run, Sides, UnequalWork, of_size
-from tests.bench.sealer import Sealer, sealer
 from workspaces.actions import WORKSPACE_PROVISION
 
 CONNECTIONS = 32
@@ -57,7 +56,7 @@ def prepare(size: str) -> Iterator[Sides]:
         append.installed(),
         _crowd(FUNCTION) as mine,
         _crowd(append.CALL) as bare,
-        sealer(Path(folder), signing_key=SIGNING_KEY) as beside,
+        child("tests.bench.sealer", folder, env={"FORGE_AUDIT_SIGNING_KEY": SIGNING_KEY}) as beside,
     ):
         yield Sides(
             mine=lambda: _run_sealed(mine, calls, beside, passes),
@@ -66,10 +65,10 @@ def prepare(size: str) -> Iterator[Sides]:
         )
 
 
-def _run_sealed(crowd: Crowd, calls: list[Call], beside: Sealer, passes: list[dict[str, Any]]) -> Run:
-    beside.go()
+def _run_sealed(crowd: Crowd, calls: list[Call], beside: Child, passes: list[dict[str, Any]]) -> Run:
+    beside.tell("go")
     run = _run(crowd, calls, LOG)
-    passes.append(beside.stop())
+    passes.append(beside.ask("stop"))
     return run
 
 

@@ -135,6 +135,10 @@ class Result:
             f"{f'{sides} {self.benchmark.unit}':>30}{len(self.values):>4} {self._times}"
         )
 
+    def table(self) -> list[str]:
+        """What stands below the line where more than two were compared: the figures that `counts` holds as `table`."""
+        return [f"    {name:<32}{_shown(value):>8}" for name, value in self.counts.get("table", {}).items()]
+
     def as_json(self) -> dict[str, Any]:
         """The entry of `.forge/bench.json`; `bare` is null where there is no second side."""
         return {

@@ -1,0 +1,1 @@
+"""Forge: the same machine, and the entry by `audit.services.record` in the same transaction."""
