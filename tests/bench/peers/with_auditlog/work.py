@@ -28,7 +28,8 @@ def prepare() -> None:
 
 def change(facts: Facts) -> None:
     """The machine as it is now, changed and saved by Ann."""
-    with transaction.atomic(), set_actor(User.objects.get(pk=USER_ID), remote_addr=facts.source_ip):
+    user = User.objects.get(pk=USER_ID)
+    with transaction.atomic(), set_actor(user, remote_addr=facts.source_ip):
         machine = Machine.objects.get(pk=MACHINE)
         machine.revision, machine.facts = facts.revision, facts
         machine.save()

@@ -25,8 +25,8 @@ def prepare() -> None:
 
 def change(facts: Facts) -> None:
     """The machine as it is now, changed and saved by Ann."""
+    user = User.objects.get(pk=USER_ID)
     with transaction.atomic():
-        user = User.objects.get(pk=USER_ID)
         machine = Machine.objects.get(pk=MACHINE)
         machine.revision, machine.facts = facts.revision, facts
         machine._history_user, machine._change_reason = user, facts.action_description
