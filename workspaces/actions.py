@@ -8,6 +8,9 @@ WORKSPACE_START = register("WORKSPACE_START")
 WORKSPACE_STOP = register("WORKSPACE_STOP")
 WORKSPACE_TERMINATE = register("WORKSPACE_TERMINATE")
 WORKSPACE_KEEP_ALIVE = register("WORKSPACE_KEEP_ALIVE", personal=("reason",))
+WORKSPACE_EXTEND = register("WORKSPACE_EXTEND", personal=("reason",))
+WORKSPACE_LEASE = register("WORKSPACE_LEASE", personal=("reason",))
+WORKSPACE_STALE = register("WORKSPACE_STALE")
 WORKSPACE_CONNECT = register("WORKSPACE_CONNECT")
 WORKSPACE_STATE_CHANGE = register("WORKSPACE_STATE_CHANGE")
 WORKSPACE_ERROR = register("WORKSPACE_ERROR")
@@ -17,6 +20,8 @@ WORKSPACE_STOP_OUTCOME = register("WORKSPACE_STOP_OUTCOME")
 WORKSPACE_TERMINATE_OUTCOME = register("WORKSPACE_TERMINATE_OUTCOME")
 PROVIDER_ACCOUNT_CREATE = register("PROVIDER_ACCOUNT_CREATE")
 PROVIDER_ACCOUNT_UPDATE = register("PROVIDER_ACCOUNT_UPDATE")
+LIFECYCLE_POLICY_CREATE = register("LIFECYCLE_POLICY_CREATE")
+LIFECYCLE_POLICY_UPDATE = register("LIFECYCLE_POLICY_UPDATE")
 
 _REQUESTS = {
     "launch": WORKSPACE_PROVISION,
@@ -27,6 +32,8 @@ _REQUESTS = {
 
 expect("workspaces_provideraccount", actions=[PROVIDER_ACCOUNT_CREATE])
 expect("workspaces_workspace", actions=[WORKSPACE_PROVISION])
+expect("workspaces_lifecyclepolicy", actions=[LIFECYCLE_POLICY_CREATE])
+expect("workspaces_worklease", actions=[WORKSPACE_LEASE], names="workspace_id")
 expect(
     "workspaces_statechange",
     actions=[*_REQUESTS.values(), WORKSPACE_STATE_CHANGE],

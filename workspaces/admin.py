@@ -24,7 +24,17 @@ from workspaces import actions, providers, services
 from workspaces.lifecycle import State, legal_actions
 from workspaces.models import ProviderAccount, StateChange, WorkSpace, kept_alive
 from workspaces.permissions import may
-from workspaces.services.keeping import MAX_KEEP_ALIVE
+from workspaces.rules.admin import (
+    EXTEND,
+    LEASE,
+    DecisionAdmin,
+    LifecyclePolicyAdmin,
+    shown_decisions,
+    shown_reasons,
+)
+from workspaces.rules.models import MOST_KEEP_ALIVE_DAYS
+
+__all__ = ["DecisionAdmin", "LifecyclePolicyAdmin", "ProviderAccountAdmin", "StateChangeAdmin", "WorkSpaceAdmin"]
 
 VIEW_ROLES = ("team_lead", "finance", "auditor", "admin")
 SHOWN_CHANGES = 20
@@ -45,7 +55,7 @@ class KeepAliveForm(forms.Form):
     """For how long a machine is protected, and why."""
 
     days = forms.IntegerField(
-        min_value=1, max_value=MAX_KEEP_ALIVE.days, initial=30, widget=UnfoldAdminIntegerFieldWidget
+        min_value=1, max_value=MOST_KEEP_ALIVE_DAYS, initial=30, widget=UnfoldAdminIntegerFieldWidget
     )
     reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
 
@@ -152,6 +162,7 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             },
         ),
         ("Money", {"fields": ("shown_cost",)}),
+        ("What happens by itself", {"fields": ("reasons", "decisions")}),
         ("Keep-alive", {"fields": ("shown_kept_alive", "keep_alive_until", "keep_alive_reason")}),
         (
             "In AWS",
@@ -212,6 +223,8 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             legal=lambda user, row: row.is_kept_alive(timezone.now()) and _legal("keep-alive")(user, row),
             explain=lambda _, row: [f"The rules apply to {row.name} again, its lifetime too."],
         ),
+        LEASE,
+        EXTEND,
         Button(
             "terminate",
             "Terminate",
@@ -242,6 +255,14 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             return when
         until = workspace.keep_alive_until
         return f"{when}; kept alive until {until:%Y-%m-%d %H:%M} UTC" if until else f"{when}; kept alive"
+
+    @display(description="why")
+    def reasons(self, workspace: WorkSpace) -> str:
+        return shown_reasons(workspace)
+
+    @display(description="latest decisions")
+    def decisions(self, workspace: WorkSpace) -> str:
+        return shown_decisions(workspace)
 
     @display(description="kept alive", boolean=True)
     def shown_kept_alive(self, workspace: WorkSpace) -> bool:

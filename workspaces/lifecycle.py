@@ -94,7 +94,10 @@ ACTIONS: dict[str, tuple[State, ...]] = {
         event.value: tuple(move.source for move in TABLE if move.event == event)
         for event in (Event.START, Event.STOP, Event.TERMINATE)
     },
-    "keep-alive": tuple(state for state in LIVE_STATES if state != State.TERMINATING),
+    **{
+        wish: tuple(state for state in LIVE_STATES if state != State.TERMINATING)
+        for wish in ("keep-alive", "extend", "lease")
+    },
 }
 """What a person may ask for, and in which states. The end of a PENDING machine calls off its launch."""
 
@@ -150,5 +153,5 @@ def legal_actions(state: State | str, running_mode: str) -> list[str]:
     return [
         action
         for action, states in ACTIONS.items()
-        if State(state) in states and not (always_on and action in ("start", "stop"))
+        if State(state) in states and not (always_on and action in ("start", "stop", "lease"))
     ]

@@ -27,7 +27,12 @@ READ_ONLY = (
 )
 """Tables that only the owner writes: the audit log through its functions, which run as the owner; the sealer is it."""
 
-APPEND_ONLY = ("audit_auditverification", "workspaces_statechange")
+APPEND_ONLY = (
+    "audit_auditverification",
+    "workspaces_decision",
+    "workspaces_statechange",
+    "workspaces_worklease",
+)
 """Tables to which rows are added and in which none is changed."""
 
 DETACHED_READ = ("audit_auditlog",)

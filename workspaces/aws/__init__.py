@@ -11,6 +11,7 @@ from workspaces.aws.faults import (
     UnknownOutcome,
 )
 from workspaces.aws.gateway import BATCH, OPERATION_TAG, WORKSPACE_TAG, Gateway, auto_stop_step
+from workspaces.aws.metrics import Figures, Metrics
 from workspaces.aws.shapes import Connection, Known, Machine, NewMachine, Place
 
 __all__ = [
@@ -20,11 +21,13 @@ __all__ = [
     "AwsError",
     "Connection",
     "Exists",
+    "Figures",
     "Gateway",
     "Invalid",
     "Known",
     "LimitReached",
     "Machine",
+    "Metrics",
     "NewMachine",
     "NotFound",
     "Place",

@@ -16,8 +16,8 @@ from workspaces.aws.shapes import Place
 
 
 @lru_cache(maxsize=64)
-def client_of(place: Place, endpoint_url: str | None) -> Any:
-    """One client per place and process; boto3 clients may be shared by threads.
+def client_of(place: Place, endpoint_url: str | None, service: str = "workspaces") -> Any:
+    """One client per place, service and process; boto3 clients may be shared by threads.
 
     Raises Unavailable for a simulated place without an endpoint: its requests must not go to the real AWS.
     """
@@ -25,7 +25,7 @@ def client_of(place: Place, endpoint_url: str | None) -> Any:
         raise Unavailable("NoSimulator", "AWS_ENDPOINT_URL is not set, so there is no simulator to call")
     with translated(looking=True):
         return _session(place, endpoint_url).client(
-            "workspaces",
+            service,
             endpoint_url=endpoint_url,
             config=Config(
                 connect_timeout=settings.FORGE_AWS_CONNECT_TIMEOUT,

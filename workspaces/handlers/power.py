@@ -16,11 +16,12 @@ from workspaces import actions, aws
 from workspaces.handlers.common import MachineHandler, actor_of, known
 from workspaces.lifecycle import AUTOMATIC, AWS_STATES, State, may_move
 from workspaces.models import WorkSpace
+from workspaces.rules import reckoning
 from workspaces.transitions import move
 
 FIRST_DELAY = timedelta(hours=1)
 LONGEST_DELAY = timedelta(days=1)
-"""How long the automatic end of a machine is put off after a failure: doubling from the first to the longest."""
+"""How long what a rule asked for is put off after a failure: doubling from the first to the longest."""
 
 MOST_ASKS = 20
 LEAST_ASKS = 3
@@ -137,6 +138,16 @@ class _Power(MachineHandler):
     def _actor(claim: Claim) -> Actor:
         return actor_of(claim.operation)
 
+    def fail(self, claim: Claim, workspace: WorkSpace, *, code: str, detail: str) -> None:
+        """What a rule asked for in vain is put off, longer each time, so that it does not block the rule for ever."""
+        if claim.operation.spec == AUTOMATIC:
+            before = Operation.objects.filter(target_id=workspace.pk, kind=claim.operation.kind, spec=AUTOMATIC)
+            failures = before.filter(status=Operation.Status.FAILED).count()
+            workspace.put_off_until = claim.now() + min(FIRST_DELAY * 2 ** min(failures, 10), LONGEST_DELAY)
+            workspace.save(update_fields=["put_off_until", "updated_at"])
+            reckoning.apply([workspace], now=claim.now())
+        super().fail(claim, workspace, code=code, detail=detail)
+
 
 class Start(_Power):
     outcome_action = actions.WORKSPACE_START_OUTCOME
@@ -169,12 +180,3 @@ class Terminate(_Power):
         except aws.NotFound:
             return False
         return True
-
-    def fail(self, claim: Claim, workspace: WorkSpace, *, code: str, detail: str) -> None:
-        """An automatic end that failed is put off, longer each time, so that it does not block the rule for ever."""
-        if claim.operation.spec == AUTOMATIC:
-            before = Operation.objects.filter(target_id=workspace.pk, kind=claim.operation.kind, spec=AUTOMATIC)
-            failures = before.filter(status=Operation.Status.FAILED).count()
-            workspace.next_action_at = claim.now() + min(FIRST_DELAY * 2 ** min(failures, 10), LONGEST_DELAY)
-            workspace.save(update_fields=["next_action_at", "updated_at"])
-        super().fail(claim, workspace, code=code, detail=detail)

@@ -20,7 +20,7 @@ from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from workspaces import actions, permissions
 from workspaces.intents import Intent
-from workspaces.lifecycle import AUTOMATIC, legal_actions
+from workspaces.lifecycle import legal_actions
 from workspaces.models import WorkSpace
 from workspaces.services.launching import LAUNCH_PROMISE, ask_guards, with_repairs
 from workspaces.transitions import lock_machine, lock_scopes_of
@@ -35,11 +35,6 @@ class OperationInProgress(Conflict):
     code = "operation_in_progress"
     title = "Something else is being done to this machine"
     suggested_action = "Wait for the operation named in `operation`, or cancel it."
-
-
-class NotDue(Conflict):
-    code = "not_due"
-    title = "The machine's time is not over"
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ def start(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: fro
         workspace = take(actor=actor, workspace_id=workspace_id, action="start", if_match=if_match)
         operation_id = uuid7()
         figures = ask_guards(_start_intent(workspace, actor=actor, operation_id=operation_id, now=now), dry_run=False)
-        operation = _queue(
+        operation = queue(
             workspace,
             actor=actor,
             verb="start",
@@ -79,7 +74,7 @@ def stop(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: froz
     """Queue the stop of an AVAILABLE machine."""
     with transaction.atomic():
         workspace = take(actor=actor, workspace_id=workspace_id, action="stop", if_match=if_match)
-        operation = _queue(
+        operation = queue(
             workspace, actor=actor, verb="stop", audit_action=actions.WORKSPACE_STOP, operation_id=uuid7(), now=now
         )
     return Accepted(workspace, operation, {})
@@ -101,35 +96,13 @@ def terminate(
         return called_off
     with transaction.atomic():
         workspace = take(actor=actor, workspace_id=workspace_id, action="terminate", if_match=if_match)
-        operation = _queue(
+        operation = queue(
             workspace,
             actor=actor,
             verb="terminate",
             audit_action=actions.WORKSPACE_TERMINATE,
             operation_id=uuid7(),
             now=now,
-        )
-    return Accepted(workspace, operation, {})
-
-
-def terminate_due(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> Accepted:
-    """Queue the end of a machine whose time is over; for the rule that ends it.
-
-    Raises NotDue when somebody kept it alive, or gave it more time, since the rule looked.
-    """
-    with transaction.atomic():
-        workspace = take(actor=actor, workspace_id=workspace_id, action="terminate", if_match=None)
-        due_at = workspace.next_action_at
-        if workspace.next_action != "terminate" or due_at is None or due_at > now or workspace.is_kept_alive(now):
-            raise NotDue(f"Machine {workspace_id} stays.")
-        operation = _queue(
-            workspace,
-            actor=actor,
-            verb="terminate",
-            audit_action=actions.WORKSPACE_TERMINATE,
-            operation_id=uuid7(),
-            now=now,
-            spec=AUTOMATIC,
         )
     return Accepted(workspace, operation, {})
 
@@ -190,7 +163,7 @@ def take(
     return workspace
 
 
-def _queue(
+def queue(
     workspace: WorkSpace,
     *,
     actor: Actor,
@@ -200,6 +173,7 @@ def _queue(
     now: datetime,
     spec: Mapping[str, Any] | None = None,
 ) -> Operation:
+    """Queue an operation on a locked machine and write the request down, in the caller's transaction."""
     workspace.version += 1
     workspace.save(update_fields=["version", "updated_at"])
     operation = enqueue(
