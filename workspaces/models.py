@@ -191,7 +191,8 @@ class WorkSpace(UUIDModel, TimestampedModel):
     warn_at = models.DateTimeField(null=True, blank=True, help_text="When the next warning falls due.")
     stop_warned_at = models.DateTimeField(null=True, blank=True)
     end_warned_at = models.DateTimeField(null=True, blank=True)
-    put_off_until = models.DateTimeField(null=True, blank=True, help_text="No rule acts before.")
+    put_off_until = models.DateTimeField(null=True, blank=True, help_text="No rule flags or ends it before.")
+    stop_put_off_until = models.DateTimeField(null=True, blank=True, help_text="No rule stops it before.")
     is_unreckoned = models.BooleanField(
         default=True, db_default=True, editable=False, help_text="Something changed that its next action follows from."
     )

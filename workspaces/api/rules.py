@@ -83,7 +83,7 @@ class DecisionSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
-class StepSerializer(serializers.Serializer):
+class PlannedStepSerializer(serializers.Serializer):
     """One thing that a rule will do, the earliest time for it, and when its owner is told (null = was told)."""
 
     action = serializers.CharField()
@@ -135,8 +135,8 @@ class WhySerializer(serializers.Serializer):
     workspace = serializers.UUIDField()
     state = serializers.CharField()
     now = serializers.DateTimeField()
-    next = StepSerializer(allow_null=True)
-    steps = StepSerializer(many=True)
+    next = PlannedStepSerializer(allow_null=True)
+    steps = PlannedStepSerializer(many=True)
     reasons = serializers.ListField(child=serializers.CharField())
     last_signal = SignalSerializer()
     hard_deadline = serializers.DateTimeField(allow_null=True)

@@ -24,7 +24,8 @@ def client_of(place: Place, endpoint_url: str | None, service: str = "workspaces
     if place.is_simulated and endpoint_url is None:
         raise Unavailable("NoSimulator", "AWS_ENDPOINT_URL is not set, so there is no simulator to call")
     with translated(looking=True):
-        return _session(place, endpoint_url).client(
+        session: Any = _session(place, endpoint_url)
+        return session.client(
             service,
             endpoint_url=endpoint_url,
             config=Config(

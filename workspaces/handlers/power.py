@@ -143,8 +143,9 @@ class _Power(MachineHandler):
         if claim.operation.spec == AUTOMATIC:
             before = Operation.objects.filter(target_id=workspace.pk, kind=claim.operation.kind, spec=AUTOMATIC)
             failures = before.filter(status=Operation.Status.FAILED).count()
-            workspace.put_off_until = claim.now() + min(FIRST_DELAY * 2 ** min(failures, 10), LONGEST_DELAY)
-            workspace.save(update_fields=["put_off_until", "updated_at"])
+            column = "stop_put_off_until" if self.action == "stop" else "put_off_until"
+            setattr(workspace, column, claim.now() + min(FIRST_DELAY * 2 ** min(failures, 10), LONGEST_DELAY))
+            workspace.save(update_fields=[column, "updated_at"])
             reckoning.apply([workspace], now=claim.now())
         super().fail(claim, workspace, code=code, detail=detail)
 

@@ -10,6 +10,7 @@ from django.db import migrations, models
 INPUTS = (
     "state", "state_since", "running_mode", "auto_stop_timeout_minutes", "max_lifetime_days", "keep_alive",
     "keep_alive_until", "stale_notified_at", "last_activity_at", "stop_warned_at", "end_warned_at", "put_off_until",
+    "stop_put_off_until",
     "team_id", "blueprint_id",
 )  # fmt: skip
 
@@ -77,7 +78,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="workspace",
             name="put_off_until",
-            field=models.DateTimeField(blank=True, help_text="No rule acts before.", null=True),
+            field=models.DateTimeField(blank=True, help_text="No rule flags or ends it before.", null=True),
+        ),
+        migrations.AddField(
+            model_name="workspace",
+            name="stop_put_off_until",
+            field=models.DateTimeField(blank=True, help_text="No rule stops it before.", null=True),
         ),
         migrations.AddField(
             model_name="workspace",

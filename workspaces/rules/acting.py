@@ -27,6 +27,8 @@ from workspaces.transitions import lock_machine, lock_scopes_of
 
 _AUDIT = {STOP: actions.WORKSPACE_STOP, TERMINATE: actions.WORKSPACE_TERMINATE}
 
+PUT_OFF = ("put_off_until", "stop_put_off_until")
+
 
 class Outcome(StrEnum):
     """What came of a machine's turn: what was done, or why nothing was."""
@@ -152,13 +154,15 @@ def _wait_for_evidence(machines: Sequence[WorkSpace], *, now: datetime) -> None:
     facts = facts_of(machines, now=now)
     for machine in machines:
         later = now + LOOK_AGAIN + terms().stop_warning
-        put_off(machine, until=max(now, min(later, facts[machine.id].hard_deadline)), now=now)
+        until = max(now, min(later, facts[machine.id].hard_deadline))
+        put_off(machine, until=until, now=now, columns=["stop_put_off_until"])
 
 
-def put_off(workspace: WorkSpace, *, until: datetime, now: datetime) -> None:
-    """Let no rule act on a locked machine before a time."""
-    workspace.put_off_until = until
-    workspace.save(update_fields=["put_off_until", "updated_at"])
+def put_off(workspace: WorkSpace, *, until: datetime, now: datetime, columns: Sequence[str] = PUT_OFF) -> None:
+    """Let no rule end, flag or stop a locked machine before a time; `columns` says which of these."""
+    for column in columns:
+        setattr(workspace, column, until)
+    workspace.save(update_fields=[*columns, "updated_at"])
     apply([workspace], now=now)
 
 

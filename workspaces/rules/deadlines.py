@@ -77,6 +77,7 @@ class Facts:
     stop_warned_at: datetime | None = None
     end_warned_at: datetime | None = None
     put_off_until: datetime | None = None
+    stop_put_off_until: datetime | None = None
 
     @property
     def active_at(self) -> datetime:
@@ -167,7 +168,7 @@ def _stop(facts: Facts, terms: Terms) -> Step:
     hard = facts.hard_deadline
     idle = extended(facts.state_since, active_at=facts.active_at, by=facts.timeout, hard=hard)
     deadline = min(_later(idle, facts.leased_until), hard)
-    at = _later(deadline, facts.put_off_until)
+    at = _later(deadline, facts.stop_put_off_until)
     rule = Rule.SESSION if deadline == hard else Rule.IDLE
     warn_at = at - terms.stop_warning
     warned_at = facts.stop_warned_at

@@ -54,6 +54,7 @@ def facts_of(machines: Sequence[WorkSpace], *, now: datetime) -> dict[uuid.UUID,
             stop_warned_at=machine.stop_warned_at,
             end_warned_at=machine.end_warned_at,
             put_off_until=machine.put_off_until,
+            stop_put_off_until=machine.stop_put_off_until,
         )
         for machine in machines
     }

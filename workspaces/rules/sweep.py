@@ -189,5 +189,5 @@ def _free(now: datetime) -> QuerySet[WorkSpace]:
     busy = Operation.objects.open().filter(target_id=OuterRef("pk"))
     paused = JobSwitch.objects.filter(job=JOB, is_paused=True, organization_id__isnull=False)
     machines = WorkSpace.objects.exclude(Exists(busy))
-    organizations = list(paused.values_list("organization_id", flat=True))
+    organizations = [one for one in paused.values_list("organization_id", flat=True) if one is not None]
     return machines.exclude(organization_id__in=organizations) if organizations else machines

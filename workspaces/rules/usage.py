@@ -198,7 +198,7 @@ def _write(batch: _Batch, figures: Figures, *, now: datetime) -> None:
         )
         figures.samples += cursor.rowcount
         ids, ats, signals = zip(*batch.signs, strict=True) if batch.signs else ((), (), ())
-        signs = {
+        signs: dict[str, Any] = {
             "ids": list(ids),
             "ats": list(ats),
             "signals": [str(signal) for signal in signals],

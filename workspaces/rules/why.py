@@ -71,7 +71,7 @@ def reasons(facts: Facts, ahead: Plan, evidence: Evidence | None, *, now: dateti
     if evidence is not None and not evidence.is_idle:
         said.append(f"An idle stop waits for samples: {evidence.reason}.")
     if _ahead(facts.put_off_until, now):
-        said.append(f"No rule acts before {_time(facts.put_off_until)}.")
+        said.append(f"What failed is tried again at {_time(facts.put_off_until)}: no rule flags or ends it before.")
     return said
 
 

@@ -61,7 +61,7 @@ def lease(*, actor: Actor, workspace_id: uuid.UUID, until: datetime, reason: str
             workspace=workspace,
             until=until,
             reason=reason,
-            created_by_id=actor.user_id,
+            created_by=actor.user,
             created_at=now,
         )
         workspace.version += 1

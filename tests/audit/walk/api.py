@@ -150,6 +150,19 @@ CASES = {
     ("workspace-keep-alive", "post"): Api(
         "WORKSPACE_KEEP_ALIVE", "WorkSpace", "engineer", "auditor", rows.machine, _keep, conflict=_end
     ),
+    ("workspace-extend", "post"): Api(
+        "WORKSPACE_EXTEND", "WorkSpace", "engineer", "auditor", rows.machine, _named(days=9, reason="a reason"),
+        conflict=_end,
+    ),
+    ("workspace-leases", "post"): Api(
+        "WORKSPACE_LEASE", "WorkSpace", "engineer", "auditor", rows.machine, _keep, status=201, conflict=_end
+    ),
+    ("lifecycle-policy-list", "post"): Api(
+        "LIFECYCLE_POLICY_CREATE", "LifecyclePolicy", "admin", "lead", body=_named(idle_minutes=60), status=201
+    ),
+    ("lifecycle-policy-detail", "patch"): Api(
+        "LIFECYCLE_POLICY_UPDATE", "LifecyclePolicy", "admin", "lead", rows.policy, _named(idle_minutes=90)
+    ),
     ("workspace-start", "post"): Api(
         "WORKSPACE_START", "WorkSpace", "engineer", "auditor", rows.stopped, status=202, conflict=_end
     ),

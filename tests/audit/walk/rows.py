@@ -20,6 +20,7 @@ from forge.db.models import JobSwitch
 from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from tests import factories
+from workspaces.models import LifecyclePolicy
 
 COMMAND = Actor.command("walk")
 
@@ -53,6 +54,10 @@ def machine(world, *states, owner=None):
 
 def stopped(world):
     return machine(world, "STOPPING", "STOPPED")
+
+
+def policy(world):
+    return LifecyclePolicy.objects.create(organization=world.organization, team=world.team, idle_minutes=30)
 
 
 def kept(world):

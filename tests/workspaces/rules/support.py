@@ -15,7 +15,7 @@ IDLE, BUSY = 2.0, 80.0
 
 
 def machine(world, *, owner=None, since=None, states=("PENDING", "AVAILABLE"), **facts):
-    """A machine of the engineer (or `owner`) that came into the last of `states` at `since`, an hour ago if not said."""
+    """A machine of the engineer (or `owner`) that came into the last of `states` at `since`, else an hour ago."""
     since = since or timezone.now() - timedelta(hours=1)
     history = [(since - timedelta(minutes=len(states) - 1 - n), state) for n, state in enumerate(states)]
     return factories.WorkSpaceFactory(
