@@ -42,6 +42,8 @@ class Leased:
 def lease(*, actor: Actor, workspace_id: uuid.UUID, until: datetime, reason: str, now: datetime) -> Leased:
     """Keep a machine from being stopped for idleness until a time; its lifetime and the longest run hold all the same.
 
+    It holds the rules of Forge back, not AWS's own AutoStop, which counts whole hours since the last connection.
+
     An automatic stop that is queued is called off with it. Raises LeaseOutOfRange beyond the smallest ceiling,
     StopUnderWay, and what `start` raises but for OperationInProgress.
     """
