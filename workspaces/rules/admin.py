@@ -62,6 +62,11 @@ class CeilingsForm(forms.Form):
     lease_hours = _number(8760, required=False)
     keep_alive_days = _number(MOST_KEEP_ALIVE_DAYS, required=False)
 
+    def clean(self) -> dict[str, Any]:
+        if all(value is None for value in self.cleaned_data.values()):
+            raise forms.ValidationError("Give at least one ceiling.")
+        return self.cleaned_data
+
 
 def _legal(action: str) -> Callable[[Any, WorkSpace], bool]:
     def legal(user: Any, workspace: WorkSpace) -> bool:

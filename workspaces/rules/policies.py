@@ -32,6 +32,11 @@ class PolicyExists(Conflict):
     suggested_action = "Change the one named in `policy`."
 
 
+class PolicyEmpty(Refused):
+    code = "lifecycle_policy_empty"
+    title = "A new policy has at least one ceiling"
+
+
 class PolicyScopeRefused(Refused):
     code = "policy_scope_refused"
     title = "This is no scope of a policy"
@@ -53,10 +58,12 @@ def create_policy(
 ) -> LifecyclePolicy:
     """Set the ceilings of a scope that has none yet; `ceilings` by the names in CEILINGS, None = none.
 
-    Raises MayNotSetPolicies, PolicyScopeRefused (two scopes at once, a foreign team, no such family), PolicyExists.
+    Raises MayNotSetPolicies, PolicyEmpty, PolicyScopeRefused (two scopes at once, a foreign team, no such family), PolicyExists.
     """
     _require_may_set(actor, organization.id)
     _require_scope(organization, team, blueprint_name)
+    if all(value is None for value in ceilings.values()):
+        raise PolicyEmpty(f"Give one of {', '.join(CEILINGS)}.")
     scope = {"organization": organization, "team": team, "blueprint_name": blueprint_name}
     held = LifecyclePolicy.objects.filter(**scope).values_list("id", flat=True).first()
     exists = PolicyExists(f"Policy {held} has this scope.", extra={"policy": str(held)})

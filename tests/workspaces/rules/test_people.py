@@ -138,6 +138,7 @@ def test_an_always_on_machine_takes_no_lease(world, now):
     [
         ({"team": "nowhere"}, 422, "unknown_team"),
         ({"blueprint_name": "nothing"}, 422, "policy_scope_refused"),
+        ({}, 422, "lifecycle_policy_empty"),
         ({"idle_minutes": 5}, 400, "invalid"),
         ({"idle_minutes": 60, "lunch": 1}, 400, "invalid"),
     ],

@@ -76,6 +76,7 @@ def test_an_idle_machine_in_aws_is_warned_stopped_and_stopped_there(launched, cl
         run_due(limit=5, now=clock.now)
         advance(clock, simulator, 1)
     assert fresh(launched).state == "STOPPED"
+    run(clock.now)
     assert fresh(launched).next_action == "flag"
 
 
