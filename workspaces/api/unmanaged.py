@@ -116,7 +116,12 @@ class UnmanagedMachineViewSet(ReadViewSet):
         body = WorkSpaceSerializer(shown, context=self.get_serializer_context()).data
         return self.created(made, body, address=f"/api/v1/workspaces/{made.id}/")
 
-    @extend_schema(request=AdoptFleetSerializer, responses={202: OperationSerializer}, parameters=[_DRY_RUN])
+    @extend_schema(
+        operation_id="adopt_fleet",
+        request=AdoptFleetSerializer,
+        responses={202: OperationSerializer},
+        parameters=[_DRY_RUN],
+    )
     @action(detail=False, methods=["post"], url_path="adopt")
     @idempotent
     def adopt_fleet(self, request: Request) -> Response:

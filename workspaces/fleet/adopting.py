@@ -113,6 +113,7 @@ def ask(*, actor: Actor, account: ProviderAccount, wish: Wish, now: datetime) ->
             resource_type="ProviderAccount",
             resource_id=str(account.id),
             description=f"Request to adopt the fleet of provider account {account.id}",
+            changes={"before": {"operation": None}, "after": {"operation": KIND}},
             context={"operation_id": operation.id, **operation.spec},
             occurred_at=now,
         )
