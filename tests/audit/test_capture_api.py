@@ -171,6 +171,7 @@ FOREIGN = {
     "workspace-why": rows.machine,
     "workspace-leases": rows.machine,
     "lifecycle-policy-detail": rows.policy,
+    "unmanaged-machine-detail": rows.unmanaged,
     "price-detail": rows.price,
     "budget-detail": rows.budget,
     "budget-reservations": rows.budget,

@@ -15,8 +15,8 @@ from workspaces.aws.faults import Unavailable, translated
 from workspaces.aws.shapes import Place
 
 
-@lru_cache(maxsize=64)
-def client_of(place: Place, endpoint_url: str | None, service: str = "workspaces") -> Any:
+@lru_cache(maxsize=128)
+def client_of(place: Place, endpoint_url: str | None, *, service: str = "workspaces") -> Any:
     """One client per place, service and process; boto3 clients may be shared by threads.
 
     Raises Unavailable for a simulated place without an endpoint: its requests must not go to the real AWS.
@@ -24,7 +24,7 @@ def client_of(place: Place, endpoint_url: str | None, service: str = "workspaces
     if place.is_simulated and endpoint_url is None:
         raise Unavailable("NoSimulator", "AWS_ENDPOINT_URL is not set, so there is no simulator to call")
     with translated(looking=True):
-        session: Any = _session(place, endpoint_url)
+        session: Any = _session(place, endpoint_url)  # its types know no service by a name in a variable
         return session.client(
             service,
             endpoint_url=endpoint_url,

@@ -50,7 +50,7 @@ class Metrics:
     """CloudWatch in one account and region; raises the family of `workspaces.aws.faults`, and retries nothing."""
 
     def __init__(self, place: Place, *, before_call: Callable[[], None] = lambda: None) -> None:
-        self._client = client_of(place, settings.AWS_ENDPOINT_URL, SERVICE)
+        self._client = client_of(place, settings.AWS_ENDPOINT_URL, service=SERVICE)
         self._place = place
         self._before_call = before_call
 

@@ -58,7 +58,8 @@ def create_policy(
 ) -> LifecyclePolicy:
     """Set the ceilings of a scope that has none yet; `ceilings` by the names in CEILINGS, None = none.
 
-    Raises MayNotSetPolicies, PolicyEmpty, PolicyScopeRefused (two scopes at once, a foreign team, no such family), PolicyExists.
+    Raises MayNotSetPolicies, PolicyEmpty, PolicyScopeRefused (two scopes at once, a foreign team, no such family) and
+    PolicyExists.
     """
     _require_may_set(actor, organization.id)
     _require_scope(organization, team, blueprint_name)

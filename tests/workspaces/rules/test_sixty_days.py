@@ -1,7 +1,7 @@
 """Fifty machines over sixty days, day by day: each rule fires on its day, over the changes of the clocks and Feb 29.
 
-The soak grows to five hundred machines over a year from July on. Work is done at once (a queued stop or end has happened
-by the next step), so what is looked at is the rules' own timing; stops and ends in AWS: test_usage.py.
+The soak grows to five hundred machines over a year from July on. Work is done at once: what is queued has happened
+by the next step, so what is looked at is the rules' own timing; stops and ends in AWS: test_usage.py.
 """
 
 from __future__ import annotations
