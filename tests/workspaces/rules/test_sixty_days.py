@@ -39,6 +39,12 @@ def months(django_db_setup, django_db_blocker):
             cursor.execute(f"DROP TABLE IF EXISTS {name}")
 
 
+@pytest.fixture(autouse=True)
+def no_books(settings):
+    """What ends is not booked: the price book and its months are other tests' matter."""
+    settings.FORGE_END_HOOKS = []
+
+
 def populate(world, start, count):
     """`count` machines, as many of each kind; by kind."""
     made = {kind: [] for kind in KINDS}
