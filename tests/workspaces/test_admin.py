@@ -29,6 +29,8 @@ LISTS = [
     "workspaces/workspace",
     "workspaces/statechange",
     "workspaces/provideraccount",
+    "workspaces/lifecyclepolicy",
+    "workspaces/decision",
 ]
 
 
@@ -143,11 +145,11 @@ def test_buttons_of_a_machine_stand_where_its_state_allows_them(sign_in, machine
     def offered():
         return set(re.findall(r"/do/([a-z-]+)/", browser.get(page(machine)).content.decode()))
 
-    assert offered() == {"stop", "keep-alive", "terminate"}
+    assert offered() == {"stop", "keep-alive", "lease", "extend", "terminate"}
     WorkSpace.objects.update(running_mode="ALWAYS_ON", keep_alive=True)
-    assert offered() == {"keep-alive", "let-go", "terminate"}
+    assert offered() == {"keep-alive", "let-go", "extend", "terminate"}
     WorkSpace.objects.update(running_mode="AUTO_STOP", keep_alive=False, state="STOPPED")
-    assert offered() == {"start", "keep-alive", "terminate"}
+    assert offered() == {"start", "keep-alive", "lease", "extend", "terminate"}
     WorkSpace.objects.update(state="TERMINATED", terminated_at=machine.state_since)
     assert offered() == set()
 

@@ -14,7 +14,7 @@ from django.utils.html import format_html_join
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
-from forge.accounts.admin import OwnOrganizationAdmin
+from forge.accounts.admin import OwnOrganizationAdmin, ServiceForm
 from forge.accounts.services import organization_of
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
@@ -64,6 +64,15 @@ class CeilingsForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         if all(value is None for value in self.cleaned_data.values()):
+            raise forms.ValidationError("Give at least one ceiling.")
+        return self.cleaned_data
+
+
+class PolicyForm(ServiceForm):
+    """A new policy: its scope, and at least one ceiling."""
+
+    def clean(self) -> dict[str, Any]:
+        if all(self.cleaned_data.get(name) is None for name in policies.CEILINGS):
             raise forms.ValidationError("Give at least one ceiling.")
         return self.cleaned_data
 
@@ -161,6 +170,7 @@ def _change(request: HttpRequest, policy: LifecyclePolicy, **ceilings: int | Non
 @admin.register(LifecyclePolicy)
 class LifecyclePolicyAdmin(OwnOrganizationAdmin):
     audit_add = actions.LIFECYCLE_POLICY_CREATE
+    form = PolicyForm
     view_roles = OVERSIGHT
     add_roles = ("admin",)
     list_display = ("source", *policies.CEILINGS, "effective_at", "shown_applies")
