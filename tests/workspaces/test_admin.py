@@ -14,7 +14,7 @@ from blueprints.models import Blueprint
 from forge.accounts.models import ApiToken, Membership, Project, Team, User
 from forge.operations.models import Operation
 from tests import factories
-from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.models import Decision, LifecyclePolicy, ProviderAccount, WorkSpace
 
 pytestmark = pytest.mark.django_db
 LISTS = [
@@ -94,6 +94,9 @@ def test_every_list_and_detail_shows_the_own_organization_only_without_a_count(s
     for one in (ours, theirs):
         factories.MembershipFactory(user=one.owner, team=one.team)
         factories.ProjectFactory(organization=one.organization)
+        LifecyclePolicy.objects.create(organization=one.organization, idle_minutes=60)
+        made = {"rule": "idle", "outcome": "warned", "inputs": {}, "correlation_id": one.pk}
+        Decision.objects.create(organization=one.organization, workspace=one, decided_at=one.state_since, **made)
         token_of(one.owner, prefix=one.owner.directory_username.replace("person", "abcdefgh").ljust(12, "k")[:12])
     browser = sign_in("admin")
     with CaptureQueriesContext(connection) as queries:

@@ -146,8 +146,9 @@ class WorkLease(UUIDModel):
 
 class DecisionQuerySet(models.QuerySet["Decision"]):
     def visible_to(self, user: User) -> DecisionQuerySet:
-        """Those about the organization's machines; the page and the address of a machine say who sees that."""
-        return self if user.is_operator else self.filter(organization_id=user.organization_id)
+        """Those about the machines that the person sees."""
+        machines = self.model._meta.get_field("workspace").related_model._default_manager  # its module imports this one
+        return self.filter(workspace__in=machines.visible_to(user))
 
 
 class Decision(models.Model):
