@@ -18,6 +18,7 @@ from audit.sealing import keys
 from audit.sealing.leaves import BACK
 from audit.sealing.sinks import S3Sink
 from audit.sealing.tree import BrokenTree, StoredTree
+from audit.sealing.vouchers import is_vouched
 from audit.verification import seals_sql as sql
 from audit.verification.dropped import Dropped, load
 from audit.verification.findings import SHOWN, CannotDecide, Finding
@@ -92,7 +93,8 @@ def verify_seals(
     outside = None if against is None else Outside.open(against, known)
     size, newest = fetch(sql.BOUNDS)[0]
     bounds = {"size": size, "newest": newest, "limit": SHOWN, "back": BACK, "late": LATE, "from": 0, "base": 0}
-    bounds |= (load() if dropped is None else dropped).parameters
+    dropped = load() if dropped is None else dropped
+    bounds |= dropped.parameters
     if since is not None:
         bounds |= {"from": since.size, "base": since.checkpoint}
         bounds |= {"lows": since.lows_with_last, "highs": since.highs}
@@ -104,7 +106,7 @@ def verify_seals(
         base, faults = _base(since)
         seals.findings += faults
         seals.findings += _check_tree(bounds)
-        seals.findings += _check_checkpoints(seals, bounds, known, base)
+        seals.findings += _check_checkpoints(seals, bounds, known, base, gone_before=dropped.end)
         if outside is not None:
             _compare(seals, bounds, outside, base)
     return seals
@@ -164,9 +166,16 @@ def _check_tree(bounds: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _check_checkpoints(
-    seals: Seals, bounds: dict[str, Any], known: Sequence[VerifierKey], base: Base | None
+    seals: Seals,
+    bounds: dict[str, Any],
+    known: Sequence[VerifierKey],
+    base: Base | None,
+    gone_before: datetime | None,
 ) -> Iterator[Finding]:
-    """Numbers, sizes, roots and signatures of the database's own checkpoints."""
+    """Numbers, sizes, times, roots and signatures of the database's own checkpoints, and who began their incarnation.
+
+    An incarnation from `gone_before`, of which the entry may have been dropped, is not asked for it.
+    """
     last = base.checkpoint if base else None
     last_signed = last.id if last and last.note else 0
     for stored in _stored(bounds, after=bounds["base"]):
@@ -177,6 +186,11 @@ def _check_checkpoints(
             )
         if last and (stored.size < last.size or stored.incarnation < last.incarnation):
             yield Finding("bad_checkpoint", f"checkpoint {stored.id} goes back", None, before=stored.sealed_at)
+        if last and stored.sealed_at < last.sealed_at - BACK:
+            detail = f"checkpoint {stored.id} is dated {last.sealed_at - stored.sealed_at} before the one before it"
+            yield Finding("bad_checkpoint", detail, None, before=stored.sealed_at)
+        if fault := _misnamed(stored, last, known, gone_before):
+            yield Finding("bad_checkpoint", f"checkpoint {stored.id} {fault}", None, before=stored.sealed_at)
         if stored.note is not None:
             seals.signed += 1
             last_signed = stored.id
@@ -195,6 +209,20 @@ def _check_checkpoints(
         stored_ones = _stored(bounds, after=bounds["base"])
         points = ((one.size, one.root, f"checkpoint {one.id}") for one in stored_ones)
         yield from _check_roots(points, bounds, base)
+
+
+def _misnamed(
+    stored: Stored, last: Stored | None, known: Sequence[VerifierKey], gone_before: datetime | None
+) -> str | None:
+    """What is wrong with the incarnation and origin of a checkpoint that follows `last`."""
+    if last is not None and stored.incarnation == last.incarnation:
+        return None if stored.origin == last.origin else "has another origin than the one before it"
+    if stored.incarnation == 1 or not known or (gone_before is not None and stored.sealed_at < gone_before):
+        return None
+    first = Checkpoint(stored.origin, stored.size, stored.root)
+    if is_vouched(connection, first, stored.incarnation, known):
+        return None
+    return f"begins incarnation {stored.incarnation}, and no entry of the log with a signature says so"
 
 
 def _compare(seals: Seals, bounds: dict[str, Any], outside: Outside, base: Base | None) -> None:
