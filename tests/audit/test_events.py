@@ -134,3 +134,13 @@ def test_a_table_or_column_that_is_not_there_stops_the_start(own_evidence):
     evidence.expect("accounts_team", actions=[actions.OTHER], only=("colour", "red"))
     said = [error.msg.partition(" ")[0] for error in checks.check_evidence(None)]
     assert sorted(said) == ["accounts_nothing.id", "accounts_team.colour"]
+
+
+def test_a_role_that_was_raised_by_hand_is_an_event_that_the_log_never_heard_of(superuser):
+    business.live()
+    assert verify_events().findings == []
+    (id_,) = superuser(
+        "UPDATE accounts_membership SET role = 'team_lead' WHERE team_id IS NOT NULL RETURNING id"
+    ).fetchone()
+    found = verify_events().findings
+    assert ("event_without_entry", "accounts_membership", str(id_)) in {(one.kind, one.table, one.key) for one in found}
