@@ -188,6 +188,9 @@ def _missing_leaves(bounds: dict[str, Any]) -> Iterator[Finding]:
 def _check_tree(bounds: dict[str, Any]) -> Iterator[Finding]:
     """Leaves count from 0 without holes, and each complete subtree has its node."""
     yield from _missing_leaves(bounds)
+    for lane, first, last, count in fetch(sql.LEAVES_OF_GONE, bounds):
+        detail = f"{count} leaves stand for the numbers {first} to {last}, which were dropped"
+        yield Finding("bad_leaf", detail, lane)
     for level in range(1, bounds["size"].bit_length()):
         statement = sql.FAULTY_NODES if level > 1 else sql.FAULTY_NODES_ABOVE_LEAVES
         for (index,) in fetch(statement, bounds | {"level": level}):

@@ -227,6 +227,25 @@ def test_without_the_archive_nothing_says_that_dropped_months_are_no_deletions(o
     assert audit_verify()[0] == 1
 
 
+def test_a_leaf_that_is_passed_off_as_that_of_a_dropped_entry(oldest, superuser):
+    """The last entry of a lane is gone and the head set back: its leaf alone would miss it, and is named otherwise."""
+    leave_the_database(oldest)
+    seal()
+    last, before = superuser(
+        "SELECT lane_seq, previous_log_hash FROM audit_auditlog WHERE lane = 0 ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    superuser("ALTER TABLE audit_auditleaf DROP CONSTRAINT audit_auditleaf_place")
+    try:
+        superuser("DELETE FROM audit_auditlog WHERE lane = 0 AND lane_seq = %s", last)
+        superuser("UPDATE audit_auditlane SET lane_seq = %s, log_hash = %s WHERE lane = 0", last - 1, before)
+        superuser("UPDATE audit_auditleaf SET lane_seq = 2 WHERE lane = 0 AND lane_seq = %s", last)
+        assert verify().is_intact
+        assert [(one.kind, one.lane) for one in verify_seals().findings] == [("bad_leaf", 0)]
+    finally:
+        superuser("DELETE FROM audit_auditleaf WHERE lane = 0 AND lane_seq = 2")
+        superuser("ALTER TABLE audit_auditleaf ADD CONSTRAINT audit_auditleaf_place UNIQUE (lane, lane_seq)")
+
+
 # -- What is asked of a month that is gone ----------------------------------------------------------------------------
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_receipt_of_a_month_that_left_is_still_proved(oldest, superuser, gone, capsys):

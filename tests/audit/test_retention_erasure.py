@@ -217,5 +217,31 @@ def test_a_month_that_is_between_two_tables_is_not_passed_over(oldest, monkeypat
     assert erase().archived == 6
 
 
+def test_a_copy_that_somebody_took_the_values_from_is_not_enough_to_drop_the_month(oldest, outside, copy):
+    """Nothing of the copy is wrong but what is missing, and no erasure took it."""
+    steps(BEGUN)
+    seal()
+    kept = (copy / "personal.ndjson.gz").read_bytes()
+    with gzip.open(copy / "personal.ndjson.gz", "rt") as file:
+        lines = file.readlines()
+    for changed in ([], lines[1:], [json.dumps(json.loads(lines[0]) | {"personal": None}) + "\n", *lines[1:]]):
+        with gzip.open(copy / "personal.ndjson.gz", "wt") as file:
+            file.writelines(changed)
+        taken, [fault] = steps(NOW)
+        assert (taken, "drop failed" in fault) == ({}, True)
+    (copy / "personal.ndjson.gz").write_bytes(kept)
+    assert steps(NOW) == ({"drop": [name_of(oldest)]}, [])
+
+
+def test_nor_is_one_in_which_somebody_put_back_what_was_erased(oldest, outside, copy):
+    steps(BEGUN)
+    kept = (copy / "personal.ndjson.gz").read_bytes()
+    erase()
+    seal()
+    (copy / "personal.ndjson.gz").write_bytes(kept)
+    taken, [fault] = steps(NOW)
+    assert (taken, "are not those that the database has" in fault) == ({}, True)
+
+
 def die(*arguments, **options):
     raise KeyboardInterrupt
