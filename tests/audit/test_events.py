@@ -104,7 +104,7 @@ def test_the_command_names_table_id_and_time(superuser, outside):
     id_ = business.hide(superuser, "workspaces_workspace", None)
     code, said = run_command("--dry-run")
     assert code == 1
-    line = f"event_without_entry: workspaces_workspace {id_} has no entry of WORKSPACE_PROVISION"
+    line = f"event_without_entry: workspaces_workspace {id_} has no entry of WORKSPACE_PROVISION or WORKSPACE_ADOPT"
     assert f"{line} (partition {name_of(THIS_MONTH)}, recorded " in said
 
 
