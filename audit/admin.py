@@ -22,16 +22,18 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from audit import actions, holds, registry
 from audit.actors import canonical_address
 from audit.exports.admin import ExportsWhatItShows
-from audit.models import AuditCheckpoint, AuditLog, AuditPublication, AuditVerification, LegalHold
+from audit.models import AuditCheckpoint, AuditLog, AuditPublication, LegalHold
+from audit.verification.admin import AuditVerificationAdmin
 from audit.verification.standing import standing
 from forge.adminkit.admin import ForgeInline, ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from forge.api.filters import search
 from forge.db.months import add_months, month_of
 
-Result, Outcome = AuditLog.Result, AuditVerification.Outcome
+Result = AuditLog.Result
 MONTHS_OFFERED = 24
-_PLACE = ("lane", "lane_seq", "partition", "timestamp", "after", "before")
+
+__all__ = ["AuditCheckpointAdmin", "AuditLogAdmin", "AuditVerificationAdmin", "LegalHoldAdmin"]
 
 
 class ActionFilter(admin.SimpleListFilter):
@@ -294,43 +296,6 @@ class LegalHoldAdmin(ForgeModelAdmin):
     @display(description="state", label={"active": "warning", "released": "success"})
     def shown_state(self, hold: LegalHold) -> str:
         return "active" if hold.is_active else "released"
-
-
-@admin.register(AuditVerification)
-class AuditVerificationAdmin(ForgeModelAdmin):
-    """What verifications came to; the words of a finding may name rows of any organization, so operators see them."""
-
-    view_roles = ("auditor", "admin")
-    list_display = (
-        "started_at", "shown_outcome", "scope", "subject", "after_checkpoint", "checkpoint", "rows", "findings"
-    )  # fmt: skip
-    list_filter = ("outcome", "scope")
-    ordering = ("-id",)
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        fields = (
-            "started_at", "finished_at", "scope", "subject", "outcome", "rows", "after_checkpoint", "checkpoint",
-            "tree_size", "findings", "shown_first", "correlation_id",
-        )  # fmt: skip
-        return (*fields, "shown_words", "reason") if request.user.is_operator else fields
-
-    @display(
-        description="outcome",
-        ordering="outcome",
-        label={Outcome.INTACT: "success", Outcome.TAMPERED: "danger", Outcome.UNDECIDED: "warning"},
-    )
-    def shown_outcome(self, row: AuditVerification) -> str:
-        return row.outcome
-
-    @display(description="first finding")
-    def shown_first(self, row: AuditVerification) -> str:
-        first = row.first or {}
-        parts = [first.get("kind"), *(f"{name} {first[name]}" for name in _PLACE if first.get(name) is not None)]
-        return ", ".join(filter(None, parts)) or "-"
-
-    @display(description="in words")
-    def shown_words(self, row: AuditVerification) -> str:
-        return (row.first or {}).get("detail") or "-"
 
 
 def _cell(side: dict[str, Any], name: str) -> str:

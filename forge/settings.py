@@ -96,6 +96,7 @@ DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = "forge.console.formats"
 
 # -- People ------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
