@@ -10,8 +10,9 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import quote
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -23,8 +24,9 @@ from audit import actions, holds, registry
 from audit.actors import canonical_address
 from audit.exports.admin import ExportsWhatItShows
 from audit.models import AuditCheckpoint, AuditLog, AuditPublication, LegalHold
+from audit.receipts import Receipt
 from audit.verification.admin import AuditVerificationAdmin
-from audit.verification.standing import standing
+from audit.verification.standing import Standing, standing
 from forge.adminkit.admin import ForgeInline, ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from forge.api.filters import search
@@ -32,6 +34,7 @@ from forge.db.months import add_months, month_of
 
 Result = AuditLog.Result
 MONTHS_OFFERED = 24
+_EXACT = "%Y-%m-%d %H:%M:%S.%f UTC"
 
 __all__ = ["AuditCheckpointAdmin", "AuditLogAdmin", "AuditVerificationAdmin", "LegalHoldAdmin"]
 
@@ -74,7 +77,7 @@ class MonthFilter(admin.SimpleListFilter):
 @admin.register(AuditLog)
 class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
     view_roles = ("team_lead", "auditor", "admin")
-    list_display = ("timestamp", "action_type", "shown_result", "who", "resource", "action_description", "interface")
+    list_display = ("shown_time", "action_type", "shown_result", "shown_who", "shown_what")
     list_filter = (
         ("timestamp", admin.DateFieldListFilter),
         MonthFilter,
@@ -85,11 +88,11 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
     )
     link_lookups = ("resource_id__exact", "correlation_id__exact", "user_id__exact")
     search_fields = ("resource_id",)  # shows the box; `get_search_results` says what is looked for
-    search_help_text = "A whole id (of a resource, person or correlation), an address, or words of the description."
+    search_help_text = "A whole id, receipt or address, or words"
     ordering = ("-timestamp", "-id")
     list_before_template = "audit/before_entries.html"
     fieldsets = (
-        (None, {"fields": ("timestamp", "occurred_at", "action_type", "result", "action_description")}),
+        (None, {"fields": ("recorded", "occurred", "action_type", "result", "action_description")}),
         (
             "Who",
             {
@@ -109,11 +112,20 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
         shown = {}
         if user.is_operator or user.has_role("auditor", "admin"):
             found = standing(timezone.now())
-            shown = {"standing": found, "standing_label": "danger" if found.problems else "success"}
+            shown = {"standing": found, "standing_label": _label_of(found)}
         return super().changelist_view(request, {**(extra_context or {}), **shown})
 
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """All entries of what this one is about; of its request where it is about nothing that has an id."""
+        entry = self.get_object(request, object_id)
+        if entry is None:
+            return super().history_view(request, object_id, extra_context)
+        if entry.resource_id:
+            return super().history_view(request, quote(entry.resource_id), extra_context)
+        return HttpResponseRedirect(self._address_of_request(entry))
+
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        """Entries about or by the id, from the address, by whoever had the email, else with the words.
+        """Entries about or by the id, of the receipt, from the address, by whoever had the email, else with the words.
 
         What no index serves ends with SearchTooWide when it takes long: `changelist_view` tells the person so.
         """
@@ -122,6 +134,8 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
             return queryset, False
         if (address := canonical_address(term)) is not None:
             return queryset.filter(source_ip=address), False
+        if (receipt := _receipt(term)) is not None:
+            return queryset.filter(id=receipt.entry_id, log_hash=receipt.log_hash), False
         try:
             whose = uuid.UUID(term)
         except ValueError:
@@ -142,6 +156,32 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
     )
     def shown_result(self, entry: AuditLog) -> tuple[str, str]:
         return entry.result, entry.get_result_display()
+
+    @display(description="recorded at", ordering="timestamp")
+    def shown_time(self, entry: AuditLog) -> str:
+        """Day and time on a line each."""
+        return format_html("{}<br>{} UTC", f"{entry.timestamp:%Y-%m-%d}", f"{entry.timestamp:%H:%M:%S}")
+
+    @display(description="recorded at")
+    def recorded(self, entry: AuditLog) -> str:
+        """To the microsecond: the database's clock when the entry took its place in the lane."""
+        return f"{entry.timestamp:{_EXACT}}"
+
+    @display(description="occurred at")
+    def occurred(self, entry: AuditLog) -> str:
+        return f"{entry.occurred_at:{_EXACT}}"
+
+    @display(description="who, by which way")
+    def shown_who(self, entry: AuditLog) -> str:
+        return format_html('{}<span class="block text-xs">{}</span>', self.who(entry), entry.get_interface_display())
+
+    @display(description="what")
+    def shown_what(self, entry: AuditLog) -> str:
+        """The description, and the resource where that does not name it."""
+        if entry.resource_id and entry.resource_id in entry.action_description:
+            return entry.action_description
+        about = self.resource(entry)
+        return format_html('{}<span class="block text-xs">{}</span>', entry.action_description, about)
 
     @display(description="who")
     def who(self, entry: AuditLog) -> str:
@@ -169,9 +209,12 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
     @display(description="correlation id")
     def correlated(self, entry: AuditLog) -> str:
         """The id, leading to everything that the same request caused."""
-        shown = reverse(f"{self.admin_site.name}:audit_auditlog_changelist")
-        address = f"{shown}?correlation_id__exact={entry.correlation_id}"
+        address = self._address_of_request(entry)
         return format_html('<a class="text-primary-600 underline" href="{}">{}</a>', address, entry.correlation_id)
+
+    def _address_of_request(self, entry: AuditLog) -> str:
+        shown = reverse(f"{self.admin_site.name}:audit_auditlog_changelist")
+        return f"{shown}?correlation_id__exact={entry.correlation_id}"
 
     @display(description="context")
     def shown_context(self, entry: AuditLog) -> str:
@@ -219,7 +262,7 @@ class AuditCheckpointAdmin(ForgeModelAdmin):
 
     @display(description="root")
     def shown_root(self, checkpoint: AuditCheckpoint) -> str:
-        return bytes(checkpoint.root_hash).hex()
+        return format_html('<span class="hash">{}</span>', bytes(checkpoint.root_hash).hex())
 
     @display(description="signed", boolean=True)
     def signed(self, checkpoint: AuditCheckpoint) -> bool:
@@ -296,6 +339,20 @@ class LegalHoldAdmin(ForgeModelAdmin):
     @display(description="state", label={"active": "warning", "released": "success"})
     def shown_state(self, hold: LegalHold) -> str:
         return "active" if hold.is_active else "released"
+
+
+def _label_of(found: Standing) -> str:
+    """Green only where a verification has found the log intact."""
+    if found.problems:
+        return "danger"
+    return "success" if found.intact is not None else "default"
+
+
+def _receipt(text: str) -> Receipt | None:
+    try:
+        return Receipt.parse(text)
+    except ValueError:
+        return None
 
 
 def _cell(side: dict[str, Any], name: str) -> str:

@@ -70,6 +70,11 @@ class AuditVerificationAdmin(ForgeModelAdmin):
         )  # fmt: skip
         return (*fields, "shown_words", "reason") if request.user.is_operator else fields  # type: ignore[union-attr]
 
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """With one way to send it: there is nothing to go on with."""
+        only_save = {"show_save_and_add_another": False, "show_save_and_continue": False, "title": "Verify the log"}
+        return super().add_view(request, form_url, {**(extra_context or {}), **only_save})
+
     def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> Model:
         scope = form.cleaned_data["scope"]
         request.asked = verification.ask(actor=request.actor, scope=scope, now=timezone.now())  # type: ignore[attr-defined]
