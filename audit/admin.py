@@ -23,12 +23,13 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from audit import actions, holds, registry
 from audit.actors import canonical_address
 from audit.exports.admin import ExportsWhatItShows
-from audit.models import AuditCheckpoint, AuditLog, AuditPublication, LegalHold
+from audit.models import AuditCheckpoint, AuditLog, AuditPublication, AuditVerification, LegalHold
 from audit.receipts import Receipt
 from audit.verification.admin import AuditVerificationAdmin
 from audit.verification.standing import Standing, standing
 from forge.adminkit.admin import ForgeInline, ForgeModelAdmin
 from forge.adminkit.buttons import Button
+from forge.adminkit.links import link
 from forge.api.filters import search
 from forge.db.months import add_months, month_of
 
@@ -79,11 +80,11 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
     view_roles = ("team_lead", "auditor", "admin")
     list_display = ("shown_time", "action_type", "shown_result", "shown_who", "shown_what")
     list_filter = (
-        ("timestamp", admin.DateFieldListFilter),
-        MonthFilter,
         "result",
         "interface",
         "actor_kind",
+        ("timestamp", admin.DateFieldListFilter),
+        MonthFilter,
         ActionFilter,
     )
     link_lookups = ("resource_id__exact", "correlation_id__exact", "user_id__exact")
@@ -209,8 +210,7 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
     @display(description="correlation id")
     def correlated(self, entry: AuditLog) -> str:
         """The id, leading to everything that the same request caused."""
-        address = self._address_of_request(entry)
-        return format_html('<a class="text-primary-600 underline" href="{}">{}</a>', address, entry.correlation_id)
+        return link(self._address_of_request(entry), entry.correlation_id)
 
     def _address_of_request(self, entry: AuditLog) -> str:
         shown = reverse(f"{self.admin_site.name}:audit_auditlog_changelist")
@@ -231,8 +231,8 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
             return _pretty(changes)
         cells = ((name, _cell(before, name), _cell(after, name)) for name in sorted(before.keys() | after.keys()))
         rows = format_html_join("", "<tr><th scope='row'>{}</th><td>{}</td><td>{}</td></tr>", cells)
-        head = "<tr><th></th><th scope='col'>Before</th><th scope='col'>After</th></tr>"
-        return format_html(f"<table class='text-left [&_td]:px-4 [&_th]:pr-4'>{head}{{}}</table>", rows)
+        head = "<tr><td></td><th scope='col'>Before</th><th scope='col'>After</th></tr>"
+        return format_html(f"<table class='changes'>{head}{{}}</table>", rows)
 
     @display(description="content hash")
     def shown_content_hash(self, entry: AuditLog) -> str:
@@ -342,10 +342,12 @@ class LegalHoldAdmin(ForgeModelAdmin):
 
 
 def _label_of(found: Standing) -> str:
-    """Green only where a verification has found the log intact."""
+    """Green only where the verification that is told of has found the log intact."""
     if found.problems:
         return "danger"
-    return "success" if found.intact is not None else "default"
+    if found.last is None:
+        return "default"
+    return "success" if found.last.outcome == AuditVerification.Outcome.INTACT else "warning"
 
 
 def _receipt(text: str) -> Receipt | None:

@@ -67,9 +67,18 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(facts))
             return
-        self.stdout.write(", ".join(f"{name} {value}" for name, value in facts.items()))
+        self.stdout.write(", ".join(f"{name} {_in_words(value)}" for name, value in facts.items()))
         if not options["dry_run"]:
-            self.stdout.write(f"Check it with: python -m audit.verifier {options['to']}")
+            self.stdout.write(f"Check it with: python -m audit.verifier {options['to']} --key NAME+ID+BASE64")
+
+
+def _in_words(value: Any) -> str:
+    """A range as `A to B`, everything else as it is."""
+    pair = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(pair, list):
+        return str(value)
+    first, end = ("-" if one is None else str(one) for one in pair)
+    return f"{first} to {end}"
 
 
 def _export(folder: Path, first: date | None, until: date | None) -> dict[str, Any]:

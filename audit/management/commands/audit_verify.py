@@ -133,7 +133,7 @@ class Command(BaseCommand):
         report, seals = run.report, run.seals
         where = f" and {len(report.months)} months" if report.months else ""
         what = f"{report.rows} rows in {report.lanes} lanes{where}, {time.monotonic() - self._began:.1f} s"
-        sealed = f"{seals.leaves} of them sealed, {seals.signed} signed checkpoints, {seals.compared} compared outside"
+        sealed = f"{seals.leaves} leaves, {seals.signed} signed checkpoints, {seals.compared} compared outside"
         if report.is_intact:
             self.stdout.write(self.style.SUCCESS(f"intact: {what}; {sealed}"))
         else:
