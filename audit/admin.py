@@ -8,7 +8,7 @@ from datetime import UTC, datetime, time
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import quote
 from django.db.models import Model, Q, QuerySet
@@ -328,7 +328,10 @@ class LegalHoldAdmin(ForgeModelAdmin):
         return ("organization_id", *given, "placed_by", "placed_at", *released)
 
     def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> LegalHold:
-        return holds.place(actor=request.actor, now=timezone.now(), **form.cleaned_data)  # type: ignore[attr-defined]
+        hold = holds.place(actor=request.actor, now=timezone.now(), **form.cleaned_data)  # type: ignore[attr-defined]
+        if holds.covers_entries(hold) is False:
+            messages.warning(request, "No entry of the log is covered by this hold yet. Are its type and ids right?")
+        return hold
 
     @display(description="covers")
     def covers(self, hold: LegalHold) -> str:
