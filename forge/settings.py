@@ -180,7 +180,7 @@ SPECTACULAR_SETTINGS = {
         "AuditInterface": "audit.actors.Interface",
         "ScopeEnum": "budgets.models.Budget.Scope",
         "AuditVerificationScope": "audit.models.AuditVerification.Scope",
-        "AuditVerificationRequestScope": "audit.api.verifications.ASKED",
+        "AuditVerificationRequestScope": "audit.verification.operation.ASKED",
     },
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
