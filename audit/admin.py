@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -35,6 +36,7 @@ from forge.db.months import add_months, month_of
 
 Result = AuditLog.Result
 MONTHS_OFFERED = 24
+_AT = mark_safe("@<wbr>")  # where an address may be broken
 _EXACT = "%Y-%m-%d %H:%M:%S.%f UTC"
 
 __all__ = ["AuditCheckpointAdmin", "AuditLogAdmin", "AuditVerificationAdmin", "LegalHoldAdmin"]
@@ -174,7 +176,8 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
 
     @display(description="who, by which way")
     def shown_who(self, entry: AuditLog) -> str:
-        return format_html('{}<span class="block text-xs">{}</span>', self.who(entry), entry.get_interface_display())
+        name = format_html_join(_AT, "{}", ((part,) for part in self.who(entry).split("@")))
+        return format_html('{}<span class="block text-xs">{}</span>', name, entry.get_interface_display())
 
     @display(description="what")
     def shown_what(self, entry: AuditLog) -> str:

@@ -129,6 +129,12 @@ def test_the_history_of_an_entry_is_that_of_what_it_is_about_or_of_its_request(o
     assert [len(console.get(address).context["cl"].result_list) for address in history] == [1, 1]
 
 
+def test_whoever_acted_is_shown_with_the_way_and_without_markup_of_their_own(organization):
+    leave_one(actor=person(organization_id=organization.id, email="a@<i>b</i>.example"))
+    page = console_of(organization, Role.AUDITOR).get(LIST).content.decode()
+    assert 'a@<wbr>&lt;i&gt;b&lt;/i&gt;.example<span class="block text-xs">' in page
+
+
 def test_the_search_knows_a_receipt(organization):
     receipt = leave_here(organization, description="The one looked for")
     leave_here(organization, description="Another")
