@@ -23,6 +23,7 @@ class Form:
     fields: Callable[[Any], dict[str, Any]]
     row: Callable[[Any], Any] | None = None
     resource: str = ""  # of the success, where the service names another than the model
+    denied: tuple[str, ...] = ("engineer", "auditor")  # among those who may not
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,13 @@ FORMS = {
     ("price", "add"): Form("PRICE_CREATE", "finance", _price),
     ("lifecyclepolicy", "add"): Form("LIFECYCLE_POLICY_CREATE", "admin", _policy),
     ("legalhold", "add"): Form("LEGAL_HOLD_PLACE", "admin", _hold),
+    ("auditverification", "add"): Form(
+        "AUDIT_VERIFY_REQUEST",
+        "auditor",
+        lambda world: {"scope": "FULL"},
+        resource="Operation",
+        denied=("engineer", "lead", "operator"),
+    ),
     ("jobswitch", "add"): Form("JOB_SWITCH", "operator", _switch, resource="job"),
     ("jobswitch", "change"): Form("JOB_SWITCH", "operator", _switch, rows.job_switch, resource="job"),
 }
