@@ -17,6 +17,8 @@ WORKSPACE_STOP_OUTCOME = register("WORKSPACE_STOP_OUTCOME")
 WORKSPACE_TERMINATE_OUTCOME = register("WORKSPACE_TERMINATE_OUTCOME")
 PROVIDER_ACCOUNT_CREATE = register("PROVIDER_ACCOUNT_CREATE")
 PROVIDER_ACCOUNT_UPDATE = register("PROVIDER_ACCOUNT_UPDATE")
+APPLICATION_STACK_OFFER = register("APPLICATION_STACK_OFFER")
+APPLICATION_STACK_WITHDRAW = register("APPLICATION_STACK_WITHDRAW")
 
 _REQUESTS = {
     "launch": WORKSPACE_PROVISION,
@@ -26,6 +28,7 @@ _REQUESTS = {
 }
 
 expect("workspaces_provideraccount", actions=[PROVIDER_ACCOUNT_CREATE])
+expect("workspaces_applicationstack", actions=[APPLICATION_STACK_OFFER])
 expect("workspaces_workspace", actions=[WORKSPACE_PROVISION])
 expect(
     "workspaces_statechange",

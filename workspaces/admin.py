@@ -52,7 +52,7 @@ class KeepAliveForm(forms.Form):
 
 def _legal(action: str) -> Callable[[Any, WorkSpace], bool]:
     def legal(user: Any, workspace: WorkSpace) -> bool:
-        possible = action in legal_actions(workspace.state, workspace.running_mode)
+        possible = action in legal_actions(workspace.state, workspace.running_mode, workspace.service_type)
         return possible and may(user, action, workspace)
 
     return legal

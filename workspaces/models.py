@@ -13,6 +13,7 @@ from django.db.models.functions import Upper
 from blueprints.models import Blueprint, BundleType, OperatingSystem
 from forge.accounts.models import Membership, Organization, Project, Team, User
 from forge.db.models import TimestampedModel, UUIDModel
+from workspaces.capabilities import CAPABILITIES, Capabilities
 from workspaces.lifecycle import LIVE_STATES, State
 
 
@@ -67,6 +68,59 @@ class ProviderAccount(UUIDModel, TimestampedModel):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.region})"
+
+
+class ApplicationStackQuerySet(models.QuerySet["ApplicationStack"]):
+    def visible_to(self, user: User) -> ApplicationStackQuerySet:
+        """The stacks of the person's organization."""
+        return self if user.is_operator else self.filter(organization_id=user.organization_id)
+
+    def offered(self) -> ApplicationStackQuerySet:
+        """What can be launched: the stack is marked for the organization, large as a bundle, and its account is on."""
+        return self.filter(is_offered=True, provider_account__enabled=True).exclude(bundle_type="")
+
+
+class ApplicationStack(UUIDModel, TimestampedModel):
+    """A stack of WorkSpaces Applications as AWS last showed it: what can be streamed there, and on which instances."""
+
+    organization = models.ForeignKey(
+        Organization, on_delete=models.PROTECT, db_index=False, related_name="application_stacks"
+    )
+    provider_account = models.ForeignKey(
+        ProviderAccount, on_delete=models.PROTECT, db_index=False, related_name="application_stacks"
+    )
+    name = models.CharField(max_length=100)
+    fleet_name = models.CharField(max_length=100)
+    fleet_type = models.CharField(max_length=20)
+    fleet_state = models.CharField(max_length=20)
+    instance_type = models.CharField(max_length=50)
+    bundle_type = models.CharField(
+        max_length=20, choices=BundleType.choices, blank=True, default="", help_text="Empty: as large as no bundle."
+    )
+    operating_system = models.CharField(max_length=10, choices=OperatingSystem.choices)
+    application_ids = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    is_offered = models.BooleanField(default=True, help_text="Marked for the organization when AWS was last looked at.")
+
+    objects = ApplicationStackQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["provider_account", "name"], name="workspaces_applicationstack_name_unique"
+            ),
+            models.CheckConstraint(
+                name="workspaces_applicationstack_bundle_type_known",
+                condition=Q(bundle_type="") | Q(bundle_type__in=BundleType.values),
+            ),
+            models.CheckConstraint(
+                name="workspaces_applicationstack_operating_system_known",
+                condition=Q(operating_system__in=["WINDOWS", "LINUX"]),
+            ),
+        ]
+        indexes = [models.Index(fields=["organization", "name", "id"], name="workspaces_stack_by_name")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class CallAllowance(models.Model):
@@ -145,9 +199,11 @@ class WorkSpace(UUIDModel, TimestampedModel):
     terminated_at = models.DateTimeField(null=True, blank=True)
 
     provider_account = models.ForeignKey(ProviderAccount, on_delete=models.PROTECT, related_name="workspaces")
-    directory_id = models.CharField(max_length=32)
-    directory_user = models.CharField(max_length=63)
-    provider_id = models.CharField(max_length=64, blank=True, default="", help_text="AWS WorkspaceId, ws-…")
+    directory_id = models.CharField(max_length=100, help_text="Of Applications the stack.")
+    directory_user = models.CharField(max_length=128, help_text="Of Applications the user of the user pool.")
+    provider_id = models.CharField(
+        max_length=255, blank=True, default="", help_text="AWS WorkspaceId, ws-…; of Applications stack/user."
+    )
     provider_state = models.CharField(max_length=32, blank=True, default="")
     health = models.CharField(max_length=32, blank=True, default="")
     region = models.CharField(max_length=32)
@@ -206,6 +262,10 @@ class WorkSpace(UUIDModel, TimestampedModel):
                 | Q(service_type="WORKSPACES_APPLICATIONS", blueprint__isnull=True) & ~Q(application_ids=[]),
             ),
             models.CheckConstraint(
+                name="workspaces_workspace_applications_have_no_running_mode",
+                condition=Q(service_type="WORKSPACES_PERSONAL") | Q(running_mode="AUTO_STOP"),
+            ),
+            models.CheckConstraint(
                 name="workspaces_workspace_idle_timeout_in_range",
                 condition=Q(auto_stop_timeout_minutes__gte=15, auto_stop_timeout_minutes__lte=2880),
             ),
@@ -225,12 +285,13 @@ class WorkSpace(UUIDModel, TimestampedModel):
             models.UniqueConstraint(
                 "directory_id",
                 Upper("directory_user"),
+                "region",
                 condition=~Q(state__in=["TERMINATED", "FAILED"]),
                 name="workspaces_workspace_one_per_directory_user",
             ),
             models.UniqueConstraint(
                 fields=["provider_id"],
-                condition=~Q(provider_id=""),
+                condition=Q(service_type="WORKSPACES_PERSONAL") & ~Q(provider_id=""),
                 name="workspaces_workspace_provider_id_unique",
             ),
         ]
@@ -245,6 +306,11 @@ class WorkSpace(UUIDModel, TimestampedModel):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the machine's service can do with it."""
+        return CAPABILITIES[self.service_type]
 
     @property
     def is_live(self) -> bool:

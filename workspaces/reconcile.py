@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -23,11 +23,15 @@ from workspaces.handlers.common import known, place_of
 from workspaces.handlers.launching import connection_url
 from workspaces.lifecycle import AWS_STATES, State, may_move
 from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.stacks import refresh_stacks
 from workspaces.transitions import lock_machine, lock_scopes_of, move
 
 logger = logging.getLogger(__name__)
 
 CHUNK = 500
+SESSION_EXPECTED = timedelta(minutes=15)
+"""A machine of WorkSpaces Applications is taken for running so long after it was opened, until its session is seen."""
+
 IN_ERROR = "ERROR"
 """AWS's word for a machine that is broken; ours keeps its state, and people hear of it."""
 
@@ -41,7 +45,8 @@ class Figures:
     """Counts of one run.
 
     `unreachable` counts provider accounts that AWS did not answer for, `implausible` machines whose absence was not
-    believed because too many were absent at once, `failed` machines and accounts that could not be looked after.
+    believed because too many were absent at once, `failed` machines and accounts that could not be looked after,
+    `stacks` those of WorkSpaces Applications that AWS offers.
     """
 
     seen: int = 0
@@ -53,6 +58,7 @@ class Figures:
     unreachable: int = 0
     implausible: int = 0
     failed: int = 0
+    stacks: int = 0
 
 
 @dataclass
@@ -87,7 +93,7 @@ def reconcile(*, now: datetime, dry_run: bool = False, actor: Actor | None = Non
     ReconcileFailed is raised at the end.
     """
     run = _Run(now, dry_run, actor or Actor.job("reconcile_workspaces"))
-    for account in ProviderAccount.objects.order_by("id"):
+    for account in ProviderAccount.objects.select_related("organization").order_by("id"):
         try:
             with run.going_on(f"provider account {account.id}"):
                 _compare_account(account, run)
@@ -102,11 +108,17 @@ def reconcile(*, now: datetime, dry_run: bool = False, actor: Actor | None = Non
 
 def _compare_account(account: ProviderAccount, run: _Run) -> None:
     """Follow what AWS shows of one account; absences are judged together, once all its machines have been looked at."""
-    gateway = aws.Gateway(place_of(account))
+    run.figures.stacks += 0 if run.dry_run else refresh_stacks(account=account, actor=run.actor, now=run.now)
+    for service_type in WorkSpace.ServiceType.values:
+        _compare_service(account, service_type, run)
+
+
+def _compare_service(account: ProviderAccount, service_type: str, run: _Run) -> None:
+    gateway = aws.provider_of(service_type, place_of(account))
     expected: list[WorkSpace] = []
     absent: list[WorkSpace] = []
     count = 0
-    for machines in _chunks(account):
+    for machines in _chunks(account, service_type):
         for machine in _compare(machines, gateway, run):
             (expected if machine.state == State.TERMINATING else absent).append(machine)
         count += sum(machine.state != State.TERMINATING for machine in machines)
@@ -131,12 +143,12 @@ def is_plausible(*, absent: int, machines: int) -> bool:
     return absent <= most or absent * 100 <= machines * settings.FORGE_VANISHED_PERCENT_AT_MOST
 
 
-def _chunks(account: ProviderAccount) -> Iterator[Sequence[WorkSpace]]:
+def _chunks(account: ProviderAccount, service_type: str) -> Iterator[Sequence[WorkSpace]]:
     """Live machines without an open operation, by id, a chunk at a time."""
     busy = Operation.objects.open().filter(target_id=OuterRef("pk"))
     machines = (
         WorkSpace.objects.live()
-        .filter(provider_account=account)
+        .filter(provider_account=account, service_type=service_type)
         .exclude(provider_id="")
         .exclude(Exists(busy))
         .order_by("id")
@@ -147,7 +159,7 @@ def _chunks(account: ProviderAccount) -> Iterator[Sequence[WorkSpace]]:
         after = chunk[-1].id
 
 
-def _compare(machines: Sequence[WorkSpace], gateway: aws.Gateway, run: _Run) -> list[WorkSpace]:
+def _compare(machines: Sequence[WorkSpace], gateway: aws.Provider, run: _Run) -> list[WorkSpace]:
     """Follow the machines that AWS shows; returns those that it does not."""
     ids = [machine.provider_id for machine in machines]
     shown = gateway.describe(ids)
@@ -162,8 +174,17 @@ def _compare(machines: Sequence[WorkSpace], gateway: aws.Gateway, run: _Run) -> 
             if _lacks_address(machine):
                 beside["connection_url"] = addresses.get(machine.directory_id)
             with run.going_on(f"machine {machine.id}"):
-                _follow_one(machine, shown[machine.provider_id], beside, run)
+                if not _awaits_session(machine, shown[machine.provider_id], beside["last_connected_at"], run.now):
+                    _follow_one(machine, shown[machine.provider_id], beside, run)
     return [machine for machine in machines if machine.provider_id not in shown]
+
+
+def _awaits_session(machine: WorkSpace, seen: aws.Machine, connected_at: datetime | None, now: datetime) -> bool:
+    """True while a machine without a session may yet get one: it was opened just now, and nobody has come so far."""
+    if not machine.capabilities.starts_by_itself or machine.state != State.AVAILABLE or seen.state != "STOPPED":
+        return False
+    came = connected_at is not None and connected_at >= machine.state_since
+    return not came and now < machine.state_since + SESSION_EXPECTED
 
 
 def _follow_one(machine: WorkSpace, seen: aws.Machine | None, beside: Mapping[str, Any], run: _Run) -> None:
@@ -246,7 +267,7 @@ def _lacks_address(machine: WorkSpace) -> bool:
     return machine.connection_url is None and machine.launched_at is not None
 
 
-def _addresses(directory_ids: Iterable[str], gateway: aws.Gateway) -> dict[str, str | None]:
+def _addresses(directory_ids: Iterable[str], gateway: Any) -> dict[str, str | None]:
     """The connection URLs of directories by id; what AWS does not tell of now is asked for by the next run."""
     found: dict[str, str | None] = {}
     for directory_id in directory_ids:

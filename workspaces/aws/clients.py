@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 import botocore.session
@@ -14,18 +14,21 @@ from django.conf import settings
 from workspaces.aws.faults import Unavailable, translated
 from workspaces.aws.shapes import Place
 
+Service = Literal["workspaces", "appstream", "resourcegroupstaggingapi"]
+"""The services of AWS that this room calls, by their names in boto3."""
 
-@lru_cache(maxsize=64)
-def client_of(place: Place, endpoint_url: str | None) -> Any:
-    """One client per place and process; boto3 clients may be shared by threads.
+
+@lru_cache(maxsize=256)
+def client_of(place: Place, endpoint_url: str | None, service: Service = "workspaces") -> Any:
+    """One client per place, service and process; boto3 clients may be shared by threads.
 
     Raises Unavailable for a simulated place without an endpoint: its requests must not go to the real AWS.
     """
     if place.is_simulated and endpoint_url is None:
         raise Unavailable("NoSimulator", "AWS_ENDPOINT_URL is not set, so there is no simulator to call")
     with translated(looking=True):
-        return _session(place, endpoint_url).client(
-            "workspaces",
+        return session_of(place, endpoint_url).client(
+            service,
             endpoint_url=endpoint_url,
             config=Config(
                 connect_timeout=settings.FORGE_AWS_CONNECT_TIMEOUT,
@@ -36,7 +39,9 @@ def client_of(place: Place, endpoint_url: str | None) -> Any:
         )
 
 
-def _session(place: Place, endpoint_url: str | None) -> boto3.session.Session:
+@lru_cache(maxsize=64)
+def session_of(place: Place, endpoint_url: str | None) -> boto3.session.Session:
+    """One session per place, so that the clients of a place share the credentials of its role, and their renewal."""
     if place.is_simulated:
         return boto3.session.Session(
             region_name=place.region,

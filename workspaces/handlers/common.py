@@ -64,10 +64,22 @@ class MachineHandler(Handler):
     action: str
     unknown_delay = UNKNOWN_DELAY
 
+    def __init__(self, *, applications: MachineHandler | None = None) -> None:
+        """`applications` does the work for machines of WorkSpaces Applications, where it is another one."""
+        self._applications = applications
+
     def run(self, claim: Claim) -> None:
         workspace = WorkSpace.objects.select_related("provider_account", "blueprint").get(pk=claim.operation.target_id)
+        is_streamed = workspace.service_type == WorkSpace.ServiceType.APPLICATIONS
+        worker = self._applications if is_streamed and self._applications else self
+        worker.work(claim, workspace)
+
+    def work(self, claim: Claim, workspace: WorkSpace) -> None:
+        """`run` for a machine whose service this handler knows."""
         try:
-            gateway = aws.Gateway(place_of(workspace.provider_account), before_call=claim.heartbeat)
+            gateway = aws.provider_of(
+                workspace.service_type, place_of(workspace.provider_account), before_call=claim.heartbeat
+            )
             self.advance(claim, workspace, gateway)
         except (aws.Throttled, aws.Unavailable) as error:
             with transaction.atomic():
@@ -80,7 +92,7 @@ class MachineHandler(Handler):
         except aws.AwsError as error:
             self.refused(claim, workspace, error)
 
-    def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+    def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider) -> None:
         """Do the next stretch of the work and end with one outcome of the claim; may raise any AwsError."""
         raise NotImplementedError
 

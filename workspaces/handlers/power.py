@@ -37,7 +37,7 @@ class _Power(MachineHandler):
     passing: State
     wanted: State
 
-    def ask(self, gateway: aws.Gateway, provider_id: str) -> bool:
+    def ask(self, gateway: aws.Provider, provider_id: str) -> bool:
         """Ask AWS for it; False when there is nothing left to ask it of."""
         raise NotImplementedError
 
@@ -45,7 +45,7 @@ class _Power(MachineHandler):
         """Our state of what AWS shows; a machine that is gone is TERMINATED, one in ERROR is unclear (None)."""
         return State.TERMINATED if seen is None else AWS_STATES[seen.state].state
 
-    def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+    def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider) -> None:
         claim.step("look", progress=10)
         seen = gateway.look(known(workspace))
         state = self.observed(seen)
@@ -143,7 +143,7 @@ class Start(_Power):
     action = "start"
     origin, passing, wanted = State.STOPPED, State.STARTING, State.AVAILABLE
 
-    def ask(self, gateway: aws.Gateway, provider_id: str) -> bool:
+    def ask(self, gateway: aws.Provider, provider_id: str) -> bool:
         gateway.start(provider_id)
         return True
 
@@ -153,7 +153,7 @@ class Stop(_Power):
     action = "stop"
     origin, passing, wanted = State.AVAILABLE, State.STOPPING, State.STOPPED
 
-    def ask(self, gateway: aws.Gateway, provider_id: str) -> bool:
+    def ask(self, gateway: aws.Provider, provider_id: str) -> bool:
         gateway.stop(provider_id)
         return True
 
@@ -163,7 +163,7 @@ class Terminate(_Power):
     action = "terminate"
     origin, passing, wanted = None, State.TERMINATING, State.TERMINATED
 
-    def ask(self, gateway: aws.Gateway, provider_id: str) -> bool:
+    def ask(self, gateway: aws.Provider, provider_id: str) -> bool:
         try:
             gateway.terminate(provider_id)
         except aws.NotFound:

@@ -61,7 +61,7 @@ def start(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: fro
     def admit() -> Accepted:
         workspace = take(actor=actor, workspace_id=workspace_id, action="start", if_match=if_match)
         operation_id = uuid7()
-        figures = ask_guards(_start_intent(workspace, actor=actor, operation_id=operation_id, now=now), dry_run=False)
+        figures = ask_guards(start_intent(workspace, actor=actor, operation_id=operation_id, now=now), dry_run=False)
         operation = _queue(
             workspace,
             actor=actor,
@@ -175,7 +175,7 @@ def take(
     workspace = lock_machine(workspace_id)
     require_may(actor, action, workspace)
     require_version(workspace, if_match)
-    legal = legal_actions(workspace.state, workspace.running_mode)
+    legal = legal_of(workspace)
     if action not in legal:
         raise IllegalInThisState(
             f"A machine that is {workspace.state} ({workspace.running_mode}) cannot {action}.",
@@ -229,7 +229,13 @@ def _queue(
     return operation
 
 
-def _start_intent(workspace: WorkSpace, *, actor: Actor, operation_id: uuid.UUID, now: datetime) -> Intent:
+def legal_of(workspace: WorkSpace) -> list[str]:
+    """What a machine's state and service allow, whoever asks."""
+    return legal_actions(workspace.state, workspace.running_mode, workspace.service_type)
+
+
+def start_intent(workspace: WorkSpace, *, actor: Actor, operation_id: uuid.UUID, now: datetime) -> Intent:
+    """A start on its way through the guards."""
     role = actor.user.role_in(workspace.team_id) if actor.kind == "USER" else None
     return Intent(
         kind="start",
@@ -241,6 +247,8 @@ def _start_intent(workspace: WorkSpace, *, actor: Actor, operation_id: uuid.UUID
         project=workspace.project,
         role=role or "",
         blueprint=workspace.blueprint,
+        service_type=workspace.service_type,
+        application_ids=tuple(workspace.application_ids),
         bundle_type=workspace.bundle_type,
         operating_system=workspace.operating_system,
         running_mode=workspace.running_mode,

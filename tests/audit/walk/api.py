@@ -150,6 +150,10 @@ CASES = {
     ("workspace-keep-alive", "post"): Api(
         "WORKSPACE_KEEP_ALIVE", "WorkSpace", "engineer", "auditor", rows.machine, _keep, conflict=_end
     ),
+    ("workspace-connect", "post"): Api(
+        "WORKSPACE_CONNECT", "WorkSpace", "engineer", "auditor", rows.connectable, _named(application_id=""),
+        conflict=_end,
+    ),
     ("workspace-start", "post"): Api(
         "WORKSPACE_START", "WorkSpace", "engineer", "auditor", rows.stopped, status=202, conflict=_end
     ),
