@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from costs.models import Price
-from tests import factories
 from tests.workspaces.simulator.cloud import client
 
 IMAGE = "engineering-apps-1"
@@ -31,19 +30,19 @@ def stack(simulator, organization, name="engineering", *, instance="stream.stand
 
 def price(organization=None, bundle_type="STANDARD", region="us-east-1", **terms):
     """What streaming costs, in round figures that no price list has."""
-    return Price.objects.create(
-        organization=organization,
-        service_type="WORKSPACES_APPLICATIONS",
-        region=region,
-        bundle_type=bundle_type,
-        operating_system="WINDOWS",
-        running_mode="AUTO_STOP",
-        source="assumed by a test",
-        as_of=datetime(2026, 1, 1, tzinfo=UTC),
-        valid_from=datetime(2020, 1, 1, tzinfo=UTC),
-        currency="USD",
-        **{"monthly_amount": Decimal(4), "hourly_amount": Decimal("0.2"), **terms},
-    )
+    assumed = {
+        "service_type": "WORKSPACES_APPLICATIONS",
+        "operating_system": "WINDOWS",
+        "running_mode": "AUTO_STOP",
+        "monthly_amount": Decimal(4),
+        "hourly_amount": Decimal("0.2"),
+        "currency": "USD",
+        "source": "assumed by a test",
+        "as_of": datetime(2026, 1, 1, tzinfo=UTC),
+        "valid_from": datetime(2020, 1, 1, tzinfo=UTC),
+    }
+    place = {"organization": organization, "bundle_type": bundle_type, "region": region}
+    return Price.objects.create(**assumed | place | terms)
 
 
 def body(**changes):
@@ -55,8 +54,3 @@ def body(**changes):
         "operating_system": "WINDOWS",
     }
     return {**wanted, **changes}
-
-
-def offered(organization, account, **facts):
-    """The row of a stack, without AWS behind it."""
-    return factories.ApplicationStackFactory(organization=organization, provider_account=account, **facts)

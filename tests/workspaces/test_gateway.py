@@ -49,12 +49,6 @@ def directory_id(moto_url) -> str:
     return made
 
 
-def forget_clients():
-    """Let the next client look for its credentials anew."""
-    clients.client_of.cache_clear()
-    clients.session_of.cache_clear()
-
-
 def wanted(directory_id, **changes):
     facts = {
         "directory_id": directory_id,
@@ -125,14 +119,14 @@ def test_without_a_role_the_own_credentials_are_used_or_their_lack_is_said(
         monkeypatch.delenv(name, raising=False)
     for name, value in known.items():
         monkeypatch.setenv(name, value)
-    forget_clients()
+    clients.forget()
     gateway = aws.Gateway(aws.Place(region="us-east-1", account="123456789012", is_simulated=False))
     if known:
         assert gateway.describe(["ws-000000000"]) == {}
     else:
         with pytest.raises(aws.Unavailable):
             gateway.describe(["ws-000000000"])
-    forget_clients()
+    clients.forget()
 
 
 def test_a_role_without_credentials_to_assume_it_with_is_unavailable(settings, monkeypatch):

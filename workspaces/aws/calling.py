@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from workspaces.aws import pace
-from workspaces.aws.faults import translated
+from workspaces.aws import clients, pace
+from workspaces.aws.faults import Unavailable, translated
 from workspaces.aws.shapes import Place
+
+EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
+"""What AWS calls credentials that have ended; botocore renews them by its own clock only."""
 
 
 class Caller:
@@ -22,8 +25,13 @@ class Caller:
     def _call(self, *, looking: bool = False) -> Iterator[None]:
         pace.wait_for_turn(self._place)
         self._before_call()
-        with pace.guarded(self._place), translated(looking=looking):
-            yield
+        try:
+            with pace.guarded(self._place), translated(looking=looking):
+                yield
+        except Unavailable as error:
+            if error.code in EXPIRED:
+                clients.forget()
+            raise
 
 
 class PagedCaller(Caller):

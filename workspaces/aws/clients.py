@@ -66,3 +66,9 @@ def session_of(place: Place, endpoint_url: str | None) -> boto3.session.Session:
         ).fetch_credentials,
     )
     return boto3.session.Session(botocore_session=core, region_name=place.region)
+
+
+def forget() -> None:
+    """Let the next call of each place begin with new credentials, as after AWS has taken them for expired."""
+    client_of.cache_clear()
+    session_of.cache_clear()

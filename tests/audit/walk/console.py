@@ -52,7 +52,8 @@ def _budget(world: Any) -> dict[str, Any]:
 
 def _price(world: Any) -> dict[str, Any]:
     terms = {
-        "region": "us-east-1", "bundle_type": "STANDARD", "operating_system": "LINUX", "running_mode": "AUTO_STOP",
+        "service_type": "WORKSPACES_PERSONAL", "region": "us-east-1", "bundle_type": "STANDARD",
+        "operating_system": "LINUX", "running_mode": "AUTO_STOP",
         "monthly_amount": "1", "hourly_amount": "1", "storage_gb_month_amount": "0", "transfer_gb_amount": "0",
         "currency": world.organization.currency, "source": "walk", "as_of": f"{timezone.now():%Y-%m-%d}",
     }  # fmt: skip
