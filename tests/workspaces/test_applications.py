@@ -12,7 +12,7 @@ from audit.models import AuditLog
 from costs.metering import ensure_months, meter
 from costs.models import CostRecord
 from forge.operations.models import Operation
-from tests import factories
+from tests import factories, query_counts
 from tests.workspaces import streams
 from tests.workspaces.support import WORKSPACES, client_of, entries, problem
 from workspaces import aws
@@ -274,6 +274,29 @@ def test_only_stacks_marked_for_the_organization_are_offered(world, simulator, c
     found = engineer.get("/api/v1/applications/?application=cad-viewer&region=us-east-1").json()["results"]
     assert [row["name"] for row in found] == ["ours"]
     assert engineer.get("/api/v1/applications/?application=word").json()["results"] == []
+
+
+def test_the_list_of_applications_takes_as_many_queries_whatever_its_length(world, stack, simulator, clock, engineer):
+    def ask():
+        return engineer.get("/api/v1/applications/")
+
+    query_counts.hold("GET /api/v1/applications/", ask)
+    streams.stack(simulator, world.organization, "more")
+    reconcile(now=clock.now)
+    assert len(query_counts.hold("GET /api/v1/applications/", ask).json()["results"]) == 2
+
+
+def test_a_budget_that_blocks_starts_blocks_connecting_to_what_is_stopped(world, stack, engineer, clock):
+    machine = launched(engineer, clock)
+    reconcile(now=machine.state_since + timedelta(minutes=20))
+    month = clock.now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    factories.BudgetFactory(
+        organization=world.organization, amount=Decimal("0.01"), on_limit="BLOCK_STARTS", period_start=month,
+        period_end=(month + timedelta(days=32)).replace(day=1),
+    )  # fmt: skip
+    problem(connect(engineer, machine), 422, "budget_exceeded")
+    machine.refresh_from_db()
+    assert machine.state == "STOPPED"
 
 
 def test_a_stack_that_is_no_longer_marked_is_withdrawn_and_its_machines_stay(engineer, stack, simulator, clock):
