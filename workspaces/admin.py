@@ -22,7 +22,7 @@ from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from workspaces import actions, providers, services
 from workspaces.lifecycle import State, legal_actions
-from workspaces.models import ProviderAccount, StateChange, WorkSpace, kept_alive
+from workspaces.models import ApplicationStack, ProviderAccount, StateChange, WorkSpace, kept_alive
 from workspaces.permissions import may
 from workspaces.services.keeping import MAX_KEEP_ALIVE
 
@@ -66,6 +66,23 @@ def _ask(service: Callable[..., services.Accepted], words: str) -> Callable[...,
     return run
 
 
+def _connect(request: HttpRequest, workspace: WorkSpace) -> str:
+    access = services.connect(actor=request.actor, workspace_id=workspace.pk, now=timezone.now())  # type: ignore[attr-defined]
+    if access.expires_at is not None:
+        return f"Open {access.url} before {access.expires_at:%H:%M:%S} UTC."
+    return (
+        f"Registration code {access.registration_code}, user name {access.user_name}; the clients are at "
+        f"{access.client_url}."
+    )
+
+
+def _explain_connect(request: HttpRequest, workspace: WorkSpace) -> list[str]:
+    lines = [f"The way into the machine of {workspace.owner} is shown to you, and the audit log says so."]
+    if workspace.capabilities.starts_by_itself and workspace.state == State.STOPPED:
+        lines.append("It begins to run; each started hour is charged.")
+    return lines
+
+
 def _keep_alive(request: HttpRequest, workspace: WorkSpace, *, days: int, reason: str) -> str:
     now = timezone.now()
     kept = services.keep_alive(
@@ -91,8 +108,13 @@ def _let_go(request: HttpRequest, workspace: WorkSpace) -> str:
 
 def _explain_terminate(request: HttpRequest, workspace: WorkSpace) -> list[str]:
     spent = f"{workspace.cost_to_date:,.2f} {workspace.organization.currency}"
+    lost = (
+        f"its {workspace.user_volume_gb} GB user volume is lost for good"
+        if workspace.capabilities.keeps_state_on_stop
+        else "the right to stream, and what is open in a session, are gone"
+    )
     return [
-        f"{workspace.name} of {workspace.owner} ends; its {workspace.user_volume_gb} GB user volume is lost for good.",
+        f"{workspace.name} of {workspace.owner} ends; {lost}.",
         f"It has cost {spent} so far; what is reserved for it beyond its cost is given back.",
     ]
 
@@ -126,7 +148,7 @@ class WorkSpaceAdmin(ForgeModelAdmin):
         "shown_deadline",
         "created_at",
     )
-    list_filter = ("state", "bundle_type", "running_mode", "operating_system", KeptAliveFilter, "team")
+    list_filter = ("state", "service_type", "bundle_type", "running_mode", "operating_system", KeptAliveFilter, "team")
     list_select_related = ("owner", "team", "organization")
     search_fields = ("id__exact", "name", "directory_user", "provider_id", "owner__email")
     ordering = ("-created_at", "-id")
@@ -139,6 +161,8 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             "Machine",
             {
                 "fields": (
+                    "service_type",
+                    "application_ids",
                     "bundle_type",
                     "operating_system",
                     "running_mode",
@@ -192,6 +216,15 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             run=_ask(services.stop, "It stops."),
             legal=_legal("stop"),
             explain=lambda _, row: [f"{row.name} stops; whatever runs on it is cut off."],
+        ),
+        Button(
+            "connect",
+            "Connect",
+            actions.WORKSPACE_CONNECT,
+            icon="login",
+            run=_connect,
+            legal=_legal("connect"),
+            explain=_explain_connect,
         ),
         Button(
             "keep-alive",
@@ -312,3 +345,16 @@ class ProviderAccountAdmin(OwnOrganizationAdmin):
             organization=organization_of(request.user),
             **form.cleaned_data,
         )
+
+
+@admin.register(ApplicationStack)
+class ApplicationStackAdmin(ForgeModelAdmin):
+    view_roles = VIEW_ROLES
+    list_display = (
+        "name", "provider_account", "bundle_type", "operating_system", "fleet_type", "fleet_state", "is_offered",
+        "updated_at",
+    )  # fmt: skip
+    list_filter = ("is_offered", "bundle_type", "operating_system")
+    list_select_related = ("provider_account",)
+    search_fields = ("id__exact", "name", "fleet_name")
+    ordering = ("name", "id")

@@ -166,7 +166,10 @@ def _tell(actor: Actor, workspace: WorkSpace, *, before: str, now: datetime) -> 
         resource_type="WorkSpace",
         resource_id=str(workspace.id),
         description=f"Told how to connect to machine {workspace.id}",
-        changes={"before": {"state": before}, "after": {"state": str(workspace.state)}},
+        changes={
+            "before": {"state": before, "access_shown": False},
+            "after": {"state": str(workspace.state), "access_shown": True},
+        },
         context={"service_type": workspace.service_type, "is_own": actor.user_id == workspace.owner_id},
         occurred_at=now,
     )

@@ -120,6 +120,7 @@ BUTTONS = {
     ("blueprint", "retire"): Press("BLUEPRINT_RETIRE", "lead", lambda world: world.blueprint, _typed("")),
     ("workspace", "start"): Press("WORKSPACE_START", "lead", rows.stopped),
     ("workspace", "stop"): Press("WORKSPACE_STOP", "lead", rows.machine),
+    ("workspace", "connect"): Press("WORKSPACE_CONNECT", "lead", rows.connectable),
     ("workspace", "keep-alive"): Press(
         "WORKSPACE_KEEP_ALIVE", "lead", rows.machine, lambda row: {"days": "9", "reason": "a reason"}
     ),
