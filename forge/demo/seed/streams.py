@@ -72,7 +72,7 @@ def _set_price(actor: Actor, seeded: Seeded, now: datetime) -> None:
 
 
 def _launch(seeded: Seeded, now: datetime) -> None:
-    """For the last engineer of the platform team, who has a computer too."""
+    """For the last engineer of the platform team, who has a computer too and is streaming now."""
     service_type = WorkSpace.ServiceType.APPLICATIONS
     if WorkSpace.objects.filter(organization=seeded.organization, service_type=service_type).exists():
         return
@@ -88,7 +88,10 @@ def _launch(seeded: Seeded, now: datetime) -> None:
         tags={"cost-center": seeded.projects["forge"].cost_center},
     )
     launched_at = now - STREAMED_FOR
+    control = Control(settings.AWS_ENDPOINT_URL or "")
     answer = services.launch(actor=acting_as(seeded, person), spec=spec, now=launched_at)
     if answer.workspace is None:
         raise AssertionError("a launch that is no dry run has a machine")
-    finish(Control(settings.AWS_ENDPOINT_URL or ""), [(answer.workspace.id, launched_at)])
+    finish(control, [(answer.workspace.id, launched_at)])
+    access = services.connect(actor=acting_as(seeded, person), workspace_id=answer.workspace.id, now=now)
+    control.open_stream(access.url or "")
