@@ -195,6 +195,7 @@ FORGE_SPEND_HOOKS = ["budgets.ledger.settle"]
 FORGE_END_HOOKS = ["costs.metering.close", "budgets.ledger.release"]
 FORGE_OPERATION_HANDLERS = {
     "audit.export": "audit.exports.handler.write_export",
+    "fleet.adopt": "workspaces.handlers.adopt_fleet",
     "workspace.launch": "workspaces.handlers.launch",
     "workspace.start": "workspaces.handlers.start",
     "workspace.stop": "workspaces.handlers.stop",

@@ -15,6 +15,9 @@ WORKSPACE_LAUNCH_OUTCOME = register("WORKSPACE_LAUNCH_OUTCOME")
 WORKSPACE_START_OUTCOME = register("WORKSPACE_START_OUTCOME")
 WORKSPACE_STOP_OUTCOME = register("WORKSPACE_STOP_OUTCOME")
 WORKSPACE_TERMINATE_OUTCOME = register("WORKSPACE_TERMINATE_OUTCOME")
+WORKSPACE_ADOPT = register("WORKSPACE_ADOPT")
+FLEET_ADOPT = register("FLEET_ADOPT")
+FLEET_ADOPT_OUTCOME = register("FLEET_ADOPT_OUTCOME")
 PROVIDER_ACCOUNT_CREATE = register("PROVIDER_ACCOUNT_CREATE")
 PROVIDER_ACCOUNT_UPDATE = register("PROVIDER_ACCOUNT_UPDATE")
 APPLICATION_STACK_OFFER = register("APPLICATION_STACK_OFFER")
@@ -29,10 +32,10 @@ _REQUESTS = {
 
 expect("workspaces_provideraccount", actions=[PROVIDER_ACCOUNT_CREATE])
 expect("workspaces_applicationstack", actions=[APPLICATION_STACK_OFFER])
-expect("workspaces_workspace", actions=[WORKSPACE_PROVISION])
+expect("workspaces_workspace", actions=[WORKSPACE_PROVISION, WORKSPACE_ADOPT])
 expect(
     "workspaces_statechange",
-    actions=[*_REQUESTS.values(), WORKSPACE_STATE_CHANGE],
+    actions=[*_REQUESTS.values(), WORKSPACE_ADOPT, WORKSPACE_STATE_CHANGE],
     names="correlation_id",
     by_correlation=True,
     at="recorded_at",
@@ -45,3 +48,10 @@ for _verb, _action in _REQUESTS.items():
         names="correlation_id",
         by_correlation=True,
     )
+expect(
+    "operations_operation",
+    only=("kind", "fleet.adopt"),
+    actions=[FLEET_ADOPT],
+    names="correlation_id",
+    by_correlation=True,
+)

@@ -21,6 +21,7 @@ from forge.accounts.services import organization_of
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from workspaces import actions, providers, services
+from workspaces.fleet.admin import ADOPT_FLEET
 from workspaces.lifecycle import State, legal_actions
 from workspaces.models import ApplicationStack, ProviderAccount, StateChange, WorkSpace, kept_alive
 from workspaces.permissions import may
@@ -337,6 +338,7 @@ class ProviderAccountAdmin(OwnOrganizationAdmin):
             run=_switch(True),
             legal=lambda user, row: not row.enabled and providers.may_manage(user, row.organization_id),
         ),
+        ADOPT_FLEET,
     )
 
     def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> ProviderAccount:

@@ -82,7 +82,7 @@ def bundles_for_role(role: str | None) -> frozenset[str]:
 def bundle_allowed_for_role(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
     """Refuses BundleNotAllowed, naming what the role may launch."""
     allowed = bundles_for_role(intent.role)
-    if intent.kind != "start" and intent.bundle_type not in allowed:
+    if intent.kind == "launch" and intent.bundle_type not in allowed:
         raise BundleNotAllowed(
             f"As {intent.role} you may not launch {intent.bundle_type}.",
             extra={"allowed": [name for name in BundleType.values if name in allowed]},
@@ -115,8 +115,9 @@ def blueprint_visible(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
 
 
 def credentials_valid(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
-    """Refuses when the owner's (or the caller's) credentials have ended."""
-    for person in (intent.owner, intent.actor.user):
+    """Refuses when the owner's (or the caller's) credentials have ended; an owner's machine is adopted all the same."""
+    people = (intent.actor.user,) if intent.kind == "adopt" else (intent.owner, intent.actor.user)
+    for person in people:
         if person is not None and not person.credentials_valid(intent.now):
             raise CredentialsExpired(f"The credentials of user {person.id} have ended.")
     return {}

@@ -36,13 +36,13 @@ class LaunchSpec:
 
 @dataclass(frozen=True)
 class Intent:
-    """One launch or start on its way through the guards.
+    """One launch, start or adoption on its way through the guards.
 
     A guard is called as `guard(intent, dry_run=…)` inside the launch's transaction; it returns figures for the
     answer, or raises a refusal. On a dry run it neither locks nor writes.
     """
 
-    kind: Literal["launch", "start"]
+    kind: Literal["launch", "start", "adopt"]
     actor: Actor
     now: datetime
     organization: Organization

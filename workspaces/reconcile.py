@@ -1,4 +1,9 @@
-"""Comparing our machines with what AWS shows, or AWS's own stops would be billed for ever."""
+"""Comparing our machines with what AWS shows, or AWS's own stops would be billed for ever.
+
+A look at an account reads its directories page by page (25 machines a call) and compares each machine that is ours;
+what is nobody's is written down with a verdict (`workspaces.fleet`). Of ours that no page showed, each is looked for by
+its id before its absence is believed.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +17,15 @@ from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
 from audit.actors import Actor
 from audit.services import record
 from forge.db.jobs import JobFault
 from forge.operations.models import Operation
 from workspaces import actions, aws
+from workspaces.fleet import survey
+from workspaces.fleet.seen import Seen
 from workspaces.handlers.common import known, place_of
 from workspaces.handlers.launching import connection_url
 from workspaces.lifecycle import AWS_STATES, State, may_move
@@ -29,6 +36,7 @@ from workspaces.transitions import lock_machine, lock_scopes_of, move
 logger = logging.getLogger(__name__)
 
 CHUNK = 500
+PERSONAL, APPLICATIONS = WorkSpace.ServiceType.PERSONAL, WorkSpace.ServiceType.APPLICATIONS
 SESSION_EXPECTED = timedelta(minutes=15)
 """A machine of WorkSpaces Applications is taken for running so long after it was opened, until its session is seen."""
 
@@ -45,8 +53,9 @@ class Figures:
     """Counts of one run.
 
     `unreachable` counts provider accounts that AWS did not answer for, `implausible` machines whose absence was not
-    believed because too many were absent at once, `failed` machines and accounts that could not be looked after,
-    `stacks` those of WorkSpaces Applications that AWS offers.
+    believed because too many were absent at once, `failed` machines and accounts that could not be looked after.
+    `unmanaged` machines are described by no row of ours; the `orphans` among them carry our tag. `stacks` are those of
+    WorkSpaces Applications that AWS offers.
     """
 
     seen: int = 0
@@ -58,6 +67,8 @@ class Figures:
     unreachable: int = 0
     implausible: int = 0
     failed: int = 0
+    unmanaged: int = 0
+    orphans: int = 0
     stacks: int = 0
 
 
@@ -84,16 +95,23 @@ class _Run:
             self.faults.append(f"{what}: {type(error).__name__}")
 
 
-def reconcile(*, now: datetime, dry_run: bool = False, actor: Actor | None = None) -> dict[str, int]:
+def reconcile(
+    *,
+    now: datetime,
+    dry_run: bool = False,
+    actor: Actor | None = None,
+    accounts: QuerySet[ProviderAccount] | None = None,
+) -> dict[str, int]:
     """Bring our states to what AWS shows, account by account; an account that does not answer is passed over.
-    `actor` None = the job.
+    `actor` None = the job, `accounts` None = all.
 
     Accounts that are switched off take part: their machines run on. Machines with an open operation are left to it.
     Returns the counts of Figures. Whatever is wrong with one machine or account keeps no other from its turn:
     ReconcileFailed is raised at the end.
     """
     run = _Run(now, dry_run, actor or Actor.job("reconcile_workspaces"))
-    for account in ProviderAccount.objects.select_related("organization").order_by("id"):
+    chosen = ProviderAccount.objects.all() if accounts is None else accounts
+    for account in chosen.select_related("organization").order_by("id"):
         try:
             with run.going_on(f"provider account {account.id}"):
                 _compare_account(account, run)
@@ -107,21 +125,53 @@ def reconcile(*, now: datetime, dry_run: bool = False, actor: Actor | None = Non
 
 
 def _compare_account(account: ProviderAccount, run: _Run) -> None:
-    """Follow what AWS shows of one account; absences are judged together, once all its machines have been looked at."""
-    run.figures.stacks += 0 if run.dry_run else refresh_stacks(account=account, actor=run.actor, now=run.now)
-    for service_type in WorkSpace.ServiceType.values:
-        _compare_service(account, service_type, run)
+    """Follow what AWS shows of one account, of each service by itself."""
+    if not run.dry_run:
+        run.figures.stacks += refresh_stacks(account=account, actor=run.actor, now=run.now)
+    _compare_computers(account, run)
+    _compare_streams(account, run)
 
 
-def _compare_service(account: ProviderAccount, service_type: str, run: _Run) -> None:
-    gateway = aws.provider_of(service_type, place_of(account))
-    expected: list[WorkSpace] = []
-    absent: list[WorkSpace] = []
+def _compare_computers(account: ProviderAccount, run: _Run) -> None:
+    """WorkSpaces Personal by what its directories hold, so that what is nobody's is seen too."""
+    gateway = aws.Gateway(place_of(account))
+    seen = Seen()
+    for shown in _shown(account, gateway):
+        seen.add(machine.provider_id for machine in shown)
+        ours = _ours(account, PERSONAL).filter(provider_id__in=[one.provider_id for one in shown])
+        _compare(ours, shown, gateway, run)
+        _survey(account, shown, gateway, run)
+    missing: list[WorkSpace] = []
     count = 0
-    for machines in _chunks(account, service_type):
-        for machine in _compare(machines, gateway, run):
-            (expected if machine.state == State.TERMINATING else absent).append(machine)
+    for machines in _chunks(account, PERSONAL):
+        missing += [machine for machine in machines if machine.provider_id not in seen]
         count += sum(machine.state != State.TERMINATING for machine in machines)
+    _judge(account, missing, count, gateway, run)
+    if not run.dry_run:
+        run.figures.unmanaged += sum(survey.settle(account=account, seen=seen, now=run.now).values())
+
+
+def _compare_streams(account: ProviderAccount, run: _Run) -> None:
+    """WorkSpaces Applications by the stacks in which machines of ours are."""
+    gateway = aws.ApplicationsGateway(place_of(account))
+    missing: list[WorkSpace] = []
+    count = 0
+    for machines in _chunks(account, APPLICATIONS):
+        shown = gateway.describe([machine.provider_id for machine in machines])
+        there = [machine for machine in machines if machine.provider_id in shown]
+        _compare(there, list(shown.values()), gateway, run)
+        missing += [machine for machine in machines if machine.provider_id not in shown]
+        count += sum(machine.state != State.TERMINATING for machine in machines)
+    _judge(account, missing, count, gateway, run)
+
+
+def _judge(
+    account: ProviderAccount, missing: Sequence[WorkSpace], count: int, gateway: aws.Provider, run: _Run
+) -> None:
+    """Believe the absence of machines together, once all were looked at; `count` is how many should be there."""
+    expected = [machine for machine in missing if machine.state == State.TERMINATING]
+    absent = [machine for machine in missing if machine.state != State.TERMINATING]
+    run.figures.seen += len(missing)
     if not is_plausible(absent=len(absent), machines=count):
         run.figures.implausible += len(absent)
         run.faults.append(f"provider account {account.id}: {len(absent)} of {count} machines absent, none believed")
@@ -143,40 +193,61 @@ def is_plausible(*, absent: int, machines: int) -> bool:
     return absent <= most or absent * 100 <= machines * settings.FORGE_VANISHED_PERCENT_AT_MOST
 
 
-def _chunks(account: ProviderAccount, service_type: str) -> Iterator[Sequence[WorkSpace]]:
-    """Live machines without an open operation, by id, a chunk at a time."""
+def _shown(account: ProviderAccount, gateway: aws.Gateway) -> Iterator[list[aws.Machine]]:
+    """What AWS shows of the account's directories, a chunk at a time."""
+    standing = WorkSpace.objects.live().filter(provider_account=account, service_type=PERSONAL).order_by("directory_id")
+    chunk: list[aws.Machine] = []
+    for directory_id in {account.directory_id, *standing.values_list("directory_id", flat=True).distinct()}:
+        for page in gateway.listed(directory_id):
+            chunk += page
+            if len(chunk) >= CHUNK:
+                yield chunk
+                chunk = []
+    if chunk:
+        yield chunk
+
+
+def _survey(account: ProviderAccount, shown: Sequence[aws.Machine], gateway: aws.Gateway, run: _Run) -> None:
+    """Write down what is nobody's."""
+    unknown = survey.unknown_of(account, shown)
+    if not unknown or run.dry_run:
+        return
+    tags = gateway.tags_of([machine.provider_id for machine in unknown])
+    run.figures.orphans += survey.note(account=account, machines=unknown, tags=tags, now=run.now)
+
+
+def _ours(account: ProviderAccount, service_type: str) -> QuerySet[WorkSpace]:
+    """Live machines of the account and service without an open operation."""
     busy = Operation.objects.open().filter(target_id=OuterRef("pk"))
-    machines = (
-        WorkSpace.objects.live()
-        .filter(provider_account=account, service_type=service_type)
-        .exclude(provider_id="")
-        .exclude(Exists(busy))
-        .order_by("id")
-    )
+    machines = WorkSpace.objects.live().filter(provider_account=account, service_type=service_type)
+    return machines.exclude(provider_id="").exclude(Exists(busy))
+
+
+def _chunks(account: ProviderAccount, service_type: str) -> Iterator[Sequence[WorkSpace]]:
+    """The same by id, a chunk at a time."""
+    machines = _ours(account, service_type).order_by("id")
     after: uuid.UUID | None = None
     while chunk := list((machines.filter(id__gt=after) if after else machines)[:CHUNK]):
         yield chunk
         after = chunk[-1].id
 
 
-def _compare(machines: Sequence[WorkSpace], gateway: aws.Provider, run: _Run) -> list[WorkSpace]:
-    """Follow the machines that AWS shows; returns those that it does not."""
-    ids = [machine.provider_id for machine in machines]
-    shown = gateway.describe(ids)
-    connections = gateway.connections([provider_id for provider_id in ids if provider_id in shown])
+def _compare(machines: Iterable[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Provider, run: _Run) -> None:
+    """Follow what AWS shows of machines of ours."""
+    machines = list(machines)
+    by_id = {one.provider_id: one for one in shown}
+    connections = gateway.connections([machine.provider_id for machine in machines])
     addresses = _addresses({machine.directory_id for machine in machines if _lacks_address(machine)}, gateway)
     for machine in machines:
         run.figures.seen += 1
-        if machine.provider_id in shown:
-            beside: dict[str, Any] = {
-                "last_connected_at": _last_connected(machine, connections.get(machine.provider_id), run.now)
-            }
-            if _lacks_address(machine):
-                beside["connection_url"] = addresses.get(machine.directory_id)
-            with run.going_on(f"machine {machine.id}"):
-                if not _awaits_session(machine, shown[machine.provider_id], beside["last_connected_at"], run.now):
-                    _follow_one(machine, shown[machine.provider_id], beside, run)
-    return [machine for machine in machines if machine.provider_id not in shown]
+        beside: dict[str, Any] = {
+            "last_connected_at": _last_connected(machine, connections.get(machine.provider_id), run.now)
+        }
+        if _lacks_address(machine):
+            beside["connection_url"] = addresses.get(machine.directory_id)
+        with run.going_on(f"machine {machine.id}"):
+            if not _awaits_session(machine, by_id[machine.provider_id], beside["last_connected_at"], run.now):
+                _follow_one(machine, by_id[machine.provider_id], beside, run)
 
 
 def _awaits_session(machine: WorkSpace, seen: aws.Machine, connected_at: datetime | None, now: datetime) -> bool:

@@ -57,6 +57,10 @@ class Machine:
     running_mode: str
     ip_address: str | None
     error: str
+    operating_system: str = ""
+    root_volume_gb: int = 0
+    user_volume_gb: int = 0
+    auto_stop_minutes: int = 0
 
 
 @dataclass(frozen=True)
