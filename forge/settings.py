@@ -193,12 +193,17 @@ FORGE_LAUNCH_GUARDS = [
 ]
 FORGE_SPEND_HOOKS = ["budgets.ledger.settle"]
 FORGE_END_HOOKS = ["costs.metering.close", "budgets.ledger.release"]
+FORGE_UNDO_HOOKS = ["budgets.ledger.give_back"]
 FORGE_OPERATION_HANDLERS = {
     "audit.export": "audit.exports.handler.write_export",
     "workspace.launch": "workspaces.handlers.launch",
     "workspace.start": "workspaces.handlers.start",
     "workspace.stop": "workspaces.handlers.stop",
     "workspace.terminate": "workspaces.handlers.terminate",
+    "workspace.modify": "workspaces.handlers.modify",
+    "workspace.reboot": "workspaces.handlers.reboot",
+    "workspace.rebuild": "workspaces.handlers.rebuild",
+    "workspace.restore": "workspaces.handlers.restore",
     "audit.verify": "audit.verification.operation.verify",
 }
 

@@ -95,6 +95,10 @@ ACTIONS: dict[str, tuple[State, ...]] = {
         for event in (Event.START, Event.STOP, Event.TERMINATE)
     },
     "keep-alive": tuple(state for state in LIVE_STATES if state != State.TERMINATING),
+    "modify": (State.AVAILABLE, State.STOPPED),
+    "reboot": (State.AVAILABLE,),
+    "rebuild": (State.AVAILABLE, State.STOPPED),
+    "restore": (State.AVAILABLE, State.STOPPED),
 }
 """What a person may ask for, and in which states. The end of a PENDING machine calls off its launch."""
 

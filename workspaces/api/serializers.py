@@ -11,7 +11,7 @@ from blueprints.models import BundleType, OperatingSystem
 from forge.api.fields import Text
 from workspaces.intents import LaunchSpec
 from workspaces.lifecycle import legal_actions
-from workspaces.models import StateChange, WorkSpace
+from workspaces.models import ConfigurationChange, StateChange, WorkSpace
 from workspaces.permissions import may
 
 
@@ -118,6 +118,39 @@ class LaunchSerializer(serializers.Serializer):
             raise serializers.ValidationError({"blueprint": "Name the blueprint to launch from."})
         if personal and attrs["application_ids"]:
             raise serializers.ValidationError({"application_ids": "Only WORKSPACES_APPLICATIONS takes applications."})
+        return attrs
+
+
+class ConfigurationChangeSerializer(serializers.ModelSerializer):
+    """One modification that took effect: what the machine was before it, and after it."""
+
+    before = serializers.SerializerMethodField()
+    after = serializers.SerializerMethodField()
+
+    class Meta:
+        model = ConfigurationChange
+        fields = ["occurred_at", "recorded_at", "before", "after"]
+        read_only_fields = fields
+
+    def get_before(self, change: ConfigurationChange) -> dict[str, Any]:
+        return change.before.beside(change.after)
+
+    def get_after(self, change: ConfigurationChange) -> dict[str, Any]:
+        return change.after.beside(change.before)
+
+
+class ModifySerializer(serializers.Serializer):
+    """What the machine is to become; what is not named stays."""
+
+    bundle_type = serializers.ChoiceField(BundleType.choices, required=False)
+    running_mode = serializers.ChoiceField(WorkSpace.RunningMode.choices, required=False)
+    auto_stop_timeout_minutes = serializers.IntegerField(min_value=15, max_value=2880, required=False)
+    root_volume_gb = serializers.IntegerField(min_value=1, max_value=2000, required=False)
+    user_volume_gb = serializers.IntegerField(min_value=1, max_value=2000, required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError("Name at least one field to change.")
         return attrs
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -22,6 +23,15 @@ BATCH = 25
 
 OPERATION_TAG = "forge:operation"
 WORKSPACE_TAG = "forge:workspace"
+
+_PROPERTIES = {
+    "bundle_type": "ComputeTypeName",
+    "running_mode": "RunningMode",
+    "auto_stop_timeout_minutes": "RunningModeAutoStopTimeoutInMinutes",
+    "root_volume_gb": "RootVolumeSizeGib",
+    "user_volume_gb": "UserVolumeSizeGib",
+}
+"""What AWS calls the fields of a configuration."""
 
 
 class Gateway:
@@ -130,6 +140,38 @@ class Gateway:
             answer = self._client.stop_workspaces(StopWorkspaceRequests=[{"WorkspaceId": provider_id}])
         raise_failed(answer)
 
+    def modify(self, provider_id: str, wanted: Mapping[str, Any]) -> None:
+        """Ask for other properties of a machine; `wanted` has our names of the fields and their new values."""
+        properties = {_PROPERTIES[name]: value for name, value in wanted.items()}
+        minutes = properties.get("RunningModeAutoStopTimeoutInMinutes")
+        if minutes is not None:
+            properties["RunningModeAutoStopTimeoutInMinutes"] = auto_stop_step(minutes)
+        with self._call():
+            self._client.modify_workspace_properties(WorkspaceId=provider_id, WorkspaceProperties=properties)
+
+    def reboot(self, provider_id: str) -> None:
+        """Ask a running machine to boot again."""
+        with self._call():
+            answer = self._client.reboot_workspaces(RebootWorkspaceRequests=[{"WorkspaceId": provider_id}])
+        raise_failed(answer)
+
+    def rebuild(self, provider_id: str) -> None:
+        """Ask for a new system volume from the image, and the user volume of the last snapshot."""
+        with self._call():
+            answer = self._client.rebuild_workspaces(RebuildWorkspaceRequests=[{"WorkspaceId": provider_id}])
+        raise_failed(answer)
+
+    def restore(self, provider_id: str) -> None:
+        """Ask for both volumes of the last snapshot."""
+        with self._call():
+            self._client.restore_workspace(WorkspaceId=provider_id)
+
+    def restore_points(self, provider_id: str) -> list[datetime]:
+        """The times of the snapshots that a restore may use."""
+        with self._call(looking=True):
+            answer = self._client.describe_workspace_snapshots(WorkspaceId=provider_id)
+        return [row["SnapshotTime"] for row in answer.get("RestoreSnapshots", ()) if "SnapshotTime" in row]
+
     def terminate(self, provider_id: str) -> None:
         """Ask for the end of a machine and its data."""
         with self._call():
@@ -161,6 +203,10 @@ def _machine(row: Mapping[str, Any]) -> Machine:
         running_mode=properties.get("RunningMode", ""),
         ip_address=row.get("IpAddress"),
         error=" ".join(filter(None, (row.get("ErrorCode"), row.get("ErrorMessage")))),
+        root_volume_gb=properties.get("RootVolumeSizeGib"),
+        user_volume_gb=properties.get("UserVolumeSizeGib"),
+        auto_stop_minutes=properties.get("RunningModeAutoStopTimeoutInMinutes"),
+        modifying=tuple(change.get("Resource", "") for change in row.get("ModificationStates", ())),
     )
 
 

@@ -57,6 +57,11 @@ class Machine:
     running_mode: str
     ip_address: str | None
     error: str
+    root_volume_gb: int | None = None
+    user_volume_gb: int | None = None
+    auto_stop_minutes: int | None = None
+    modifying: tuple[str, ...] = ()
+    """What AWS is changing now: COMPUTE_TYPE, ROOT_VOLUME, USER_VOLUME."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,17 @@
 """What carries out operations on machines: one handler per kind, named in FORGE_OPERATION_HANDLERS."""
 
+from workspaces.handlers.changing import Modify
 from workspaces.handlers.launching import Launch
+from workspaces.handlers.mending import Reboot, Rebuild, Restore
 from workspaces.handlers.power import Start, Stop, Terminate
 
-__all__ = ["launch", "start", "stop", "terminate"]
+__all__ = ["launch", "modify", "reboot", "rebuild", "restore", "start", "stop", "terminate"]
 
 launch = Launch()
+modify = Modify()
+reboot = Reboot()
+rebuild = Rebuild()
+restore = Restore()
 start = Start()
 stop = Stop()
 terminate = Terminate()

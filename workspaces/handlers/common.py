@@ -17,8 +17,9 @@ from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
 from forge.operations.models import Operation
 from workspaces import aws, permissions
+from workspaces.lifecycle import AWS_STATES, State, may_move
 from workspaces.models import ProviderAccount, WorkSpace
-from workspaces.transitions import lock_machine, lock_scopes_of
+from workspaces.transitions import lock_machine, lock_scopes_of, move
 
 FIRST_POLL = timedelta(seconds=2)
 LONGEST_POLL = timedelta(seconds=15)
@@ -154,6 +155,46 @@ class MachineHandler(Handler):
         claim.fail(code, detail)
         outcome = {"outcome": "failed", "code": code}
         self.record_outcome(claim.operation, result="FAILURE", context=outcome, now=claim.now())
+
+    def vanished(self, claim: Claim, workspace: WorkSpace) -> None:
+        """AWS no longer has the machine, by two looks: it is TERMINATED, and the operation has failed."""
+        with self.finishing(claim, workspace) as locked:
+            self._move(claim, locked, State.TERMINATED, reason="vanished from AWS")
+            self.fail(claim, locked, code="machine_vanished", detail="AWS no longer has the machine")
+
+    def show(self, claim: Claim, workspace: WorkSpace, seen: aws.Machine) -> None:
+        """Write what AWS shows beside the state, and follow it, when it differs; a step on the way, no outcome."""
+        target = AWS_STATES[seen.state].state
+        facts = (seen.state, AWS_STATES[seen.state].health)
+        is_elsewhere = target is not None and target != workspace.state and may_move(workspace.state, target)
+        if (workspace.provider_state, workspace.health) == facts and not is_elsewhere:
+            return
+        with self.finishing(claim, workspace) as locked:
+            self.follow(claim, locked, seen)
+
+    def follow(self, claim: Claim, locked: WorkSpace, seen: aws.Machine) -> None:
+        """Bring a locked machine to what AWS shows; in the transaction of `finishing`."""
+        locked.provider_state = seen.state
+        locked.health = AWS_STATES[seen.state].health
+        locked.ip_address = seen.ip_address
+        locked.save(update_fields=["provider_state", "health", "ip_address", "updated_at"])
+        target = AWS_STATES[seen.state].state
+        if target is not None and target != locked.state and may_move(locked.state, target):
+            self._move(claim, locked, target, reason=f"{claim.operation.kind}: AWS shows {seen.state}")
+
+    def _move(self, claim: Claim, locked: WorkSpace, target: State, *, reason: str) -> None:
+        move(
+            workspace=locked,
+            target=target,
+            occurred_at=claim.now(),
+            reason=reason,
+            actor=self._actor(claim),
+            now=claim.now(),
+        )
+
+    @staticmethod
+    def _actor(claim: Claim) -> Actor:
+        return actor_of(claim.operation)
 
     def record_outcome(
         self, operation: Operation, *, result: str, context: dict[str, Any], now: datetime, actor: Actor | None = None

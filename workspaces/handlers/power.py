@@ -9,14 +9,12 @@ from datetime import timedelta
 
 from django.db import transaction
 
-from audit.actors import Actor
 from forge.operations.claims import Claim
 from forge.operations.models import Operation
 from workspaces import actions, aws
-from workspaces.handlers.common import MachineHandler, actor_of, known
+from workspaces.handlers.common import MachineHandler, known
 from workspaces.lifecycle import AUTOMATIC, AWS_STATES, State, may_move
 from workspaces.models import WorkSpace
-from workspaces.transitions import move
 
 FIRST_DELAY = timedelta(hours=1)
 LONGEST_DELAY = timedelta(days=1)
@@ -53,7 +51,7 @@ class _Power(MachineHandler):
             self._arrived(claim, workspace, seen)
             return
         if state == State.TERMINATED:
-            self._vanished(claim, workspace)
+            self.vanished(claim, workspace)
             return
         if state != self.passing:
             is_deaf = self._is_deaf(claim)
@@ -117,25 +115,6 @@ class _Power(MachineHandler):
                 locked.save(update_fields=["provider_state", "health", "ip_address", "updated_at"])
             self._move(claim, locked, self.wanted, reason=f"{claim.operation.kind} done")
             self.succeed(claim, locked)
-
-    def _vanished(self, claim: Claim, workspace: WorkSpace) -> None:
-        with self.finishing(claim, workspace) as locked:
-            self._move(claim, locked, State.TERMINATED, reason="vanished from AWS")
-            self.fail(claim, locked, code="machine_vanished", detail="AWS no longer has the machine")
-
-    def _move(self, claim: Claim, locked: WorkSpace, target: State, *, reason: str) -> None:
-        move(
-            workspace=locked,
-            target=target,
-            occurred_at=claim.now(),
-            reason=reason,
-            actor=self._actor(claim),
-            now=claim.now(),
-        )
-
-    @staticmethod
-    def _actor(claim: Claim) -> Actor:
-        return actor_of(claim.operation)
 
 
 class Start(_Power):

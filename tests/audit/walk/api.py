@@ -156,6 +156,19 @@ CASES = {
     ("workspace-stop", "post"): Api(
         "WORKSPACE_STOP", "WorkSpace", "engineer", "auditor", rows.machine, status=202, conflict=_end
     ),
+    ("workspace-modify", "post"): Api(
+        "WORKSPACE_MODIFY", "WorkSpace", "engineer", "auditor", rows.machine, _named(running_mode="ALWAYS_ON"),
+        status=202, conflict=_end,
+    ),
+    ("workspace-reboot", "post"): Api(
+        "WORKSPACE_REBOOT", "WorkSpace", "engineer", "auditor", rows.machine, status=202, conflict=_end
+    ),
+    ("workspace-rebuild", "post"): Api(
+        "WORKSPACE_REBUILD", "WorkSpace", "engineer", "auditor", rows.machine, status=202, conflict=_end
+    ),
+    ("workspace-restore", "post"): Api(
+        "WORKSPACE_RESTORE", "WorkSpace", "engineer", "auditor", rows.machine, status=202, conflict=_end
+    ),
     ("cost-quote", "post"): Api(
         "", "DailyCost", "engineer", None, body=lambda world: world.body(hours=10), is_read=True
     ),
