@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
+
 from forge.operations.claims import Claim
 from workspaces import aws
 from workspaces.handlers.common import MachineHandler
@@ -16,6 +18,8 @@ from workspaces.models import WorkSpace
 
 WATCHED_FOR = timedelta(minutes=2)
 """So long the effect of a request may take to be seen; after that it has had none."""
+
+WATCHED_EVERY = timedelta(seconds=4)
 
 MOST_ASKS = 3
 
@@ -37,7 +41,13 @@ class AskingHandler(MachineHandler):
             claim.step("put_off")
             raise
         claim.step("taken", progress=50)
-        self.poll_later(claim)
+        self.look_soon(claim)
+
+    def look_soon(self, claim: Claim) -> None:
+        """Look again before the effect can have passed unseen."""
+        with transaction.atomic():
+            claim.lock()
+            claim.wait(claim.now() + WATCHED_EVERY)
 
     def is_open(self, claim: Claim) -> bool:
         """Whether AWS may have taken a request of this operation."""

@@ -34,7 +34,7 @@ class _Mending(AskingHandler):
                 self.succeed(claim, locked)
         elif self.is_watched(claim):
             claim.step("watch")
-            self.poll_later(claim)
+            self.look_soon(claim)
         elif self.is_open(claim) and not self._is_lost(claim):
             detail = f"AWS was asked, and the machine was never seen {self.passing}; look at it before you ask again"
             with self.finishing(claim, workspace) as locked:
