@@ -201,6 +201,7 @@ FORGE_OPERATION_HANDLERS = {
     "workspace.stop": "workspaces.handlers.stop",
     "workspace.terminate": "workspaces.handlers.terminate",
     "workspace.modify": "workspaces.handlers.modify",
+    "workspace.bulk": "workspaces.handlers.bulk",
     "workspace.reboot": "workspaces.handlers.reboot",
     "workspace.rebuild": "workspaces.handlers.rebuild",
     "workspace.restore": "workspaces.handlers.restore",

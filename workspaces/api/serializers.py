@@ -9,10 +9,12 @@ from rest_framework import serializers
 
 from blueprints.models import BundleType, OperatingSystem
 from forge.api.fields import Text
+from forge.operations.api.serializers import OperationSerializer
 from workspaces.intents import LaunchSpec
 from workspaces.lifecycle import legal_actions
 from workspaces.models import ConfigurationChange, StateChange, WorkSpace
 from workspaces.permissions import may
+from workspaces.services.many import MOST, VERBS
 
 
 class WorkSpaceSerializer(serializers.ModelSerializer):
@@ -152,6 +154,31 @@ class ModifySerializer(serializers.Serializer):
         if not attrs:
             raise serializers.ValidationError("Name at least one field to change.")
         return attrs
+
+
+class BulkSerializer(serializers.Serializer):
+    """The same for many machines."""
+
+    action = serializers.ChoiceField(VERBS)
+    ids = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=MOST)
+
+
+class BulkItemSerializer(serializers.Serializer):
+    """What one machine comes to; a refused one says why, as the single request would."""
+
+    id = serializers.UUIDField()
+    accepted = serializers.BooleanField()
+    code = serializers.CharField(required=False)
+    detail = serializers.CharField(required=False)
+
+
+class BulkAnswerSerializer(serializers.Serializer):
+    """How many machines are accepted and refused, each of them, and the operation that carries it out."""
+
+    accepted = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    items = BulkItemSerializer(many=True)
+    operation = OperationSerializer(required=False, help_text="Not on a dry run.")
 
 
 class KeepAliveSerializer(serializers.Serializer):

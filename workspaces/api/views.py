@@ -19,6 +19,8 @@ from forge.operations.models import Operation
 from workspaces import actions, services
 from workspaces.api.filters import WorkSpaceFilterSet
 from workspaces.api.serializers import (
+    BulkAnswerSerializer,
+    BulkSerializer,
     ConfigurationChangeSerializer,
     KeepAliveSerializer,
     LaunchSerializer,
@@ -42,7 +44,7 @@ class WorkSpaceViewSet(ReadViewSet):
     ordering = "-created_at"
     search_fields = ("name", "directory_user", "provider_id")
     has_etag = True
-    dry_run_actions = ("create", "modify")
+    dry_run_actions = ("create", "modify", "bulk")
     audit_resource = "WorkSpace"
     audit_action = {
         "create": actions.WORKSPACE_PROVISION,
@@ -52,6 +54,7 @@ class WorkSpaceViewSet(ReadViewSet):
         "destroy": actions.WORKSPACE_TERMINATE,
         "keep_alive": actions.WORKSPACE_KEEP_ALIVE,
         "modify": actions.WORKSPACE_MODIFY,
+        "bulk": actions.WORKSPACE_BULK,
         "reboot": actions.WORKSPACE_REBOOT,
         "rebuild": actions.WORKSPACE_REBUILD,
         "restore": actions.WORKSPACE_RESTORE,
@@ -92,6 +95,25 @@ class WorkSpaceViewSet(ReadViewSet):
     def destroy(self, request: Request, pk: str | None = None) -> Response:
         """The same as terminate."""
         return self._control(services.terminate)
+
+    @extend_schema(request=BulkSerializer, responses={202: BulkAnswerSerializer}, parameters=[_DRY_RUN])
+    @action(detail=False, methods=["post"], pagination_class=None, filter_backends=[])
+    @idempotent
+    def bulk(self, request: Request) -> Response:
+        """Start, stop, reboot or terminate up to 500 machines: 202 with one operation; 200 on a dry run."""
+        wanted = self.validated(BulkSerializer)
+        answer = services.bulk(
+            actor=self.actor,
+            verb=wanted["action"],
+            workspace_ids=wanted["ids"],
+            now=timezone.now(),
+            dry_run=self.dry_run,
+        )
+        body = {**answer.counts, "items": answer.items}
+        if answer.operation is None:
+            return Response(body)
+        shown = OperationSerializer(answer.operation, context={"now": timezone.now()}).data
+        return self.accepted(answer.operation, {**body, "operation": shown})
 
     @extend_schema(request=ModifySerializer, responses={202: WorkSpaceSerializer}, parameters=[_DRY_RUN])
     @action(detail=True, methods=["post"])

@@ -77,6 +77,7 @@ _FAULTS: dict[str, type[AwsError]] = {
     "SignatureDoesNotMatch": Unavailable,
     "UnrecognizedClientException": Unavailable,
     "InternalServerError": UnknownOutcome,
+    "InternalServerException": UnknownOutcome,
     "InternalFailure": UnknownOutcome,
     "ServiceUnavailable": UnknownOutcome,
 }
@@ -115,3 +116,11 @@ def raise_failed(answer: Mapping[str, Any]) -> None:
     """Raise the fault of the first item that AWS refused in a batch; nothing when it took all."""
     for failed in answer.get("FailedRequests", ()):
         raise _fault(failed.get("ErrorCode", ""), failed.get("ErrorMessage", ""))
+
+
+def failed_items(answer: Mapping[str, Any], key: str) -> dict[str, AwsError]:
+    """The faults of the items that AWS refused in a batch, by the value of `key` in each."""
+    return {
+        failed.get(key, ""): _fault(failed.get("ErrorCode", ""), failed.get("ErrorMessage", ""))
+        for failed in answer.get("FailedRequests", ())
+    }

@@ -15,7 +15,7 @@ from django.conf import settings
 
 from workspaces.aws import pace
 from workspaces.aws.clients import client_of
-from workspaces.aws.faults import UnknownOutcome, raise_failed, translated
+from workspaces.aws.faults import AwsError, UnknownOutcome, failed_items, raise_failed, translated
 from workspaces.aws.shapes import Connection, Known, Machine, NewMachine, Place
 
 BATCH = 25
@@ -32,6 +32,14 @@ _PROPERTIES = {
     "user_volume_gb": "UserVolumeSizeGib",
 }
 """What AWS calls the fields of a configuration."""
+
+_BATCHED = {
+    "start": ("start_workspaces", "StartWorkspaceRequests"),
+    "stop": ("stop_workspaces", "StopWorkspaceRequests"),
+    "reboot": ("reboot_workspaces", "RebootWorkspaceRequests"),
+    "terminate": ("terminate_workspaces", "TerminateWorkspaceRequests"),
+}
+"""What takes many machines in one call, and under which name."""
 
 
 class Gateway:
@@ -177,6 +185,16 @@ class Gateway:
         with self._call():
             answer = self._client.terminate_workspaces(TerminateWorkspaceRequests=[{"WorkspaceId": provider_id}])
         raise_failed(answer)
+
+    def ask_many(self, verb: str, provider_ids: Sequence[str]) -> dict[str, AwsError]:
+        """Ask for the same of up to BATCH machines in one call; the faults of those that AWS refused, by id.
+
+        `verb` is start, stop, reboot or terminate. Raises what a call for one raises when none was taken.
+        """
+        name, member = _BATCHED[verb]
+        with self._call():
+            answer = getattr(self._client, name)(**{member: [{"WorkspaceId": one} for one in provider_ids]})
+        return failed_items(answer, "WorkspaceId")
 
     @contextmanager
     def _call(self, *, looking: bool = False) -> Iterator[None]:

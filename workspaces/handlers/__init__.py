@@ -2,11 +2,13 @@
 
 from workspaces.handlers.changing import Modify
 from workspaces.handlers.launching import Launch
+from workspaces.handlers.many import Bulk
 from workspaces.handlers.mending import Reboot, Rebuild, Restore
 from workspaces.handlers.power import Start, Stop, Terminate
 
-__all__ = ["launch", "modify", "reboot", "rebuild", "restore", "start", "stop", "terminate"]
+__all__ = ["bulk", "launch", "modify", "reboot", "rebuild", "restore", "start", "stop", "terminate"]
 
+bulk = Bulk()
 launch = Launch()
 modify = Modify()
 reboot = Reboot()

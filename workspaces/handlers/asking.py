@@ -14,6 +14,7 @@ from django.db import transaction
 from forge.operations.claims import Claim
 from workspaces import aws
 from workspaces.handlers.common import MachineHandler
+from workspaces.lifecycle import BY_ITSELF_AFTER
 from workspaces.models import WorkSpace
 
 WATCHED_FOR = timedelta(minutes=2)
@@ -33,21 +34,33 @@ class AskingHandler(MachineHandler):
 
     def request(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
         """Ask AWS once and look again soon; a refusal for good ends the operation."""
-        claim.point_of_no_return()
-        claim.step("ask", progress=30)
+        self.note_request(claim)
         try:
             self.ask(claim, workspace, gateway)
         except (aws.Throttled, aws.Unavailable):
-            claim.step("put_off")
+            self.put_off(claim)
             raise
+        self.note_taken(claim)
+
+    @staticmethod
+    def note_request(claim: Claim) -> None:
+        """AWS is asked next."""
+        claim.point_of_no_return()
+        claim.step("ask", progress=30)
+
+    def note_taken(self, claim: Claim) -> None:
+        """AWS has taken the request: look again soon."""
         claim.step("taken", progress=50)
         self.look_soon(claim)
 
+    def put_off(self, claim: Claim) -> None:
+        claim.step("put_off")
+
     def look_soon(self, claim: Claim) -> None:
-        """Look again before the effect can have passed unseen."""
+        """Look again before the effect can have passed unseen; a bulk operation does so for its parts."""
         with transaction.atomic():
-            claim.lock()
-            claim.wait(claim.now() + WATCHED_EVERY)
+            operation = claim.lock()
+            claim.wait(claim.now() + (BY_ITSELF_AFTER if operation.parent_id else WATCHED_EVERY))
 
     def is_open(self, claim: Claim) -> bool:
         """Whether AWS may have taken a request of this operation."""

@@ -17,7 +17,7 @@ from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
 from forge.operations.models import Operation
 from workspaces import aws, permissions
-from workspaces.lifecycle import AWS_STATES, State, may_move
+from workspaces.lifecycle import AWS_STATES, BY_ITSELF_AFTER, State, may_move
 from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.transitions import lock_machine, lock_scopes_of, move
 
@@ -49,6 +49,11 @@ def actor_of(operation: Operation) -> Actor:
     return Actor.of_user(user, correlation_id=operation.correlation_id)
 
 
+def machine_of(claim: Claim) -> WorkSpace:
+    """The machine that an operation is about, as it is."""
+    return WorkSpace.objects.select_related("provider_account", "blueprint").get(pk=claim.operation.target_id)
+
+
 class AskAnew(Conflict):
     code = "operation_is_over"
     title = "An operation on a machine that has failed is not tried again"
@@ -66,10 +71,16 @@ class MachineHandler(Handler):
     unknown_delay = UNKNOWN_DELAY
 
     def run(self, claim: Claim) -> None:
-        workspace = WorkSpace.objects.select_related("provider_account", "blueprint").get(pk=claim.operation.target_id)
-        try:
+        workspace = machine_of(claim)
+        with self.deciding_on_faults(claim, workspace):
             gateway = aws.Gateway(place_of(workspace.provider_account), before_call=claim.heartbeat)
             self.advance(claim, workspace, gateway)
+
+    @contextmanager
+    def deciding_on_faults(self, claim: Claim, workspace: WorkSpace) -> Iterator[None]:
+        """Whatever AWS raises inside becomes the outcome of the claim."""
+        try:
+            yield
         except (aws.Throttled, aws.Unavailable) as error:
             with transaction.atomic():
                 claim.lock()
@@ -212,12 +223,19 @@ class MachineHandler(Handler):
             occurred_at=now,
         )
 
+    def put_off(self, claim: Claim) -> None:
+        """AWS surely did not take the request that was noted."""
+
     def poll_later(self, claim: Claim) -> None:
-        """Look again soon; the pause grows with the time that the operation has taken."""
+        """Look again soon; the pause grows with the time that the operation has taken.
+
+        What belongs to a bulk operation is looked at by it, many at once; by itself only when that stays away.
+        """
         with transaction.atomic():
             operation = claim.lock()
             elapsed = claim.now() - (operation.started_at or claim.now())
-            claim.wait(claim.now() + min(max(elapsed / 4, FIRST_POLL), LONGEST_POLL))
+            pause = min(max(elapsed / 4, FIRST_POLL), LONGEST_POLL)
+            claim.wait(claim.now() + (BY_ITSELF_AFTER if operation.parent_id else pause))
 
     def _after_unknown(self, claim: Claim) -> timedelta:
         return min(self.unknown_delay * 2 ** min(claim.failures, 6), timedelta(minutes=5))

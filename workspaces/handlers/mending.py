@@ -20,9 +20,14 @@ class _Mending(AskingHandler):
     def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
         claim.step("look", progress=10)
         seen = gateway.look(known(workspace))
+        if self.is_due(claim, workspace, seen) and self.may_ask(claim, workspace, gateway):
+            self.request(claim, workspace, gateway)
+
+    def is_due(self, claim: Claim, workspace: WorkSpace, seen: aws.Machine | None) -> bool:
+        """True when AWS is to be asked now; else the claim has its outcome."""
         if seen is None or seen.state == "TERMINATED":
             self.vanished(claim, workspace)
-            return
+            return False
         self.show(claim, workspace, seen)
         if seen.state == self.passing:
             if self.is_open(claim):
@@ -39,8 +44,9 @@ class _Mending(AskingHandler):
             detail = f"AWS was asked, and the machine was never seen {self.passing}; look at it before you ask again"
             with self.finishing(claim, workspace) as locked:
                 self.fail(claim, locked, code=NOT_SEEN, detail=detail)
-        elif self.may_ask(claim, workspace, gateway):
-            self.request(claim, workspace, gateway)
+        else:
+            return True
+        return False
 
     def may_ask(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> bool:
         """Whether there is anything to ask for; if not, the operation has been ended."""
@@ -54,12 +60,28 @@ class _Mending(AskingHandler):
 
 
 class Reboot(_Mending):
+    """Also in bulk: `decide` and `conclude` are what it has in common with start, stop and terminate there."""
+
     outcome_action = actions.WORKSPACE_REBOOT_OUTCOME
     action = "reboot"
     passing = "REBOOTING"
 
     def ask(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
         gateway.reboot(workspace.provider_id)
+
+    def decide(self, claim: Claim, workspace: WorkSpace, seen: aws.Machine | None) -> bool:
+        if not self.is_due(claim, workspace, seen):
+            return False
+        self.note_request(claim)
+        return True
+
+    def conclude(
+        self, claim: Claim, workspace: WorkSpace, seen: aws.Machine | None, fault: aws.AwsError | None
+    ) -> None:
+        if fault is not None:
+            self.refused(claim, workspace, fault)
+        else:
+            self.note_taken(claim)
 
 
 class Rebuild(_Mending):

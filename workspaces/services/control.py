@@ -20,7 +20,7 @@ from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from workspaces import actions, permissions
 from workspaces.intents import Intent
-from workspaces.lifecycle import AUTOMATIC, legal_actions
+from workspaces.lifecycle import AUTOMATIC, BY_ITSELF_AFTER, legal_actions
 from workspaces.models import WorkSpace
 from workspaces.resizing import Configuration
 from workspaces.services.launching import LAUNCH_PROMISE, ask_guards, with_repairs
@@ -52,11 +52,18 @@ class Accepted:
     figures: dict[str, Any]
 
 
-def start(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None = None) -> Accepted:
+def start(
+    *,
+    actor: Actor,
+    workspace_id: uuid.UUID,
+    now: datetime,
+    if_match: frozenset[str] | None = None,
+    bulk: Operation | None = None,
+) -> Accepted:
     """Queue the start of a STOPPED machine after asking the launch guards.
 
     Like its sisters it takes `if_match`, the versions that the caller has read (None = any), and raises MayNotControl,
-    PreconditionFailed, IllegalInThisState and OperationInProgress.
+    PreconditionFailed, IllegalInThisState and OperationInProgress; `bulk` is the operation that it is a part of.
     """
 
     def admit() -> Accepted:
@@ -71,24 +78,43 @@ def start(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: fro
             audit_action=actions.WORKSPACE_START,
             operation_id=operation_id,
             now=now,
+            bulk=bulk,
         )
         return Accepted(workspace, operation, figures)
 
     return with_repairs(admit)
 
 
-def stop(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None = None) -> Accepted:
+def stop(
+    *,
+    actor: Actor,
+    workspace_id: uuid.UUID,
+    now: datetime,
+    if_match: frozenset[str] | None = None,
+    bulk: Operation | None = None,
+) -> Accepted:
     """Queue the stop of an AVAILABLE machine."""
     with transaction.atomic():
         workspace = take(actor=actor, workspace_id=workspace_id, action="stop", if_match=if_match)
         operation = queue(
-            workspace, actor=actor, verb="stop", audit_action=actions.WORKSPACE_STOP, operation_id=uuid7(), now=now
+            workspace,
+            actor=actor,
+            verb="stop",
+            audit_action=actions.WORKSPACE_STOP,
+            operation_id=uuid7(),
+            now=now,
+            bulk=bulk,
         )
     return Accepted(workspace, operation, {})
 
 
 def terminate(
-    *, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None = None
+    *,
+    actor: Actor,
+    workspace_id: uuid.UUID,
+    now: datetime,
+    if_match: frozenset[str] | None = None,
+    bulk: Operation | None = None,
 ) -> Accepted:
     """Queue the end of a machine; its data are lost when AWS has carried it out.
 
@@ -110,6 +136,7 @@ def terminate(
             audit_action=actions.WORKSPACE_TERMINATE,
             operation_id=uuid7(),
             now=now,
+            bulk=bulk,
         )
     return Accepted(workspace, operation, {})
 
@@ -185,17 +212,26 @@ def require_able(
     """Raises MayNotControl, PreconditionFailed, IllegalInThisState, and OperationInProgress when `exclusive`."""
     require_may(actor, action, workspace)
     require_version(workspace, if_match)
+    require_legal(action, workspace)
+    active = Operation.objects.open().filter(target_id=workspace.id).values_list("id", "kind").first()
+    if exclusive and active is not None:
+        raise in_progress(*active)
+
+
+def in_progress(operation_id: uuid.UUID, kind: str) -> OperationInProgress:
+    """The refusal because of an open operation."""
+    return OperationInProgress(
+        f"Operation {kind} is not finished.", extra={"operation": str(operation_id), "kind": kind}
+    )
+
+
+def require_legal(action: str, workspace: WorkSpace) -> None:
+    """Raises IllegalInThisState, with what the state allows."""
     legal = legal_actions(workspace.state, workspace.running_mode)
     if action not in legal:
         raise IllegalInThisState(
             f"A machine that is {workspace.state} ({workspace.running_mode}) cannot {action}.",
             extra={"state": workspace.state, "running_mode": workspace.running_mode, "legal": legal},
-        )
-    active = Operation.objects.open().filter(target_id=workspace.id).values_list("id", "kind").first()
-    if exclusive and active is not None:
-        operation_id, kind = active
-        raise OperationInProgress(
-            f"Operation {kind} is not finished.", extra={"operation": str(operation_id), "kind": kind}
         )
 
 
@@ -209,9 +245,13 @@ def queue(
     now: datetime,
     spec: Mapping[str, Any] | None = None,
     promise: timedelta = LAUNCH_PROMISE,
+    bulk: Operation | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> Operation:
-    """The operation that carries `verb` out, with its audit entry; the machine is locked. `changes` are the entry's."""
+    """The operation that carries `verb` out, with its audit entry; the machine is locked. `changes` are the entry's.
+
+    One that is part of a `bulk` operation is left to it for a while.
+    """
     workspace.version += 1
     workspace.save(update_fields=["version", "updated_at"])
     operation = enqueue(
@@ -227,6 +267,8 @@ def queue(
         owner_id=workspace.owner_id,
         team_id=workspace.team_id,
         deadline_at=now + promise,
+        parent_id=bulk.pk if bulk else None,
+        not_before=now + BY_ITSELF_AFTER if bulk else None,
     )
     record(
         actor=actor.in_organization(workspace.organization_id),

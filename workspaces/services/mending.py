@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from audit.actors import Actor
 from forge.db.ids import uuid7
+from forge.operations.models import Operation
 from workspaces import actions
 from workspaces.lifecycle import State
 from workspaces.services.control import Accepted, intent_of, queue, take
@@ -29,9 +30,16 @@ LOSSES = {
 """What each of them costs in data, in sentences (WorkSpaces administration guide, "Rebuild" and "Restore")."""
 
 
-def reboot(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None = None) -> Accepted:
+def reboot(
+    *,
+    actor: Actor,
+    workspace_id: uuid.UUID,
+    now: datetime,
+    if_match: frozenset[str] | None = None,
+    bulk: Operation | None = None,
+) -> Accepted:
     """Queue a reboot of an AVAILABLE machine; raises what `stop` raises."""
-    return _ask("reboot", actions.WORKSPACE_REBOOT, REBOOT_PROMISE, actor, workspace_id, now, if_match)
+    return _ask("reboot", actions.WORKSPACE_REBOOT, REBOOT_PROMISE, actor, workspace_id, now, if_match, bulk)
 
 
 def rebuild(
@@ -56,6 +64,7 @@ def _ask(
     workspace_id: uuid.UUID,
     now: datetime,
     if_match: frozenset[str] | None,
+    bulk: Operation | None = None,
 ) -> Accepted:
     def admit() -> Accepted:
         workspace = take(actor=actor, workspace_id=workspace_id, action=verb, if_match=if_match)
@@ -73,6 +82,7 @@ def _ask(
             operation_id=operation_id,
             now=now,
             promise=promise,
+            bulk=bulk,
         )
         return Accepted(workspace, operation, figures)
 

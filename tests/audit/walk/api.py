@@ -104,6 +104,10 @@ def _launch(world: Any) -> dict[str, Any]:
     return world.body()
 
 
+def _stop_one(world: Any) -> dict[str, Any]:
+    return {"action": "stop", "ids": [str(rows.machine(world).pk)]}
+
+
 STOPPED_OUTCOME = (("WORKSPACE_STOP_OUTCOME", "FAILURE"),)
 """Calling off what rests ends the operation at once, and how an operation ended is one entry: FAILURE, cancelled."""
 
@@ -168,6 +172,9 @@ CASES = {
     ),
     ("workspace-restore", "post"): Api(
         "WORKSPACE_RESTORE", "WorkSpace", "engineer", "auditor", rows.machine, status=202, conflict=_end
+    ),
+    ("workspace-bulk", "post"): Api(
+        "WORKSPACE_BULK", "Operation", "engineer", "auditor", body=_stop_one, status=202
     ),
     ("cost-quote", "post"): Api(
         "", "DailyCost", "engineer", None, body=lambda world: world.body(hours=10), is_read=True
