@@ -35,7 +35,7 @@ class Unavailable(AwsError):
 
 
 class LimitReached(AwsError):
-    """Nothing happened, because a quota of the AWS account is used up."""
+    """Nothing happened, because a quota of the AWS account, or AWS's capacity, is used up."""
 
 
 class Invalid(AwsError):
@@ -62,6 +62,7 @@ _FAULTS: dict[str, type[AwsError]] = {
     "OperationInProgressException": Throttled,
     "ResourceLimitExceededException": LimitReached,
     "ResourceLimitExceeded": LimitReached,
+    "ResourceUnavailableException": LimitReached,
     "ResourceNotFoundException": NotFound,
     "ResourceNotFound": NotFound,
     "ResourceExists": Exists,
@@ -81,6 +82,9 @@ _FAULTS: dict[str, type[AwsError]] = {
     "InternalFailure": UnknownOutcome,
     "ServiceUnavailable": UnknownOutcome,
 }
+
+NO_ROOM = frozenset(code for code, family in _FAULTS.items() if family is LimitReached)
+"""Codes with which AWS says that a quota or its capacity in the region is used up."""
 
 
 @contextmanager

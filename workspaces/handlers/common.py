@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -163,7 +163,7 @@ class MachineHandler(Handler):
         """The operation has failed for certain; in the transaction of `finishing`."""
         workspace.version += 1
         workspace.save(update_fields=["version", "updated_at"])
-        claim.fail(code, detail)
+        claim.fail(code, detail, self.figures(workspace, code))
         outcome = {"outcome": "failed", "code": code}
         self.record_outcome(claim.operation, result="FAILURE", context=outcome, now=claim.now())
 
@@ -206,6 +206,10 @@ class MachineHandler(Handler):
     @staticmethod
     def _actor(claim: Claim) -> Actor:
         return actor_of(claim.operation)
+
+    def figures(self, workspace: WorkSpace, code: str) -> Mapping[str, Any]:
+        """What the error of a failed operation tells beside its code, for whoever decides what to do now."""
+        return {}
 
     def record_outcome(
         self, operation: Operation, *, result: str, context: dict[str, Any], now: datetime, actor: Actor | None = None
