@@ -19,6 +19,7 @@ from workspaces import aws, services
 from workspaces.handlers.power import Stop
 from workspaces.lifecycle import BY_ITSELF_AFTER, State
 from workspaces.models import WorkSpace
+from workspaces.permissions import MayNotControl
 from workspaces.services.many import NothingToDo
 
 MANY = 30
@@ -131,7 +132,7 @@ def test_an_engineer_does_it_to_nobody_elses(world, simulator, clock, fleet):
     with pytest.raises(NothingToDo) as refusal:
         ask(world, clock, "stop", fleet[:3], by="engineer")
     assert {item["code"] for item in refusal.value.extra["items"]} == {"not_found"}
-    with pytest.raises(NothingToDo) as refusal:
+    with pytest.raises(MayNotControl) as refusal:
         ask(world, clock, "stop", fleet[:3], by="auditor")
     assert {item["code"] for item in refusal.value.extra["items"]} == {"may_not_control_machine"}
     assert not Operation.objects.filter(kind="workspace.bulk").exists()

@@ -97,7 +97,7 @@ class WorkSpaceViewSet(ReadViewSet):
         return self._control(services.terminate)
 
     @extend_schema(request=BulkSerializer, responses={202: BulkAnswerSerializer}, parameters=[_DRY_RUN])
-    @action(detail=False, methods=["post"], pagination_class=None, filter_backends=[])
+    @action(detail=False, methods=["post"], pagination_class=None, filter_backends=[], audit_resource="Operation")
     @idempotent
     def bulk(self, request: Request) -> Response:
         """Start, stop, reboot or terminate up to 500 machines: 202 with one operation; 200 on a dry run."""

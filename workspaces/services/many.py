@@ -20,6 +20,7 @@ from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from workspaces import actions
 from workspaces.models import WorkSpace
+from workspaces.permissions import MayNotControl
 from workspaces.services.control import in_progress, require_legal, require_may
 from workspaces.services.mending import REBUILD_PROMISE
 
@@ -62,7 +63,8 @@ def bulk(
 
     Here permissions, states and open operations are looked at without locks, for the answer. A worker then asks for
     each accepted machine as its owner would, one transaction each, with locks, guards and an audit entry: what has come
-    between refuses that machine, with its code in the operation's result. Raises NothingToDo when all are refused.
+    between refuses that machine, with its code in the operation's result. When all are refused it raises NothingToDo,
+    or MayNotControl if that is because of the role.
     """
     ids = list(dict.fromkeys(workspace_ids))
     if verb not in VERBS or not 0 < len(ids) <= MOST:
@@ -72,7 +74,9 @@ def bulk(
         return answer
     accepted = [item["id"] for item in answer.items if item["accepted"]]
     if not accepted:
-        raise NothingToDo(f"None of {len(ids)} machines can {verb} now.", extra={"items": answer.items})
+        is_denied = all(item["code"] == MayNotControl.code for item in answer.items)
+        refusal = MayNotControl if is_denied else NothingToDo
+        raise refusal(f"None of {len(ids)} machines: you cannot {verb} them now.", extra={"items": answer.items})
     organization_id = actor.user.organization_id
     with transaction.atomic():
         operation = enqueue(
