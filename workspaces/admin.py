@@ -14,19 +14,18 @@ from django.utils import timezone
 from django.utils.html import format_html_join
 from unfold.decorators import display
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
-from blueprints.models import BundleType
 from forge.accounts.admin import OwnOrganizationAdmin
 from forge.accounts.services import organization_of
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from workspaces import actions, providers, services
-from workspaces.lifecycle import State, legal_actions
+from workspaces.bulk_page import ActsOnWhatItShows
+from workspaces.buttons import CHANGES, ask, legal
+from workspaces.lifecycle import State
 from workspaces.models import ProviderAccount, StateChange, WorkSpace, kept_alive
-from workspaces.permissions import may
 from workspaces.services.keeping import MAX_KEEP_ALIVE
-from workspaces.services.mending import LOSSES
 
 VIEW_ROLES = ("team_lead", "finance", "auditor", "admin")
 SHOWN_CHANGES = 20
@@ -50,69 +49,6 @@ class KeepAliveForm(forms.Form):
         min_value=1, max_value=MAX_KEEP_ALIVE.days, initial=30, widget=UnfoldAdminIntegerFieldWidget
     )
     reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
-
-
-class ModifyForm(forms.Form):
-    """What a machine is to become; what is left empty stays."""
-
-    bundle_type = forms.ChoiceField(
-        choices=[("", "as it is"), *BundleType.choices], required=False, widget=UnfoldAdminSelectWidget
-    )
-    running_mode = forms.ChoiceField(
-        choices=[("", "as it is"), *WorkSpace.RunningMode.choices], required=False, widget=UnfoldAdminSelectWidget
-    )
-    auto_stop_timeout_minutes = forms.IntegerField(
-        min_value=15, max_value=2880, required=False, widget=UnfoldAdminIntegerFieldWidget
-    )
-    root_volume_gb = forms.IntegerField(
-        min_value=1, max_value=2000, required=False, widget=UnfoldAdminIntegerFieldWidget
-    )
-    user_volume_gb = forms.IntegerField(
-        min_value=1, max_value=2000, required=False, widget=UnfoldAdminIntegerFieldWidget
-    )
-
-
-def _modify(request: HttpRequest, workspace: WorkSpace, **fields: Any) -> str:
-    answer = services.modify(
-        actor=request.actor,  # type: ignore[attr-defined]
-        workspace_id=workspace.pk,
-        wanted={name: value for name, value in fields.items() if value not in ("", None)},
-        now=timezone.now(),
-    )
-    figures = answer.figures
-    return f"It changes; {figures['reservation']} {figures['currency']} more are reserved. {answer.operation}."
-
-
-def _explain_modify(request: HttpRequest, workspace: WorkSpace) -> list[str]:
-    volumes = f"volumes of {workspace.root_volume_gb} and {workspace.user_volume_gb} GB"
-    return [
-        f"{workspace.name} is {workspace.bundle_type}, {workspace.running_mode}, with {volumes}.",
-        "One thing at a time; volumes only grow; another bundle type boots the machine, and what is not saved is lost.",
-        "A larger bundle type is possible once in 6 hours, a smaller one once in 30 days.",
-    ]
-
-
-def _explain_loss(verb: str) -> Callable[[HttpRequest, WorkSpace], list[str]]:
-    def explain(request: HttpRequest, workspace: WorkSpace) -> list[str]:
-        return [f"{verb.capitalize()} {workspace.name} of {workspace.owner}.", *LOSSES[verb]]
-
-    return explain
-
-
-def _legal(action: str) -> Callable[[Any, WorkSpace], bool]:
-    def legal(user: Any, workspace: WorkSpace) -> bool:
-        possible = action in legal_actions(workspace.state, workspace.running_mode)
-        return possible and may(user, action, workspace)
-
-    return legal
-
-
-def _ask(service: Callable[..., services.Accepted], words: str) -> Callable[..., str]:
-    def run(request: HttpRequest, workspace: WorkSpace) -> str:
-        accepted = service(actor=request.actor, workspace_id=workspace.pk, now=timezone.now())  # type: ignore[attr-defined]
-        return f"{words} Operation {accepted.operation.pk}."
-
-    return run
 
 
 def _keep_alive(request: HttpRequest, workspace: WorkSpace, *, days: int, reason: str) -> str:
@@ -161,7 +97,7 @@ class KeptAliveFilter(admin.SimpleListFilter):
 
 
 @admin.register(WorkSpace)
-class WorkSpaceAdmin(ForgeModelAdmin):
+class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
     view_roles = VIEW_ROLES
     list_display = (
         "name",
@@ -229,8 +165,8 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             actions.WORKSPACE_START,
             icon="play_circle",
             variant=ActionVariant.PRIMARY,
-            run=_ask(services.start, "It starts."),
-            legal=_legal("start"),
+            run=ask(services.start, "It starts."),
+            legal=legal("start"),
             explain=lambda _, row: [f"{row.name} starts; each started hour is charged."],
         ),
         Button(
@@ -238,8 +174,8 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             "Stop",
             actions.WORKSPACE_STOP,
             icon="stop_circle",
-            run=_ask(services.stop, "It stops."),
-            legal=_legal("stop"),
+            run=ask(services.stop, "It stops."),
+            legal=legal("stop"),
             explain=lambda _, row: [f"{row.name} stops; whatever runs on it is cut off."],
         ),
         Button(
@@ -249,7 +185,7 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             icon="shield",
             run=_keep_alive,
             form=KeepAliveForm,
-            legal=_legal("keep-alive"),
+            legal=legal("keep-alive"),
             explain=lambda _, row: [f"No rule ends {row.name} until then; it goes on costing."],
         ),
         Button(
@@ -258,58 +194,18 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             actions.WORKSPACE_KEEP_ALIVE,
             icon="remove_moderator",
             run=_let_go,
-            legal=lambda user, row: row.is_kept_alive(timezone.now()) and _legal("keep-alive")(user, row),
+            legal=lambda user, row: row.is_kept_alive(timezone.now()) and legal("keep-alive")(user, row),
             explain=lambda _, row: [f"The rules apply to {row.name} again, its lifetime too."],
         ),
-        Button(
-            "modify",
-            "Modify",
-            actions.WORKSPACE_MODIFY,
-            icon="tune",
-            run=_modify,
-            form=ModifyForm,
-            legal=_legal("modify"),
-            explain=_explain_modify,
-        ),
-        Button(
-            "reboot",
-            "Reboot",
-            actions.WORKSPACE_REBOOT,
-            icon="restart_alt",
-            run=_ask(services.reboot, "It boots again."),
-            legal=_legal("reboot"),
-            explain=_explain_loss("reboot"),
-        ),
-        Button(
-            "rebuild",
-            "Rebuild",
-            actions.WORKSPACE_REBUILD,
-            icon="build",
-            variant=ActionVariant.DANGER,
-            run=_ask(services.rebuild, "It is rebuilt."),
-            legal=_legal("rebuild"),
-            explain=_explain_loss("rebuild"),
-            typed=lambda row: row.name,
-        ),
-        Button(
-            "restore",
-            "Restore",
-            actions.WORKSPACE_RESTORE,
-            icon="history",
-            variant=ActionVariant.DANGER,
-            run=_ask(services.restore, "It is restored."),
-            legal=_legal("restore"),
-            explain=_explain_loss("restore"),
-            typed=lambda row: row.name,
-        ),
+        *CHANGES,
         Button(
             "terminate",
             "Terminate",
             actions.WORKSPACE_TERMINATE,
             icon="delete_forever",
             variant=ActionVariant.DANGER,
-            run=_ask(services.terminate, "It ends."),
-            legal=_legal("terminate"),
+            run=ask(services.terminate, "It ends."),
+            legal=legal("terminate"),
             explain=_explain_terminate,
             typed=lambda row: row.name,
         ),

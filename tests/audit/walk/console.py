@@ -147,7 +147,10 @@ BUTTONS = {
 BULK: dict[tuple[str, str], Any] = {}
 """(model, action) of each bulk action. There is none; the first one needs a test of one entry per chosen row."""
 
-OWN_PAGES = {("auditlog", "export"): "tests/audit/test_export_admin.py"}
+OWN_PAGES = {
+    ("auditlog", "export"): "tests/audit/test_export_admin.py",
+    ("workspace", "bulk"): "tests/workspaces/test_bulk_page.py",
+}
 """(model, name) of each page that a model has beside those of every model, and the test of what it leaves."""
 
 PAGES = {
