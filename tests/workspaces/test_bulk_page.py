@@ -15,7 +15,7 @@ from forge.operations.models import Operation
 from tests import factories
 from tests import world as worlds
 from tests.audit.walk import rows
-from workspaces import bulk_page
+from workspaces.admin import bulk
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/workspaces/workspace/"
@@ -101,7 +101,7 @@ def test_to_terminate_one_has_to_write_it(world, fleet):
 
 
 def test_more_than_may_be_done_at_once_is_not_offered(world, fleet, monkeypatch):
-    monkeypatch.setattr(bulk_page, "MOST", 2)
+    monkeypatch.setattr(bulk, "MOST", 2)
     answer = console_of(world.admin).get(f"{LIST}bulk/stop/")
     assert answer.status_code == 302
     assert "more than 2 machines" in said(answer)

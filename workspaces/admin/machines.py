@@ -21,8 +21,8 @@ from forge.accounts.services import organization_of
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from workspaces import actions, providers, services
-from workspaces.bulk_page import ActsOnWhatItShows
-from workspaces.buttons import CHANGES, ask, legal
+from workspaces.admin.bulk import ActsOnWhatItShows
+from workspaces.admin.buttons import CHANGES, ask, legal
 from workspaces.lifecycle import State
 from workspaces.models import ProviderAccount, StateChange, WorkSpace, kept_alive
 from workspaces.services.keeping import MAX_KEEP_ALIVE
