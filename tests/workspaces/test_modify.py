@@ -12,14 +12,17 @@ from audit.models import AuditLog
 from budgets.models import Budget, Reservation
 from forge.operations import services as operations
 from forge.operations.claims import Claim
+from forge.operations.models import Operation
 from tests import factories
-from tests.workspaces.support import fresh, launch, machine
+from tests.budgets.threads import outcome, together
+from tests.workspaces.support import WORKSPACES, client_of, fresh, launch, machine, problem
 from tests.world import actor
 from workspaces import aws, resizing, services
 from workspaces.handlers.changing import NO_EFFECT
 from workspaces.lifecycle import State
 from workspaces.models import ConfigurationChange, WorkSpace
 from workspaces.resizing import Configuration, Past, check
+from workspaces.services.control import OperationInProgress
 
 NOW = timezone.now()
 SMALL = Configuration("STANDARD", "AUTO_STOP", 60, 80, 50)
@@ -322,3 +325,34 @@ def test_contractors_do_not_modify(world, simulator, clock, running):
             actor=actor(world.contractor), workspace_id=running.pk, wanted={"user_volume_gb": 100}, now=clock.now
         )
     assert refusal.value.code == "may_not_control_machine"
+
+
+def test_two_at_once_become_one(world, simulator, clock, running):
+    """Both look at a machine without an open operation; the lock lets one of them see the other's."""
+
+    def attempt(size):
+        services.modify(
+            actor=actor(world.engineer), workspace_id=running.pk, wanted={"user_volume_gb": size}, now=clock.now
+        )
+
+    done = together(outcome(OperationInProgress, attempt), [100] * 6, at_once=6)
+    assert sum(done) == 1
+    assert Operation.objects.filter(kind="workspace.modify").count() == 1
+
+
+def test_by_the_api_a_dry_run_an_etag_and_the_history_of_configurations(world, simulator, clock, running):
+    client = client_of(world.engineer)
+    address = f"{WORKSPACES}{running.pk}/"
+    dry = client.post(f"{address}modify/?dry_run=true", {"running_mode": "ALWAYS_ON"}, format="json")
+    assert dry.status_code == 200, dry.content
+    assert dry.json()["changes"] == {"before": {"running_mode": "AUTO_STOP"}, "after": {"running_mode": "ALWAYS_ON"}}
+    stale = client.post(f"{address}modify/", {"user_volume_gb": 100}, format="json", headers={"If-Match": '"999"'})
+    problem(stale, 412, "precondition_failed")
+    problem(client.post(f"{address}modify/", {}, format="json"), 400, "invalid")
+    problem(client.post(f"{address}modify/", {"bundle_type": "STANDARD"}, format="json"), 400, "nothing_to_change")
+    answer = client.post(f"{address}modify/", {"user_volume_gb": 100}, format="json")
+    assert answer.status_code == 202, answer.content
+    clock.now = timezone.now() + timedelta(seconds=1)
+    assert clock.finish(Operation.objects.get(pk=answer.json()["operation"]["id"])).status == "succeeded"
+    [change] = client.get(f"{address}configurations/").json()
+    assert (change["before"], change["after"]) == ({"user_volume_gb": 50}, {"user_volume_gb": 100})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import F, Max
@@ -72,7 +73,7 @@ def modify(
 def held(figures: Mapping[str, Any]) -> dict[str, str]:
     """What the guards have set aside, by budget: it is given back if the change does not come about."""
     budgets = figures.get("budgets", ())
-    return {str(budget["id"]): budget["needed"] for budget in budgets if float(budget["needed"]) > 0}
+    return {str(budget["id"]): budget["needed"] for budget in budgets if Decimal(budget["needed"]) > 0}
 
 
 def _judge(workspace: WorkSpace, wanted: Mapping[str, Any], *, now: datetime) -> tuple[Configuration, Configuration]:
