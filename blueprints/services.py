@@ -187,6 +187,36 @@ def retire(*, actor: Actor, blueprint: Blueprint, now: datetime) -> Blueprint:
     return locked
 
 
+def of_adopted(
+    *, actor: Actor, organization: Organization, operating_system: str, offer: BundleOffer, now: datetime
+) -> Blueprint:
+    """The blueprint that adopted machines of an AWS bundle stand on, made if there is none; for admins and commands.
+
+    It says what the machines are and is retired at once: nobody has approved it for launches. Whoever wants to launch
+    from it makes a version of their own. Raises what `draft` raises.
+    """
+    name = f"adopted {offer.bundle_id}"
+    with transaction.atomic():
+        _lock_family(organization, None, name)
+        family = Blueprint.objects.filter(organization=organization, team=None, name=name, origin=Blueprint.Origin.AUTO)
+        wanted = {"region": offer.region, "bundle_type": offer.bundle_type, "bundle_id": offer.bundle_id}
+        offering = BlueprintBundle.objects.filter(blueprint__in=family, **wanted).values("blueprint")
+        known = family.filter(id__in=offering, operating_system=operating_system).first()
+        if known is not None:
+            return known
+        made = draft(
+            actor=actor,
+            organization=organization,
+            team=None,
+            name=name,
+            description=f"Machines that were adopted from bundle {offer.bundle_id}.",
+            operating_system=operating_system,
+            bundles=[offer],
+            origin=Blueprint.Origin.AUTO,
+        )
+        return retire(actor=actor, blueprint=publish(actor=actor, blueprint=made, now=now), now=now)
+
+
 def offers_of(blueprint: Blueprint) -> list[BundleOffer]:
     """What a version offers, as `draft` takes it."""
     return [BundleOffer(row.region, row.bundle_type, row.bundle_id, row.image_id) for row in blueprint.bundles.all()]

@@ -56,6 +56,8 @@ def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
         return _start(intent, scopes, rate, dry_run=dry_run)
     if intent.kind == "modify":
         return _modify(intent, scopes, rate, dry_run=dry_run)
+    if intent.kind == "adopt":
+        return _take_on(intent, scopes, rate, dry_run=dry_run)
     hours = settings.FORGE_RESERVE_HOURS
     what = {"scopes": scopes, "now": intent.now, "lifetime_end": intent.lifetime_end, "rate": rate, "hours": hours}
     if dry_run:
@@ -148,6 +150,31 @@ def _start(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict
         "reservation": money(max((budget.needed for budget in bound), default=Decimal(0))),
         "currency": intent.organization.currency,
         "budgets": [bound_figures(budget, scopes) for budget in bound],
+    }
+
+
+def _take_on(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict[str, Any]:
+    """Set the money of a machine that runs already aside, whether it fits or not: its cost comes in any case."""
+    read = partial(
+        binding.read,
+        scopes=scopes,
+        now=intent.now,
+        lifetime_end=intent.lifetime_end,
+        rate=rate,
+        hours=settings.FORGE_RESERVE_HOURS,
+    )
+    bound = read()
+    if not dry_run:
+        locked = _lock(bound)
+        bound = read()
+        if not all(budget.is_adopted and budget.id in locked for budget in bound):
+            raise RepairFirst(partial(adopt_binding, scopes=scopes, now=intent.now))
+        for budget in bound:
+            _top_up(intent, budget)
+    return {
+        "reservation": money(max((budget.needed for budget in bound), default=Decimal(0))),
+        "currency": intent.organization.currency,
+        "over_limit": [bound_figures(budget, scopes) for budget in bound if not budget.has_room],
     }
 
 

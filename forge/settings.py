@@ -196,6 +196,7 @@ FORGE_END_HOOKS = ["costs.metering.close", "budgets.ledger.release"]
 FORGE_UNDO_HOOKS = ["budgets.ledger.give_back"]
 FORGE_OPERATION_HANDLERS = {
     "audit.export": "audit.exports.handler.write_export",
+    "fleet.adopt": "workspaces.handlers.adopt_fleet",
     "workspace.launch": "workspaces.handlers.launch",
     "workspace.start": "workspaces.handlers.start",
     "workspace.stop": "workspaces.handlers.stop",

@@ -6,6 +6,7 @@ from functools import cache
 
 import factory
 from django.contrib.auth.hashers import make_password
+from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from blueprints.models import Blueprint, BlueprintBundle
@@ -13,7 +14,7 @@ from budgets.models import FRACTIONS, Budget, BudgetThreshold, Reservation
 from forge.accounts.models import Membership, Organization, Project, Team, User
 from forge.db.ids import uuid7
 from workspaces.bundles import BUNDLES
-from workspaces.models import ProviderAccount, StateChange, WorkSpace
+from workspaces.models import ProviderAccount, StateChange, UnmanagedMachine, WorkSpace
 
 PASSWORD = "correct horse battery staple"
 
@@ -190,6 +191,28 @@ class WorkSpaceFactory(DjangoModelFactory):
         if history:
             write_history(machine, history)
         return machine
+
+
+class UnmanagedMachineFactory(DjangoModelFactory):
+    """A STANDARD Linux machine that AWS shows as stopped, of `owner=` and `team=`."""
+
+    class Meta:
+        model = UnmanagedMachine
+
+    organization = factory.SelfAttribute("provider_account.organization")
+    provider_account = factory.SubFactory(ProviderAccountFactory)
+    provider_id = factory.Sequence(lambda n: f"ws-{n:09d}")
+    directory_id = factory.SelfAttribute("provider_account.directory_id")
+    directory_user = factory.SelfAttribute("owner.directory_username")
+    bundle_id = "wsb-0123456789"
+    bundle_type = "STANDARD"
+    operating_system = "AMAZON_LINUX_2"
+    running_mode = "AUTO_STOP"
+    root_volume_gb = 80
+    user_volume_gb = 50
+    provider_state = "STOPPED"
+    verdict = UnmanagedMachine.Verdict.ADOPTABLE
+    first_seen_at = factory.LazyFunction(timezone.now)
 
 
 def write_history(machine, history, source=""):

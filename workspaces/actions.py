@@ -25,6 +25,9 @@ WORKSPACE_MODIFY_OUTCOME = register("WORKSPACE_MODIFY_OUTCOME")
 WORKSPACE_REBOOT_OUTCOME = register("WORKSPACE_REBOOT_OUTCOME")
 WORKSPACE_REBUILD_OUTCOME = register("WORKSPACE_REBUILD_OUTCOME")
 WORKSPACE_RESTORE_OUTCOME = register("WORKSPACE_RESTORE_OUTCOME")
+WORKSPACE_ADOPT = register("WORKSPACE_ADOPT")
+FLEET_ADOPT = register("FLEET_ADOPT")
+FLEET_ADOPT_OUTCOME = register("FLEET_ADOPT_OUTCOME")
 PROVIDER_ACCOUNT_CREATE = register("PROVIDER_ACCOUNT_CREATE")
 PROVIDER_ACCOUNT_UPDATE = register("PROVIDER_ACCOUNT_UPDATE")
 
@@ -41,10 +44,10 @@ _REQUESTS = {
 }
 
 expect("workspaces_provideraccount", actions=[PROVIDER_ACCOUNT_CREATE])
-expect("workspaces_workspace", actions=[WORKSPACE_PROVISION])
+expect("workspaces_workspace", actions=[WORKSPACE_PROVISION, WORKSPACE_ADOPT])
 expect(
     "workspaces_statechange",
-    actions=[*_REQUESTS.values(), WORKSPACE_STATE_CHANGE],
+    actions=[*_REQUESTS.values(), WORKSPACE_ADOPT, WORKSPACE_STATE_CHANGE],
     names="correlation_id",
     by_correlation=True,
     at="recorded_at",
@@ -57,3 +60,10 @@ for _verb, _action in _REQUESTS.items():
         names="correlation_id",
         by_correlation=True,
     )
+expect(
+    "operations_operation",
+    only=("kind", "fleet.adopt"),
+    actions=[FLEET_ADOPT],
+    names="correlation_id",
+    by_correlation=True,
+)

@@ -130,8 +130,9 @@ def _refuse_unusable(blueprint: Blueprint, intent: Intent) -> None:
 
 
 def credentials_valid(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
-    """Refuses when the owner's (or the caller's) credentials have ended."""
-    for person in (intent.owner, intent.actor.user):
+    """Refuses when the owner's (or the caller's) credentials have ended; an owner's machine is adopted all the same."""
+    people = (intent.actor.user,) if intent.kind == "adopt" else (intent.owner, intent.actor.user)
+    for person in people:
         if person is not None and not person.credentials_valid(intent.now):
             raise CredentialsExpired(f"The credentials of user {person.id} have ended.")
     return {}

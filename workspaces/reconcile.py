@@ -1,4 +1,9 @@
-"""Comparing our machines with what AWS shows, or AWS's own stops would be billed for ever."""
+"""Comparing our machines with what AWS shows, or AWS's own stops would be billed for ever.
+
+A look at an account reads its directories page by page (25 machines a call) and compares each machine that is ours;
+what is nobody's is written down with a verdict (`workspaces.fleet`). Of ours that no page showed, each is looked for by
+its id before its absence is believed.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +17,15 @@ from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
 from audit.actors import Actor
 from audit.services import record
 from forge.db.jobs import JobFault
 from forge.operations.models import Operation
 from workspaces import actions, aws
+from workspaces.fleet import survey
+from workspaces.fleet.seen import Seen
 from workspaces.handlers.common import known, place_of
 from workspaces.handlers.launching import connection_url
 from workspaces.lifecycle import AWS_STATES, State, may_move
@@ -42,6 +49,7 @@ class Figures:
 
     `unreachable` counts provider accounts that AWS did not answer for, `implausible` machines whose absence was not
     believed because too many were absent at once, `failed` machines and accounts that could not be looked after.
+    `unmanaged` machines are described by no row of ours; the `orphans` among them carry our tag.
     """
 
     seen: int = 0
@@ -53,6 +61,8 @@ class Figures:
     unreachable: int = 0
     implausible: int = 0
     failed: int = 0
+    unmanaged: int = 0
+    orphans: int = 0
 
 
 @dataclass
@@ -78,16 +88,23 @@ class _Run:
             self.faults.append(f"{what}: {type(error).__name__}")
 
 
-def reconcile(*, now: datetime, dry_run: bool = False, actor: Actor | None = None) -> dict[str, int]:
+def reconcile(
+    *,
+    now: datetime,
+    dry_run: bool = False,
+    actor: Actor | None = None,
+    accounts: QuerySet[ProviderAccount] | None = None,
+) -> dict[str, int]:
     """Bring our states to what AWS shows, account by account; an account that does not answer is passed over.
-    `actor` None = the job.
+    `actor` None = the job, `accounts` None = all.
 
     Accounts that are switched off take part: their machines run on. Machines with an open operation are left to it.
     Returns the counts of Figures. Whatever is wrong with one machine or account keeps no other from its turn:
     ReconcileFailed is raised at the end.
     """
     run = _Run(now, dry_run, actor or Actor.job("reconcile_workspaces"))
-    for account in ProviderAccount.objects.order_by("id"):
+    chosen = ProviderAccount.objects.all() if accounts is None else accounts
+    for account in chosen.order_by("id"):
         try:
             with run.going_on(f"provider account {account.id}"):
                 _compare_account(account, run)
@@ -103,13 +120,20 @@ def reconcile(*, now: datetime, dry_run: bool = False, actor: Actor | None = Non
 def _compare_account(account: ProviderAccount, run: _Run) -> None:
     """Follow what AWS shows of one account; absences are judged together, once all its machines have been looked at."""
     gateway = aws.Gateway(place_of(account))
+    seen = Seen()
+    for shown in _shown(account, gateway):
+        seen.add(machine.provider_id for machine in shown)
+        _compare(_ours(account).filter(provider_id__in=[one.provider_id for one in shown]), shown, gateway, run)
+        _survey(account, shown, gateway, run)
     expected: list[WorkSpace] = []
     absent: list[WorkSpace] = []
     count = 0
     for machines in _chunks(account):
-        for machine in _compare(machines, gateway, run):
-            (expected if machine.state == State.TERMINATING else absent).append(machine)
+        for machine in machines:
+            if machine.provider_id not in seen:
+                (expected if machine.state == State.TERMINATING else absent).append(machine)
         count += sum(machine.state != State.TERMINATING for machine in machines)
+    run.figures.seen += len(expected) + len(absent)
     if not is_plausible(absent=len(absent), machines=count):
         run.figures.implausible += len(absent)
         run.faults.append(f"provider account {account.id}: {len(absent)} of {count} machines absent, none believed")
@@ -118,6 +142,8 @@ def _compare_account(account: ProviderAccount, run: _Run) -> None:
     for machine in expected + absent:
         with run.going_on(f"machine {machine.id}"):
             _follow_one(machine, gateway.look(known(machine)), {}, run)
+    if not run.dry_run:
+        run.figures.unmanaged += sum(survey.settle(account=account, seen=seen, now=run.now).values())
 
 
 def is_plausible(*, absent: int, machines: int) -> bool:
@@ -131,39 +157,60 @@ def is_plausible(*, absent: int, machines: int) -> bool:
     return absent <= most or absent * 100 <= machines * settings.FORGE_VANISHED_PERCENT_AT_MOST
 
 
-def _chunks(account: ProviderAccount) -> Iterator[Sequence[WorkSpace]]:
-    """Live machines without an open operation, by id, a chunk at a time."""
+def _shown(account: ProviderAccount, gateway: aws.Gateway) -> Iterator[list[aws.Machine]]:
+    """What AWS shows of the account's directories, a chunk at a time."""
+    standing = WorkSpace.objects.live().filter(provider_account=account).order_by("directory_id")
+    chunk: list[aws.Machine] = []
+    for directory_id in {account.directory_id, *standing.values_list("directory_id", flat=True).distinct()}:
+        for page in gateway.listed(directory_id):
+            chunk += page
+            if len(chunk) >= CHUNK:
+                yield chunk
+                chunk = []
+    if chunk:
+        yield chunk
+
+
+def _survey(account: ProviderAccount, shown: Sequence[aws.Machine], gateway: aws.Gateway, run: _Run) -> None:
+    """Write down what is nobody's."""
+    unknown = survey.unknown_of(account, shown)
+    if not unknown or run.dry_run:
+        return
+    tags = gateway.tags_of([machine.provider_id for machine in unknown])
+    run.figures.orphans += survey.note(account=account, machines=unknown, tags=tags, now=run.now)
+
+
+def _ours(account: ProviderAccount) -> QuerySet[WorkSpace]:
+    """Live machines of the account without an open operation."""
     busy = Operation.objects.open().filter(target_id=OuterRef("pk"))
-    machines = (
-        WorkSpace.objects.live()
-        .filter(provider_account=account)
-        .exclude(provider_id="")
-        .exclude(Exists(busy))
-        .order_by("id")
-    )
+    machines = WorkSpace.objects.live().filter(provider_account=account)
+    return machines.exclude(provider_id="").exclude(Exists(busy))
+
+
+def _chunks(account: ProviderAccount) -> Iterator[Sequence[WorkSpace]]:
+    """The same by id, a chunk at a time."""
+    machines = _ours(account).order_by("id")
     after: uuid.UUID | None = None
     while chunk := list((machines.filter(id__gt=after) if after else machines)[:CHUNK]):
         yield chunk
         after = chunk[-1].id
 
 
-def _compare(machines: Sequence[WorkSpace], gateway: aws.Gateway, run: _Run) -> list[WorkSpace]:
-    """Follow the machines that AWS shows; returns those that it does not."""
-    ids = [machine.provider_id for machine in machines]
-    shown = gateway.describe(ids)
-    connections = gateway.connections([provider_id for provider_id in ids if provider_id in shown])
+def _compare(machines: Iterable[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Gateway, run: _Run) -> None:
+    """Follow what AWS shows of machines of ours."""
+    machines = list(machines)
+    by_id = {one.provider_id: one for one in shown}
+    connections = gateway.connections([machine.provider_id for machine in machines])
     addresses = _addresses({machine.directory_id for machine in machines if _lacks_address(machine)}, gateway)
     for machine in machines:
         run.figures.seen += 1
-        if machine.provider_id in shown:
-            beside: dict[str, Any] = {
-                "last_connected_at": _last_connected(machine, connections.get(machine.provider_id), run.now)
-            }
-            if _lacks_address(machine):
-                beside["connection_url"] = addresses.get(machine.directory_id)
-            with run.going_on(f"machine {machine.id}"):
-                _follow_one(machine, shown[machine.provider_id], beside, run)
-    return [machine for machine in machines if machine.provider_id not in shown]
+        beside: dict[str, Any] = {
+            "last_connected_at": _last_connected(machine, connections.get(machine.provider_id), run.now)
+        }
+        if _lacks_address(machine):
+            beside["connection_url"] = addresses.get(machine.directory_id)
+        with run.going_on(f"machine {machine.id}"):
+            _follow_one(machine, by_id[machine.provider_id], beside, run)
 
 
 def _follow_one(machine: WorkSpace, seen: aws.Machine | None, beside: Mapping[str, Any], run: _Run) -> None:

@@ -37,6 +37,16 @@ def machine(world, simulator):
     return found
 
 
+def show_as(state, monkeypatch):
+    """Let AWS show every machine in this state."""
+    real = aws.Gateway.listed
+    monkeypatch.setattr(
+        aws.Gateway,
+        "listed",
+        lambda self, directory_id: ([replace(one, state=state) for one in page] for page in real(self, directory_id)),
+    )
+
+
 def stop_by_itself(simulator):
     simulator.control.advance(3 * 3600)
 
@@ -151,10 +161,7 @@ def test_a_machine_whose_end_cannot_be_booked_keeps_no_other_from_its_turn(world
 
 
 def test_a_state_that_aws_has_not_had_before_keeps_no_other_account_from_its_turn(machine, monkeypatch):
-    real = aws.Gateway.describe
-    monkeypatch.setattr(
-        aws.Gateway, "describe", lambda self, ids: {k: replace(v, state="DREAMING") for k, v in real(self, ids).items()}
-    )
+    show_as("DREAMING", monkeypatch)
     assert faults()["failed"] == 1
 
 
@@ -175,10 +182,7 @@ def test_the_job_that_found_a_fault_has_failed_and_keeps_its_figures(machine, se
 
 
 def test_a_machine_in_error_keeps_its_state_and_leaves_one_entry(machine, simulator, monkeypatch):
-    real = aws.Gateway.describe
-    monkeypatch.setattr(
-        aws.Gateway, "describe", lambda self, ids: {k: replace(v, state="ERROR") for k, v in real(self, ids).items()}
-    )
+    show_as("ERROR", monkeypatch)
     assert reconcile(now=timezone.now())["in_error"] == 1
     simulator.control.connect(machine.provider_id)
     figures = reconcile(now=timezone.now())

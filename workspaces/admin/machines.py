@@ -23,6 +23,7 @@ from forge.adminkit.buttons import Button
 from workspaces import actions, providers, services
 from workspaces.admin.bulk import ActsOnWhatItShows
 from workspaces.admin.buttons import CHANGES, ask, legal
+from workspaces.fleet.admin import ADOPT_FLEET
 from workspaces.lifecycle import State
 from workspaces.models import ProviderAccount, StateChange, WorkSpace, kept_alive
 from workspaces.services.keeping import MAX_KEEP_ALIVE
@@ -290,6 +291,7 @@ class ProviderAccountAdmin(OwnOrganizationAdmin):
             run=_switch(True),
             legal=lambda user, row: not row.enabled and providers.may_manage(user, row.organization_id),
         ),
+        ADOPT_FLEET,
     )
 
     def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> ProviderAccount:

@@ -1,7 +1,9 @@
 from forge.api.routers import OptionalSlashRouter
+from workspaces.api.unmanaged import UnmanagedMachineViewSet
 from workspaces.api.views import WorkSpaceViewSet
 
 router = OptionalSlashRouter()
 router.register("workspaces", WorkSpaceViewSet, basename="workspace")
+router.register("unmanaged-machines", UnmanagedMachineViewSet, basename="unmanaged-machine")
 
 urlpatterns = router.urls

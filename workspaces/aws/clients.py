@@ -15,17 +15,18 @@ from workspaces.aws.faults import Unavailable, translated
 from workspaces.aws.shapes import Place
 
 
-@lru_cache(maxsize=64)
-def client_of(place: Place, endpoint_url: str | None) -> Any:
-    """One client per place and process; boto3 clients may be shared by threads.
+@lru_cache(maxsize=128)
+def client_of(place: Place, endpoint_url: str | None, *, service: str = "workspaces") -> Any:
+    """One client per place, service and process; boto3 clients may be shared by threads.
 
     Raises Unavailable for a simulated place without an endpoint: its requests must not go to the real AWS.
     """
     if place.is_simulated and endpoint_url is None:
         raise Unavailable("NoSimulator", "AWS_ENDPOINT_URL is not set, so there is no simulator to call")
     with translated(looking=True):
-        return _session(place, endpoint_url).client(
-            "workspaces",
+        session: Any = _session(place, endpoint_url)  # its types know no service by a name in a variable
+        return session.client(
+            service,
             endpoint_url=endpoint_url,
             config=Config(
                 connect_timeout=settings.FORGE_AWS_CONNECT_TIMEOUT,

@@ -21,6 +21,9 @@ from workspaces.aws.shapes import Connection, Known, Machine, NewMachine, Place
 BATCH = 25
 """AWS takes at most this many machines in one call."""
 
+TAGGED_BATCH = 100
+"""GetResources takes at most this many resources in one call."""
+
 OPERATION_TAG = "forge:operation"
 WORKSPACE_TAG = "forge:workspace"
 
@@ -50,6 +53,7 @@ class Gateway:
 
     def __init__(self, place: Place, *, before_call: Callable[[], None] = lambda: None) -> None:
         self._client = client_of(place, settings.AWS_ENDPOINT_URL)
+        self._tagging = client_of(place, settings.AWS_ENDPOINT_URL, service="resourcegroupstaggingapi")
         self._place = place
         self._before_call = before_call
 
@@ -79,6 +83,31 @@ class Gateway:
             found = self.find(directory_id=known.directory_id, user_name=known.user_name)
             seen = found if found is not None and found.provider_id == known.provider_id else None
         return seen
+
+    def listed(self, directory_id: str) -> Iterator[list[Machine]]:
+        """Every machine of a directory, a page of at most 25 at a time, whoever made it."""
+        question: dict[str, Any] = {"DirectoryId": directory_id, "Limit": BATCH}
+        while True:
+            with self._call(looking=True):
+                answer = self._client.describe_workspaces(**question)
+            yield [_machine(row) for row in answer["Workspaces"]]
+            if not answer.get("NextToken"):
+                return
+            question["NextToken"] = answer["NextToken"]
+
+    def tags_of(self, provider_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The tags of machines by id, a hundred machines to a call; what has none is left out."""
+        arn = f"arn:{_partition(self._place.region)}:workspaces:{self._place.region}:{self._place.account}:workspace/"
+        found: dict[str, dict[str, str]] = {}
+        for start in range(0, len(provider_ids), TAGGED_BATCH):
+            with self._call(looking=True):
+                answer = self._tagging.get_resources(
+                    ResourceARNList=[arn + provider_id for provider_id in provider_ids[start : start + TAGGED_BATCH]]
+                )
+            for row in answer["ResourceTagMappingList"]:
+                tags = {tag["Key"]: tag["Value"] for tag in row["Tags"]}
+                found[row["ResourceARN"].removeprefix(arn)] = tags
+        return found
 
     def connections(self, provider_ids: Sequence[str]) -> dict[str, Connection]:
         """The connection status of machines by id."""
@@ -221,11 +250,17 @@ def _machine(row: Mapping[str, Any]) -> Machine:
         running_mode=properties.get("RunningMode", ""),
         ip_address=row.get("IpAddress"),
         error=" ".join(filter(None, (row.get("ErrorCode"), row.get("ErrorMessage")))),
-        root_volume_gb=properties.get("RootVolumeSizeGib"),
-        user_volume_gb=properties.get("UserVolumeSizeGib"),
-        auto_stop_minutes=properties.get("RunningModeAutoStopTimeoutInMinutes"),
+        operating_system=properties.get("OperatingSystemName", ""),
+        root_volume_gb=properties.get("RootVolumeSizeGib", 0),
+        user_volume_gb=properties.get("UserVolumeSizeGib", 0),
+        auto_stop_minutes=properties.get("RunningModeAutoStopTimeoutInMinutes", 0),
         modifying=tuple(change.get("Resource", "") for change in row.get("ModificationStates", ())),
     )
+
+
+def _partition(region: str) -> str:
+    """The partition of AWS in which a region lies, as it stands in ARNs."""
+    return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region.rsplit("-", 2)[0], "aws")
 
 
 def _batches(ids: Sequence[str]) -> Iterator[list[str]]:

@@ -57,9 +57,10 @@ class Machine:
     running_mode: str
     ip_address: str | None
     error: str
-    root_volume_gb: int | None = None
-    user_volume_gb: int | None = None
-    auto_stop_minutes: int | None = None
+    operating_system: str = ""
+    root_volume_gb: int = 0
+    user_volume_gb: int = 0
+    auto_stop_minutes: int = 0
     modifying: tuple[str, ...] = ()
     """What AWS is changing now: COMPUTE_TYPE, ROOT_VOLUME, USER_VOLUME."""
 

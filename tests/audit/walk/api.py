@@ -100,6 +100,10 @@ def _hold(world: Any) -> dict[str, Any]:
     return {"user_id": str(world.engineer.id), "reason": "a reason"}
 
 
+def _fleet(world: Any) -> dict[str, Any]:
+    return {"provider_account": str(world.account.id)}
+
+
 def _launch(world: Any) -> dict[str, Any]:
     return world.body()
 
@@ -175,6 +179,12 @@ CASES = {
     ),
     ("workspace-bulk", "post"): Api(
         "WORKSPACE_BULK", "Operation", "engineer", "auditor", body=_stop_one, status=202
+    ),
+    ("unmanaged-machine-adopt", "post"): Api(
+        "WORKSPACE_ADOPT", "UnmanagedMachine", "admin", "auditor", rows.unmanaged, status=201
+    ),
+    ("unmanaged-machine-adopt-fleet", "post"): Api(
+        "FLEET_ADOPT", "UnmanagedMachine", "admin", "auditor", body=_fleet, status=202
     ),
     ("cost-quote", "post"): Api(
         "", "DailyCost", "engineer", None, body=lambda world: world.body(hours=10), is_read=True

@@ -130,6 +130,12 @@ BUTTONS = {
     ("workspace", "terminate"): Press("WORKSPACE_TERMINATE", "lead", rows.machine, _typed("name")),
     ("provideraccount", "switch-off"): Press("PROVIDER_ACCOUNT_UPDATE", "admin", lambda world: world.account),
     ("provideraccount", "switch-on"): Press("PROVIDER_ACCOUNT_UPDATE", "admin", rows.account_off),
+    ("provideraccount", "adopt"): Press(
+        "FLEET_ADOPT", "admin", lambda world: world.account, lambda row: {"max_lifetime_days": "90"}
+    ),
+    ("unmanagedmachine", "adopt"): Press(
+        "WORKSPACE_ADOPT", "admin", rows.unmanaged, lambda row: {"max_lifetime_days": "90"}
+    ),
     ("budget", "amount"): Press("BUDGET_UPDATE", "finance", rows.budget, lambda row: {"amount": "7"}),
     ("budget", "owner"): Press("BUDGET_UPDATE", "finance", rows.owned_budget, lambda row: {"owner": ""}),
     ("budget", "off"): Press("BUDGET_UPDATE", "finance", rows.budget),

@@ -10,6 +10,7 @@ from audit import actions, holds
 from audit.actors import Actor, Interface, Kind
 from audit.exports import services as exports
 from audit.services import record
+from blueprints.services import BundleOffer, of_adopted
 from budgets.models import Budget, Reservation
 from costs import services as prices
 from forge.accounts.models import Membership
@@ -89,6 +90,17 @@ def running(world):
 
 def unknown(world):
     return operation(world, status="unknown")
+
+
+def unmanaged(world):
+    """A machine of somebody new that AWS shows, of a bundle that was met before."""
+    owner = factories.MembershipFactory(user__organization=world.organization, team=world.team, role="engineer").user
+    made = factories.UnmanagedMachineFactory(provider_account=world.account, owner=owner, team=world.team)
+    offer = BundleOffer(world.account.region, made.bundle_type, made.bundle_id)
+    of_adopted(
+        actor=COMMAND, organization=world.organization, operating_system="LINUX", offer=offer, now=timezone.now()
+    )
+    return made
 
 
 def draft(world):

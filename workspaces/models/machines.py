@@ -14,7 +14,6 @@ from blueprints.models import Blueprint, BundleType, OperatingSystem
 from forge.accounts.models import Membership, Organization, Project, Team, User
 from forge.db.models import TimestampedModel, UUIDModel
 from workspaces.lifecycle import LIVE_STATES, State
-from workspaces.resizing import NAMES, Configuration
 
 
 class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
@@ -299,61 +298,98 @@ class StateChange(models.Model):
         return f"{self.from_state or '—'} → {self.to_state}"
 
 
-class ConfigurationChangeQuerySet(models.QuerySet["ConfigurationChange"]):
-    def visible_to(self, user: User) -> ConfigurationChangeQuerySet:
-        return self.filter(workspace__in=WorkSpace.objects.visible_to(user))
+class UnmanagedMachineQuerySet(models.QuerySet["UnmanagedMachine"]):
+    def visible_to(self, user: User) -> UnmanagedMachineQuerySet:
+        """Admins and auditors see their organization's; others have nothing to decide there."""
+        if user.is_operator:
+            return self
+        if user.has_role(Membership.Role.ADMIN, Membership.Role.AUDITOR):
+            return self.filter(organization_id=user.organization_id)
+        return self.none()
+
+    def standing(self) -> UnmanagedMachineQuerySet:
+        """Machines that AWS showed when it was last looked, and that nobody has adopted."""
+        return self.filter(gone_at__isnull=True, adopted_at__isnull=True)
 
 
-class ConfigurationChange(models.Model):
-    """One modification that took effect: what the machine was before it and after it.
+class UnmanagedMachine(UUIDModel, TimestampedModel):
+    """A machine that AWS shows in a directory of ours and that no live row of ours describes.
 
-    Append-only, and written by PostgreSQL itself whenever the row of a launched machine changes (migration 0007), so
-    metering misses none: it prices each hour by what the machine was when the hour began. AWS's limits on changing
-    compute types and volumes count from here too.
+    `verdict` says whether it can be adopted, as of the last look; `is_orphan` that it carries our tag although its row
+    has ended or never was: AWS charges for what nobody here answers for.
     """
 
-    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="+")
-    workspace = models.ForeignKey(
-        WorkSpace, on_delete=models.PROTECT, db_index=False, related_name="configuration_changes"
-    )
-    occurred_at = models.DateTimeField(help_text="Business time: when AWS was seen to have made it.")
-    recorded_at = models.DateTimeField(auto_now_add=True)
-    before_bundle_type = models.CharField(max_length=20, choices=BundleType.choices)
-    before_running_mode = models.CharField(max_length=10, choices=WorkSpace.RunningMode.choices)
-    before_auto_stop_timeout_minutes = models.PositiveIntegerField()
-    before_root_volume_gb = models.PositiveIntegerField()
-    before_user_volume_gb = models.PositiveIntegerField()
-    after_bundle_type = models.CharField(max_length=20, choices=BundleType.choices)
-    after_running_mode = models.CharField(max_length=10, choices=WorkSpace.RunningMode.choices)
-    after_auto_stop_timeout_minutes = models.PositiveIntegerField()
-    after_root_volume_gb = models.PositiveIntegerField()
-    after_user_volume_gb = models.PositiveIntegerField()
+    class Verdict(models.TextChoices):
+        ADOPTABLE = "ADOPTABLE", "Adoptable"
+        TEAM_UNCLEAR = "TEAM_UNCLEAR", "Adoptable with a team"
+        NO_OWNER = "NO_OWNER", "Nobody has this directory user name"
+        OWNER_HAS_MACHINE = "OWNER_HAS_MACHINE", "The person has another machine"
+        NOT_OFFERED = "NOT_OFFERED", "A kind that is not offered"
+        NOT_SETTLED = "NOT_SETTLED", "Neither running nor stopped"
 
-    objects = ConfigurationChangeQuerySet.as_manager()
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="+")
+    provider_account = models.ForeignKey(
+        ProviderAccount, on_delete=models.PROTECT, db_index=False, related_name="unmanaged_machines"
+    )
+    provider_id = models.CharField(max_length=64)
+    directory_id = models.CharField(max_length=32)
+    directory_user = models.CharField(max_length=63)
+    bundle_id = models.CharField(max_length=64)
+    bundle_type = models.CharField(max_length=32, help_text="AWS's ComputeTypeName.")
+    operating_system = models.CharField(max_length=32, blank=True, default="", help_text="AWS's OperatingSystemName.")
+    running_mode = models.CharField(max_length=32)
+    root_volume_gb = models.PositiveIntegerField()
+    user_volume_gb = models.PositiveIntegerField()
+    auto_stop_minutes = models.PositiveIntegerField(default=0)
+    provider_state = models.CharField(max_length=32)
+    tags = models.JSONField(default=dict, blank=True)
+    is_orphan = models.BooleanField(default=False)
+    verdict = models.CharField(max_length=20, choices=Verdict.choices, default=Verdict.NOT_SETTLED)
+    owner = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
+    first_seen_at = models.DateTimeField()
+    gone_at = models.DateTimeField(null=True, help_text="When AWS no longer showed it.")
+    workspace = models.OneToOneField(
+        WorkSpace, on_delete=models.PROTECT, null=True, related_name="adopted_from", help_text="What it became."
+    )
+    adopted_at = models.DateTimeField(null=True)
+    operation_id = models.UUIDField(null=True, help_text="The operation that adopted it.")
+
+    objects = UnmanagedMachineQuerySet.as_manager()
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(
+                fields=["provider_account", "provider_id"],
+                condition=Q(gone_at__isnull=True, adopted_at__isnull=True),
+                name="workspaces_unmanagedmachine_once",
+            ),
             models.CheckConstraint(
-                name="workspaces_configurationchange_values_known",
                 condition=Q(
-                    before_bundle_type__in=BundleType.values,
-                    after_bundle_type__in=BundleType.values,
-                    before_running_mode__in=["AUTO_STOP", "ALWAYS_ON"],
-                    after_running_mode__in=["AUTO_STOP", "ALWAYS_ON"],
+                    verdict__in=[
+                        "ADOPTABLE",
+                        "TEAM_UNCLEAR",
+                        "NO_OWNER",
+                        "OWNER_HAS_MACHINE",
+                        "NOT_OFFERED",
+                        "NOT_SETTLED",
+                    ]
                 ),
+                name="workspaces_unmanagedmachine_verdict_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(adopted_at__isnull=True, workspace__isnull=True)
+                | Q(adopted_at__isnull=False, workspace__isnull=False),
+                name="workspaces_unmanagedmachine_adopted_whole",
+            ),
+            models.CheckConstraint(
+                condition=~Q(verdict="ADOPTABLE") | Q(owner__isnull=False, team__isnull=False),
+                name="workspaces_unmanagedmachine_adoptable_has_owner",
             ),
         ]
-        indexes = [models.Index(fields=["workspace", "occurred_at"], name="workspaces_reconfigured")]
+        indexes = [
+            models.Index("organization", F("first_seen_at").desc(), F("id").desc(), name="workspaces_unmanaged_list"),
+        ]
 
     def __str__(self) -> str:
-        return f"configuration of {self.workspace_id} at {self.occurred_at:%Y-%m-%d %H:%M}"
-
-    @property
-    def before(self) -> Configuration:
-        """What the machine was."""
-        return Configuration(**{name: getattr(self, f"before_{name}") for name in NAMES})
-
-    @property
-    def after(self) -> Configuration:
-        """What it has been since."""
-        return Configuration(**{name: getattr(self, f"after_{name}") for name in NAMES})
+        return f"{self.provider_id} of {self.directory_user}"

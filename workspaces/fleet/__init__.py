@@ -1,0 +1,1 @@
+"""The fleet as AWS shows it: machines that no row of ours describes, and how they are taken over."""

@@ -1,0 +1,115 @@
+"""The operation that takes the fleet of a provider account over, machine by machine."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from audit.actors import Actor
+from audit.entries import FAILURE, SUCCESS
+from audit.services import record
+from forge.accounts.models import Team
+from forge.api.errors import Problem
+from forge.operations.claims import Claim
+from forge.operations.handlers import Handler
+from forge.operations.models import Operation
+from workspaces import actions
+from workspaces.fleet import adopting
+from workspaces.fleet.adopting import Wish
+from workspaces.handlers.common import actor_of
+from workspaces.models import UnmanagedMachine
+
+BATCH = 50
+STRETCH_SECONDS = 10.0
+"""After so long the worker lets other operations have their turn."""
+SHOWN_REFUSALS = 100
+
+
+class AdoptFleet(Handler):
+    """Each machine is a transaction of its own, so whoever goes on after a crash finds done what is done.
+
+    A machine that is refused keeps no other from its turn; the result names the first of them. `steps` holds how far
+    the list is worked off, by the machines' ids.
+    """
+
+    def run(self, claim: Claim) -> None:
+        operation = claim.operation
+        wish = _wish(operation)
+        actor = replace(actor_of(operation), correlation_id=operation.correlation_id)
+        place = next((step["detail"] for step in operation.steps if step["name"] == "adopt"), None) or {}
+        refused: dict[str, Any] = dict(place.get("refused", {}))
+        after = place.get("after")
+        until = time.monotonic() + STRETCH_SECONDS
+        pending = adopting.candidates(operation.target_id, wish)
+        while batch := list((pending.filter(id__gt=after) if after else pending)[:BATCH]):
+            for machine_id in batch:
+                try:
+                    adopting.adopt(
+                        actor=actor, machine_id=machine_id, wish=wish, now=claim.now(), operation_id=operation.id
+                    )
+                except Problem as error:
+                    if len(refused) < SHOWN_REFUSALS:
+                        refused[str(machine_id)] = error.code
+            after = str(batch[-1])
+            claim.step("adopt", {"after": after, "adopted": _adopted(operation), "refused": refused})
+            if time.monotonic() >= until:
+                with transaction.atomic():
+                    claim.lock()
+                    claim.wait(claim.now())
+                return
+        self._succeed(claim, refused)
+
+    def cancel(self, operation: Operation, *, actor: Actor | None, now: datetime) -> None:
+        _record(operation, result=FAILURE, outcome="cancelled", now=now, actor=actor)
+
+    def cancel_requested(self, operation: Operation, *, actor: Actor, now: datetime) -> None:
+        _record(operation, result=FAILURE, outcome="cancel_requested", now=now, actor=actor)
+
+    def retry(self, operation: Operation, *, actor: Actor, now: datetime) -> None:
+        _record(operation, result=SUCCESS, outcome="retry", now=now, actor=actor)
+
+    def may_control(self, user: Any, operation: Operation) -> bool:
+        return user.is_operator or adopting.may_adopt(user, operation.organization_id)
+
+    def _succeed(self, claim: Claim, refused: dict[str, Any]) -> None:
+        with transaction.atomic():
+            operation = claim.lock()
+            adopted = _adopted(operation)
+            claim.succeed({"adopted": adopted, "refused": refused})
+            _record(operation, result=SUCCESS, outcome="succeeded", now=claim.now(), adopted=adopted)
+
+
+adopt_fleet = AdoptFleet()
+
+
+def _wish(operation: Operation) -> Wish:
+    spec = operation.spec
+    team = Team.objects.get(pk=spec["team"]) if spec["team"] else None
+    return Wish(team=team, max_lifetime_days=spec["max_lifetime_days"])
+
+
+def _adopted(operation: Operation) -> int:
+    """How many machines the operation has taken over, whatever worker did it."""
+    return UnmanagedMachine.objects.filter(
+        provider_account_id=operation.target_id, operation_id=operation.id, adopted_at__isnull=False
+    ).count()
+
+
+def _record(
+    operation: Operation, *, result: str, outcome: str, now: datetime, actor: Actor | None = None, **figures: Any
+) -> None:
+    who = (actor or actor_of(operation)).in_organization(operation.organization_id)
+    record(
+        actor=who.with_correlation(operation.correlation_id),
+        action=actions.FLEET_ADOPT_OUTCOME,
+        resource_type="ProviderAccount",
+        resource_id=str(operation.target_id),
+        result=result,
+        description=f"{operation.kind} {operation.id}: {outcome.replace('_', ' ')}",
+        context={"operation_id": operation.id, "outcome": outcome, **figures},
+        occurred_at=now,
+    )
