@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, LiteralString
 
@@ -15,9 +16,11 @@ from audit.actors import Actor
 from audit.models import LegalHold
 from audit.services import record
 from forge.api.errors import BadRequest, Conflict, Denied, field_error
-from forge.db.locks import advisory_lock
+from forge.db.locks import advisory_key, advisory_lock
 
 LOCK_NAME = "audit.holds"
+ERASURE_LOCK = advisory_key("audit.erasure")
+"""Held by the session that erases, and by one that moves or copies a month, in which an erasure would lose its way."""
 
 COVERS: LiteralString = """
     hold.released_at IS NULL
@@ -142,6 +145,18 @@ def block_erasure(using: str = "default") -> None:
     """Until this transaction ends nobody erases, drops or places a hold: whoever takes entries calls this, then asks
     for holds in a statement of its own."""
     advisory_lock(LOCK_NAME, using=using)
+
+
+@contextmanager
+def without_erasure() -> Iterator[bool]:
+    """Whether nobody erases, from the first step to the last, as long as the block lasts; waits for nobody."""
+    wrapper = connections.create_connection("owner")
+    try:
+        with wrapper.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [ERASURE_LOCK])
+            yield cursor.fetchone()[0]
+    finally:
+        wrapper.close()
 
 
 def may_hold(user: Any, hold: LegalHold) -> bool:

@@ -180,6 +180,12 @@ def content(export: AuditExport) -> Iterator[bytes]:
         yield export.parts.get(number=number).plain
 
 
+def is_outdated(export: AuditExport) -> bool:
+    """Whether personal values were erased in its organization since the export began, which it may still hold."""
+    erasures = AuditLog.objects.filter(organization_id=export.organization_id, action_type=actions.AUDIT_ERASE)
+    return erasures.filter(timestamp__gte=export.as_of).exists()
+
+
 def finish(export: AuditExport, *, sha256: str, now: datetime) -> None:
     """The whole file is there: note its hash, and keep it for its days from now on."""
     export.sha256, export.finished_at, export.expires_at = sha256, now, _expiry(now)

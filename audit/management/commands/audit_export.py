@@ -15,7 +15,7 @@ from django.db import DatabaseError, InterfaceError, transaction
 from audit import actions
 from audit.actors import Actor
 from audit.archive import bundles
-from audit.archive.bundles import Bundle, NothingSealed
+from audit.archive.bundles import Bundle, MonthGone, NothingSealed
 from audit.archive.files import FolderExists, check_free
 from audit.sealing.tree import BrokenTree
 from audit.services import AuditUnavailable, record
@@ -49,7 +49,7 @@ class Command(BaseCommand):
             else:
                 self._tell(_export(options["to"].absolute(), first, until), options)
         except (
-            FolderExists, NothingSealed, BrokenTree, AuditUnavailable, ImproperlyConfigured, DatabaseError,
+            FolderExists, MonthGone, NothingSealed, BrokenTree, AuditUnavailable, ImproperlyConfigured, DatabaseError,
             InterfaceError, OSError,
         ) as error:  # fmt: skip
             raise CommandError(" ".join(str(error).split())) from error
