@@ -9,11 +9,13 @@ from datetime import datetime
 from typing import Any, LiteralString
 
 from django.db import connections, transaction
+from django.db.models import Q
 from psycopg import sql
 
 from audit import actions
 from audit.actors import Actor
-from audit.models import LegalHold
+from audit.models import AuditLog, LegalHold
+from audit.searches import SearchTooWide, bounded
 from audit.services import record
 from forge.api.errors import BadRequest, Conflict, Denied, field_error
 from forge.db.locks import advisory_key, advisory_lock
@@ -104,6 +106,29 @@ def place(
             {"before": None, "after": hold.criteria},
         )
     return hold
+
+
+def covers_entries(hold: LegalHold) -> bool | None:
+    """Whether the log has an entry that the hold covers; None where that cannot be said within seconds.
+
+    One that covers none keeps nothing: often an id or a type that was mistyped.
+    """
+    found = AuditLog.objects.all()
+    if hold.organization_id is not None:
+        found = found.filter(organization_id=hold.organization_id)
+    if hold.user_id is not None:
+        found = found.filter(Q(user_id=hold.user_id) | Q(resource_type="User", resource_id=str(hold.user_id)))
+    if hold.resource_type:
+        found = found.filter(resource_type=hold.resource_type, resource_id=hold.resource_id)
+    if hold.period_start is not None:
+        found = found.filter(timestamp__gte=hold.period_start)
+    if hold.period_end is not None:
+        found = found.filter(timestamp__lt=hold.period_end)
+    try:
+        with bounded():
+            return found.exists()
+    except SearchTooWide:
+        return None
 
 
 def release(*, actor: Actor, hold: LegalHold, reason: str, now: datetime) -> LegalHold:

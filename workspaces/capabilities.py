@@ -17,6 +17,7 @@ class Capabilities:
     has a system of its own to reboot, rebuild and restore. `has_running_modes`: people choose AutoStop or AlwaysOn.
     `starts_by_itself`: there is nothing to start, because connecting does it. `joins_domain`: it is a computer of the
     directory. `address_lasts`: the address to connect to is known once and for all, else it is made for each time.
+    `takes_batches`: AWS starts, stops and ends many in one call.
     """
 
     can_be_handed_over: bool
@@ -27,6 +28,7 @@ class Capabilities:
     starts_by_itself: bool
     joins_domain: bool
     address_lasts: bool
+    takes_batches: bool
 
     @property
     def never(self) -> frozenset[str]:
@@ -50,6 +52,7 @@ PERSONAL = Capabilities(
     starts_by_itself=False,
     joins_domain=True,
     address_lasts=True,
+    takes_batches=True,
 )
 """WorkSpaces Personal: a computer of one directory user, with volumes of its own."""
 
@@ -62,6 +65,7 @@ APPLICATIONS = Capabilities(
     starts_by_itself=True,
     joins_domain=False,
     address_lasts=False,
+    takes_batches=False,
 )
 """WorkSpaces Applications: a person's right to stream the applications of a stack; each session is a fresh one."""
 

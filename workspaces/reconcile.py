@@ -26,10 +26,10 @@ from forge.operations.models import Operation
 from workspaces import actions, aws
 from workspaces.fleet import survey
 from workspaces.fleet.seen import Seen
-from workspaces.handlers.common import known, place_of
 from workspaces.handlers.launching import connection_url
 from workspaces.lifecycle import AWS_STATES, State, may_move
 from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.places import known, place_of
 from workspaces.stacks import refresh_stacks
 from workspaces.transitions import lock_machine, lock_scopes_of, move
 

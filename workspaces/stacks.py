@@ -12,8 +12,8 @@ from django.db import transaction
 from audit.actors import Actor
 from audit.services import record
 from workspaces import actions, aws
-from workspaces.handlers.common import place_of
 from workspaces.models import ApplicationStack, ProviderAccount
+from workspaces.places import place_of
 
 logger = logging.getLogger(__name__)
 

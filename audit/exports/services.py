@@ -157,7 +157,7 @@ def ask(
 
 def download(*, actor: Actor, export: AuditExport, now: datetime) -> Iterator[bytes]:
     """The file piece by piece; the entry of its download is committed first. Raises ExportNotReady, ExportGone."""
-    if export.purged_at is not None or (export.finished_at is not None and export.expires_at <= now):
+    if export.purged_at is not None or export.is_expired(now):
         raise ExportGone(f"It was kept until {export.expires_at:%Y-%m-%d %H:%M} UTC.")
     if export.finished_at is None:
         raise ExportNotReady(extra={"operation": str(export.operation_id)})

@@ -169,6 +169,7 @@ FOREIGN = {
     "workspace-detail": rows.machine,
     "workspace-history": rows.machine,
     "application-detail": rows.stack,
+    "workspace-configurations": rows.machine,
     "unmanaged-machine-detail": rows.unmanaged,
     "price-detail": rows.price,
     "budget-detail": rows.budget,

@@ -15,8 +15,8 @@ from tests.workspaces import streams
 from tests.world import actor
 from workspaces import aws, services
 from workspaces.aws import clients
-from workspaces.handlers.common import place_of
 from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.places import place_of
 from workspaces.reconcile import ReconcileFailed, reconcile
 from workspaces.simulator import sts
 

@@ -223,7 +223,8 @@ def test_over_the_budget_the_figures_are_in_the_refusal(world, engineer):
 
 
 # -- who may do what -----------------------------------------------------------------------------------------------
-POWER, ENDING = ("start", "stop", "connect"), ("terminate", "keep-alive")
+POWER = ("start", "stop", "reboot", "connect")
+ENDING = ("terminate", "keep-alive", "modify", "rebuild", "restore")
 OWN = {"contractor": POWER, "engineer": POWER + ENDING, "lead": POWER + ENDING, "admin": POWER + ENDING}
 TEAMS = {"lead": POWER + ENDING, "admin": POWER + ENDING}
 OTHERS = {"admin": POWER + ENDING}
@@ -249,8 +250,11 @@ def test_who_may_do_what_to_a_machine(world, role, whose, action):
     )
     in_state(machine, "STOPPED" if action == "start" else "AVAILABLE")
     client = client_of(person)
-    body = {"until": (timezone.now() + timedelta(days=5)).isoformat(), "reason": "build"}
-    answer = client.post(f"{WORKSPACES}{machine.pk}/{action}/", body if action == "keep-alive" else {}, format="json")
+    bodies = {
+        "keep-alive": {"until": (timezone.now() + timedelta(days=5)).isoformat(), "reason": "build"},
+        "modify": {"running_mode": "ALWAYS_ON"},
+    }
+    answer = client.post(f"{WORKSPACES}{machine.pk}/{action}/", bodies.get(action, {}), format="json")
     if action in {"own": OWN, "team": TEAMS, "other": OTHERS}[whose].get(role, ()):
         assert answer.status_code == (200 if action in ("keep-alive", "connect") else 202), answer.content
         expected = "SUCCESS"

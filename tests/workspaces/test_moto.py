@@ -18,8 +18,8 @@ from forge.operations.runner import run_due
 from tests import world as worlds
 from tests.world import actor
 from workspaces import aws, services
-from workspaces.handlers.common import known, place_of
 from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.places import known, place_of
 from workspaces.simulator import catalog
 from workspaces.simulator.machine import INSTANT
 from workspaces.simulator.server import Simulator

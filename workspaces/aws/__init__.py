@@ -2,6 +2,7 @@
 
 from workspaces.aws.applications import ApplicationsGateway, machine_id
 from workspaces.aws.faults import (
+    NO_ROOM,
     AwsError,
     Exists,
     Invalid,
@@ -20,6 +21,7 @@ from workspaces.aws.stacks import Stack, StackCatalogue
 
 __all__ = [
     "BATCH",
+    "NO_ROOM",
     "OPERATION_TAG",
     "WORKSPACE_TAG",
     "ApplicationsGateway",

@@ -45,7 +45,7 @@ class RoleNotAssumed(Unavailable):
 
 
 class LimitReached(AwsError):
-    """Nothing happened, because a quota of the AWS account is used up."""
+    """Nothing happened, because a quota of the AWS account, or AWS's capacity, is used up."""
 
 
 class Invalid(AwsError):
@@ -83,6 +83,7 @@ _FAULTS: dict[str, type[AwsError]] = {
     "INTERNAL_ERROR": UnknownOutcome,
     "ResourceLimitExceededException": LimitReached,
     "ResourceLimitExceeded": LimitReached,
+    "ResourceUnavailableException": LimitReached,
     "ResourceNotFoundException": NotFound,
     "ResourceNotFound": NotFound,
     "ResourceExists": Exists,
@@ -98,9 +99,13 @@ _FAULTS: dict[str, type[AwsError]] = {
     "SignatureDoesNotMatch": Unavailable,
     "UnrecognizedClientException": Unavailable,
     "InternalServerError": UnknownOutcome,
+    "InternalServerException": UnknownOutcome,
     "InternalFailure": UnknownOutcome,
     "ServiceUnavailable": UnknownOutcome,
 }
+
+NO_ROOM = frozenset(code for code, family in _FAULTS.items() if family is LimitReached)
+"""Codes with which AWS says that a quota or its capacity in the region is used up."""
 
 
 @contextmanager
@@ -144,3 +149,11 @@ def raise_unassociated(answer: Mapping[str, Any]) -> None:
     """Raise the fault of the first association that AWS did not make or end; nothing when it took all."""
     for error in answer.get("errors", ()):
         raise _fault(error.get("ErrorCode", ""), error.get("ErrorMessage", ""))
+
+
+def failed_items(answer: Mapping[str, Any], key: str) -> dict[str, AwsError]:
+    """The faults of the items that AWS refused in a batch, by the value of `key` in each."""
+    return {
+        failed.get(key, ""): _fault(failed.get("ErrorCode", ""), failed.get("ErrorMessage", ""))
+        for failed in answer.get("FailedRequests", ())
+    }

@@ -13,10 +13,10 @@ from audit.services import record
 from forge.api.errors import Conflict, Unavailable
 from forge.db.ids import uuid7
 from workspaces import actions, aws
-from workspaces.handlers.common import place_of
 from workspaces.lifecycle import State
 from workspaces.models import WorkSpace
-from workspaces.services.control import IllegalInThisState, legal_of, require_may, start_intent
+from workspaces.places import place_of
+from workspaces.services.control import IllegalInThisState, intent_of, legal_of, require_may
 from workspaces.services.launching import ask_guards, with_repairs
 from workspaces.transitions import lock_machine, lock_scopes_of, move
 
@@ -78,7 +78,7 @@ def connect(*, actor: Actor, workspace_id: uuid.UUID, application_id: str = "", 
         _require_legal(actor, workspace)
         before = str(workspace.state)
         if workspace.capabilities.starts_by_itself and workspace.state == State.STOPPED:
-            ask_guards(start_intent(workspace, actor=actor, operation_id=uuid7(), now=now), dry_run=False)
+            ask_guards(intent_of(workspace, kind="start", actor=actor, operation_id=uuid7(), now=now), dry_run=False)
             move(workspace=workspace, target=State.AVAILABLE, occurred_at=now, reason="connect", actor=actor, now=now)
         _tell(actor, workspace, before=before, now=now)
         return access

@@ -16,7 +16,7 @@ from forge.demo.seed.history import acting_as, finish
 from forge.demo.seed.organization import ACCOUNT, REGION, SLUG, Seeded
 from workspaces import services
 from workspaces.aws import StackCatalogue
-from workspaces.handlers.common import place_of
+from workspaces.places import place_of
 from workspaces.intents import LaunchSpec
 from workspaces.models import WorkSpace
 from workspaces.simulator.client import Control
