@@ -1,7 +1,7 @@
 """A price belongs to one service: an hour of streaming does not cost what an hour of a computer of that size does.
 
 Prices that stand are of WorkSpaces Personal. Metering looks a machine's price up by its service too; the function that
-does it (`costs_book`) is taken as it stands and given five more words of SQL, so that it keeps whatever else has been
+does it (`costs_book`) is taken as it stands and given a few more words of SQL, so that it keeps whatever else has been
 changed in it. Going back fails while two services have prices at the same time for what is then the same.
 """
 
@@ -35,6 +35,11 @@ PAIRS = (
     ("SELECT w.id, w.organization_id, o.currency,", "SELECT w.id, w.organization_id, o.currency, w.service_type,"),
     ("ORDER BY w.running_mode, w.operating_system,", "ORDER BY w.service_type, w.running_mode, w.operating_system,"),
     ("SELECT DISTINCT kind, organization_id,", "SELECT DISTINCT kind, service_type, organization_id,"),
+    # Only machines of WorkSpaces Personal are modified, so what one has been is of that service.
+    (
+        "SELECT kind, organization_id, currency, region,",
+        "SELECT kind, ''WORKSPACES_PERSONAL'', organization_id, currency, region,",
+    ),
     ("own.running_mode = m.running_mode", "own.running_mode = m.running_mode AND own.service_type = m.service_type"),
     (
         "common.running_mode = m.running_mode",

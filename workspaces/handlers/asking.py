@@ -34,9 +34,9 @@ class AskingHandler(MachineHandler):
     def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider) -> None:
         if not isinstance(gateway, aws.Gateway):
             raise TypeError(f"{claim.operation.kind} of a {workspace.service_type}")
-        self.follow(claim, workspace, gateway)
+        self.proceed(claim, workspace, gateway)
 
-    def follow(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+    def proceed(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
         """`advance` for a machine of WorkSpaces Personal."""
         raise NotImplementedError
 

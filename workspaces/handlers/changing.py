@@ -25,7 +25,7 @@ class Modify(AskingHandler):
     outcome_action = actions.WORKSPACE_MODIFY_OUTCOME
     action = "modify"
 
-    def follow(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+    def proceed(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
         claim.step("look", progress=10)
         seen = gateway.look(known(workspace))
         if seen is None or seen.state == "TERMINATED":

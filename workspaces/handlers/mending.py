@@ -17,7 +17,7 @@ class _Mending(AskingHandler):
 
     passing: str
 
-    def follow(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+    def proceed(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
         claim.step("look", progress=10)
         seen = gateway.look(known(workspace))
         if self.is_due(claim, workspace, seen) and self.may_ask(claim, workspace, gateway):

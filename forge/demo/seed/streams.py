@@ -16,9 +16,9 @@ from forge.demo.seed.history import acting_as, finish
 from forge.demo.seed.organization import ACCOUNT, REGION, SLUG, Seeded
 from workspaces import services
 from workspaces.aws import StackCatalogue
-from workspaces.places import place_of
 from workspaces.intents import LaunchSpec
 from workspaces.models import WorkSpace
+from workspaces.places import place_of
 from workspaces.simulator.client import Control
 from workspaces.stacks import refresh_stacks
 
