@@ -195,6 +195,7 @@ FORGE_LAUNCH_GUARDS = [
 ]
 FORGE_SPEND_HOOKS = ["budgets.ledger.settle"]
 FORGE_END_HOOKS = ["costs.metering.close", "budgets.ledger.release"]
+FORGE_UNDO_HOOKS = ["budgets.ledger.give_back"]
 FORGE_OPERATION_HANDLERS = {
     "audit.export": "audit.exports.handler.write_export",
     "fleet.adopt": "workspaces.handlers.adopt_fleet",
@@ -202,6 +203,11 @@ FORGE_OPERATION_HANDLERS = {
     "workspace.start": "workspaces.handlers.start",
     "workspace.stop": "workspaces.handlers.stop",
     "workspace.terminate": "workspaces.handlers.terminate",
+    "workspace.modify": "workspaces.handlers.modify",
+    "workspace.bulk": "workspaces.handlers.bulk",
+    "workspace.reboot": "workspaces.handlers.reboot",
+    "workspace.rebuild": "workspaces.handlers.rebuild",
+    "workspace.restore": "workspaces.handlers.restore",
     "audit.verify": "audit.verification.operation.verify",
 }
 

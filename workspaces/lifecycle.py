@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from django.db import models
+
+from workspaces.capabilities import CAPABILITIES
 
 
 class State(models.TextChoices):
@@ -94,12 +97,20 @@ ACTIONS: dict[str, tuple[State, ...]] = {
         event.value: tuple(move.source for move in TABLE if move.event == event)
         for event in (Event.START, Event.STOP, Event.TERMINATE)
     },
+    "connect": (State.AVAILABLE, State.STOPPED),
     **{
         wish: tuple(state for state in LIVE_STATES if state != State.TERMINATING)
         for wish in ("keep-alive", "extend", "lease")
     },
+    "modify": (State.AVAILABLE, State.STOPPED),
+    "reboot": (State.AVAILABLE,),
+    "rebuild": (State.AVAILABLE, State.STOPPED),
+    "restore": (State.AVAILABLE, State.STOPPED),
 }
 """What a person may ask for, and in which states. The end of a PENDING machine calls off its launch."""
+
+BY_ITSELF_AFTER = timedelta(minutes=1)
+"""After so long without its bulk operation a part of one is carried out like any other operation."""
 
 AUTOMATIC = {"automatic": True}
 """The spec of an operation that a rule asked for: a keep-alive calls it off, and one that fails is put off."""
@@ -147,11 +158,15 @@ def may_move(source: State | str, target: State | str) -> bool:
     return State(target) in MOVES[State(source)]
 
 
-def legal_actions(state: State | str, running_mode: str) -> list[str]:
-    """What a person may ask of a machine in this state; AWS refuses to stop or start an AlwaysOn machine."""
+def legal_actions(state: State | str, running_mode: str, service_type: str = "WORKSPACES_PERSONAL") -> list[str]:
+    """What a person may ask of a machine in this state, as far as its service can do it.
+
+    AWS refuses to stop or start an AlwaysOn machine.
+    """
     always_on = running_mode == "ALWAYS_ON"
+    never = CAPABILITIES[service_type].never
     return [
         action
         for action, states in ACTIONS.items()
-        if State(state) in states and not (always_on and action in ("start", "stop", "lease"))
+        if State(state) in states and action not in never and not (always_on and action in ("start", "stop", "lease"))
     ]

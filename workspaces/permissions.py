@@ -17,6 +17,10 @@ _OWN = {
     "keep-alive": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
     "extend": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
     "lease": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
+    "modify": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
+    "reboot": (Role.CONTRACTOR, Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
+    "rebuild": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
+    "restore": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
 }
 _OTHERS = (Role.TEAM_LEAD, Role.ADMIN)
 

@@ -17,6 +17,7 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
             ("operations.operation", "Operations", "pending_actions"),
             ("blueprints.blueprint", "Blueprints", "deployed_code"),
             ("workspaces.provideraccount", "Provider accounts", "cloud"),
+            ("workspaces.applicationstack", "Application stacks", "apps"),
         ],
     ),
     (

@@ -30,6 +30,7 @@ READ_ONLY = (
 
 APPEND_ONLY = (
     "audit_auditverification",
+    "workspaces_configurationchange",
     "workspaces_decision",
     "workspaces_statechange",
     "workspaces_worklease",

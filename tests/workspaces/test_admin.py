@@ -31,6 +31,7 @@ LISTS = [
     "workspaces/provideraccount",
     "workspaces/lifecyclepolicy",
     "workspaces/decision",
+    "workspaces/applicationstack",
 ]
 
 
@@ -97,6 +98,7 @@ def test_every_list_and_detail_shows_the_own_organization_only_without_a_count(s
         LifecyclePolicy.objects.create(organization=one.organization, idle_minutes=60)
         made = {"rule": "idle", "outcome": "warned", "inputs": {}, "correlation_id": one.pk}
         Decision.objects.create(organization=one.organization, workspace=one, decided_at=one.state_since, **made)
+        factories.ApplicationStackFactory(organization=one.organization, provider_account=one.provider_account)
         token_of(one.owner, prefix=one.owner.directory_username.replace("person", "abcdefgh").ljust(12, "k")[:12])
     browser = sign_in("admin")
     with CaptureQueriesContext(connection) as queries:
@@ -148,13 +150,25 @@ def test_buttons_of_a_machine_stand_where_its_state_allows_them(sign_in, machine
     def offered():
         return set(re.findall(r"/do/([a-z-]+)/", browser.get(page(machine)).content.decode()))
 
-    assert offered() == {"stop", "keep-alive", "lease", "extend", "terminate"}
+    always = {"connect", "keep-alive", "extend", "terminate", "modify", "rebuild", "restore"}
+    assert offered() == always | {"stop", "reboot", "lease"}
     WorkSpace.objects.update(running_mode="ALWAYS_ON", keep_alive=True)
-    assert offered() == {"keep-alive", "let-go", "extend", "terminate"}
+    assert offered() == always | {"let-go", "reboot"}
     WorkSpace.objects.update(running_mode="AUTO_STOP", keep_alive=False, state="STOPPED")
-    assert offered() == {"start", "keep-alive", "lease", "extend", "terminate"}
+    assert offered() == always | {"start", "lease"}
     WorkSpace.objects.update(state="TERMINATED", terminated_at=machine.state_since)
     assert offered() == set()
+
+
+def test_the_way_into_a_machine_is_shown_and_told_of(sign_in, machine):
+    WorkSpace.objects.update(connection_url="https://clients.example.com/webclient#registrationCode=SLiad+ABC123")
+    browser = sign_in("admin")
+    assert "the audit log says so" in browser.get(page(machine, "do/connect/")).content.decode()
+    [message] = press(browser, machine, "connect")
+    assert "Registration code SLiad+ABC123" in message
+    entry = AuditLog.objects.get(action_type="WORKSPACE_CONNECT")
+    assert (entry.interface, entry.context["is_own"]) == ("ADMIN", False)
+    assert "SLiad" not in entry.content
 
 
 def test_stop_is_queued_by_the_service_with_one_entry_of_the_console(sign_in, machine):

@@ -39,6 +39,7 @@ def machine_of(world, owner, **facts):
     return factories.WorkSpaceFactory(
         organization=world.organization,
         owner=owner,
+        connection_url="https://clients.example.com/webclient#registrationCode=SLiad+ABC123",
         **{"team": world.team, "provider_account": world.account, **facts},
     )
 
@@ -153,7 +154,7 @@ def test_a_malformed_launch_names_the_field_and_leaves_one_failure(world, engine
                 "application_ids": ["word"],
             },
             422,
-            "service_not_offered",
+            "applications_not_offered",
         ),
     ],
 )
@@ -222,7 +223,8 @@ def test_over_the_budget_the_figures_are_in_the_refusal(world, engineer):
 
 
 # -- who may do what -----------------------------------------------------------------------------------------------
-POWER, ENDING = ("start", "stop"), ("terminate", "keep-alive")
+POWER = ("start", "stop", "reboot", "connect")
+ENDING = ("terminate", "keep-alive", "modify", "rebuild", "restore")
 ALL = (*POWER, *ENDING, "extend", "lease")  # the last two are asked for in tests/workspaces/rules/test_people.py
 OWN = {"contractor": POWER, "engineer": ALL, "lead": ALL, "admin": ALL}
 TEAMS = {"lead": ALL, "admin": ALL}
@@ -249,10 +251,13 @@ def test_who_may_do_what_to_a_machine(world, role, whose, action):
     )
     in_state(machine, "STOPPED" if action == "start" else "AVAILABLE")
     client = client_of(person)
-    body = {"until": (timezone.now() + timedelta(days=5)).isoformat(), "reason": "build"}
-    answer = client.post(f"{WORKSPACES}{machine.pk}/{action}/", body if action == "keep-alive" else {}, format="json")
+    bodies = {
+        "keep-alive": {"until": (timezone.now() + timedelta(days=5)).isoformat(), "reason": "build"},
+        "modify": {"running_mode": "ALWAYS_ON"},
+    }
+    answer = client.post(f"{WORKSPACES}{machine.pk}/{action}/", bodies.get(action, {}), format="json")
     if action in {"own": OWN, "team": TEAMS, "other": OTHERS}[whose].get(role, ()):
-        assert answer.status_code == (200 if action == "keep-alive" else 202), answer.content
+        assert answer.status_code == (200 if action in ("keep-alive", "connect") else 202), answer.content
         expected = "SUCCESS"
     elif role in SEES[whose]:
         problem(answer, 403, "may_not_control_machine")

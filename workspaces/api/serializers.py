@@ -9,10 +9,12 @@ from rest_framework import serializers
 
 from blueprints.models import BundleType, OperatingSystem
 from forge.api.fields import Text
+from forge.operations.api.serializers import OperationSerializer
 from workspaces.intents import LaunchSpec
 from workspaces.lifecycle import legal_actions
-from workspaces.models import StateChange, WorkSpace
+from workspaces.models import ApplicationStack, ConfigurationChange, StateChange, WorkSpace
 from workspaces.permissions import may
+from workspaces.services.many import MOST, VERBS
 
 
 class WorkSpaceSerializer(serializers.ModelSerializer):
@@ -24,6 +26,9 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
     blueprint = serializers.UUIDField(source="blueprint_id", read_only=True, allow_null=True)
     currency = serializers.CharField(source="organization.currency", read_only=True)
     lifetime_end = serializers.DateTimeField(read_only=True)
+    connection_url = serializers.SerializerMethodField(
+        help_text="Null until the machine is AVAILABLE. Of Applications: where a POST gives a streaming URL."
+    )
     keep_alive = serializers.SerializerMethodField(help_text="Protected from automatic ends now.")
     actions = serializers.SerializerMethodField()
 
@@ -77,12 +82,16 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
         ]
         read_only_fields = fields
 
+    def get_connection_url(self, workspace: WorkSpace) -> str | None:
+        url = workspace.connection_url
+        return self.context["request"].build_absolute_uri(url) if url and url.startswith("/") else url
+
     def get_keep_alive(self, workspace: WorkSpace) -> bool:
         return workspace.is_kept_alive(timezone.now())
 
     def get_actions(self, workspace: WorkSpace) -> list[str]:
         user = self.context["request"].user
-        legal = legal_actions(workspace.state, workspace.running_mode)
+        legal = legal_actions(workspace.state, workspace.running_mode, workspace.service_type)
         return [action for action in legal if may(user, action, workspace)]
 
 
@@ -117,9 +126,110 @@ class LaunchSerializer(serializers.Serializer):
         personal = attrs["service_type"] == WorkSpace.ServiceType.PERSONAL
         if personal and attrs["blueprint"] is None:
             raise serializers.ValidationError({"blueprint": "Name the blueprint to launch from."})
+        if not personal and not attrs["application_ids"]:
+            raise serializers.ValidationError({"application_ids": "Name the applications to stream."})
+        if not personal and attrs["blueprint"] is not None:
+            raise serializers.ValidationError({"blueprint": "Only WORKSPACES_PERSONAL is launched from a blueprint."})
         if personal and attrs["application_ids"]:
             raise serializers.ValidationError({"application_ids": "Only WORKSPACES_APPLICATIONS takes applications."})
         return attrs
+
+
+class ConnectSerializer(serializers.Serializer):
+    """Which of the machine's applications to open; without it the first, and of WorkSpaces Personal none."""
+
+    application_id = Text(max_length=100, required=False, default="", allow_blank=True)
+
+
+class AccessSerializer(serializers.Serializer):
+    """How to get in: of Personal registration code and user name for AWS's clients, of Applications `url`."""
+
+    service_type = serializers.CharField()
+    user_name = serializers.CharField()
+    registration_code = serializers.CharField(allow_null=True)
+    client_url = serializers.CharField(allow_null=True)
+    url = serializers.CharField(allow_null=True)
+    expires_at = serializers.DateTimeField(allow_null=True)
+
+
+class ApplicationStackSerializer(serializers.ModelSerializer):
+    """A stack that machines of WorkSpaces Applications are launched from, as AWS last showed it."""
+
+    region = serializers.CharField(source="provider_account.region", read_only=True)
+
+    class Meta:
+        model = ApplicationStack
+        fields = [
+            "id",
+            "name",
+            "region",
+            "application_ids",
+            "bundle_type",
+            "operating_system",
+            "fleet_type",
+            "fleet_state",
+            "instance_type",
+            "updated_at",
+        ]
+        read_only_fields = fields
+
+
+class ConfigurationChangeSerializer(serializers.ModelSerializer):
+    """One modification that took effect: what the machine was before it, and after it."""
+
+    before = serializers.SerializerMethodField()
+    after = serializers.SerializerMethodField()
+
+    class Meta:
+        model = ConfigurationChange
+        fields = ["occurred_at", "recorded_at", "before", "after"]
+        read_only_fields = fields
+
+    def get_before(self, change: ConfigurationChange) -> dict[str, Any]:
+        return change.before.beside(change.after)
+
+    def get_after(self, change: ConfigurationChange) -> dict[str, Any]:
+        return change.after.beside(change.before)
+
+
+class ModifySerializer(serializers.Serializer):
+    """What the machine is to become; what is not named stays."""
+
+    bundle_type = serializers.ChoiceField(BundleType.choices, required=False)
+    running_mode = serializers.ChoiceField(WorkSpace.RunningMode.choices, required=False)
+    auto_stop_timeout_minutes = serializers.IntegerField(min_value=15, max_value=2880, required=False)
+    root_volume_gb = serializers.IntegerField(min_value=1, max_value=2000, required=False)
+    user_volume_gb = serializers.IntegerField(min_value=1, max_value=2000, required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError("Name at least one field to change.")
+        return attrs
+
+
+class BulkSerializer(serializers.Serializer):
+    """The same for many machines."""
+
+    action = serializers.ChoiceField(VERBS)
+    ids = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=MOST)
+
+
+class BulkItemSerializer(serializers.Serializer):
+    """What one machine comes to; a refused one says why, as the single request would."""
+
+    id = serializers.UUIDField()
+    accepted = serializers.BooleanField()
+    code = serializers.CharField(required=False)
+    detail = serializers.CharField(required=False)
+
+
+class BulkAnswerSerializer(serializers.Serializer):
+    """How many machines are accepted and refused, each of them, and the operation that carries it out."""
+
+    accepted = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    items = BulkItemSerializer(many=True)
+    operation = OperationSerializer(required=False, help_text="Not on a dry run.")
 
 
 class KeepAliveSerializer(serializers.Serializer):

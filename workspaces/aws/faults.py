@@ -34,8 +34,18 @@ class Unavailable(AwsError):
     """Nothing happened, because AWS was not reached or our credentials were not taken; ask again later."""
 
 
+class RoleNotAssumed(Unavailable):
+    """Nothing happened, because the role of the provider account could not be assumed; the call itself was not made."""
+
+    @classmethod
+    def of(cls, error: ClientError) -> RoleNotAssumed:
+        """The fault of an answer to AssumeRole, with AWS's own code in its words."""
+        told = error.response["Error"]
+        return cls("RoleNotAssumed", f"AssumeRole was refused with {told.get('Code')}: {told.get('Message')}")
+
+
 class LimitReached(AwsError):
-    """Nothing happened, because a quota of the AWS account is used up."""
+    """Nothing happened, because a quota of the AWS account, or AWS's capacity, is used up."""
 
 
 class Invalid(AwsError):
@@ -50,6 +60,10 @@ class Exists(AwsError):
     """Nothing happened, because the directory user has a machine."""
 
 
+class NotReady(AwsError):
+    """Nothing happened, because what should serve it does not run."""
+
+
 class UnknownOutcome(AwsError):
     """It may have happened: look before asking again."""
 
@@ -60,8 +74,16 @@ _FAULTS: dict[str, type[AwsError]] = {
     "TooManyRequestsException": Throttled,
     "RequestLimitExceeded": Throttled,
     "OperationInProgressException": Throttled,
+    "RequestLimitExceededException": Throttled,
+    "ConcurrentModificationException": Throttled,
+    "LimitExceededException": LimitReached,
+    "ResourceNotAvailableException": NotReady,
+    "STACK_NOT_FOUND": NotFound,
+    "USER_NAME_NOT_FOUND": NotFound,
+    "INTERNAL_ERROR": UnknownOutcome,
     "ResourceLimitExceededException": LimitReached,
     "ResourceLimitExceeded": LimitReached,
+    "ResourceUnavailableException": LimitReached,
     "ResourceNotFoundException": NotFound,
     "ResourceNotFound": NotFound,
     "ResourceExists": Exists,
@@ -77,9 +99,13 @@ _FAULTS: dict[str, type[AwsError]] = {
     "SignatureDoesNotMatch": Unavailable,
     "UnrecognizedClientException": Unavailable,
     "InternalServerError": UnknownOutcome,
+    "InternalServerException": UnknownOutcome,
     "InternalFailure": UnknownOutcome,
     "ServiceUnavailable": UnknownOutcome,
 }
+
+NO_ROOM = frozenset(code for code, family in _FAULTS.items() if family is LimitReached)
+"""Codes with which AWS says that a quota or its capacity in the region is used up."""
 
 
 @contextmanager
@@ -88,6 +114,8 @@ def translated(*, looking: bool = False) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
+        if error.operation_name == "AssumeRole":
+            raise RoleNotAssumed.of(error) from error
         fault = _fault(
             error.response["Error"].get("Code", ""),
             error.response["Error"].get("Message", ""),
@@ -115,3 +143,17 @@ def raise_failed(answer: Mapping[str, Any]) -> None:
     """Raise the fault of the first item that AWS refused in a batch; nothing when it took all."""
     for failed in answer.get("FailedRequests", ()):
         raise _fault(failed.get("ErrorCode", ""), failed.get("ErrorMessage", ""))
+
+
+def raise_unassociated(answer: Mapping[str, Any]) -> None:
+    """Raise the fault of the first association that AWS did not make or end; nothing when it took all."""
+    for error in answer.get("errors", ()):
+        raise _fault(error.get("ErrorCode", ""), error.get("ErrorMessage", ""))
+
+
+def failed_items(answer: Mapping[str, Any], key: str) -> dict[str, AwsError]:
+    """The faults of the items that AWS refused in a batch, by the value of `key` in each."""
+    return {
+        failed.get(key, ""): _fault(failed.get("ErrorCode", ""), failed.get("ErrorMessage", ""))
+        for failed in answer.get("FailedRequests", ())
+    }

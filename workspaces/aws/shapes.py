@@ -61,6 +61,8 @@ class Machine:
     root_volume_gb: int = 0
     user_volume_gb: int = 0
     auto_stop_minutes: int = 0
+    modifying: tuple[str, ...] = ()
+    """What AWS is changing now: COMPUTE_TYPE, ROOT_VOLUME, USER_VOLUME."""
 
 
 @dataclass(frozen=True)
@@ -70,3 +72,11 @@ class Connection:
     provider_id: str
     is_connected: bool
     last_connected_at: datetime | None
+
+
+@dataclass(frozen=True)
+class StreamingUrl:
+    """An address that opens a session, and until when it does."""
+
+    url: str
+    expires_at: datetime

@@ -61,7 +61,7 @@ def act(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> Outcome:
                 return Outcome.PUT_OFF
         if step.action == FLAG:
             return _flag(workspace, step, actor=actor, now=now)
-        if step.action not in legal_actions(workspace.state, workspace.running_mode):
+        if step.action not in legal_actions(workspace.state, workspace.running_mode, workspace.service_type):
             return Outcome.PASSED_OVER
         inputs = inputs_of(workspace, step, evidence, now=now)
         operation = queue(

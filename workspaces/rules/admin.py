@@ -79,7 +79,8 @@ class PolicyForm(ServiceForm):
 
 def _legal(action: str) -> Callable[[Any, WorkSpace], bool]:
     def legal(user: Any, workspace: WorkSpace) -> bool:
-        return action in legal_actions(workspace.state, workspace.running_mode) and may(user, action, workspace)
+        possible = action in legal_actions(workspace.state, workspace.running_mode, workspace.service_type)
+        return possible and may(user, action, workspace)
 
     return legal
 

@@ -60,7 +60,10 @@ class Terms:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the rules know of a machine; `leased_until` is the end of its last lease."""
+    """What the rules know of a machine; `leased_until` is the end of its last lease.
+
+    One that keeps nothing when it stops costs nothing while it rests, so it does not grow stale.
+    """
 
     state: str
     is_auto_stop: bool
@@ -69,6 +72,7 @@ class Facts:
     idle_timeout: timedelta
     lifetime: timedelta
     ceilings: Ceilings
+    keeps_state: bool = True
     last_activity_at: datetime | None = None
     leased_until: datetime | None = None
     keep_alive: bool = False
@@ -160,7 +164,7 @@ def _steps(facts: Facts, terms: Terms) -> Iterator[Step]:
     if facts.state not in ACTIONS[TERMINATE] or is_kept_for_ever:
         return
     yield _end(facts, terms)
-    if facts.state == State.STOPPED:
+    if facts.state == State.STOPPED and facts.keeps_state:
         yield _stale(facts, terms)
 
 

@@ -1,6 +1,6 @@
 """Keeping `next_action` of machines what it must be: reckoned anew whenever something changed that it follows from.
 
-A trigger (migration 0004) marks a machine in the transaction that changes its state, its terms, its use, or what
+A trigger (migration 0007) marks a machine in the transaction that changes its state, its terms, its use, or what
 people asked for; a policy's change is spread over its machines by the sweep. So nothing is lost whoever writes.
 """
 
@@ -40,7 +40,9 @@ def facts_of(machines: Sequence[WorkSpace], *, now: datetime) -> dict[uuid.UUID,
     return {
         machine.id: Facts(
             state=machine.state,
-            is_auto_stop=machine.running_mode == WorkSpace.RunningMode.AUTO_STOP,
+            is_auto_stop=machine.capabilities.has_running_modes
+            and machine.running_mode == WorkSpace.RunningMode.AUTO_STOP,
+            keeps_state=machine.capabilities.keeps_state_on_stop,
             created_at=machine.created_at,
             state_since=machine.state_since,
             idle_timeout=timedelta(minutes=machine.auto_stop_timeout_minutes),

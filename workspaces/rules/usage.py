@@ -14,9 +14,9 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from forge.db.jobs import JobFault
 from forge.db.models import JobRun
 from workspaces import aws
-from workspaces.handlers.common import place_of
 from workspaces.lifecycle import State
 from workspaces.models import ProviderAccount, UsageSample, WorkSpace
+from workspaces.places import place_of
 from workspaces.rules.deadlines import SHARE_WORTH_WRITING
 from workspaces.rules.settings import COLLECT_EVERY, RECENT, idle_cpu
 
@@ -139,7 +139,9 @@ def _collect_account(account: ProviderAccount, figures: Figures, *, since: datet
 
 
 def _chunks(account: ProviderAccount) -> Iterator[Sequence[WorkSpace]]:
-    running = WorkSpace.objects.filter(provider_account=account, state=State.AVAILABLE).exclude(provider_id="")
+    """Running machines of WorkSpaces Personal: sessions of Applications are followed by reconcile."""
+    personal = WorkSpace.objects.filter(provider_account=account, service_type=WorkSpace.ServiceType.PERSONAL)
+    running = personal.filter(state=State.AVAILABLE).exclude(provider_id="")
     wanted = running.only("id", "organization_id", "provider_id", "state_since").order_by("id")
     after: uuid.UUID | None = None
     while chunk := list((wanted.filter(id__gt=after) if after else wanted)[:CHUNK]):

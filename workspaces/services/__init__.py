@@ -1,9 +1,32 @@
 """Every change that people make to machines."""
 
+from workspaces.services.changing import modify
+from workspaces.services.connecting import Access, connect, show_access
 from workspaces.services.control import Accepted, start, stop, terminate
 from workspaces.services.extending import extend
 from workspaces.services.keeping import keep_alive
 from workspaces.services.launching import LaunchAnswer, launch
 from workspaces.services.leasing import lease
+from workspaces.services.many import BulkAnswer, bulk
+from workspaces.services.mending import reboot, rebuild, restore
 
-__all__ = ["Accepted", "LaunchAnswer", "extend", "keep_alive", "launch", "lease", "start", "stop", "terminate"]
+__all__ = [
+    "Accepted",
+    "Access",
+    "BulkAnswer",
+    "LaunchAnswer",
+    "bulk",
+    "connect",
+    "extend",
+    "keep_alive",
+    "launch",
+    "lease",
+    "modify",
+    "reboot",
+    "rebuild",
+    "restore",
+    "show_access",
+    "start",
+    "stop",
+    "terminate",
+]

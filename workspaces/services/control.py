@@ -1,12 +1,12 @@
-"""Start, stop and terminate a machine that exists."""
+"""Start, stop and terminate a machine that exists, and what everything that is asked of one has in common."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 from django.db import transaction
 
@@ -20,8 +20,9 @@ from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from workspaces import actions, permissions
 from workspaces.intents import Intent
-from workspaces.lifecycle import legal_actions
+from workspaces.lifecycle import BY_ITSELF_AFTER, legal_actions
 from workspaces.models import WorkSpace
+from workspaces.resizing import Configuration
 from workspaces.services.launching import LAUNCH_PROMISE, ask_guards, with_repairs
 from workspaces.transitions import lock_machine, lock_scopes_of
 
@@ -46,17 +47,25 @@ class Accepted:
     figures: dict[str, Any]
 
 
-def start(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None = None) -> Accepted:
+def start(
+    *,
+    actor: Actor,
+    workspace_id: uuid.UUID,
+    now: datetime,
+    if_match: frozenset[str] | None = None,
+    bulk: Operation | None = None,
+) -> Accepted:
     """Queue the start of a STOPPED machine after asking the launch guards.
 
     Like its sisters it takes `if_match`, the versions that the caller has read (None = any), and raises MayNotControl,
-    PreconditionFailed, IllegalInThisState and OperationInProgress.
+    PreconditionFailed, IllegalInThisState and OperationInProgress; `bulk` is the operation that it is a part of.
     """
 
     def admit() -> Accepted:
         workspace = take(actor=actor, workspace_id=workspace_id, action="start", if_match=if_match)
         operation_id = uuid7()
-        figures = ask_guards(_start_intent(workspace, actor=actor, operation_id=operation_id, now=now), dry_run=False)
+        intent = intent_of(workspace, kind="start", actor=actor, operation_id=operation_id, now=now)
+        figures = ask_guards(intent, dry_run=False)
         operation = queue(
             workspace,
             actor=actor,
@@ -64,24 +73,43 @@ def start(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: fro
             audit_action=actions.WORKSPACE_START,
             operation_id=operation_id,
             now=now,
+            bulk=bulk,
         )
         return Accepted(workspace, operation, figures)
 
     return with_repairs(admit)
 
 
-def stop(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None = None) -> Accepted:
+def stop(
+    *,
+    actor: Actor,
+    workspace_id: uuid.UUID,
+    now: datetime,
+    if_match: frozenset[str] | None = None,
+    bulk: Operation | None = None,
+) -> Accepted:
     """Queue the stop of an AVAILABLE machine."""
     with transaction.atomic():
         workspace = take(actor=actor, workspace_id=workspace_id, action="stop", if_match=if_match)
         operation = queue(
-            workspace, actor=actor, verb="stop", audit_action=actions.WORKSPACE_STOP, operation_id=uuid7(), now=now
+            workspace,
+            actor=actor,
+            verb="stop",
+            audit_action=actions.WORKSPACE_STOP,
+            operation_id=uuid7(),
+            now=now,
+            bulk=bulk,
         )
     return Accepted(workspace, operation, {})
 
 
 def terminate(
-    *, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None = None
+    *,
+    actor: Actor,
+    workspace_id: uuid.UUID,
+    now: datetime,
+    if_match: frozenset[str] | None = None,
+    bulk: Operation | None = None,
 ) -> Accepted:
     """Queue the end of a machine; its data are lost when AWS has carried it out.
 
@@ -103,6 +131,7 @@ def terminate(
             audit_action=actions.WORKSPACE_TERMINATE,
             operation_id=uuid7(),
             now=now,
+            bulk=bulk,
         )
     return Accepted(workspace, operation, {})
 
@@ -146,21 +175,37 @@ def take(
     """The machine locked, with permission, version, state and (when `exclusive`) lack of other operations checked."""
     lock_scopes_of(workspace_id)
     workspace = lock_machine(workspace_id)
+    require_able(workspace, actor=actor, action=action, if_match=if_match, exclusive=exclusive)
+    return workspace
+
+
+def require_able(
+    workspace: WorkSpace, *, actor: Actor, action: str, if_match: frozenset[str] | None, exclusive: bool = True
+) -> None:
+    """Raises MayNotControl, PreconditionFailed, IllegalInThisState, and OperationInProgress when `exclusive`."""
     require_may(actor, action, workspace)
     require_version(workspace, if_match)
-    legal = legal_actions(workspace.state, workspace.running_mode)
+    require_legal(action, workspace)
+    active = Operation.objects.open().filter(target_id=workspace.id).values_list("id", "kind").first()
+    if exclusive and active is not None:
+        raise in_progress(*active)
+
+
+def in_progress(operation_id: uuid.UUID, kind: str) -> OperationInProgress:
+    """The refusal because of an open operation."""
+    return OperationInProgress(
+        f"Operation {kind} is not finished.", extra={"operation": str(operation_id), "kind": kind}
+    )
+
+
+def require_legal(action: str, workspace: WorkSpace) -> None:
+    """Raises IllegalInThisState, with what the state allows."""
+    legal = legal_of(workspace)
     if action not in legal:
         raise IllegalInThisState(
             f"A machine that is {workspace.state} ({workspace.running_mode}) cannot {action}.",
             extra={"state": workspace.state, "running_mode": workspace.running_mode, "legal": legal},
         )
-    active = Operation.objects.open().filter(target_id=workspace.id).values_list("id", "kind").first()
-    if exclusive and active is not None:
-        operation_id, kind = active
-        raise OperationInProgress(
-            f"Operation {kind} is not finished.", extra={"operation": str(operation_id), "kind": kind}
-        )
-    return workspace
 
 
 def queue(
@@ -172,8 +217,14 @@ def queue(
     operation_id: uuid.UUID,
     now: datetime,
     spec: Mapping[str, Any] | None = None,
+    promise: timedelta = LAUNCH_PROMISE,
+    bulk: Operation | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Operation:
-    """Queue an operation on a locked machine and write the request down, in the caller's transaction."""
+    """The operation that carries `verb` out, with its audit entry; the machine is locked. `changes` are the entry's.
+
+    One that is part of a `bulk` operation is left to it for a while.
+    """
     workspace.version += 1
     workspace.save(update_fields=["version", "updated_at"])
     operation = enqueue(
@@ -188,7 +239,9 @@ def queue(
         now=now,
         owner_id=workspace.owner_id,
         team_id=workspace.team_id,
-        deadline_at=now + LAUNCH_PROMISE,
+        deadline_at=now + promise,
+        parent_id=bulk.pk if bulk else None,
+        not_before=now + BY_ITSELF_AFTER if bulk and workspace.capabilities.takes_batches else None,
     )
     record(
         actor=actor.in_organization(workspace.organization_id),
@@ -196,17 +249,32 @@ def queue(
         resource_type="WorkSpace",
         resource_id=str(workspace.id),
         description=f"Request to {verb} machine {workspace.id}",
-        changes={"before": {"operation": None}, "after": {"operation": operation.kind}},
+        changes=changes or {"before": {"operation": None}, "after": {"operation": operation.kind}},
         context={"operation_id": str(operation.id), "state": workspace.state},
         occurred_at=now,
     )
     return operation
 
 
-def _start_intent(workspace: WorkSpace, *, actor: Actor, operation_id: uuid.UUID, now: datetime) -> Intent:
+def legal_of(workspace: WorkSpace) -> list[str]:
+    """What a machine's state and service allow, whoever asks."""
+    return legal_actions(workspace.state, workspace.running_mode, workspace.service_type)
+
+
+def intent_of(
+    workspace: WorkSpace,
+    *,
+    kind: Literal["start", "modify"],
+    actor: Actor,
+    operation_id: uuid.UUID,
+    now: datetime,
+    becoming: Configuration | None = None,
+) -> Intent:
+    """What the guards judge when something is asked of a machine that exists; `becoming` is what it is changed to."""
+    facts = becoming or Configuration.of(workspace)
     role = actor.user.role_in(workspace.team_id) if actor.kind == "USER" else None
     return Intent(
-        kind="start",
+        kind=kind,
         actor=actor,
         now=now,
         organization=workspace.organization,
@@ -215,12 +283,14 @@ def _start_intent(workspace: WorkSpace, *, actor: Actor, operation_id: uuid.UUID
         project=workspace.project,
         role=role or "",
         blueprint=workspace.blueprint,
-        bundle_type=workspace.bundle_type,
+        service_type=workspace.service_type,
+        application_ids=tuple(workspace.application_ids),
+        bundle_type=facts.bundle_type,
         operating_system=workspace.operating_system,
-        running_mode=workspace.running_mode,
+        running_mode=facts.running_mode,
         region=workspace.region,
-        root_volume_gb=workspace.root_volume_gb,
-        user_volume_gb=workspace.user_volume_gb,
+        root_volume_gb=facts.root_volume_gb,
+        user_volume_gb=facts.user_volume_gb,
         lifetime_end=workspace.lifetime_end,
         workspace_id=workspace.id,
         operation_id=operation_id,

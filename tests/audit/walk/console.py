@@ -53,7 +53,8 @@ def _budget(world: Any) -> dict[str, Any]:
 
 def _price(world: Any) -> dict[str, Any]:
     terms = {
-        "region": "us-east-1", "bundle_type": "STANDARD", "operating_system": "LINUX", "running_mode": "AUTO_STOP",
+        "service_type": "WORKSPACES_PERSONAL", "region": "us-east-1", "bundle_type": "STANDARD",
+        "operating_system": "LINUX", "running_mode": "AUTO_STOP",
         "monthly_amount": "1", "hourly_amount": "1", "storage_gb_month_amount": "0", "transfer_gb_amount": "0",
         "currency": world.organization.currency, "source": "walk", "as_of": f"{timezone.now():%Y-%m-%d}",
     }  # fmt: skip
@@ -132,6 +133,11 @@ BUTTONS = {
     ("blueprint", "retire"): Press("BLUEPRINT_RETIRE", "lead", lambda world: world.blueprint, _typed("")),
     ("workspace", "start"): Press("WORKSPACE_START", "lead", rows.stopped),
     ("workspace", "stop"): Press("WORKSPACE_STOP", "lead", rows.machine),
+    ("workspace", "connect"): Press("WORKSPACE_CONNECT", "lead", rows.connectable),
+    ("workspace", "modify"): Press("WORKSPACE_MODIFY", "lead", rows.machine, lambda row: {"running_mode": "ALWAYS_ON"}),
+    ("workspace", "reboot"): Press("WORKSPACE_REBOOT", "lead", rows.machine),
+    ("workspace", "rebuild"): Press("WORKSPACE_REBUILD", "lead", rows.machine, _typed("name")),
+    ("workspace", "restore"): Press("WORKSPACE_RESTORE", "lead", rows.machine, _typed("name")),
     ("workspace", "keep-alive"): Press(
         "WORKSPACE_KEEP_ALIVE", "lead", rows.machine, lambda row: {"days": "9", "reason": "a reason"}
     ),
@@ -171,7 +177,10 @@ BUTTONS = {
 BULK: dict[tuple[str, str], Any] = {}
 """(model, action) of each bulk action. There is none; the first one needs a test of one entry per chosen row."""
 
-OWN_PAGES = {("auditlog", "export"): "tests/audit/test_export_admin.py"}
+OWN_PAGES = {
+    ("auditlog", "export"): "tests/audit/test_export_admin.py",
+    ("workspace", "bulk"): "tests/workspaces/test_bulk_page.py",
+}
 """(model, name) of each page that a model has beside those of every model, and the test of what it leaves."""
 
 PAGES = {

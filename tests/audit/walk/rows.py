@@ -53,6 +53,18 @@ def machine(world, *states, owner=None):
     )
 
 
+def connectable(world):
+    row = machine(world)
+    type(row).objects.filter(pk=row.pk).update(
+        connection_url="https://example.com/webclient#registrationCode=SLiad+ABC"
+    )
+    return row
+
+
+def stack(world):
+    return factories.ApplicationStackFactory(organization=world.organization, provider_account=world.account)
+
+
 def stopped(world):
     return machine(world, "STOPPING", "STOPPED")
 

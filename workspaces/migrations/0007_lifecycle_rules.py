@@ -36,7 +36,7 @@ DROP FUNCTION forge_reckon_anew();
 
 
 class Migration(migrations.Migration):
-    dependencies = [("workspaces", "0013_unmanaged_machines")]
+    dependencies = [("workspaces", "0006_application_stacks")]
 
     operations = [
         migrations.AddField(

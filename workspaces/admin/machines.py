@@ -21,21 +21,13 @@ from forge.accounts.services import organization_of
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from workspaces import actions, providers, services
+from workspaces.admin.bulk import ActsOnWhatItShows
+from workspaces.admin.buttons import CHANGES, ask, legal
 from workspaces.fleet.admin import ADOPT_FLEET
-from workspaces.lifecycle import State, legal_actions
-from workspaces.models import ProviderAccount, StateChange, WorkSpace, kept_alive
-from workspaces.permissions import may
-from workspaces.rules.admin import (
-    EXTEND,
-    LEASE,
-    DecisionAdmin,
-    LifecyclePolicyAdmin,
-    shown_decisions,
-    shown_reasons,
-)
+from workspaces.lifecycle import State
+from workspaces.models import ApplicationStack, ProviderAccount, StateChange, WorkSpace, kept_alive
+from workspaces.rules.admin import EXTEND, LEASE, shown_decisions, shown_reasons
 from workspaces.rules.models import MOST_KEEP_ALIVE_DAYS
-
-__all__ = ["DecisionAdmin", "LifecyclePolicyAdmin", "ProviderAccountAdmin", "StateChangeAdmin", "WorkSpaceAdmin"]
 
 VIEW_ROLES = ("team_lead", "finance", "auditor", "admin")
 SHOWN_CHANGES = 20
@@ -61,20 +53,21 @@ class KeepAliveForm(forms.Form):
     reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
 
 
-def _legal(action: str) -> Callable[[Any, WorkSpace], bool]:
-    def legal(user: Any, workspace: WorkSpace) -> bool:
-        possible = action in legal_actions(workspace.state, workspace.running_mode)
-        return possible and may(user, action, workspace)
+def _connect(request: HttpRequest, workspace: WorkSpace) -> str:
+    access = services.connect(actor=request.actor, workspace_id=workspace.pk, now=timezone.now())  # type: ignore[attr-defined]
+    if access.expires_at is not None:
+        return f"Open {access.url} before {access.expires_at:%H:%M:%S} UTC."
+    return (
+        f"Registration code {access.registration_code}, user name {access.user_name}; the clients are at "
+        f"{access.client_url}."
+    )
 
-    return legal
 
-
-def _ask(service: Callable[..., services.Accepted], words: str) -> Callable[..., str]:
-    def run(request: HttpRequest, workspace: WorkSpace) -> str:
-        accepted = service(actor=request.actor, workspace_id=workspace.pk, now=timezone.now())  # type: ignore[attr-defined]
-        return f"{words} Operation {accepted.operation.pk}."
-
-    return run
+def _explain_connect(request: HttpRequest, workspace: WorkSpace) -> list[str]:
+    lines = [f"The way into the machine of {workspace.owner} is shown to you, and the audit log says so."]
+    if workspace.capabilities.starts_by_itself and workspace.state == State.STOPPED:
+        lines.append("It begins to run; each started hour is charged.")
+    return lines
 
 
 def _keep_alive(request: HttpRequest, workspace: WorkSpace, *, days: int, reason: str) -> str:
@@ -102,8 +95,13 @@ def _let_go(request: HttpRequest, workspace: WorkSpace) -> str:
 
 def _explain_terminate(request: HttpRequest, workspace: WorkSpace) -> list[str]:
     spent = f"{workspace.cost_to_date:,.2f} {workspace.organization.currency}"
+    lost = (
+        f"its {workspace.user_volume_gb} GB user volume is lost for good"
+        if workspace.capabilities.keeps_state_on_stop
+        else "the right to stream, and what is open in a session, are gone"
+    )
     return [
-        f"{workspace.name} of {workspace.owner} ends; its {workspace.user_volume_gb} GB user volume is lost for good.",
+        f"{workspace.name} of {workspace.owner} ends; {lost}.",
         f"It has cost {spent} so far; what is reserved for it beyond its cost is given back.",
     ]
 
@@ -123,7 +121,7 @@ class KeptAliveFilter(admin.SimpleListFilter):
 
 
 @admin.register(WorkSpace)
-class WorkSpaceAdmin(ForgeModelAdmin):
+class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
     view_roles = VIEW_ROLES
     list_display = (
         "name",
@@ -137,7 +135,7 @@ class WorkSpaceAdmin(ForgeModelAdmin):
         "shown_deadline",
         "created_at",
     )
-    list_filter = ("state", "bundle_type", "running_mode", "operating_system", KeptAliveFilter, "team")
+    list_filter = ("state", "service_type", "bundle_type", "running_mode", "operating_system", KeptAliveFilter, "team")
     list_select_related = ("owner", "team", "organization")
     search_fields = ("id__exact", "name", "directory_user", "provider_id", "owner__email")
     ordering = ("-created_at", "-id")
@@ -150,6 +148,8 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             "Machine",
             {
                 "fields": (
+                    "service_type",
+                    "application_ids",
                     "bundle_type",
                     "operating_system",
                     "running_mode",
@@ -192,8 +192,8 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             actions.WORKSPACE_START,
             icon="play_circle",
             variant=ActionVariant.PRIMARY,
-            run=_ask(services.start, "It starts."),
-            legal=_legal("start"),
+            run=ask(services.start, "It starts."),
+            legal=legal("start"),
             explain=lambda _, row: [f"{row.name} starts; each started hour is charged."],
         ),
         Button(
@@ -201,9 +201,18 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             "Stop",
             actions.WORKSPACE_STOP,
             icon="stop_circle",
-            run=_ask(services.stop, "It stops."),
-            legal=_legal("stop"),
+            run=ask(services.stop, "It stops."),
+            legal=legal("stop"),
             explain=lambda _, row: [f"{row.name} stops; whatever runs on it is cut off."],
+        ),
+        Button(
+            "connect",
+            "Connect",
+            actions.WORKSPACE_CONNECT,
+            icon="login",
+            run=_connect,
+            legal=legal("connect"),
+            explain=_explain_connect,
         ),
         Button(
             "keep-alive",
@@ -212,7 +221,7 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             icon="shield",
             run=_keep_alive,
             form=KeepAliveForm,
-            legal=_legal("keep-alive"),
+            legal=legal("keep-alive"),
             explain=lambda _, row: [f"No rule ends {row.name} until then; it goes on costing."],
         ),
         Button(
@@ -221,19 +230,20 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             actions.WORKSPACE_KEEP_ALIVE,
             icon="remove_moderator",
             run=_let_go,
-            legal=lambda user, row: row.is_kept_alive(timezone.now()) and _legal("keep-alive")(user, row),
+            legal=lambda user, row: row.is_kept_alive(timezone.now()) and legal("keep-alive")(user, row),
             explain=lambda _, row: [f"The rules apply to {row.name} again, its lifetime too."],
         ),
         LEASE,
         EXTEND,
+        *CHANGES,
         Button(
             "terminate",
             "Terminate",
             actions.WORKSPACE_TERMINATE,
             icon="delete_forever",
             variant=ActionVariant.DANGER,
-            run=_ask(services.terminate, "It ends."),
-            legal=_legal("terminate"),
+            run=ask(services.terminate, "It ends."),
+            legal=legal("terminate"),
             explain=_explain_terminate,
             typed=lambda row: row.name,
         ),
@@ -335,3 +345,16 @@ class ProviderAccountAdmin(OwnOrganizationAdmin):
             organization=organization_of(request.user),
             **form.cleaned_data,
         )
+
+
+@admin.register(ApplicationStack)
+class ApplicationStackAdmin(ForgeModelAdmin):
+    view_roles = VIEW_ROLES
+    list_display = (
+        "name", "provider_account", "bundle_type", "operating_system", "fleet_type", "fleet_state", "is_offered",
+        "updated_at",
+    )  # fmt: skip
+    list_filter = ("is_offered", "bundle_type", "operating_system")
+    list_select_related = ("provider_account",)
+    search_fields = ("id__exact", "name", "fleet_name")
+    ordering = ("name", "id")

@@ -27,7 +27,7 @@ COLUMNS = """
 
 
 class Migration(migrations.Migration):
-    dependencies = [("db", "0002_archived_months"), ("workspaces", "0005_policies_leases_decisions")]
+    dependencies = [("db", "0002_archived_months"), ("workspaces", "0008_policies_leases_decisions")]
 
     operations = [
         PartitionedTable(

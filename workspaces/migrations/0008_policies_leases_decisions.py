@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0002_one_index_per_look_up"),
         ("db", "0001_initial"),
-        ("workspaces", "0004_lifecycle_rules"),
+        ("workspaces", "0007_lifecycle_rules"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,0 +1,33 @@
+"""Machines: where they may stand, what they are and were, and every state that they passed through."""
+
+from workspaces.models.configurations import ConfigurationChange
+from workspaces.models.machines import StateChange, StateChangeQuerySet, WorkSpace, WorkSpaceQuerySet, kept_alive
+from workspaces.models.providers import (
+    ApplicationStack,
+    ApplicationStackQuerySet,
+    CallAllowance,
+    ProviderAccount,
+    ProviderAccountQuerySet,
+)
+from workspaces.models.unmanaged import UnmanagedMachine, UnmanagedMachineQuerySet
+from workspaces.rules.models import Decision, LifecyclePolicy, UsageSample, WorkLease
+
+__all__ = [
+    "ApplicationStack",
+    "ApplicationStackQuerySet",
+    "CallAllowance",
+    "ConfigurationChange",
+    "Decision",
+    "LifecyclePolicy",
+    "ProviderAccount",
+    "ProviderAccountQuerySet",
+    "StateChange",
+    "StateChangeQuerySet",
+    "UnmanagedMachine",
+    "UnmanagedMachineQuerySet",
+    "UsageSample",
+    "WorkLease",
+    "WorkSpace",
+    "WorkSpaceQuerySet",
+    "kept_alive",
+]
