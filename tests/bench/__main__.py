@@ -30,6 +30,7 @@ BENCHMARKS = {
     "metering_idle_vs_scan": "tests.bench.metering.IDLE",
     "lifecycle_sweep_growth": "tests.bench.lifecycle.BENCHMARK",
     "list_vs_bare_view": "tests.bench.listing.BENCHMARK",
+    "reconcile_calls_per_1000": "tests.bench.reconciling.FIGURE",
     "admission_vs_bare_lock": "tests.bench.admission.BENCHMARK",
 }
 """By dotted path: the modules hold models, which want the settings that the servers below give."""

@@ -106,7 +106,7 @@ def test_figure_that_is_counted_runs_once_and_says_what_was_counted():
     result = measure(figure, "tiny")
 
     assert (runs, result.value) == (["tiny"], 60)
-    assert "≤ 55 MISSED by 9.1%" in result.line()
+    assert "≤ 55.00 MISSED by 9.1%" in result.line()
 
 
 def test_results_are_merged_into_the_file(tmp_path):
