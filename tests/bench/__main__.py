@@ -31,6 +31,7 @@ BENCHMARKS = {
     "lifecycle_sweep_growth": "tests.bench.lifecycle.BENCHMARK",
     "list_vs_bare_view": "tests.bench.listing.BENCHMARK",
     "reconcile_calls_per_1000": "tests.bench.reconciling.FIGURE",
+    "launch_throughput_vs_bare_tx": "tests.bench.throughput.BENCHMARK",
     "admission_vs_bare_lock": "tests.bench.admission.BENCHMARK",
 }
 """By dotted path: the modules hold models, which want the settings that the servers below give."""
