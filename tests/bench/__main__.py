@@ -32,6 +32,7 @@ BENCHMARKS = {
     "list_vs_bare_view": "tests.bench.listing.BENCHMARK",
     "reconcile_calls_per_1000": "tests.bench.reconciling.FIGURE",
     "launch_throughput_vs_bare_tx": "tests.bench.throughput.BENCHMARK",
+    "sweep_peak_memory": "tests.bench.memory.FIGURE",
     "admission_vs_bare_lock": "tests.bench.admission.BENCHMARK",
 }
 """By dotted path: the modules hold models, which want the settings that the servers below give."""

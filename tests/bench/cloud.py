@@ -32,11 +32,11 @@ class Holding:
 
 
 @contextlib.contextmanager
-def standing(*holdings: Holding, at: datetime) -> Iterator[Simulator]:
-    """Machines that have run since `at`; the clock stands there."""
+def standing(*holdings: Holding, since: datetime, at: datetime) -> Iterator[Simulator]:
+    """Machines that have run since then; the clock stands `at`."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "state"
-        _fill(file, holdings, at.timestamp())
+        _fill(file, holdings, since.timestamp())
         with Simulator(port=0, speed=STANDING_STILL, start=at.timestamp(), state_file=file) as simulator:
             yield simulator
 

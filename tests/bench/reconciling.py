@@ -40,7 +40,10 @@ def prepare(size: str) -> Iterator[Subject]:
     factories.ProviderAccountFactory(account=NOBODYS, directory_id=catalog.directory_id(cloud.REGION, 2))
     with (
         cloud.standing(
-            Holding(ours, fleet.count), Holding(NOBODYS, fleet.count, directory=2, letter="x"), at=fleet.launched_at
+            Holding(ours, fleet.count),
+            Holding(NOBODYS, fleet.count, directory=2, letter="x"),
+            since=fleet.launched_at,
+            at=fleet.launched_at,
         ) as simulator,
         override_settings(AWS_ENDPOINT_URL=simulator.url, FORGE_AWS_CALLS_PER_SECOND=0),
     ):

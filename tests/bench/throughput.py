@@ -90,14 +90,15 @@ def prepare(size: str) -> Iterator[Sides]:
     first = services.launch(actor=worlds.actor(lead), spec=world.spec(owner=world.engineer.email), now=now).workspace
     if first is None:
         raise UnequalWork("the launch to do again made no machine")
+    ids = str(lead.id), str(first.id)
     numbers = count(0, launches // PROCESSES)
     with append.installed(), contextlib.ExitStack() as stack:
         sides = [
             [
-                stack.enter_context(starting("tests.bench.apart", side, str(lead.id), str(first.id)))
+                stack.enter_context(starting("tests.bench.apart", f"tests.bench.launchers.{side}", *ids))
                 for _ in range(PROCESSES)
             ]
-            for side in ("tests.bench.launchers.by_service", "tests.bench.launchers.by_sql")
+            for side in ("by_service", "by_sql")
         ]
         for crew in sides:
             for one in crew:
