@@ -17,6 +17,15 @@ from workspaces.simulator.store import Store
 
 REGION, IMAGE, KIND = "us-east-1", "engineering-linux-1", "STANDARD"
 AT_ONCE = 10_000
+LOOKED_AT = """
+    UPDATE workspaces_workspace
+       SET connection_url = 'https://clients.amazonworkspaces.com/',
+           ip_address = ('10.' || 64 + position / 62500 % 64 || '.' || position % 62500 / 250 || '.'
+                         || 1 + position % 250)::inet
+      FROM (SELECT id AS machine, substr(provider_id, 4)::integer - 1 AS position FROM workspaces_workspace) AS shown
+     WHERE id = machine
+"""
+"""What a first look at machines of `standing` writes into their rows, all at once."""
 STANDING_STILL = 1e-6
 """Simulated seconds per real one: nothing stops by itself while something is measured."""
 

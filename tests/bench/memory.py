@@ -1,9 +1,10 @@
 """`sweep_peak_memory`: the most memory that any of the sweeps takes over 1,000,000 running machines, in megabytes.
 
 Each sweep is the job's own function in a process of its own, all machines are due for it: metering books the first hour
-of each, the collector samples each, reconcile compares each with the simulator, and the rules reckon each, warn as many
-as a run warns, and end those whose lifetime is over (one in a thousand). The value is the greatest; all of them stand
-in `counts`, and what the process had before the sweep began, which is Python with Django and boto3.
+of each, the collector samples each, reconcile compares each with the simulator and finds it as it was, and the rules
+reckon each, warn as many as a run warns, and end those whose lifetime is over (one in a thousand). The value is the
+greatest; all of them stand in `counts`, and what the process had before the sweep began, which is Python with Django
+and boto3.
 """
 
 from __future__ import annotations
@@ -37,11 +38,12 @@ _OLD = """
 
 @contextlib.contextmanager
 def prepare(size: str) -> Iterator[Subject]:
-    """A fleet that nothing has swept yet, here and in AWS."""
+    """A fleet that was looked at once, but never metered, sampled or reckoned, here and in AWS."""
     fleet = fleets.build(of_size(size, MACHINES))
     old = max(1, fleet.count // ONE_IN)
     with connection.cursor() as cursor:
         cursor.execute(_OLD, [old])
+        cursor.execute(cloud.LOOKED_AT)
     fleets.settle_down()
     counted: dict[str, Any] = {"machines": fleet.count}
     account = ProviderAccount.objects.get().account
@@ -75,6 +77,8 @@ def _check(fleet: fleets.Fleet, old: int, figures: dict[str, Any]) -> None:
         "compared": figures["reconcile_workspaces"]["seen"],
         "reckoned": WorkSpace.objects.filter(is_unreckoned=False).count(),
     }
+    if figures["reconcile_workspaces"]["refreshed"]:
+        raise UnequalWork(f"reconcile found machines other than they were: {figures}")
     if set(done.values()) != {fleet.count} or figures["enforce_lifecycle"]["ended"] != old:
         raise UnequalWork(f"the sweeps over {fleet.count} machines, {old} of them old, did something else: {figures}")
 
