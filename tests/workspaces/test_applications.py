@@ -91,7 +91,12 @@ def test_a_machine_whose_session_is_over_is_stopped_and_connecting_starts_it(eng
     reconcile(now=clock.now)
     machine.refresh_from_db()
     assert machine.state == "STOPPED"
-    assert engineer.get(f"{WORKSPACES}{machine.id}/").json()["actions"] == ["terminate", "connect", "keep-alive", "extend"]
+    assert engineer.get(f"{WORKSPACES}{machine.id}/").json()["actions"] == [
+        "terminate",
+        "connect",
+        "keep-alive",
+        "extend",
+    ]
     problem(engineer.get(f"{WORKSPACES}{machine.id}/connect/"), 409, "opens_session")
     assert connect(engineer, machine).status_code == 200
     machine.refresh_from_db()
