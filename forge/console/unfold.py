@@ -18,6 +18,9 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
             ("blueprints.blueprint", "Blueprints", "deployed_code"),
             ("workspaces.provideraccount", "Provider accounts", "cloud"),
             ("workspaces.applicationstack", "Application stacks", "apps"),
+            ("workspaces.unmanagedmachine", "Unmanaged machines", "help_center"),
+            ("workspaces.lifecyclepolicy", "Lifecycle policies", "timer"),
+            ("workspaces.decision", "Decisions", "rule"),
         ],
     ),
     (
