@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "forge.api",
     "forge.adminkit",
     "forge.operations",
+    "forge.outbox",
     "audit",
     "forge.accounts",
     "blueprints",
@@ -202,6 +203,10 @@ FORGE_OPERATION_HANDLERS = {
     "workspace.terminate": "workspaces.handlers.terminate",
     "audit.verify": "audit.verification.operation.verify",
 }
+FORGE_MAIL_KINDS = {
+    "budget.mark": "budgets.notices.mark",
+}
+FORGE_MAIL_READER = "forge.accounts.mailing.reader"
 
 # -- Money -------------------------------------------------------------------------------------------------------
 FORGE_RESERVE_HOURS = env.int("FORGE_RESERVE_HOURS", default=40)
@@ -262,6 +267,7 @@ EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://" if DEBUG else
 vars().update(EMAIL_CONFIG)
 if EMAIL_CONFIG["EMAIL_FILE_PATH"]:  # django-environ takes the first slash off
     EMAIL_FILE_PATH = "/" + EMAIL_CONFIG["EMAIL_FILE_PATH"].lstrip("/")
+EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=30)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="forge@localhost")
 
 # -- Static files --------------------------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
             ("system", "System", "monitor_heart"),
             ("db.jobrun", "Job runs", "history"),
             ("db.jobswitch", "Job switches", "toggle_on"),
+            ("outbox.mail", "Mail", "mail"),
         ],
     ),
 ]

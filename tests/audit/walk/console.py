@@ -138,6 +138,7 @@ BUTTONS = {
     ("budget", "on"): Press("BUDGET_UPDATE", "finance", rows.budget_off),
     ("price", "close"): Press("PRICE_CLOSE", "finance", rows.price),
     ("legalhold", "release"): Press("LEGAL_HOLD_RELEASE", "admin", rows.hold, lambda row: {"reason": "a reason"}),
+    ("mail", "retry"): Press("MAIL_RETRY", "admin", rows.mail_given_up),
     ("operation", "cancel"): Press(
         "OPERATION_CANCEL", "lead", rows.operation, leaves=(("WORKSPACE_STOP_OUTCOME", "FAILURE"),)
     ),

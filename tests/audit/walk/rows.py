@@ -20,6 +20,7 @@ from forge.db.ids import uuid7
 from forge.db.models import JobSwitch
 from forge.operations.models import Operation
 from forge.operations.services import enqueue
+from forge.outbox.models import Mail
 from tests import factories
 
 COMMAND = Actor.command("walk")
@@ -193,6 +194,20 @@ def reservation(world):
         budget=budget(world), organization=world.organization, workspace=held, amount=1, remaining=1,
         correlation_id=uuid7(),
     )  # fmt: skip
+
+
+def mail(world, **facts):
+    """A mail about a mark of a budget, to be sent."""
+    key = uuid7()
+    return Mail.objects.create(
+        id=key, organization_id=world.organization.id, recipient_id=world.lead.id, kind="budget.mark",
+        target_type="Budget", target_id=uuid7(), dedupe_key=str(key), message_id=f"<{key}@forge.invalid>",
+        **{"due_at": timezone.now(), **facts},
+    )  # fmt: skip
+
+
+def mail_given_up(world):
+    return mail(world, state=Mail.State.GIVEN_UP, due_at=None, attempts=12, last_error="OSError: no route")
 
 
 def denial_count(world):

@@ -64,6 +64,7 @@ COMMANDS = {
     "enforce_lifecycle": Run(two_expired, TERMINATED, "COMMAND enforce_lifecycle"),
     "reconcile_workspaces": Run(two_vanished, FOLLOWED, "COMMAND reconcile_workspaces"),
     "check_budgets": Run(rows.spent, MARKS, "COMMAND check_budgets"),
+    "send_mails": Run(rows.mail, (), ""),
     "run_operations": Run(two_stops, OUTCOMES, "USER", ("--once",)),
     "forge_init": Run(nothing, FIRST, "COMMAND forge_init", INIT),
     "meter_costs": Run(rows.machine, (), ""),  # metering: cost records tell of it
@@ -90,7 +91,7 @@ TASKS = {
     "audit.purge_exports": Run(rows.expired_export, (("AUDIT_EXPORT_PURGE", "SUCCESS"),), "JOB purge_audit_exports"),
     "audit.retire_months": Run(nothing, (), ""),  # of months that are due: tests/audit/test_retention.py
     "api.purge_idempotency_keys": Run(nothing, (), ""),  # answers that have had their 24 hours
-    "budgets.send_notices": Run(rows.spent, (), ""),  # the mark that is reached has its entry, its mail has none
+    "outbox.send_mails": Run(rows.mail, (), ""),  # what a mail tells of has its entry, the mail has none
 }
 
 NOT_WALKED = {
