@@ -8,13 +8,15 @@ from datetime import UTC, datetime, time
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import quote
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -23,15 +25,21 @@ from audit import actions, holds, registry
 from audit.actors import canonical_address
 from audit.exports.admin import ExportsWhatItShows
 from audit.models import AuditCheckpoint, AuditLog, AuditPublication, AuditVerification, LegalHold
-from audit.verification.standing import standing
+from audit.receipts import Receipt
+from audit.verification.admin import AuditVerificationAdmin
+from audit.verification.standing import Standing, standing
 from forge.adminkit.admin import ForgeInline, ForgeModelAdmin
 from forge.adminkit.buttons import Button
+from forge.adminkit.links import link
 from forge.api.filters import search
 from forge.db.months import add_months, month_of
 
-Result, Outcome = AuditLog.Result, AuditVerification.Outcome
+Result = AuditLog.Result
 MONTHS_OFFERED = 24
-_PLACE = ("lane", "lane_seq", "partition", "timestamp", "after", "before")
+_AT = mark_safe("@<wbr>")  # where an address may be broken
+_EXACT = "%Y-%m-%d %H:%M:%S.%f UTC"
+
+__all__ = ["AuditCheckpointAdmin", "AuditLogAdmin", "AuditVerificationAdmin", "LegalHoldAdmin"]
 
 
 class ActionFilter(admin.SimpleListFilter):
@@ -72,22 +80,22 @@ class MonthFilter(admin.SimpleListFilter):
 @admin.register(AuditLog)
 class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
     view_roles = ("team_lead", "auditor", "admin")
-    list_display = ("timestamp", "action_type", "shown_result", "who", "resource", "action_description", "interface")
+    list_display = ("shown_time", "action_type", "shown_result", "shown_who", "shown_what")
     list_filter = (
-        ("timestamp", admin.DateFieldListFilter),
-        MonthFilter,
         "result",
         "interface",
         "actor_kind",
+        ("timestamp", admin.DateFieldListFilter),
+        MonthFilter,
         ActionFilter,
     )
     link_lookups = ("resource_id__exact", "correlation_id__exact", "user_id__exact")
     search_fields = ("resource_id",)  # shows the box; `get_search_results` says what is looked for
-    search_help_text = "A whole id (of a resource, person or correlation), an address, or words of the description."
+    search_help_text = "A whole id, receipt or address, or words"
     ordering = ("-timestamp", "-id")
     list_before_template = "audit/before_entries.html"
     fieldsets = (
-        (None, {"fields": ("timestamp", "occurred_at", "action_type", "result", "action_description")}),
+        (None, {"fields": ("recorded", "occurred", "action_type", "result", "action_description")}),
         (
             "Who",
             {
@@ -107,11 +115,20 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
         shown = {}
         if user.is_operator or user.has_role("auditor", "admin"):
             found = standing(timezone.now())
-            shown = {"standing": found, "standing_label": "danger" if found.problems else "success"}
+            shown = {"standing": found, "standing_label": _label_of(found)}
         return super().changelist_view(request, {**(extra_context or {}), **shown})
 
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """All entries of what this one is about; of its request where it is about nothing that has an id."""
+        entry = self.get_object(request, object_id)
+        if entry is None:
+            return super().history_view(request, object_id, extra_context)
+        if entry.resource_id:
+            return super().history_view(request, quote(entry.resource_id), extra_context)
+        return HttpResponseRedirect(self._address_of_request(entry))
+
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        """Entries about or by the id, from the address, by whoever had the email, else with the words.
+        """Entries about or by the id, of the receipt, from the address, by whoever had the email, else with the words.
 
         What no index serves ends with SearchTooWide when it takes long: `changelist_view` tells the person so.
         """
@@ -120,6 +137,8 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
             return queryset, False
         if (address := canonical_address(term)) is not None:
             return queryset.filter(source_ip=address), False
+        if (receipt := _receipt(term)) is not None:
+            return queryset.filter(id=receipt.entry_id, log_hash=receipt.log_hash), False
         try:
             whose = uuid.UUID(term)
         except ValueError:
@@ -140,6 +159,33 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
     )
     def shown_result(self, entry: AuditLog) -> tuple[str, str]:
         return entry.result, entry.get_result_display()
+
+    @display(description="recorded at", ordering="timestamp")
+    def shown_time(self, entry: AuditLog) -> str:
+        """Day and time on a line each."""
+        return format_html("{}<br>{} UTC", f"{entry.timestamp:%Y-%m-%d}", f"{entry.timestamp:%H:%M:%S}")
+
+    @display(description="recorded at")
+    def recorded(self, entry: AuditLog) -> str:
+        """To the microsecond: the database's clock when the entry took its place in the lane."""
+        return f"{entry.timestamp:{_EXACT}}"
+
+    @display(description="occurred at")
+    def occurred(self, entry: AuditLog) -> str:
+        return f"{entry.occurred_at:{_EXACT}}"
+
+    @display(description="who, by which way")
+    def shown_who(self, entry: AuditLog) -> str:
+        name = format_html_join(_AT, "{}", ((part,) for part in self.who(entry).split("@")))
+        return format_html('{}<span class="block text-xs">{}</span>', name, entry.get_interface_display())
+
+    @display(description="what")
+    def shown_what(self, entry: AuditLog) -> str:
+        """The description, and the resource where that does not name it."""
+        if entry.resource_id and entry.resource_id in entry.action_description:
+            return entry.action_description
+        about = self.resource(entry)
+        return format_html('{}<span class="block text-xs">{}</span>', entry.action_description, about)
 
     @display(description="who")
     def who(self, entry: AuditLog) -> str:
@@ -167,9 +213,11 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
     @display(description="correlation id")
     def correlated(self, entry: AuditLog) -> str:
         """The id, leading to everything that the same request caused."""
+        return link(self._address_of_request(entry), entry.correlation_id)
+
+    def _address_of_request(self, entry: AuditLog) -> str:
         shown = reverse(f"{self.admin_site.name}:audit_auditlog_changelist")
-        address = f"{shown}?correlation_id__exact={entry.correlation_id}"
-        return format_html('<a class="text-primary-600 underline" href="{}">{}</a>', address, entry.correlation_id)
+        return f"{shown}?correlation_id__exact={entry.correlation_id}"
 
     @display(description="context")
     def shown_context(self, entry: AuditLog) -> str:
@@ -186,8 +234,8 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
             return _pretty(changes)
         cells = ((name, _cell(before, name), _cell(after, name)) for name in sorted(before.keys() | after.keys()))
         rows = format_html_join("", "<tr><th scope='row'>{}</th><td>{}</td><td>{}</td></tr>", cells)
-        head = "<tr><th></th><th scope='col'>Before</th><th scope='col'>After</th></tr>"
-        return format_html(f"<table class='text-left [&_td]:px-4 [&_th]:pr-4'>{head}{{}}</table>", rows)
+        head = "<tr><td></td><th scope='col'>Before</th><th scope='col'>After</th></tr>"
+        return format_html(f"<table class='changes'>{head}{{}}</table>", rows)
 
     @display(description="content hash")
     def shown_content_hash(self, entry: AuditLog) -> str:
@@ -217,7 +265,7 @@ class AuditCheckpointAdmin(ForgeModelAdmin):
 
     @display(description="root")
     def shown_root(self, checkpoint: AuditCheckpoint) -> str:
-        return bytes(checkpoint.root_hash).hex()
+        return format_html('<span class="hash">{}</span>', bytes(checkpoint.root_hash).hex())
 
     @display(description="signed", boolean=True)
     def signed(self, checkpoint: AuditCheckpoint) -> bool:
@@ -283,7 +331,10 @@ class LegalHoldAdmin(ForgeModelAdmin):
         return ("organization_id", *given, "placed_by", "placed_at", *released)
 
     def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> LegalHold:
-        return holds.place(actor=request.actor, now=timezone.now(), **form.cleaned_data)  # type: ignore[attr-defined]
+        hold = holds.place(actor=request.actor, now=timezone.now(), **form.cleaned_data)  # type: ignore[attr-defined]
+        if holds.covers_entries(hold) is False:
+            messages.warning(request, "No entry of the log is covered by this hold yet. Are its type and ids right?")
+        return hold
 
     @display(description="covers")
     def covers(self, hold: LegalHold) -> str:
@@ -296,41 +347,20 @@ class LegalHoldAdmin(ForgeModelAdmin):
         return "active" if hold.is_active else "released"
 
 
-@admin.register(AuditVerification)
-class AuditVerificationAdmin(ForgeModelAdmin):
-    """What verifications came to; the words of a finding may name rows of any organization, so operators see them."""
+def _label_of(found: Standing) -> str:
+    """Green only where the verification that is told of has found the log intact."""
+    if found.problems:
+        return "danger"
+    if found.last is None:
+        return "default"
+    return "success" if found.last.outcome == AuditVerification.Outcome.INTACT else "warning"
 
-    view_roles = ("auditor", "admin")
-    list_display = (
-        "started_at", "shown_outcome", "scope", "subject", "after_checkpoint", "checkpoint", "rows", "findings"
-    )  # fmt: skip
-    list_filter = ("outcome", "scope")
-    ordering = ("-id",)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        fields = (
-            "started_at", "finished_at", "scope", "subject", "outcome", "rows", "after_checkpoint", "checkpoint",
-            "tree_size", "findings", "shown_first", "correlation_id",
-        )  # fmt: skip
-        return (*fields, "shown_words", "reason") if request.user.is_operator else fields
-
-    @display(
-        description="outcome",
-        ordering="outcome",
-        label={Outcome.INTACT: "success", Outcome.TAMPERED: "danger", Outcome.UNDECIDED: "warning"},
-    )
-    def shown_outcome(self, row: AuditVerification) -> str:
-        return row.outcome
-
-    @display(description="first finding")
-    def shown_first(self, row: AuditVerification) -> str:
-        first = row.first or {}
-        parts = [first.get("kind"), *(f"{name} {first[name]}" for name in _PLACE if first.get(name) is not None)]
-        return ", ".join(filter(None, parts)) or "-"
-
-    @display(description="in words")
-    def shown_words(self, row: AuditVerification) -> str:
-        return (row.first or {}).get("detail") or "-"
+def _receipt(text: str) -> Receipt | None:
+    try:
+        return Receipt.parse(text)
+    except ValueError:
+        return None
 
 
 def _cell(side: dict[str, Any], name: str) -> str:

@@ -87,10 +87,15 @@ def text(value: str, path: str = "") -> str:
 
 
 def timestamp(value: datetime, path: str = "") -> str:
-    """A time as `2026-11-30T23:59:59.000001Z`; raises UnauditableValueError for one without a time zone."""
+    """A time as `2026-11-30T23:59:59.000001Z`; raises UnauditableValueError for one without a time zone, or that is
+    before the year 1 or after 9999 in UTC."""
     if value.utcoffset() is None:
         raise UnauditableValueError("a time without a time zone", path)
-    return value.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    try:
+        at = value.astimezone(UTC)
+    except OverflowError as error:
+        raise UnauditableValueError(f"{value.isoformat()} is out of range in UTC", path) from error
+    return at.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def _object(value: Mapping[Any, Any], path: str) -> dict[str, Any]:

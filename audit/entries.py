@@ -22,6 +22,7 @@ MAX_CONTEXT_BYTES = 64 * 1024
 MAX_USER_AGENT = 512
 MAX_DESCRIPTION = 2000
 MAX_RESOURCE = 128
+MAX_ADDRESS = 45
 
 SUCCESS, FAILURE, DENIED = RESULTS = ("SUCCESS", "FAILURE", "DENIED")
 
@@ -65,14 +66,14 @@ def columns(entry: Entry) -> dict[str, Any]:
         raise UnauditableValueError(f"{entry.result!r} is not one of {', '.join(RESULTS)}", "result")
     salt = os.urandom(SALT_BYTES)
     personal: dict[str, Any] = {}
-    context = _without_personal(plain(entry.context or {}, "context"), "context", kind, personal)
+    context = _without_personal(_plain(entry.context or {}, "context"), "context", kind, personal)
     if actor.name:
-        context.setdefault(actor.kind.lower(), actor.name)
+        context.setdefault(actor.kind.lower(), text(actor.name, "actor"))
     changes = _plain_changes(entry.changes, kind, personal)
     _check_size(context, changes, personal)
     identity = {
         "user_email": text(actor.email, "user_email") if actor.email else None,
-        "source_ip": actor.source_ip,
+        "source_ip": _short(actor.source_ip, "source_ip", MAX_ADDRESS) if actor.source_ip else None,
         "user_agent": _header(actor.user_agent) if actor.user_agent else None,
     }
     content = {
@@ -118,7 +119,7 @@ def _plain_changes(
         return None
     if unknown := changes.keys() - {"before", "after"}:
         raise UnauditableValueError(f"changes are before and after, not {', '.join(sorted(unknown))}", "changes")
-    sides = {side: plain(changes.get(side), side) for side in ("before", "after")}
+    sides = {side: _plain(changes.get(side), side) for side in ("before", "after")}
     return {
         side: _without_personal(value, side, kind, personal) if isinstance(value, dict) else value
         for side, value in sides.items()
@@ -153,10 +154,18 @@ def _check_required(kind: registry.ActionType, content: Mapping[str, Any], perso
             raise IncompleteEntryError(f"{kind.name} requires {name}")
 
 
-def _short(value: str, path: str) -> str:
-    if len(value) > MAX_RESOURCE:
-        raise UnauditableValueError(f"longer than {MAX_RESOURCE} characters", path)
-    return text(value, path)
+def _plain(value: Any, path: str) -> Any:
+    try:
+        return plain(value, path)
+    except RecursionError:
+        raise UnauditableValueError("nested too deeply", path) from None
+
+
+def _short(value: str, path: str, limit: int = MAX_RESOURCE) -> str:
+    normal = text(value, path)  # it may be longer than what was given
+    if len(normal) > limit:
+        raise UnauditableValueError(f"longer than {limit} characters", path)
+    return normal
 
 
 def _header(value: str) -> str:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, LiteralString
 
 from django.db import connections, transaction
+from django.db.models import Q
 from psycopg import sql
 
 from audit import actions
 from audit.actors import Actor
-from audit.models import LegalHold
+from audit.models import AuditLog, LegalHold
+from audit.searches import SearchTooWide, bounded
 from audit.services import record
 from forge.api.errors import BadRequest, Conflict, Denied, field_error
-from forge.db.locks import advisory_lock
+from forge.db.locks import advisory_key, advisory_lock
 
 LOCK_NAME = "audit.holds"
+ERASURE_LOCK = advisory_key("audit.erasure")
+"""Held by the session that erases, and by one that moves or copies a month, in which an erasure would lose its way."""
 
 COVERS: LiteralString = """
     hold.released_at IS NULL
@@ -103,6 +108,29 @@ def place(
     return hold
 
 
+def covers_entries(hold: LegalHold) -> bool | None:
+    """Whether the log has an entry that the hold covers; None where that cannot be said within seconds.
+
+    One that covers none keeps nothing: often an id or a type that was mistyped.
+    """
+    found = AuditLog.objects.all()
+    if hold.organization_id is not None:
+        found = found.filter(organization_id=hold.organization_id)
+    if hold.user_id is not None:
+        found = found.filter(Q(user_id=hold.user_id) | Q(resource_type="User", resource_id=str(hold.user_id)))
+    if hold.resource_type:
+        found = found.filter(resource_type=hold.resource_type, resource_id=hold.resource_id)
+    if hold.period_start is not None:
+        found = found.filter(timestamp__gte=hold.period_start)
+    if hold.period_end is not None:
+        found = found.filter(timestamp__lt=hold.period_end)
+    try:
+        with bounded():
+            return found.exists()
+    except SearchTooWide:
+        return None
+
+
 def release(*, actor: Actor, hold: LegalHold, reason: str, now: datetime) -> LegalHold:
     """End the hold. Raises MayNotHold, HoldReleased."""
     user = _holder(actor)
@@ -142,6 +170,18 @@ def block_erasure(using: str = "default") -> None:
     """Until this transaction ends nobody erases, drops or places a hold: whoever takes entries calls this, then asks
     for holds in a statement of its own."""
     advisory_lock(LOCK_NAME, using=using)
+
+
+@contextmanager
+def without_erasure() -> Iterator[bool]:
+    """Whether nobody erases, from the first step to the last, as long as the block lasts; waits for nobody."""
+    wrapper = connections.create_connection("owner")
+    try:
+        with wrapper.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [ERASURE_LOCK])
+            yield cursor.fetchone()[0]
+    finally:
+        wrapper.close()
 
 
 def may_hold(user: Any, hold: LegalHold) -> bool:

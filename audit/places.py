@@ -9,6 +9,9 @@ from pathlib import Path
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+LEAST_MONTHS = 12
+"""Fewer months than this are taken for a mistake in a setting, and for a forgery in the entry of a drop."""
+
 
 class ArchiveFailed(Exception):
     """The archive could not be read or written; the message says why. It is tried again by the next run."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ from audit.verifier import layout
 from audit.verifier.checking import check_bundle
 from forge.db import partitions
 from forge.db.detached import months_of, twin
+from forge.db.months import add_months
 
 BUNDLE = "bundle"
 PERSONAL = ("user_email", "source_ip", "user_agent", "personal", "salt")
@@ -38,6 +41,16 @@ _ERASURES = f"""
     SELECT DISTINCT log.context ->> 'month' FROM {LOG} AS log
      WHERE log.action_type = 'AUDIT_ERASE' AND log."timestamp" >= %(first)s AND log."timestamp" < %(end)s
        AND log.context ->> 'month' < %(month)s
+"""  # noqa: S608
+
+
+# What the file of personal values must hold: a line for each row that has any left, and in it what is left.
+_PERSONAL = f"""
+    SELECT count(*), coalesce(sum(id), 0)::numeric, count(salt), count(personal),
+           coalesce(sum(id) FILTER (WHERE personal IS NOT NULL), 0)::numeric
+      FROM {twin(TABLE)} AS log
+     WHERE "timestamp" >= %(first)s AND "timestamp" < %(end)s
+       AND num_nonnulls({", ".join(PERSONAL)}) > 0
 """  # noqa: S608
 
 
@@ -71,9 +84,32 @@ def check_month(month: date, folder: Path) -> None:
     if report.status != "intact":
         reason = report.undecided or next(iter(report.findings), "")
         raise CopyDiffers(f"the bundle of {month:%Y-%m} is {report.status}: {reason}")
+    if _personal_of(folder / BUNDLE / layout.PERSONAL) != _personal_here(month):
+        raise CopyDiffers(f"the personal values of {month:%Y-%m} are not those that the database has")
     rows = sum(last - first + 1 for _, first, last in spans_of(month))
     if report.entries != rows:
         raise CopyDiffers(f"the bundle of {month:%Y-%m} holds {report.entries} entries, the month {rows}")
+
+
+def _personal_of(path: Path) -> tuple[int, ...]:
+    """Lines, their ids added up, salts, lines with values beside the actor's own, and the ids of these added up.
+
+    Each value that is there was held against its digest before; what is left to show is that none is missing, and none
+    there that was erased here.
+    """
+    lines = ids = salts = others = ids_of_others = 0
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        for line in map(json.loads, file):
+            lines, ids = lines + 1, ids + line["id"]
+            salts += line["salt"] is not None
+            if line["personal"] is not None:
+                others, ids_of_others = others + 1, ids_of_others + line["id"]
+    return lines, ids, salts, others, ids_of_others
+
+
+def _personal_here(month: date) -> tuple[int, ...]:
+    bounds = {"first": _midnight(month), "end": _midnight(add_months(month, 1))}
+    return tuple(int(one) for one in fetch(_PERSONAL, bounds)[0])
 
 
 def _months_here() -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -53,6 +54,8 @@ def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
     scopes = scopes_of(intent)
     if intent.kind == "start":
         return _start(intent, scopes, rate, dry_run=dry_run)
+    if intent.kind == "modify":
+        return _modify(intent, scopes, rate, dry_run=dry_run)
     if intent.kind == "adopt":
         return _take_on(intent, scopes, rate, dry_run=dry_run)
     hours = settings.FORGE_RESERVE_HOURS
@@ -199,6 +202,67 @@ def _with_additions(intent: Intent, scopes: Scopes, rate: Rate) -> list[Bound]:
             max(budget.needed - held.get(budget.id, Decimal(0)), Decimal(0)) if _blocks_starts(budget) else Decimal(0)
         )
         for budget in bound
+    ]
+
+
+def _modify(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict[str, Any]:
+    """Reserve in every budget that binds what the machine will need there more than it does, or refuse.
+
+    What needs no more is never refused, however full a budget is: it is how people bring their costs down.
+    """
+    bound = _differences(intent, scopes, rate)
+    if not dry_run:
+        locked = _lock(bound)
+        bound = _differences(intent, scopes, rate)
+        if not all(budget.id in locked and budget.is_adopted for budget in bound):
+            raise RepairFirst(partial(adopt_binding, scopes=scopes, now=intent.now))
+    bound = adopted(bound, now=intent.now)
+    dearer = [budget for budget in bound if budget.needed]
+    refuse_without_room(dearer, scopes=scopes, currency=intent.organization.currency)
+    if not dry_run:
+        for budget in dearer:
+            _top_up(intent, budget)
+    estimated = month_ahead(rate, now=intent.now, lifetime_end=intent.lifetime_end, hours=settings.FORGE_RESERVE_HOURS)
+    return {
+        "estimated_cost": money(estimated),
+        "reservation": money(max((budget.needed for budget in bound), default=Decimal(0))),
+        "currency": intent.organization.currency,
+        "budgets": [bound_figures(budget, scopes) for budget in bound],
+    }
+
+
+def _differences(intent: Intent, scopes: Scopes, rate: Rate) -> list[Bound]:
+    """The budgets that bind, each needing what the changed machine must hold there beyond what it must hold now.
+
+    Both are the fees of the hours that begin after now and FORGE_RESERVE_HOURS of running. AutoStop's fee is owed to
+    the end of the month beside AlwaysOn's (docs/money.md), so a switch to AlwaysOn saves the hours only; a switch to
+    AutoStop changes nothing before the month's end.
+    """
+    machine = intent.workspace
+    if machine is None:
+        raise TypeError("a modification is one of a machine")
+    before = rate_of(
+        organization=intent.organization,
+        region=machine.region,
+        bundle_type=machine.bundle_type,
+        operating_system=machine.operating_system,
+        running_mode=machine.running_mode,
+        storage_gb=machine.root_volume_gb + machine.user_volume_gb,
+        now=intent.now,
+    )
+    if machine.running_mode != intent.running_mode:
+        before = replace(before, fee=Decimal(0)) if intent.running_mode == "ALWAYS_ON" else rate
+    what: dict[str, Any] = {
+        "scopes": scopes,
+        "now": intent.now,
+        "lifetime_end": intent.lifetime_end,
+        "hours": settings.FORGE_RESERVE_HOURS,
+        "fees_from": hour_up(intent.now),
+    }
+    needed = {budget.id: budget.needed for budget in binding.read(**what, rate=before)}
+    return [
+        budget.needing(max(budget.needed - needed.get(budget.id, Decimal(0)), Decimal(0)))
+        for budget in binding.read(**what, rate=rate)
     ]
 
 

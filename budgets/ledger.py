@@ -1,20 +1,25 @@
-"""The ledger's two hooks: what machines spend is settled, what they still hold is released when they end."""
+"""The ledger's hooks: what machines spend is settled, what they hold too much or to no end is given back."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import F
+from django.db.models.functions import Now
 
 from audit.actors import Actor
 from budgets.adoption import adopt
+from budgets.models import Budget, Reservation
 from costs.charges import Charges
 from workspaces.models import WorkSpace
 
-__all__ = ["LOW_HOURS", "Settlement", "adopt", "release", "settle"]
+__all__ = ["LOW_HOURS", "Settlement", "adopt", "give_back", "release", "settle"]
 
 LOW_HOURS = 8
 """A reservation that holds less than the fees to come and so many hours is topped up."""
@@ -60,3 +65,22 @@ def release(*, workspaces: Sequence[WorkSpace], actor: Actor, now: datetime) -> 
     with connection.cursor() as cursor:
         cursor.execute("SELECT budgets_release(%s, %s)", [[workspace.pk for workspace in workspaces], now])
         return cursor.fetchone()[0]
+
+
+def give_back(*, workspace_id: uuid.UUID, held: Mapping[str, str]) -> Decimal:
+    """Give back what a modification that did not come about has set aside: `held` says how much in which budget.
+
+    The UNDO hook, in the transaction that ends the operation, which holds the scope rows and the machine. What has been
+    spent meanwhile, or was released with the machine, is not given back. Returns the sum.
+    """
+    given = Decimal(0)
+    budgets = Budget.objects.filter(id__in=list(held)).order_by("id").select_for_update(no_key=True, of=("self",))
+    for budget in list(budgets):
+        reservation = Reservation.objects.live().filter(workspace_id=workspace_id, budget=budget).first()
+        if reservation is None:
+            continue
+        amount = min(Decimal(held[str(budget.id)]), reservation.remaining)
+        Reservation.objects.filter(pk=reservation.pk).update(remaining=F("remaining") - amount, updated_at=Now())
+        Budget.objects.filter(pk=budget.id).update(reserved=F("reserved") - amount, updated_at=Now())
+        given += amount
+    return given

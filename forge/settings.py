@@ -97,6 +97,7 @@ DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = "forge.console.formats"
 
 # -- People ------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
@@ -111,6 +112,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"  # Unfold's sign-in page does not say where to go on to
 SESSION_COOKIE_SECURE = env.bool("SESSION_COOKIE_SECURE", default=not DEBUG)
 CSRF_COOKIE_SECURE = env.bool("CSRF_COOKIE_SECURE", default=not DEBUG)
 SESSION_COOKIE_HTTPONLY = True
@@ -179,7 +181,7 @@ SPECTACULAR_SETTINGS = {
         "AuditInterface": "audit.actors.Interface",
         "ScopeEnum": "budgets.models.Budget.Scope",
         "AuditVerificationScope": "audit.models.AuditVerification.Scope",
-        "AuditVerificationRequestScope": "audit.api.verifications.ASKED",
+        "AuditVerificationRequestScope": "audit.verification.operation.ASKED",
     },
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
@@ -194,6 +196,7 @@ FORGE_LAUNCH_GUARDS = [
 ]
 FORGE_SPEND_HOOKS = ["budgets.ledger.settle"]
 FORGE_END_HOOKS = ["costs.metering.close", "budgets.ledger.release"]
+FORGE_UNDO_HOOKS = ["budgets.ledger.give_back"]
 FORGE_OPERATION_HANDLERS = {
     "audit.export": "audit.exports.handler.write_export",
     "fleet.adopt": "workspaces.handlers.adopt_fleet",
@@ -201,6 +204,11 @@ FORGE_OPERATION_HANDLERS = {
     "workspace.start": "workspaces.handlers.start",
     "workspace.stop": "workspaces.handlers.stop",
     "workspace.terminate": "workspaces.handlers.terminate",
+    "workspace.modify": "workspaces.handlers.modify",
+    "workspace.bulk": "workspaces.handlers.bulk",
+    "workspace.reboot": "workspaces.handlers.reboot",
+    "workspace.rebuild": "workspaces.handlers.rebuild",
+    "workspace.restore": "workspaces.handlers.restore",
     "audit.verify": "audit.verification.operation.verify",
 }
 FORGE_MAIL_KINDS = {

@@ -82,7 +82,7 @@ def bundles_for_role(role: str | None) -> frozenset[str]:
 def bundle_allowed_for_role(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
     """Refuses BundleNotAllowed, naming what the role may launch."""
     allowed = bundles_for_role(intent.role)
-    if intent.kind == "launch" and intent.bundle_type not in allowed:
+    if _chooses_bundle(intent) and intent.bundle_type not in allowed:
         raise BundleNotAllowed(
             f"As {intent.role} you may not launch {intent.bundle_type}.",
             extra={"allowed": [name for name in BundleType.values if name in allowed]},
@@ -91,10 +91,32 @@ def bundle_allowed_for_role(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
 
 
 def blueprint_visible(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
-    """Refuses a blueprint of another team, a draft, a retired one, and what it does not offer."""
+    """Refuses a blueprint of another team, a draft, a retired one, and what it does not offer.
+
+    A machine that exists changes within what its blueprint offers, retired or not.
+    """
     blueprint = intent.blueprint
-    if intent.kind != "launch" or blueprint is None:
+    if not _chooses_bundle(intent) or blueprint is None:
         return {}
+    if intent.kind == "launch":
+        _refuse_unusable(blueprint, intent)
+    offers = sorted(blueprint.bundles.values_list("region", "bundle_type"))
+    if (intent.region, intent.bundle_type) not in offers:
+        raise BundleNotOffered(
+            f"{blueprint} does not offer {intent.bundle_type} in {intent.region}.",
+            extra={"offered": [{"region": region, "bundle_type": bundle_type} for region, bundle_type in offers]},
+        )
+    return {}
+
+
+def _chooses_bundle(intent: Intent) -> bool:
+    """True for a launch, and for a modification of the bundle type."""
+    if intent.kind == "modify" and intent.workspace is not None:
+        return intent.bundle_type != intent.workspace.bundle_type
+    return intent.kind == "launch"
+
+
+def _refuse_unusable(blueprint: Blueprint, intent: Intent) -> None:
     if blueprint.team_id not in (None, intent.team.id):
         raise BlueprintNotFound(f"Team {intent.team.slug} has no blueprint {blueprint.id}.")
     if blueprint.status == Blueprint.Status.DRAFT:
@@ -105,13 +127,6 @@ def blueprint_visible(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
         raise OperatingSystemNotOffered(
             f"{blueprint} is {blueprint.operating_system}.", extra={"offered": [blueprint.operating_system]}
         )
-    offers = sorted(blueprint.bundles.values_list("region", "bundle_type"))
-    if (intent.region, intent.bundle_type) not in offers:
-        raise BundleNotOffered(
-            f"{blueprint} does not offer {intent.bundle_type} in {intent.region}.",
-            extra={"offered": [{"region": region, "bundle_type": bundle_type} for region, bundle_type in offers]},
-        )
-    return {}
 
 
 def credentials_valid(intent: Intent, *, dry_run: bool) -> dict[str, Any]:

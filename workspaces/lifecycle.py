@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from django.db import models
@@ -95,8 +96,15 @@ ACTIONS: dict[str, tuple[State, ...]] = {
         for event in (Event.START, Event.STOP, Event.TERMINATE)
     },
     "keep-alive": tuple(state for state in LIVE_STATES if state != State.TERMINATING),
+    "modify": (State.AVAILABLE, State.STOPPED),
+    "reboot": (State.AVAILABLE,),
+    "rebuild": (State.AVAILABLE, State.STOPPED),
+    "restore": (State.AVAILABLE, State.STOPPED),
 }
 """What a person may ask for, and in which states. The end of a PENDING machine calls off its launch."""
+
+BY_ITSELF_AFTER = timedelta(minutes=1)
+"""After so long without its bulk operation a part of one is carried out like any other operation."""
 
 AUTOMATIC = {"automatic": True}
 """The spec of an operation that a rule asked for: a keep-alive calls it off, and one that fails is put off."""

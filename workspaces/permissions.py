@@ -15,6 +15,10 @@ _OWN = {
     "connect": (Role.CONTRACTOR, Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
     "terminate": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
     "keep-alive": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
+    "modify": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
+    "reboot": (Role.CONTRACTOR, Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
+    "rebuild": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
+    "restore": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
 }
 _OTHERS = (Role.TEAM_LEAD, Role.ADMIN)
 

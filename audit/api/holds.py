@@ -43,6 +43,22 @@ class LegalHoldSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
+class PlacedHoldSerializer(LegalHoldSerializer):
+    """A hold that was just placed."""
+
+    covers_entries = serializers.SerializerMethodField(
+        help_text="Whether the log has an entry that it covers; null where that cannot be said within seconds. False"
+        " is often a mistyped id."
+    )
+
+    class Meta(LegalHoldSerializer.Meta):
+        fields = [*LegalHoldSerializer.Meta.fields, "covers_entries"]
+        read_only_fields = fields
+
+    def get_covers_entries(self, hold: LegalHold) -> bool | None:
+        return holds.covers_entries(hold)
+
+
 class NewHoldSerializer(serializers.Serializer):
     """What the hold covers: entries that meet all criteria given, at least one of person, resource and period."""
 
@@ -80,13 +96,13 @@ class LegalHoldViewSet(ReadViewSet):
     audit_resource = "LegalHold"
     audit_action = {"create": actions.LEGAL_HOLD_PLACE, "release": actions.LEGAL_HOLD_RELEASE}
 
-    @extend_schema(request=NewHoldSerializer, responses={201: LegalHoldSerializer})
+    @extend_schema(request=NewHoldSerializer, responses={201: PlacedHoldSerializer})
     @idempotent
     def create(self, request: Request) -> Response:
         """Place a hold: from now on erasure and retention leave what it covers as it is."""
         wanted = self.validated(NewHoldSerializer)
         hold = holds.place(actor=self.actor, now=timezone.now(), **wanted)
-        return self.created(hold, self.body_of(hold), address=f"/api/v1/audit/holds/{hold.pk}/")
+        return self.created(hold, PlacedHoldSerializer(hold).data, address=f"/api/v1/audit/holds/{hold.pk}/")
 
     @extend_schema(request=ReleaseSerializer, responses={200: LegalHoldSerializer})
     @action(detail=True, methods=["post"])

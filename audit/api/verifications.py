@@ -20,9 +20,6 @@ from forge.operations.api.serializers import OperationSerializer
 
 Scope = AuditVerification.Scope
 
-ASKED = [(str(scope), scope.label) for scope in (Scope.FULL, Scope.SINCE)]
-"""What may be asked for here."""
-
 OF_THE_LOG = ("kind", "lane", "lane_seq", "partition", "timestamp", "after", "before")
 """What of a finding everybody sees who sees verifications; the rest may name rows of any organization."""
 
@@ -72,7 +69,7 @@ class AuditVerificationSerializer(serializers.ModelSerializer):
 class VerificationRequestSerializer(serializers.Serializer):
     """What is to be looked at: all of the log, or what came since the last checkpoint that was found intact."""
 
-    scope = serializers.ChoiceField(choices=ASKED, default=Scope.FULL)
+    scope = serializers.ChoiceField(choices=verification.ASKED, default=Scope.FULL)
 
 
 class AuditVerificationFilterSet(ForgeFilterSet):

@@ -4,10 +4,9 @@
         record(...)  # the folder still has another name; an exception takes it away again
     # here it has its name; bundle.manifest tells what is in it
 
-`first` and `until` are months, both included; None is without a bound, and both None is the whole log. A month that is
-detached is read with `tables=("forge_detached.audit_auditlog_2026_01", "audit_auditlog")` and an alias that may read
-it (`using="owner"`): its rows from the first, those of its neighbours from the others. `python -m audit.verifier`
-checks what came out.
+`first` and `until` are months, both included; None is without a bound, and both None is the whole log. Rows are read
+from the first of `tables`, those of neighbours from the others too; without any, months that are detached are read with
+the rest. `python -m audit.verifier` checks what came out.
 
 The files (`audit.verifier.layout`; docs/audit.md, "Bundles"):
 
@@ -38,15 +37,23 @@ from audit.archive.sealed_rows import Extent, Range, SealedRow, Snapshot, snapsh
 from audit.sealing import keys
 from audit.sealing.tree import StoredTree
 from audit.verifier import layout
-from forge.db import partitions
+from forge.db import detached, partitions
 from forge.db.models import ArchivedMonth
 from forge.db.months import add_months
+
+TABLE = "audit_auditlog"
+WHOLE = f"(SELECT * FROM {TABLE} UNION ALL SELECT * FROM {detached.twin(TABLE)})"  # noqa: S608
+"""Every row that the database has."""
 
 DEEP = 100
 """With more brackets than these a value may be nested too deeply to be written."""
 
 _HASHES = ("hash_version", "content_hash", "previous_log_hash", "log_hash")
 _PLACE = ("id", "lane", "lane_seq", "timestamp")
+
+
+class MonthGone(Exception):
+    """A month of the range was dropped; the message says where its own bundle is."""
 
 
 class NothingSealed(Exception):
@@ -70,10 +77,8 @@ class Plan:
     rows: int
 
 
-def plan(
-    *, first: date | None, until: date | None, tables: Sequence[str] = ("audit_auditlog",), using: str = "default"
-) -> Plan:
-    """What `write` would export; changes nothing. Raises NothingSealed, DatabaseError."""
+def plan(*, first: date | None, until: date | None, tables: Sequence[str] = (WHOLE,), using: str = "default") -> Plan:
+    """What `write` would export; changes nothing. Raises MonthGone, NothingSealed, DatabaseError."""
     wanted = _range(first, until, tables, using)
     with snapshot(using) as log:
         return Plan(_extent(log, wanted), log.count(wanted))
@@ -85,12 +90,12 @@ def write(
     *,
     first: date | None,
     until: date | None,
-    tables: Sequence[str] = ("audit_auditlog",),
+    tables: Sequence[str] = (WHOLE,),
     using: str = "default",
 ) -> Iterator[Bundle]:
     """Write the bundle; `folder` appears when the block ends, and never if it raises.
 
-    Raises FolderExists, NothingSealed, BrokenTree, DatabaseError, ImproperlyConfigured, OSError (a full
+    Raises FolderExists, MonthGone, NothingSealed, BrokenTree, DatabaseError, ImproperlyConfigured, OSError (a full
     disk). Not inside a transaction (RuntimeError).
     """
     wanted = _range(first, until, tables, using)
@@ -101,15 +106,20 @@ def write(
 
 
 def _range(first: date | None, until: date | None, tables: Sequence[str], using: str) -> Range:
-    """The range in time; without a `first` it begins with the first month that the log has."""
-    months = [one.first for one in partitions.attached("audit_auditlog", using=using) if one.first is not None]
+    """The range in time; without a `first` it begins with the first month that the log has. Raises MonthGone."""
+    here = [*partitions.attached(TABLE, using=using), *detached.months_of(TABLE, using=using)]
+    months = {one.first for one in here if one.first is not None}
     first = first or min(months, default=None)
+    left = ArchivedMonth.objects.using(using).filter(table=TABLE).order_by("month")
+    for one in left:
+        if one.month not in months and first is not None and first <= one.month <= (until or one.month):
+            raise MonthGone(f"{one.month:%Y-%m} was dropped after its retention: its bundle is in {one.location}.")
     return Range(
         first=None if first is None else _midnight(first),
         end=None if until is None else _midnight(add_months(until, 1)),
         tables=tables,
         is_first=first is not None and add_months(first, -1) not in months,
-        is_cut=ArchivedMonth.objects.using(using).filter(table="audit_auditlog", month__lt=first or date.min).exists(),
+        is_cut=any(one.month < (first or date.min) for one in left),
     )
 
 

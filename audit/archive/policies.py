@@ -10,10 +10,8 @@ from pathlib import Path
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from audit import places
 from audit.archive.parquet import Source
-
-LEAST_MONTHS = 12
-"""Fewer months than this are taken for a mistake."""
 
 
 def _nothing(first: date, end: date) -> Iterable[str]:
@@ -51,9 +49,10 @@ class Policy:
         return kept
 
     def check_setting(self) -> None:
-        """Raises ImproperlyConfigured for fewer months than LEAST_MONTHS."""
-        if self.months < LEAST_MONTHS:
-            raise ImproperlyConfigured(f"{self.setting} is {self.months}; at least {LEAST_MONTHS} months are kept.")
+        """Raises ImproperlyConfigured for fewer months than `places.LEAST_MONTHS`."""
+        if self.months < places.LEAST_MONTHS:
+            least = places.LEAST_MONTHS
+            raise ImproperlyConfigured(f"{self.setting} is {self.months}; at least {least} months are kept.")
 
     def source(self, partition: str) -> Source:
         """The detached month as the copy takes it."""

@@ -176,9 +176,8 @@ class Snapshot:
 
     def count(self, wanted: Range) -> int:
         """All rows of the range, sealed or not."""
-        statement = (
-            f"""SELECT count(*) FROM {wanted.tables[0]} WHERE "timestamp" >= %(first)s AND "timestamp" < %(end)s"""
-        )
+        within = '"timestamp" >= %(first)s AND "timestamp" < %(end)s'
+        statement = f"SELECT count(*) FROM {wanted.tables[0]} AS log WHERE {within}"
         return self._fetch(statement, wanted.bounds())[0][0]
 
     def checkpoints(self, extent: Extent) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -32,12 +33,26 @@ def take(due: Due, *, actor: Actor, now: datetime) -> ArchivedMonth:
     Raises CopyDiffers, ArchiveFailed, FolderExists, Held, PartitionError, AuditUnavailable, DatabaseError, and for the
     log NothingSealed, CannotDecide.
     """
-    return _TAKE[due.step](due, actor, now)
+    if due.step not in (Step.DETACH, Step.EXPORT):
+        return _TAKE[due.step](due, actor, now)
+    with _without_erasure():
+        return _TAKE[due.step](due, actor, now)
 
 
 def export_again(due: Due, *, actor: Actor, now: datetime) -> ArchivedMonth:
     """Copy a month anew whose copy was lost or moved away; its seven days begin anew. Raises as `take` does."""
-    return _export(due, actor, now)
+    with _without_erasure():
+        return _export(due, actor, now)
+
+
+@contextmanager
+def _without_erasure() -> Iterator[None]:
+    """An erasure that ran meanwhile would look for a month where it is not, or leave in a copy, begun before it, what
+    it took from the table. Raises Held."""
+    with holds.without_erasure() as is_free:
+        if not is_free:
+            raise Held("an erasure is at work")
+        yield
 
 
 def _detach(due: Due, actor: Actor, now: datetime) -> ArchivedMonth:

@@ -28,6 +28,7 @@ from audit.erasure.people import Person
 from audit.holds import block_erasure
 from audit.places import ArchiveFailed
 from audit.retention import BUNDLE
+from audit.verification.copies import MANIFEST
 from audit.verification.dropped import TABLE
 from audit.verifier import layout
 from forge.db.models import ArchivedMonth
@@ -51,11 +52,21 @@ class Subjects:
 
 
 def months() -> list[ArchivedMonth]:
-    """The months of the log that have a copy. Raises ArchiveFailed where there are such and no archive is named."""
-    found = list(ArchivedMonth.objects.filter(table=TABLE).exclude(state="DETACHED").order_by("month"))
-    if found and places.configured() is None:
-        raise ArchiveFailed(f"{len(found)} months of the log are in the archive, and FORGE_ARCHIVE is not set")
-    return found
+    """The months of the log that have a copy, also of a run that was killed before it said so.
+
+    Raises ArchiveFailed where there are such and the archive is not named or not there.
+    """
+    found = list(ArchivedMonth.objects.filter(table=TABLE).order_by("month"))
+    archive = places.configured()
+    if archive is None:
+        if gone := [month for month in found if month.state != ArchivedMonth.State.DETACHED]:
+            raise ArchiveFailed(f"{len(gone)} months of the log are in the archive, and FORGE_ARCHIVE is not set")
+        return []
+    return [
+        month
+        for month in found
+        if month.state != ArchivedMonth.State.DETACHED or (archive.folder_of(TABLE, month.month) / MANIFEST).exists()
+    ]
 
 
 def find(person: Person, month: ArchivedMonth) -> Subjects:

@@ -26,12 +26,12 @@ from audit.actors import Actor
 from audit.entries import Entry
 from audit.erasure import archived, statements
 from audit.erasure.people import Person
-from audit.holds import block_erasure
+from audit.holds import ERASURE_LOCK, block_erasure
 from audit.services import append
 from audit.verification import rows_sql
 from audit.verification.dropped import TABLE
 from forge.db import detached, partitions
-from forge.db.locks import advisory_key
+from forge.db.detached import Place
 from forge.db.models import ArchivedMonth
 
 OWNER = "owner"
@@ -43,11 +43,16 @@ BLOCKS = 1024
 LIMIT = 1000
 """Rows per transaction. Each may be a range of its own in the entry, of at most 40 bytes."""
 
-_LOCK = advisory_key("audit.erasure")
+_LOCK = ERASURE_LOCK
+_EXPIRE_EXPORTS = """
+    UPDATE audit_auditexport SET expires_at = least(expires_at, clock_timestamp())
+     WHERE organization_id = ANY(%(organizations)s) AND purged_at IS NULL
+"""
+"""Files of exports hold the values too: none is given out from here on, and the next purge deletes them."""
 
 
 class ErasureBusy(Exception):
-    """Another erasure is at work."""
+    """Another erasure is at work, or a month is on its way out of the log."""
 
 
 class Held(Exception):
@@ -94,7 +99,8 @@ class _Month:
 
 
 def survey(person: Person) -> Erasure:
-    """What an erasure would find; writes nothing."""
+    """What an erasure would find; writes nothing. Raises ErasureBusy, ArchiveFailed."""
+    _require_settled()
     found = Erasure(person.user_id)
     holds: set[str] = set()
     for month in _months():
@@ -151,6 +157,7 @@ def _step(person: Person, done: Erasure, month: _Month, piece: dict[str, Any], *
         named: dict[UUID | None, dict[str, list[int]]] = defaultdict(lambda: {"entries": [], "about": []})
         for id_, organization_id, form, _ in rows:
             named[organization_id][form].append(id_)
+        _run(_EXPIRE_EXPORTS, {"organizations": [id_ for id_ in named if id_ is not None]})
         for organization_id, ids in named.items():
             for form, statement in statements.ERASE.items():
                 _run(statement.format(table=month.table), piece | {"ids": ids[form]})
@@ -209,11 +216,18 @@ def ranges(ids: Iterable[int]) -> list[list[int]]:
 def _alone() -> Iterator[None]:
     """Hold the lock of erasures for the session; raises ErasureBusy."""
     if not _fetch("SELECT pg_try_advisory_lock(%(key)s)", {"key": _LOCK})[0][0]:
-        raise ErasureBusy("Another erasure is at work.")
+        raise ErasureBusy("Another erasure is at work, or months are being moved or copied: try again.")
     try:
         yield
     finally:
         _fetch("SELECT pg_advisory_unlock(%(key)s)", {"key": _LOCK})
+
+
+def _require_settled() -> None:
+    """A month whose move was interrupted is in no table that is searched. Raises ErasureBusy."""
+    for month in ArchivedMonth.objects.using(OWNER).filter(table=TABLE, state=ArchivedMonth.State.DETACHED):
+        if detached.place_of(TABLE, month.month, month.partition, using=OWNER) is Place.BETWEEN:
+            raise ErasureBusy(f"{month.partition} is being detached: manage.py rollover_partitions finishes it.")
 
 
 def _months() -> list[_Month]:

@@ -10,8 +10,8 @@ from django.contrib.admin.views.main import ERROR_FLAG, ORDER_VAR, PAGE_VAR
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
 from unfold.decorators import display
 
 from audit import actions, searches
@@ -20,6 +20,7 @@ from audit.exports.answers import file_response
 from audit.exports.formats import FORMATS
 from audit.models import AuditExport, may_export
 from forge.adminkit.admin import ForgeModelAdmin, sentence_of
+from forge.adminkit.links import link
 from forge.api.errors import Problem
 
 
@@ -85,7 +86,7 @@ class AuditExportAdmin(ForgeModelAdmin):
     """Files of the log that were asked for through the API."""
 
     view_roles = ("auditor", "admin")
-    list_display = ("id", "format", "shown_state", "entries", "size", "created_at", "expires_at", "file")
+    list_display = ("id", "shown_format", "shown_state", "entries", "shown_size", "created_at", "expires_at", "file")
     list_filter = ("format",)
     ordering = ("-id",)
     fieldsets = (
@@ -105,12 +106,20 @@ class AuditExportAdmin(ForgeModelAdmin):
     def shown_state(self, export: AuditExport) -> tuple[str, str]:
         return export.state, str(AuditExport.State(export.state).label)
 
+    @display(description="format", ordering="format")
+    def shown_format(self, export: AuditExport) -> str:
+        return export.format.upper()
+
+    @display(description="size", ordering="size")
+    def shown_size(self, export: AuditExport) -> str:
+        return filesizeformat(export.size)
+
     @display(description="file")
     def file(self, export: AuditExport) -> str:
         if export.state != AuditExport.State.READY:
             return "-"
         address = reverse("audit-export-download", args=(export.pk,))
-        return format_html('<a class="text-primary-600 underline" href="{}" download>Download</a>', address)
+        return link(address, "Download", download=True)
 
 
 def _back(request: HttpRequest, problem: Problem, address: str) -> HttpResponse:

@@ -19,6 +19,7 @@ from audit.api.filters import AuditLogFilterSet
 from audit.entries import FAILURE, SUCCESS
 from audit.exports import rows, services
 from audit.exports.formats import FORMATS, shown
+from audit.holds import block_erasure
 from audit.models import AuditExport, AuditExportPart, AuditLog
 from audit.services import record
 from forge.api.errors import Conflict
@@ -58,7 +59,13 @@ class WriteExport(Handler):
                 return
         sha256 = hash_of(export, Pulse(claim))
         with transaction.atomic():
-            claim.lock()
+            operation = claim.lock()
+            block_erasure()
+            if services.is_outdated(export):
+                self._end(
+                    claim, operation, "entries_erased", "Values in it were erased meanwhile: ask for a new export."
+                )
+                return
             services.finish(export, sha256=sha256, now=claim.now())
             figures: dict[str, Any] = {"count": export.entries, "size": export.size, "sha256": sha256}
             _record(claim.operation, export, result=SUCCESS, outcome="succeeded", **figures)
@@ -83,10 +90,12 @@ class WriteExport(Handler):
 
     def _fail(self, claim: Claim, code: str, detail: str) -> None:
         with transaction.atomic():
-            operation = claim.lock()
-            export = _discarded(operation, claim.now())
-            _record(operation, export, result=FAILURE, outcome="failed", code=code)
-            claim.fail(code, detail)
+            self._end(claim, claim.lock(), code, detail)
+
+    def _end(self, claim: Claim, operation: Operation, code: str, detail: str) -> None:
+        export = _discarded(operation, claim.now())
+        _record(operation, export, result=FAILURE, outcome="failed", code=code)
+        claim.fail(code, detail)
 
 
 write_export = WriteExport()

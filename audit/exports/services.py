@@ -157,7 +157,7 @@ def ask(
 
 def download(*, actor: Actor, export: AuditExport, now: datetime) -> Iterator[bytes]:
     """The file piece by piece; the entry of its download is committed first. Raises ExportNotReady, ExportGone."""
-    if export.purged_at is not None or (export.finished_at is not None and export.expires_at <= now):
+    if export.purged_at is not None or export.is_expired(now):
         raise ExportGone(f"It was kept until {export.expires_at:%Y-%m-%d %H:%M} UTC.")
     if export.finished_at is None:
         raise ExportNotReady(extra={"operation": str(export.operation_id)})
@@ -178,6 +178,12 @@ def content(export: AuditExport) -> Iterator[bytes]:
     numbers = export.parts.order_by("number").values_list("number", flat=True)
     for number in list(numbers):
         yield export.parts.get(number=number).plain
+
+
+def is_outdated(export: AuditExport) -> bool:
+    """Whether personal values were erased in its organization since the export began, which it may still hold."""
+    erasures = AuditLog.objects.filter(organization_id=export.organization_id, action_type=actions.AUDIT_ERASE)
+    return erasures.filter(timestamp__gte=export.as_of).exists()
 
 
 def finish(export: AuditExport, *, sha256: str, now: datetime) -> None:

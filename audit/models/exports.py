@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import zlib
+from datetime import datetime
 from typing import Any
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from forge.db.models import TimestampedModel, UUIDModel
 
@@ -84,9 +86,14 @@ class AuditExport(UUIDModel, TimestampedModel):
 
     @property
     def state(self) -> str:
-        if self.purged_at is not None:
+        """GONE from `expires_at` on, also where the job that deletes the content has not come by yet."""
+        if self.purged_at is not None or self.is_expired(timezone.now()):
             return self.State.GONE
         return self.State.WRITING if self.finished_at is None else self.State.READY
+
+    def is_expired(self, now: datetime) -> bool:
+        """Whether the whole file is there, and no longer given out."""
+        return self.finished_at is not None and self.expires_at <= now
 
     @property
     def file_name(self) -> str:

@@ -1,7 +1,8 @@
 """The deliberate way on after a restore: the log goes on from what the database has, under another origin.
 
 What stands outside for the earlier incarnation is never contradicted: its checkpoints keep their origin, and those
-beyond the point of the restore stay as proof of what was lost.
+beyond the point of the restore stay as proof of what was lost. The entry that begins an incarnation holds the signed
+note of its first checkpoint (`audit.sealing.vouchers`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
+from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 from psycopg import IsolationLevel
 
@@ -19,6 +21,7 @@ from audit.sealing import keys, sealer
 from audit.sealing.leaves import Leaves
 from audit.sealing.sinks import Sink, SinkFailed, configured
 from audit.services import record
+from audit.verifier.notes import Checkpoint
 
 
 class NotNeeded(Exception):
@@ -29,14 +32,18 @@ def begin(*, actor: Actor, reason: str, sinks: Sequence[Sink] | None = None) -> 
     """Begin a new incarnation with the tree as the database has it; returns its number.
 
     Only where sealing is refused: NotNeeded otherwise. The entry (AUDIT_NEW_INCARNATION) commits first; without it
-    nothing happens. Raises SealerBusy, AuditUnavailable, ImproperlyConfigured.
+    nothing happens. Raises SealerBusy, AuditUnavailable, ImproperlyConfigured (also without a signing key).
     """
     sinks = configured() if sinks is None else sinks
+    key = keys.signing_key()
+    if key is None:
+        raise ImproperlyConfigured("A new incarnation is signed, and FORGE_AUDIT_SIGNING_KEY is not set.")
     with sealer.alone() as connection:
         head = sealer.newest(connection)
         why = _contradiction(connection, head, sinks)
         number = _unused(sinks, head.incarnation + 1)
         leaves = Leaves(connection)
+        root = leaves.tree.root()
         with transaction.atomic():
             record(
                 actor=actor,
@@ -48,8 +55,9 @@ def begin(*, actor: Actor, reason: str, sinks: Sequence[Sink] | None = None) -> 
                     "reason": reason,
                     "incarnation": number,
                     "tree_size": leaves.tree.size,
-                    "root": leaves.tree.root().hex(),
+                    "root": root.hex(),
                     "contradiction": why,
+                    "note": key.sign(Checkpoint(keys.origin_of(number), leaves.tree.size, root)),
                 },
             )
         _write(connection, head, number, leaves)

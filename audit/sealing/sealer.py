@@ -3,14 +3,17 @@
 A pass holds a session-level advisory lock on a connection of its own to the owner's database from beginning to end:
 
 1. **Compare** with the newest checkpoint of each readable sink. The outside is ahead, or has another root for a size
-   that we have: SealRefused, nothing is written (an old backup was restored, or somebody rewrote the tree).
+   that we have: SealRefused, nothing is written (an old backup was restored, or somebody rewrote the tree). So is a
+   name of the log that the outside has never heard and no signed entry of a new incarnation vouches for.
 2. **Append**, REPEATABLE READ: the rows up to each lane's head become leaves; nodes, root and checkpoint commit with
    them. Holes, broken links and impossible times are told as faults and sealed past: a lane that waited for a row that
    is gone would never be sealed again.
 3. **Sign** the newest checkpoint, if there is a key and a sink was compared. Not before the commit: a crash would leave
    a signature over a root that the database never had. After a pass that was killed here the next signs that size and
    root first.
-4. **Publish** to each sink what it lacks, in order. A sink that fails is told and tried again by the next pass.
+4. **Publish** to each sink what it lacks, in order. A sink that fails is told and tried again by the next pass. What a
+   sink lacks says the sink itself where it can be read, the database's own notes of it only where not: whoever can
+   write to the database must not be able to keep a checkpoint from the outside.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from audit.sealing.leaves import Leaves
 from audit.sealing.signing import SigningKey
 from audit.sealing.sinks import Sink, SinkFailed, configured
 from audit.sealing.tree import StoredTree
+from audit.sealing.vouchers import is_vouched
 from audit.verifier.notes import Checkpoint, NoteError, VerifierKey, read_checkpoint
 from forge.db.locks import advisory_key
 
@@ -65,7 +69,7 @@ class Head:
 @dataclass
 class Pass:
     """What one pass did. `failures` maps a sink's name to what was wrong; `faults` are rows that are not as they must
-    be; the sinks in `away` did not answer."""
+    be; the sinks in `away` did not answer, `outside` is the size of the newest checkpoint in those that did."""
 
     sealed: int = 0
     tree_size: int = 0
@@ -76,10 +80,12 @@ class Pass:
     failures: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     away: set[str] = field(default_factory=set)
+    outside: dict[str, int] = field(default_factory=dict)
 
     def figures(self) -> dict[str, Any]:
         """As a JobRun keeps them; what is empty is left out."""
-        figures = {name: value for name, value in vars(self).items() if name not in ("failures", "faults", "away")}
+        told_otherwise = ("failures", "faults", "away", "outside")
+        figures = {name: value for name, value in vars(self).items() if name not in told_otherwise}
         failures = {"failures": "; ".join(self.failures.values())} if self.failures else {}
         return figures | failures | ({"faults": "; ".join(self.faults)} if self.faults else {})
 
@@ -102,7 +108,7 @@ def seal(*, dry_run: bool = False, sinks: Sequence[Sink] | None = None) -> Pass:
         ensure_signed(connection, signer, head.id)  # what a crash, or a new incarnation, left unsigned
         append(connection, head, done)
         done.is_signed = ensure_signed(connection, signer, newest(connection).id)
-        publish(connection, sinks, done)
+        publish(connection, sinks, done, head)
     for problem in [*done.failures.values(), *done.faults]:
         logger.error("audit_seal: %s", problem)
     return done
@@ -159,8 +165,26 @@ def compare(
             _refuse(f"{sink.name} holds a checkpoint of {outside.size} entries, the database {size} sealed ones")
         if outside is not None and outside.root != tree.root(outside.size):
             _refuse(f"{sink.name} and the database disagree about the first {outside.size} entries")
+        done.outside[sink.name] = outside.size if outside is not None else 0
         compared = True
+    if compared and not any(done.outside.values()):
+        _require_vouched(connection, head, known)
     return compared
+
+
+def _require_vouched(connection: psycopg.Connection, head: Head, known: Sequence[VerifierKey]) -> None:
+    """Nobody outside has heard of the log by this name: it must be the first one, or one that was begun rightly."""
+    if head.incarnation == 1:
+        if head.origin != keys.origin_of(1):
+            _refuse(f"the database calls the log {head.origin}, and no sink knows it by that name")
+        return
+    row: Any = connection.execute(
+        "SELECT origin, tree_size, root_hash FROM audit_auditcheckpoint WHERE incarnation = %s ORDER BY id LIMIT 1",
+        [head.incarnation],
+    ).fetchone()
+    first = Checkpoint(row[0], row[1], bytes(row[2]))
+    if first.origin != head.origin or not is_vouched(connection, first, head.incarnation, known):
+        _refuse(f"the database has incarnation {head.incarnation}, and no signed entry of the log began it")
 
 
 def append(connection: psycopg.Connection, head: Head, done: Pass) -> None:
@@ -207,14 +231,14 @@ def sign(connection: psycopg.Connection, key: SigningKey, id_: int, checkpoint: 
     connection.execute("UPDATE audit_auditcheckpoint SET note = %s WHERE id = %s", [key.sign(checkpoint), id_])
 
 
-def publish(connection: psycopg.Connection, sinks: Sequence[Sink], done: Pass) -> None:
+def publish(connection: psycopg.Connection, sinks: Sequence[Sink], done: Pass, head: Head) -> None:
     """Give each sink the signed checkpoints that it lacks, the oldest first, until it fails or time is up.
 
-    One that did not answer when it was compared is not waited for again.
+    `head` was the newest checkpoint when the sinks were compared. One that did not answer then is not waited for again.
     """
     until = time.monotonic() + PUBLISH_SECONDS
     for sink in (one for one in sinks if one.name not in done.away):
-        for id_, origin, size, root, note in _unpublished(connection, sink.name):
+        for id_, origin, size, root, note in _unpublished(connection, sink.name, done, head):
             if time.monotonic() > until:
                 break
             try:
@@ -224,22 +248,41 @@ def publish(connection: psycopg.Connection, sinks: Sequence[Sink], done: Pass) -
                 break
             connection.execute(
                 "INSERT INTO audit_auditpublication (checkpoint_id, sink, published_at)"
-                " VALUES (%s, %s, clock_timestamp())",
+                " VALUES (%s, %s, clock_timestamp()) ON CONFLICT DO NOTHING",
                 [id_, sink.name],
             )
             done.published += 1
 
 
-def _unpublished(connection: psycopg.Connection, sink: str) -> list[tuple]:
+def _unpublished(connection: psycopg.Connection, sink: str, done: Pass, head: Head) -> list[tuple]:
+    """What comes after the last checkpoint that the sink has: as it says itself, and as the database noted."""
+    noted = connection.execute(
+        "SELECT coalesce(max(checkpoint_id), 0) FROM audit_auditpublication WHERE sink = %s", [sink]
+    ).fetchone()[0]  # type: ignore[index]
+    last = min(noted, head.id)  # what this pass sealed nobody can have published
+    if sink in done.outside and head.id:
+        standing = _standing(connection, head, done.outside[sink])
+        if noted > standing:
+            done.failures[sink] = f"{sink} lacks checkpoints that are noted as published; they are published again"
+            last = standing
     return connection.execute(
-        """
-        SELECT id, origin, tree_size, root_hash, note FROM audit_auditcheckpoint
-         WHERE note IS NOT NULL
-           AND id > coalesce((SELECT max(checkpoint_id) FROM audit_auditpublication WHERE sink = %s), 0)
-         ORDER BY id LIMIT 1000
-        """,
-        [sink],
+        "SELECT id, origin, tree_size, root_hash, note FROM audit_auditcheckpoint"
+        " WHERE note IS NOT NULL AND id > %s ORDER BY id LIMIT 1000",
+        [last],
     ).fetchall()
+
+
+def _standing(connection: psycopg.Connection, head: Head, size: int) -> int:
+    """The number of the checkpoint that a sink stands at which has this incarnation's up to `size`."""
+    row: Any = connection.execute(
+        "SELECT coalesce(max(id) FILTER (WHERE tree_size <= %(size)s), min(id) - 1) FROM audit_auditcheckpoint"
+        " WHERE incarnation = %(incarnation)s"
+        "   AND (tree_size = (SELECT max(tree_size) FROM audit_auditcheckpoint"
+        "                      WHERE incarnation = %(incarnation)s AND tree_size <= %(size)s)"
+        "     OR tree_size = (SELECT min(tree_size) FROM audit_auditcheckpoint WHERE incarnation = %(incarnation)s))",
+        {"size": size, "incarnation": head.incarnation},
+    ).fetchone()
+    return int(row[0])
 
 
 def _refuse(what: str) -> None:

@@ -14,7 +14,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from typing import Any
 
+from audit import places
+from audit.receipts import LANE_SHIFT
+from audit.sealing.leaves import BACK
 from audit.verification.findings import CannotDecide, Finding
 from audit.verification.queries import fetch
 from forge.db import detached, partitions
@@ -51,8 +55,29 @@ _SPANS = f"""
     ) AS row GROUP BY lane, island ORDER BY lane, min(lane_seq)
 """
 
+# A leaf was sealed after its row was written, and its row was written, but for BACK, after the checkpoint before.
+# The incarnations one by one, because the index on sizes begins with them.
+_NOT_OF_MONTHS = """
+    SELECT leaf.lane, leaf.lane_seq, checkpoint.sealed_at
+      FROM unnest(%(lanes)s::bigint[], %(firsts)s::bigint[], %(lasts)s::bigint[]) AS gone (lane, first, last)
+      JOIN audit_auditleaf AS leaf ON leaf.lane = gone.lane AND leaf.lane_seq IN (gone.first, gone.last)
+     CROSS JOIN LATERAL (
+         SELECT next.id, next.sealed_at
+           FROM generate_series(1, (SELECT least(max(incarnation), 1000) FROM audit_auditcheckpoint)) AS number
+          CROSS JOIN LATERAL (
+              SELECT id, sealed_at FROM audit_auditcheckpoint
+               WHERE incarnation = number AND tree_size > leaf."index" ORDER BY tree_size LIMIT 1) AS next
+          ORDER BY next.id LIMIT 1
+     ) AS checkpoint
+      LEFT JOIN audit_auditcheckpoint AS before ON before.id = checkpoint.id - 1
+     WHERE checkpoint.sealed_at < %(first)s OR before.sealed_at - %(back)s >= %(end)s
+     ORDER BY leaf."index" LIMIT 1
+"""
+
 Span = tuple[int, int, int]
 """Lane, first and last number."""
+
+MOST_LANES = 256
 
 
 @dataclass
@@ -77,6 +102,11 @@ class Dropped:
         return {"gone_lanes": list(lanes), "gone_firsts": list(firsts), "gone_lasts": list(lasts)}
 
     @property
+    def end(self) -> datetime | None:
+        """The end of the newest month that was dropped."""
+        return _midnight(add_months(max(self.months), 1)) if self.months else None
+
+    @property
     def numbers(self) -> int:
         """How many entries are gone."""
         return sum(last - first + 1 for _, first, last in merged(self.ranges))
@@ -96,15 +126,22 @@ def load() -> Dropped:
         context = json.loads(context) if isinstance(context, str) else context
         try:
             month = _month(context["month"])
-            ranges = {(int(lane), int(first), int(last)) for lane, first, last in context["ranges"]}
+            ranges = {_span(*one) for one in context["ranges"]}
             months = {_month(text): str(hashed) for text, hashed in context["months"].items()}
-            is_old = add_months(month, 1 + int(context["retention_months"])) <= month_of(timestamp)
-        except (KeyError, TypeError, ValueError, AttributeError):
+            kept = int(context["retention_months"])
+            is_old = kept >= places.LEAST_MONTHS and all(  # months of entries before it may have had another retention
+                add_months(one, 1 + (kept if one == month else places.LEAST_MONTHS)) <= month_of(timestamp)
+                for one in {month, *months}
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             dropped.findings.append(_finding("an entry that drops a month cannot be read", timestamp))
             continue
         if not is_old:
             detail = f"{month:%Y-%m} was dropped before its time"
             dropped.findings.append(_finding(detail, timestamp))
+            continue
+        if foreign := _foreign(dropped, month, months, ranges, timestamp):
+            dropped.findings += foreign
             continue
         dropped.months |= months
         dropped.said |= ranges
@@ -112,6 +149,37 @@ def load() -> Dropped:
         if is_sealed:
             dropped.ranges |= ranges
     return dropped
+
+
+def _foreign(
+    before: Dropped, month: date, months: dict[date, str], ranges: set[Span], timestamp: datetime
+) -> list[Finding]:
+    """The first number that an entry takes and that was not sealed in a month that it adds to those `before`."""
+    added = sorted(months.keys() - before.months.keys()) or [month]
+    new = _without(merged(ranges), merged(before.said))
+    lanes, firsts, lasts = (list(column) for column in zip(*new, strict=True)) if new else ([], [], [])
+    bounds: dict[str, Any] = {"first": _midnight(added[0]), "end": _midnight(add_months(added[-1], 1)), "back": BACK}
+    found = fetch(_NOT_OF_MONTHS, bounds | {"lanes": lanes, "firsts": firsts, "lasts": lasts})
+    detail = f"an entry drops numbers of {month:%Y-%m} that were not sealed in that month"
+    return [
+        Finding("archived_month", detail, lane, (lane << LANE_SHIFT) + number, number,
+                partitions.name_of(TABLE, sealed_at.astimezone(UTC).date()), timestamp)
+        for lane, number, sealed_at in found
+    ]  # fmt: skip
+
+
+def _without(ranges: list[Span], others: list[Span]) -> list[Span]:
+    """The numbers of `ranges` that are not in `others`; both as merged() gives them."""
+    left = []
+    for lane, first, last in ranges:
+        for one, low, high in others:
+            if one == lane and low <= last and first <= high:
+                if first < low:
+                    left.append((lane, first, low - 1))
+                first = high + 1
+        if first <= last:
+            left.append((lane, first, last))
+    return left
 
 
 def spans_of(month: date) -> list[Span]:
@@ -173,6 +241,15 @@ def _layout() -> list[tuple[str, str]]:
 
 def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _span(lane: Any, first: Any, last: Any) -> Span:
+    """Raises ValueError for what are no numbers of a lane."""
+    if any(type(one) is not int for one in (lane, first, last)) or not (
+        0 <= lane < MOST_LANES and 1 <= first <= last < 1 << LANE_SHIFT
+    ):
+        raise ValueError(f"{[lane, first, last]} is no range of a lane")
+    return lane, first, last
 
 
 def _month(text: str) -> date:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from psycopg import sql
@@ -18,7 +18,6 @@ from audit.verification.dropped import LOG, TABLE, Dropped, load
 from audit.verification.findings import SHOWN, Finding
 from audit.verification.queries import fetch
 from forge.db import partitions
-from forge.db.months import add_months
 
 ROWS = 20_000
 """Rows of a table that are held against the log at once."""
@@ -71,7 +70,7 @@ def verify_events(*, since: datetime | None = None, dropped: Dropped | None = No
     and a notice says so.
     """
     events = Events()
-    begin = _beginning(load() if dropped is None else dropped)
+    begin = (load() if dropped is None else dropped).end
     if begin is not None and (since is None or begin > since):
         events.notices.append(
             f"Rows from before {begin:%Y-%m-%d} were not held against the log: months before then were dropped."
@@ -82,11 +81,6 @@ def verify_events(*, since: datetime | None = None, dropped: Dropped | None = No
             events.rows[one.table] = events.rows.get(one.table, 0) + count
             events.findings += findings[: max(SHOWN - len(events.findings), 0)]
     return events
-
-
-def _beginning(dropped: Dropped) -> datetime | None:
-    """The end of the newest month that was dropped."""
-    return datetime.combine(add_months(max(dropped.months), 1), time(), UTC) if dropped.months else None
 
 
 def _chunks(one: Evidence, since: datetime) -> Iterator[tuple[int, list[Finding]]]:

@@ -36,8 +36,8 @@ class Finding:
     def __str__(self) -> str:
         where = [] if self.lane is None else [f"lane {self.lane}"]
         if self.id is not None:
-            where = [f"row {self.id}", f"lane {self.lane}", f"number {self.lane_seq}", f"partition {self.partition}"]
-        if self.table is not None:
+            where = [f"row {self.id}", f"lane {self.lane}", f"number {self.lane_seq}"]
+        if self.partition is not None and (self.id is not None or self.table is not None):
             where.append(f"partition {self.partition}")
         if self.timestamp is not None:
             where.append(f"recorded {self.timestamp.isoformat()}")

@@ -33,6 +33,9 @@ STEP_SECONDS = 5.0
 
 Scope = AuditVerification.Scope
 
+ASKED = [(Scope.FULL.value, "All of the log"), (Scope.SINCE.value, "What came since it was last found intact")]
+"""What may be asked for."""
+
 
 class MayNotVerify(Denied):
     code = "may_not_verify"

@@ -27,6 +27,7 @@ from audit.verification import seals_sql as sql
 from audit.verification.copies import check_copies
 from audit.verification.events import Events, verify_events
 from audit.verification.findings import CannotDecide, Finding, Report
+from audit.verification.holds import check_holds
 from audit.verification.queries import fetch
 from audit.verification.seals import Seals
 from audit.verification.since import Since, verified_until
@@ -78,10 +79,11 @@ def verify_all(
     jobs: int = 1,
     progress: rows.Progress | None = None,
 ) -> Run:
-    """Verify rows, seals, events and copies of dropped months as far as `run.scope` goes; fills `run` and returns it.
+    """Verify rows, seals, events, legal holds and copies of dropped months as far as `run.scope` goes.
 
-    SINCE begins after checkpoint `after`, or (None) after what earlier verifications found intact. Raises CannotDecide
-    where there is no such beginning and when months moved meanwhile, and the other errors of UNDECIDABLE.
+    Fills `run` and returns it. SINCE begins after checkpoint `after`, or (None) after what earlier verifications found
+    intact. Raises CannotDecide where there is no such beginning, when months moved meanwhile, and when months were
+    dropped and nothing else is found, but their copies cannot be looked for; and the other errors of UNDECIDABLE.
     """
     if run.scope == Scope.SINCE:
         run.since = _since(after)
@@ -96,9 +98,13 @@ def verify_all(
         if month is None:
             run.events = verify_events(since=run.since.at if run.since else None, dropped=dropped)
             run.report.findings += run.events.findings
-            findings, notices = check_copies(dropped)
+            if run.scope == Scope.FULL:
+                run.report.findings += check_holds()
+            findings, unchecked = check_copies(dropped)
             run.report.findings += findings
-            run.seals.notices += notices
+            run.seals.notices += unchecked
+            if unchecked and run.report.is_intact:
+                raise CannotDecide(unchecked[0])
     return run
 
 

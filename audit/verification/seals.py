@@ -5,7 +5,7 @@ Everything is judged up to a size that is read once; it streams and holds no mor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -18,12 +18,14 @@ from audit.sealing import keys
 from audit.sealing.leaves import BACK
 from audit.sealing.sinks import S3Sink
 from audit.sealing.tree import BrokenTree, StoredTree
+from audit.sealing.vouchers import is_vouched
 from audit.verification import seals_sql as sql
 from audit.verification.dropped import Dropped, load
 from audit.verification.findings import SHOWN, CannotDecide, Finding
 from audit.verification.outside import Outside
 from audit.verification.queries import fetch
 from audit.verification.since import Since
+from audit.verification.windows import Window, window_of
 from audit.verifier.notes import Checkpoint, NoteError, VerifierKey, read_checkpoint
 from audit.verifier.proofs import CompactRange
 from forge.db.months import add_months
@@ -81,7 +83,9 @@ def verify_seals(
     against: Path | S3Sink | None = None,
     dropped: Dropped | None = None,
 ) -> Seals:
-    """Verify leaves, nodes, checkpoints and the outside directory or bucket `against`; with `month` only its rows.
+    """Verify leaves, nodes, checkpoints and the outside directory or bucket `against`.
+
+    With `month` only its rows, its leaves and the checkpoints around it, whose roots and signatures vouch for these.
 
     With `since` only what came after that checkpoint, whose root must still be that of the leaves before it. `dropped`
     is what retention took (default: what the log says now).
@@ -92,7 +96,8 @@ def verify_seals(
     outside = None if against is None else Outside.open(against, known)
     size, newest = fetch(sql.BOUNDS)[0]
     bounds = {"size": size, "newest": newest, "limit": SHOWN, "back": BACK, "late": LATE, "from": 0, "base": 0}
-    bounds |= (load() if dropped is None else dropped).parameters
+    dropped = load() if dropped is None else dropped
+    bounds |= dropped.parameters
     if since is not None:
         bounds |= {"from": since.size, "base": since.checkpoint}
         bounds |= {"lows": since.lows_with_last, "highs": since.highs}
@@ -100,11 +105,20 @@ def verify_seals(
     first = datetime(month.year, month.month, 1, tzinfo=UTC) if month else datetime.min.replace(tzinfo=UTC)
     end = _start(add_months(month, 1)) if month else datetime.max.replace(tzinfo=UTC)
     seals.findings += _check_rows(bounds | {"first": first, "end": end}, is_whole=month is None, is_sealed=bool(known))
-    if month is None:
+    if month is not None:
+        window = window_of(first, end, newest=newest, size=size)
+        bounds |= {"from": window.low, "size": window.high, "base": window.base, "newest": window.newest}
+        seals.leaves = window.high - window.low
+        seals.findings += _rowless(bounds)
+        seals.findings += _missing_leaves(bounds)
+        base, faults = _base_at(window)
+        seals.findings += faults
+        seals.findings += _check_checkpoints(seals, bounds, known, base, gone_before=dropped.end)
+    else:
         base, faults = _base(since)
         seals.findings += faults
         seals.findings += _check_tree(bounds)
-        seals.findings += _check_checkpoints(seals, bounds, known, base)
+        seals.findings += _check_checkpoints(seals, bounds, known, base, gone_before=dropped.end)
         if outside is not None:
             _compare(seals, bounds, outside, base)
     return seals
@@ -132,6 +146,15 @@ def _base(since: Since | None) -> tuple[Base | None, list[Finding]]:
     return Base(tree, stored), faults
 
 
+def _base_at(window: Window) -> tuple[Base | None, list[Finding]]:
+    """The tree before the leaves of a month, as the nodes have it: a root that is signed must come of it later."""
+    try:
+        tree = StoredTree(connection).compact_range(window.low)
+    except BrokenTree as error:
+        return None, [Finding("bad_node", str(error), None)]
+    return Base(tree, next(_stored({"newest": window.base}, after=window.base - 1), None)), []
+
+
 def _check_rows(bounds: dict[str, Any], *, is_whole: bool, is_sealed: bool) -> Iterator[Finding]:
     """Rows against leaves and times."""
     asked = sql.of_lanes if "lows" in bounds else str
@@ -142,9 +165,7 @@ def _check_rows(bounds: dict[str, Any], *, is_whole: bool, is_sealed: bool) -> I
         yield _at("no_leaf", "it stands among sealed rows and was not sealed", place)
     if not is_whole:
         return
-    for id_, lane, lane_seq, partition, after, before in fetch(asked(sql.ROWLESS_LEAVES), bounds):
-        detail = "the row of this leaf is gone"
-        yield Finding("no_row", detail, lane, id_, lane_seq, partition, after=after, before=before)
+    yield from _rowless(bounds, asked)
     for statement in (sql.ROWS_OUT_OF_TIME, sql.LANES_BACK_IN_TIME):
         for place in fetch(asked(statement), bounds):
             yield _at("impossible_time", "its time does not fit the entries and checkpoints around it", place)
@@ -153,10 +174,23 @@ def _check_rows(bounds: dict[str, Any], *, is_whole: bool, is_sealed: bool) -> I
             yield _at("not_sealed", f"it has no leaf after {LATE.seconds // 60} minutes", place)
 
 
-def _check_tree(bounds: dict[str, Any]) -> Iterator[Finding]:
-    """Leaves count from 0 without holes, and each complete subtree has its node."""
+def _rowless(bounds: dict[str, Any], asked: Callable[[str], str] = str) -> Iterator[Finding]:
+    for id_, lane, lane_seq, partition, after, before in fetch(asked(sql.ROWLESS_LEAVES), bounds):
+        detail = "the row of this leaf is gone"
+        yield Finding("no_row", detail, lane, id_, lane_seq, partition, after=after, before=before)
+
+
+def _missing_leaves(bounds: dict[str, Any]) -> Iterator[Finding]:
     for (index,) in fetch(sql.MISSING_LEAVES, bounds):
         yield Finding("missing_leaf", f"there is no leaf {index - 1}", None)
+
+
+def _check_tree(bounds: dict[str, Any]) -> Iterator[Finding]:
+    """Leaves count from 0 without holes, and each complete subtree has its node."""
+    yield from _missing_leaves(bounds)
+    for lane, first, last, count in fetch(sql.LEAVES_OF_GONE, bounds):
+        detail = f"{count} leaves stand for the numbers {first} to {last}, which were dropped"
+        yield Finding("bad_leaf", detail, lane)
     for level in range(1, bounds["size"].bit_length()):
         statement = sql.FAULTY_NODES if level > 1 else sql.FAULTY_NODES_ABOVE_LEAVES
         for (index,) in fetch(statement, bounds | {"level": level}):
@@ -164,9 +198,16 @@ def _check_tree(bounds: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _check_checkpoints(
-    seals: Seals, bounds: dict[str, Any], known: Sequence[VerifierKey], base: Base | None
+    seals: Seals,
+    bounds: dict[str, Any],
+    known: Sequence[VerifierKey],
+    base: Base | None,
+    gone_before: datetime | None,
 ) -> Iterator[Finding]:
-    """Numbers, sizes, roots and signatures of the database's own checkpoints."""
+    """Numbers, sizes, times, roots and signatures of the database's own checkpoints, and who began their incarnation.
+
+    An incarnation from `gone_before`, of which the entry may have been dropped, is not asked for it.
+    """
     last = base.checkpoint if base else None
     last_signed = last.id if last and last.note else 0
     for stored in _stored(bounds, after=bounds["base"]):
@@ -177,6 +218,11 @@ def _check_checkpoints(
             )
         if last and (stored.size < last.size or stored.incarnation < last.incarnation):
             yield Finding("bad_checkpoint", f"checkpoint {stored.id} goes back", None, before=stored.sealed_at)
+        if last and stored.sealed_at < last.sealed_at - BACK:
+            detail = f"checkpoint {stored.id} is dated {last.sealed_at - stored.sealed_at} before the one before it"
+            yield Finding("bad_checkpoint", detail, None, before=stored.sealed_at)
+        if fault := _misnamed(stored, last, known, gone_before):
+            yield Finding("bad_checkpoint", f"checkpoint {stored.id} {fault}", None, before=stored.sealed_at)
         if stored.note is not None:
             seals.signed += 1
             last_signed = stored.id
@@ -195,6 +241,20 @@ def _check_checkpoints(
         stored_ones = _stored(bounds, after=bounds["base"])
         points = ((one.size, one.root, f"checkpoint {one.id}") for one in stored_ones)
         yield from _check_roots(points, bounds, base)
+
+
+def _misnamed(
+    stored: Stored, last: Stored | None, known: Sequence[VerifierKey], gone_before: datetime | None
+) -> str | None:
+    """What is wrong with the incarnation and origin of a checkpoint that follows `last`."""
+    if last is not None and stored.incarnation == last.incarnation:
+        return None if stored.origin == last.origin else "has another origin than the one before it"
+    if stored.incarnation == 1 or not known or (gone_before is not None and stored.sealed_at < gone_before):
+        return None
+    first = Checkpoint(stored.origin, stored.size, stored.root)
+    if is_vouched(connection, first, stored.incarnation, known):
+        return None
+    return f"begins incarnation {stored.incarnation}, and no entry of the log with a signature says so"
 
 
 def _compare(seals: Seals, bounds: dict[str, Any], outside: Outside, base: Base | None) -> None:

@@ -115,6 +115,14 @@ MISSING_LEAVES = """
     ) AS leaf WHERE "index" <> last + 1 ORDER BY "index" LIMIT %(limit)s
 """
 
+# Of numbers that are gone nothing but their leaves is left: one each, or another row's leaf hides under their name.
+LEAVES_OF_GONE = f"""
+    SELECT gone.lane, gone.first, gone.last, leaf.count FROM {GONE}
+     CROSS JOIN LATERAL (SELECT count(*) AS count FROM audit_auditleaf
+                          WHERE lane = gone.lane AND lane_seq BETWEEN gone.first AND gone.last) AS leaf
+     WHERE leaf.count <> gone.last - gone.first + 1 ORDER BY gone.lane, gone.first LIMIT %(limit)s
+"""
+
 LEAVES = (
     """SELECT "index", hash FROM audit_auditleaf WHERE "index" >= %(low)s AND "index" < %(high)s ORDER BY "index" """
 )

@@ -7,11 +7,19 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from audit import actions
+from audit.entries import SUCCESS
 from audit.models import AuditLog, AuditVerification
 from audit.verification.since import verified_until
 
 MOST_UNVERIFIED = timedelta(hours=48)
 """The log is verified intact so often, at least; later is an alarm."""
+
+NEAR = timedelta(hours=1)
+"""By so much may the clock that dated a verification differ from that of its entry."""
+
+MOST_ASKED = 50
+"""Verifications of which the entry is looked for; when none has one, another is due."""
 
 Scope, Outcome = AuditVerification.Scope, AuditVerification.Outcome
 
@@ -53,9 +61,21 @@ def standing(now: datetime) -> Standing:
 
 def due_scope(now: datetime) -> str:
     """What the job verifies: all, when that is due or something was found, else what came since."""
-    full = AuditVerification.objects.filter(scope=Scope.FULL, outcome=Outcome.INTACT).order_by("id").last()
+    intact = AuditVerification.objects.filter(scope=Scope.FULL, outcome=Outcome.INTACT, started_at__lte=now)
+    full = next((run for run in intact.order_by("-id")[:MOST_ASKED] if _is_told(run)), None)
     is_due = full is None or now - full.started_at >= timedelta(days=settings.FORGE_AUDIT_FULL_VERIFY_DAYS)
     return Scope.FULL if is_due or _tampered() is not None or verified_until() is None else Scope.SINCE
+
+
+def _is_told(run: AuditVerification) -> bool:
+    """Whether the log has the entry of the verification: a row alone, put there by hand, must not put off the next."""
+    return AuditLog.objects.filter(
+        timestamp__range=(run.finished_at - NEAR, run.finished_at + NEAR),
+        action_type=actions.AUDIT_VERIFY,
+        resource_id=str(run.id),
+        result=SUCCESS,
+        context__contains={"scope": run.scope, "outcome": run.outcome, "checkpoint": run.checkpoint},
+    ).exists()
 
 
 def _tampered() -> AuditVerification | None:

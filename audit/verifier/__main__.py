@@ -38,7 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
         text = json.dumps(report.as_json() | {"seconds": round(seconds, 3)})
     else:
         text = "\n".join(_lines(report, seconds))
-    sys.stdout.write(f"{text}\n")
+    # What stands in a bundle may be no text at all, and a terminal may not know every letter.
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(f"{text}\n".encode(encoding, "backslashreplace").decode(encoding))
     return EXIT_CODES[report.status]
 
 

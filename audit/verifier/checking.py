@@ -135,8 +135,8 @@ class _Check:
             for name, read in (
                 (layout.ENTRIES, pick),
                 (layout.NEIGHBOURS, json.loads),
-                (layout.PERSONAL, json.loads),
-                (layout.CHECKPOINTS, json.loads),
+                (layout.PERSONAL, reading.spelled),
+                (layout.CHECKPOINTS, reading.spelled),
             )
         )
         self._folder, self._report, self._manifest, self._receipt = folder, report, manifest, receipt

@@ -72,8 +72,8 @@ def entry_line(place: Mapping[str, Any], columns: Mapping[str, Any]) -> str:
         "activity_id": activity,
         "type_uid": _CLASS * 100 + activity,
         "time": _milliseconds(columns["occurred_at"]),
-        "status_id": _STATUS.get(columns["result"], _OTHER),
-        "user_type": _USER_TYPES.get(kind, 0),
+        "status_id": _STATUS.get(str(columns["result"]), _OTHER),
+        "user_type": _USER_TYPES.get(str(kind), 0),
         "uid": f"{place['lane']}-{place['lane_seq']}",
     }
     return _ENTRY % {name: _spell(value) for part in (place, columns, derived) for name, value in part.items()}

@@ -42,7 +42,7 @@ class Personal:
                 ranges += _ranges(row.content["context"], name)
         try:
             form = ENTIRELY if line is None else check_personal(row.content, line.value)
-        except BadRow as error:
+        except (BadRow, RecursionError) as error:
             at = line.number if line else None
             self._report.add(Finding("bad_personal", str(error), lane, number, layout.PERSONAL, at))
             return

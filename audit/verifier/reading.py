@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class Manifest:
                 and all(isinstance(facts["files"][name]["bytes"], int) for name in layout.FIXED)
                 and all(type(facts[name]) is int for name in ("entries", "neighbours", "checkpoints", "unsealed"))
                 and isinstance(facts["lanes"], list)
-                and all(isinstance(lane, dict) and "lane" in lane for lane in facts["lanes"])
+                and all(isinstance(lane, dict) and type(lane.get("lane")) is int for lane in facts["lanes"])
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CannotDecide(f"{layout.MANIFEST} lacks a fact or holds another kind of it: {error!r}.") from error
@@ -84,6 +85,7 @@ def open_manifest(folder: Path) -> tuple[Manifest, list[Finding]]:
     """The manifest, and what is wrong with its own hash; raises CannotDecide."""
     if not folder.is_dir():
         raise CannotDecide(f"There is no folder {folder}.")
+    _require_files(folder)
     try:
         with (folder / layout.MANIFEST).open("rb") as file:
             raw = file.read(MOST_MANIFEST_BYTES + 1)
@@ -97,12 +99,39 @@ def open_manifest(folder: Path) -> tuple[Manifest, list[Finding]]:
     if told != f"{hashlib.sha256(raw).hexdigest()}  {layout.MANIFEST}\n".encode():
         findings.append(Finding("file_differs", f"{layout.MANIFEST_HASH} is not its hash", file=layout.MANIFEST))
     try:
-        facts = json.loads(raw)
+        facts = json.loads(raw, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         if findings:
             return Manifest({}, 0, 0, [], None, None), findings
         raise CannotDecide(f"{layout.MANIFEST} is no JSON: {error}.") from error
     return Manifest.read(facts), findings
+
+
+def _require_files(folder: Path) -> None:
+    """Raise CannotDecide for a link, which leads out of the bundle, or a pipe or device, which has no end."""
+    for name in (*layout.FIXED, layout.PERSONAL, layout.MANIFEST, layout.MANIFEST_HASH):
+        try:
+            mode = (folder / name).lstat().st_mode
+        except OSError as error:
+            raise CannotDecide(f"The bundle is not whole: {error}.") from error
+        if not stat.S_ISREG(mode):
+            raise CannotDecide(f"{name} is not a plain file.")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which no key stands twice: readers do not agree on which of the two counts."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in an object")
+    return found
+
+
+def spelled(text: str) -> Any:
+    """The value of a line in the one spelling that it may have; raises ValueError, RecursionError."""
+    value = json.loads(text)
+    if f"{layout.dump(value)}\n" != text:
+        raise ValueError("it is not spelled as its writer spells")
+    return value
 
 
 def check_files(folder: Path, manifest: Manifest) -> Iterator[Finding]:
@@ -112,7 +141,7 @@ def check_files(folder: Path, manifest: Manifest) -> Iterator[Finding]:
         hashed, size = hashlib.sha256(), 0
         try:
             with (folder / name).open("rb") as file:
-                while block := file.read(_BLOCK):
+                while size <= told["bytes"] and (block := file.read(_BLOCK)):
                     hashed.update(block)
                     size += len(block)
         except OSError as error:
@@ -157,7 +186,7 @@ class Lines:
             text = raw.decode()
             value = self._read(text)
         except (ValueError, RecursionError) as error:
-            raise BadLine(self.number, f"it is no JSON: {error}") from error
+            raise BadLine(self.number, f"it cannot be read: {error}") from error
         if not isinstance(value, dict) or text[-1] != "\n":
             raise BadLine(self.number, "it is no JSON object on a line of its own")
         return Line(self.number, text[:-1], value)

@@ -29,6 +29,7 @@ _DECODER = json.JSONDecoder()
 _BEFORE_CONTENT, _BEFORE_HASH, _BEFORE_TIME = '"class_uid":6003,"content":', '"previous_log_hash":"', '"timestamp":"'
 _PLACE = re.compile(r'"lane":([0-9]{1,5}),"lane_seq":([0-9]{1,15}),"leaf_index":([0-9]{1,19}),')
 _OWN = frozenset(layout.PERSONAL_COLUMNS)
+_PERSONAL_FIELDS = frozenset({"id", "salt", "personal", *_OWN})
 _FIELDS = frozenset({*layout.COLUMNS, "personal", "v"})
 _FIXED = struct.Struct(">BHQq")
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -103,7 +104,7 @@ def _rebuilt(value: Mapping[str, Any], index: int, lane: int, number: int) -> tu
     content, time = value.get("content"), microseconds(value.get("timestamp"))
     if not isinstance(content, str):
         raise BadRow("it has no content")
-    hashed, previous = hashlib.sha256(content.encode()).digest(), _hash(value.get("previous_log_hash"))
+    hashed, previous = hashlib.sha256(_utf8(content)).digest(), _hash(value.get("previous_log_hash"))
     log_hash = log_hash_of(lane=lane, number=number, time=time, previous=previous, content_hash=hashed)
     said = _content(content)
     place = {
@@ -154,6 +155,8 @@ def check_personal(said: Mapping[str, Any], value: Mapping[str, Any]) -> str | N
     None when all agree; ENTIRELY when values and salt are gone, OTHERS when all but the actor's own columns are.
     """
     others, salt = value.get("personal"), value.get("salt")
+    if value.keys() - _PERSONAL_FIELDS:
+        raise BadRow("its line of personal values has a field that none has")
     if salt is None:
         if others is not None or any(value.get(name) is not None for name in layout.PERSONAL_COLUMNS):
             raise BadRow("a personal value stands without its salt")
@@ -177,7 +180,7 @@ def check_personal(said: Mapping[str, Any], value: Mapping[str, Any]) -> str | N
 
 
 def _check_value(salt: bytes, digests: Mapping[str, Any], name: str, value: Any) -> None:
-    digest = None if value is None else hashlib.sha256(salt + layout.dump(value).encode()).hexdigest()
+    digest = None if value is None else hashlib.sha256(salt + _utf8(layout.dump(value))).hexdigest()
     if name not in digests or digest != digests[name]:
         raise BadRow(f"its {name} does not hold against its digest")
 
@@ -186,6 +189,13 @@ def has_personal(said: Mapping[str, Any], form: str) -> bool:
     """Whether the content has a digest of a personal value that an erasure of this form takes."""
     own = layout.PERSONAL_COLUMNS if form == OTHERS else ()
     return any(digest is not None for name, digest in said["personal"].items() if name not in own)
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise BadRow("it holds half of a surrogate pair") from error
 
 
 def _content(text: str) -> dict[str, Any]:
@@ -215,7 +225,7 @@ def _difference(expected: Mapping[str, Any], value: Mapping[str, Any]) -> str:
         if name in _HASHES and name in expected and value.get(name) != expected[name]:
             return f"its {name.replace('_', ' ')} does not hold"
         if name not in expected:
-            return f"it has a field {name} that no entry has"
+            return f"it has a field {name!r} that no entry has"
         if name not in value or layout.dump(value[name]) != layout.dump(expected[name]):
             return f"its {name} is not what its content, hashes and leaf say"
     return "it is not spelled as an entry is"

@@ -17,5 +17,10 @@ expect("accounts_organization", actions=[ORGANIZATION_CREATE], organization="id"
 expect("accounts_team", actions=[TEAM_CREATE])
 expect("accounts_project", actions=[PROJECT_CREATE])
 expect("accounts_user", actions=[MEMBER_CREATE])
-expect("accounts_membership", actions=[MEMBER_CREATE, ROLE_CHANGE], names="user_id", after={"team": "team_id"})
+expect(
+    "accounts_membership",
+    actions=[MEMBER_CREATE, ROLE_CHANGE],
+    names="user_id",
+    after={"role": "role", "team": "team_id"},
+)
 expect("accounts_apitoken", actions=[TOKEN_CREATE])

@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.admin import ShowFacets
 from django.contrib.admin.utils import get_fields_from_path, unquote
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied, ValidationError
 from django.db.models import BooleanField, DateField, Model, QuerySet
 from django.forms import Form
@@ -80,6 +82,7 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
     actions = ()
     list_per_page = 50
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER  # counts the rows of each choice of each filter
     list_disable_select_all = True
 
     # -- who may ---------------------------------------------------------------------------------------------------
@@ -99,6 +102,12 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
     # -- lists -----------------------------------------------------------------------------------------------------
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[MoreChangeList]:
         return MoreChangeList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list; where Django led here from an address that cannot be meant, it says so: nothing is filtered."""
+        if ERROR_FLAG in request.GET:
+            messages.warning(request, "The address asked for what no row can have. This is the list without filters.")
+        return super().changelist_view(request, extra_context)
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
         """`list_filter`, with relations offered by VisibleRelatedFilter."""
@@ -252,8 +261,12 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
         return response
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
-        """Django's message and redirect; the audit log hears whether the row is another organization's."""
-        response = super()._get_obj_does_not_exist_redirect(request, opts, object_id)
+        """A message and the overview; the audit log hears whether the row is another organization's.
+
+        Django's own message supposes that somebody deleted it.
+        """
+        messages.warning(request, f"There is no {opts.verbose_name} “{unquote(object_id)[:100]}” here.")
+        response = HttpResponseRedirect(reverse(f"{self.admin_site.name}:index"))
         try:
             exists = self.model._default_manager.filter(pk=unquote(object_id)).exists()
         except (ValidationError, ValueError):
@@ -280,10 +293,17 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
 
 
 def sentence_of(problem: Problem) -> str:
-    """A problem as one line for a message: what, the figures, and what to do about it."""
+    """A problem as one line for a message: what, the figures, which fields, and what to do about it."""
+    if problem.errors:
+        named = ((error.get("field") or error.get("parameter") or "", error["message"]) for error in problem.errors)
+        return " ".join([f"{problem.detail.rstrip('.')}.", *(_said_of(name, message) for name, message in named)])
     figures = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in problem.extra.items() if _short(value))
     parts = [problem.detail.rstrip("."), figures, problem.suggested_action.rstrip(".")]
     return ". ".join(part for part in parts if part) + "."
+
+
+def _said_of(name: str, message: str) -> str:
+    return f"{name.replace('_', ' ')}: {message}" if name else message
 
 
 def _short(value: Any) -> bool:

@@ -2,10 +2,11 @@
 
 The application reads and writes rows and nothing else: it owns nothing, creates nothing, empties nothing, and what is
 append-only it can only read and add to, whatever the triggers say. On partitions nobody gets anything, because
-reading and writing through the parent needs no privilege there. Functions are open to all by PostgreSQL's default; a
-migration that closes one (REVOKE … FROM PUBLIC) has the last word, so nothing is granted on them here.
+reading and writing through the parent needs no privilege there. Functions are open to all by PostgreSQL's default;
+those that a migration closes (REVOKE … FROM PUBLIC) and the application calls are named here.
 """
 
+from collections.abc import Sequence
 from typing import LiteralString
 
 from django.db import connections, transaction
@@ -27,11 +28,14 @@ READ_ONLY = (
 )
 """Tables that only the owner writes: the audit log through its functions, which run as the owner; the sealer is it."""
 
-APPEND_ONLY = ("audit_auditverification", "workspaces_statechange")
+APPEND_ONLY = ("audit_auditverification", "workspaces_configurationchange", "workspaces_statechange")
 """Tables to which rows are added and in which none is changed."""
 
 DETACHED_READ = ("audit_auditlog",)
 """Tables whose detached months the application reads, to verify them; of the others it sees nothing any more."""
+
+CALLED = ("audit_append", "audit_append_many")
+"""Functions that are closed to all others: they write the audit log as its owner."""
 
 JOBS_ROLE = "forge_jobs"
 """Role of the jobs that work across organizations; optional."""
@@ -72,7 +76,19 @@ def grant_to(role: str, using: str = "owner") -> None:
                 run("GRANT INSERT ON {table} TO {role}", table=sql.Identifier(table))
             if table not in READ_ONLY + APPEND_ONLY:
                 run("GRANT UPDATE, DELETE ON {table} TO {role}", table=sql.Identifier(table))
+        for function in _known(cursor, CALLED):
+            run("GRANT EXECUTE ON FUNCTION {function} TO {role}", function=sql.Identifier(function))
         _grant_detached(cursor, role)
+
+
+def _known(cursor: CursorWrapper, functions: Sequence[str]) -> list[str]:
+    """Those of the functions that there are: after a migration backwards some are not."""
+    cursor.execute(
+        "SELECT DISTINCT proname FROM pg_proc"
+        " WHERE pronamespace = current_schema()::regnamespace AND proname = ANY(%s)",
+        [list(functions)],
+    )
+    return [name for (name,) in cursor.fetchall()]
 
 
 def _grant_detached(cursor: CursorWrapper, role: str) -> None:

@@ -132,6 +132,17 @@ class Claim:
 
     # -- While working -------------------------------------------------------------------------------------------
 
+    def take_part(self, operation_id: uuid.UUID) -> "Claim | None":
+        """A claim on a part of this operation that nobody holds, before its own time; None when somebody does.
+
+        One that rests after a failure keeps its time.
+        """
+        resting = Operation.objects.filter(
+            id=operation_id, parent_id=self.operation.id, failures=0, next_attempt_at__gt=self.now()
+        ).filter(status__in=[Operation.Status.QUEUED, Operation.Status.WAITING])
+        resting.update(next_attempt_at=self.now())
+        return take(operation_id=operation_id, now=self._fixed_now)
+
     def heartbeat(self) -> None:
         """Renew the lease; at least once per lease time and right before every slow call."""
         self._renew()

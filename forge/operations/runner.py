@@ -94,11 +94,12 @@ def _work(claim: Claim) -> None:
         claim.raise_if_cancelled()
         claim.handler.run(claim)
     except CancelRequested:
-        _cancel(claim)
+        cancel(claim)
     _require_outcome(claim)
 
 
-def _cancel(claim: Claim) -> None:
+def cancel(claim: Claim) -> None:
+    """Call off what somebody asked to cancel before the point of no return."""
     with transaction.atomic():
         claim.handler.lock_first(claim.operation)
         operation = claim.lock()

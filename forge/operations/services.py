@@ -50,8 +50,11 @@ def enqueue(
     team_id: uuid.UUID | None = None,
     deadline_at: datetime | None = None,
     parent_id: uuid.UUID | None = None,
+    not_before: datetime | None = None,
 ) -> Operation:
     """Put the operation into the queue, in the caller's transaction; workers hear of it when that commits.
+
+    With `not_before` it is due only then, for whoever carries it out sooner in another way.
 
     `spec` is stored as plain JSON: ids, money and times become text. Raises LookupError for a kind without handler.
     """
@@ -69,10 +72,10 @@ def enqueue(
         correlation_id=correlation_id,
         parent_id=parent_id,
         deadline_at=deadline_at,
-        next_attempt_at=now,
+        next_attempt_at=not_before or now,
         created_at=now,
     )
-    bell.ring_on_commit(operation.id, at=now, now=now)
+    bell.ring_on_commit(operation.id, at=not_before or now, now=now)
     return operation
 
 

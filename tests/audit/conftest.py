@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from django.test import override_settings
 
-from audit.archive import policies
+from audit import places
 from audit.models import AuditLog
 from forge.db import partitions
 from forge.db.months import month_of
@@ -68,7 +68,7 @@ def archive(settings, tmp_path, superuser_connection, monkeypatch):
     settings.FORGE_ARCHIVE = f"directory:{folder}"
     settings.FORGE_AUDIT_RETENTION_MONTHS = KEPT
     settings.FORGE_COST_RETENTION_MONTHS = 1200
-    monkeypatch.setattr(policies, "LEAST_MONTHS", KEPT)
+    monkeypatch.setattr(places, "LEAST_MONTHS", KEPT)
     yield folder
     superuser_connection.execute("SET session_replication_role = replica")
     for partition in partitions.attached(TABLE):

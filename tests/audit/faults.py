@@ -1,7 +1,7 @@
 """Ways in which the log cannot be written, each made by a superuser and mended again.
 
 A full disk is the error that PostgreSQL raises for it (SQLSTATE 53100), raised where the row is inserted: a file system
-that is really full takes root. `test_full_disk.py` has a server whose files really cannot grow.
+that is really full takes root.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 FAULTS = {
     "the function is not ours to call": (
-        "REVOKE EXECUTE ON FUNCTION {append} FROM PUBLIC",
-        "GRANT EXECUTE ON FUNCTION {append} TO PUBLIC",
+        "REVOKE EXECUTE ON FUNCTION {append} FROM forge_app",
+        "GRANT EXECUTE ON FUNCTION {append} TO forge_app",
     ),
     "the owner may not insert": (
         "REVOKE INSERT ON audit_auditlog FROM forge_owner",

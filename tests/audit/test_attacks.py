@@ -60,15 +60,17 @@ class World:
         assert self.exit_code() == 1
         return hits[0]
 
-    def exit_code(self):
+    def exit_code(self, *asked):
+        asked = asked or ("--against", str(self.outside))
         with pytest.raises(SystemExit) as ended:
-            call_command("audit_verify", "--against", str(self.outside), "--dry-run", stdout=StringIO())
+            call_command("audit_verify", *asked, "--dry-run", stdout=StringIO())
         return ended.value.code
 
     def assert_receipt_tells(self, lane, number):
         """The holder of the receipt learns that the entry is not there any more, and where it was."""
         found = verify_receipt(self.receipts[lane, number]).findings
         assert {(one.lane, one.lane_seq) for one in found} == {(lane, number)}
+        assert self.exit_code("--receipt", str(self.receipts[lane, number])) == 1
 
 
 @pytest.fixture
@@ -85,6 +87,7 @@ def test_a_clean_log_gives_no_false_alarm(world, seed):
     call_command("audit_verify", "--against", str(world.outside), stdout=StringIO())
     receipt = world.receipts[world.lane, world.number]
     assert verify_receipt(receipt).findings == []
+    call_command("audit_verify", "--receipt", str(receipt), "--dry-run", stdout=StringIO())  # exits 0
 
 
 def test_01_an_edited_row(world, seed):
@@ -289,6 +292,7 @@ def test_22_an_unsealed_row_edited_with_its_lane_and_head(world, seed):
     found = verify_receipt(receipts[1]).findings[0]
     assert (found.lane, found.lane_seq) == (world.lane, receipts[1].lane_seq)
     assert found.partition == name_of(THIS_MONTH)
+    assert world.exit_code("--receipt", str(receipts[1])) == 1
 
 
 @pytest.mark.parametrize("how", ["all", "one", "the newest"])

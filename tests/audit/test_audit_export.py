@@ -47,7 +47,8 @@ def test_the_whole_log_and_a_range(world, target, tmp_path):
     assert json.loads(run("--to", target, "--json"))["entries"] == 27
     text = run("--to", tmp_path / "range", "--from", f"{MONTHS[1]:%Y-%m}", "--until", f"{MONTHS[2]:%Y-%m}")
     assert text.splitlines()[0].startswith(f"folder {tmp_path}/range, entries 20, ")
-    assert text.endswith(f"python -m audit.verifier {tmp_path}/range\n")
+    assert text.endswith(f"python -m audit.verifier {tmp_path}/range --key NAME+ID+BASE64\n")
+    assert f"range {MONTHS[1]:%Y-%m-01}T00:00:00.000000Z to " in text
     assert main([str(tmp_path / "range")]) == 0
 
 

@@ -130,3 +130,15 @@ def test_a_digest_is_salted():
 
 def test_times_keep_six_digits():
     assert plain(datetime(2026, 1, 1, tzinfo=UTC)) == "2026-01-01T00:00:00.000000Z"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))),
+        datetime(9999, 12, 31, 23, 59, tzinfo=timezone(-timedelta(hours=12))),
+    ],
+)
+def test_a_time_that_leaves_the_calendar_on_its_way_to_utc_is_refused(value):
+    with pytest.raises(UnauditableValueError, match="out of range in UTC"):
+        plain({"at": value})

@@ -168,6 +168,7 @@ FOREIGN = {
     "blueprint-detail": rows.draft,
     "workspace-detail": rows.machine,
     "workspace-history": rows.machine,
+    "workspace-configurations": rows.machine,
     "unmanaged-machine-detail": rows.unmanaged,
     "price-detail": rows.price,
     "budget-detail": rows.budget,

@@ -125,7 +125,7 @@ def test_forms(world, person, key):
         assert answer.status_code == 200 or row is not None
     if row is None:
         refused(entries, case.action, "FAILURE", user=user, resource=resource)
-    for other in (world.engineer, world.auditor):
+    for other in map(person, case.denied):
         with undone():
             answer, entries = left_by(lambda: browser(other).post(path, case.fields(world)))  # noqa: B023
         refused(entries, case.action, "DENIED", user=other, resource=resource)

@@ -104,7 +104,7 @@ def test_the_command_names_table_id_and_time(superuser, outside):
     id_ = business.hide(superuser, "workspaces_workspace", None)
     code, said = run_command("--dry-run")
     assert code == 1
-    line = f"event_without_entry: workspaces_workspace {id_} has no entry of WORKSPACE_PROVISION"
+    line = f"event_without_entry: workspaces_workspace {id_} has no entry of WORKSPACE_PROVISION or WORKSPACE_ADOPT"
     assert f"{line} (partition {name_of(THIS_MONTH)}, recorded " in said
 
 
@@ -134,3 +134,13 @@ def test_a_table_or_column_that_is_not_there_stops_the_start(own_evidence):
     evidence.expect("accounts_team", actions=[actions.OTHER], only=("colour", "red"))
     said = [error.msg.partition(" ")[0] for error in checks.check_evidence(None)]
     assert sorted(said) == ["accounts_nothing.id", "accounts_team.colour"]
+
+
+def test_a_role_that_was_raised_by_hand_is_an_event_that_the_log_never_heard_of(superuser):
+    business.live()
+    assert verify_events().findings == []
+    (id_,) = superuser(
+        "UPDATE accounts_membership SET role = 'team_lead' WHERE team_id IS NOT NULL RETURNING id"
+    ).fetchone()
+    found = verify_events().findings
+    assert ("event_without_entry", "accounts_membership", str(id_)) in {(one.kind, one.table, one.key) for one in found}

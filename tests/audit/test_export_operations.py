@@ -285,6 +285,8 @@ def test_files_past_their_days_are_refused_and_purged_once(organization, auditor
     kept = AuditExport.objects.exclude(id=export["id"])
     AuditExport.objects.filter(id=export["id"]).update(expires_at=now - timedelta(seconds=1))
     assert auditor.get(f"{EXPORTS}{export['id']}/download/").json()["code"] == "export_gone"
+    shown = auditor.get(f"{EXPORTS}{export['id']}/").json()
+    assert (shown["state"], shown["download"], shown["purged_at"]) == ("GONE", None, None)
     assert services.purge_exports(now=now) == {"purged": 1}
     assert services.purge_exports(now=now) == {"purged": 0}
     assert list(AuditExportPart.objects.values_list("export_id", flat=True).distinct()) == [kept.get().id]

@@ -2,6 +2,7 @@
 
 import threading
 import uuid
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -14,6 +15,7 @@ from rest_framework.test import APIClient
 from audit import holds
 from audit.actors import Actor
 from audit.models import LegalHold
+from audit.searches import SearchTooWide
 from audit.services import AuditUnavailable
 from forge.accounts.models import Membership
 from tests.audit.support import ANN, ORGANIZATION, leave, leave_one, person
@@ -306,6 +308,47 @@ def test_the_console_lists_places_and_releases(organization, seen):
         ("LEGAL_HOLD_RELEASE", "SUCCESS"),
     ]
     assert admin.post(f"{CONSOLE}{hold.id}/delete/").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("criteria", "covers"),
+    [
+        ({"user_id": str(ANN)}, True),
+        ({"user_id": str(uuid.UUID(int=7))}, True),  # an entry about this person
+        ({"user_id": str(uuid.UUID(int=8))}, False),
+        ({"resource_type": "User", "resource_id": str(uuid.UUID(int=7))}, True),
+        ({"resource_type": "user", "resource_id": str(uuid.UUID(int=7))}, False),
+        ({"period_start": "2099-01-01T00:00:00Z"}, False),
+        ({"user_id": str(ANN), "period_end": "2020-01-01T00:00:00Z"}, False),
+    ],
+)
+def test_whoever_places_a_hold_learns_whether_it_covers_anything(organization, criteria, covers):
+    actor = person(user_id=ANN, organization_id=organization.id)
+    leave_one(actor=actor, resource_type="User", resource_id=str(uuid.UUID(int=7)))
+    leave_one(actor=person(user_id=uuid.UUID(int=8)))  # of nobody's organization
+    admin = member(organization, Role.ADMIN)
+    answer = client_of(admin).post(HOLDS, criteria | {"reason": "r"}, format="json")
+    assert (answer.status_code, answer.json()["covers_entries"]) == (201, covers)
+
+    given = {name: value.rstrip("Z").split("T") for name, value in criteria.items() if name.startswith("period")}
+    dates = {f"{name}_{part}": text for name, pair in given.items() for part, text in enumerate(pair)}
+    form = {name: value for name, value in criteria.items() if name not in given}
+    page = browser_of(admin).post(f"{CONSOLE}add/", form | dates | {"reason": "r"}, follow=True).content.decode()
+    assert ("No entry of the log is covered by this hold yet" in page) is not covers
+    assert LegalHold.objects.count() == 2
+
+
+def test_where_the_log_is_too_big_to_say_so_the_hold_stands_all_the_same(organization, monkeypatch):
+    @contextmanager
+    def too_wide():
+        raise SearchTooWide
+        yield
+
+    monkeypatch.setattr(holds, "bounded", too_wide)
+    admin = client_of(member(organization, Role.ADMIN))
+    answer = admin.post(HOLDS, {"user_id": str(ANN), "reason": "r"}, format="json")
+    assert (answer.status_code, answer.json()["covers_entries"]) == (201, None)
+    assert LegalHold.objects.count() == 1
 
 
 def test_an_auditor_only_looks_in_the_console(organization):

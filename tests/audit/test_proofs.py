@@ -177,6 +177,23 @@ def _way(index, size):
     return [start < index for start, _ in proofs.inclusion_ranges(index, size)]
 
 
+def _steps(old, new):
+    """What RFC 9162 2.1.4.2 does with each hash of a path between the sizes; None where there is no such path."""
+    if not 0 < old < new:
+        return None
+    low, high = old - 1, new - 1
+    while low & 1:
+        low, high = low >> 1, high >> 1
+    steps = ["seed" if low else "whole"]
+    while high:
+        steps.append("left" if low & 1 or low == high else "right")
+        if steps[-1] == "left":
+            while low and not low & 1:
+                low, high = low >> 1, high >> 1
+        low, high = low >> 1, high >> 1
+    return steps
+
+
 @pytest.mark.soak
 @given(st.integers(2, TREE_SIZE), st.data())
 @settings(max_examples=count(2500, 50, soak=SOAK))
@@ -190,8 +207,15 @@ def test_no_mutated_consistency_proof_is_accepted(size, data):
         "path": TREE.consistency(old, size),
     }
     claim = dict(true)
-    what = data.draw(st.sampled_from(["path", "old_root", "new_root"]))
-    claim[what] = mutated(data, true["path"]) if what == "path" else data.draw(st.binary(min_size=31, max_size=33))
+    what = data.draw(st.sampled_from(["path", "old_root", "new_root", "old", "new"]))
+    if what == "path":
+        claim["path"] = mutated(data, true["path"])
+    elif what in ("old", "new"):
+        claim[what] = data.draw(st.integers(-2, 2 * TREE_SIZE))
+        # As above: where the same steps lead to the same roots, it is the signed sizes that tell.
+        assume(_steps(claim["old"], claim["new"]) != _steps(old, size))
+    else:
+        claim[what] = data.draw(st.binary(min_size=31, max_size=33))
     assume(claim != true)
     with pytest.raises(ProofError):
         proofs.verify_consistency(**claim)

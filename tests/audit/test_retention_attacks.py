@@ -1,6 +1,7 @@
 """A superuser who makes months go, or the records of them: what retention's own word does not cover is found."""
 
 import json
+from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
@@ -16,6 +17,7 @@ from audit.verification.rows import verify
 from audit.verification.seals import verify_seals
 from audit.verifier import proofs
 from forge.db import detached
+from forge.db.models import ArchivedMonth
 from forge.db.months import add_months
 from tests.audit.history import ACTOR, BEGUN, KEPT, NOW, TABLE, build, leave_the_database, name_of, steps, whole
 from tests.audit.support import client_of, log_hash
@@ -112,7 +114,14 @@ def test_a_forged_entry_for_a_month_too_young(oldest, superuser):
     assert f"{young:%Y-%m} was dropped before its time" in details()
 
 
-@pytest.mark.parametrize("context", [{"ranges": "all"}, {"months": []}, {"retention_months": None}, {"month": "x"}])
+@pytest.mark.parametrize(
+    "context",
+    [
+        {"ranges": "all"}, {"months": []}, {"retention_months": None}, {"month": "x"}, {"retention_months": 2**52},
+        {"ranges": [[0, 1, str(2**70)]]}, {"ranges": [[256, 1, 2]]}, {"ranges": [[2**50, 1, 2]]},
+        {"ranges": [[0, 3, 2]]}, {"ranges": [[0, 1, 2**44]]},
+    ],
+)  # fmt: skip
 def test_a_forged_entry_that_says_nothing_readable(oldest, context):
     forge(oldest, **({"ranges": []} | context))
     assert "an entry that drops a month cannot be read" in details()
@@ -139,6 +148,59 @@ def test_a_forged_entry_that_stretches_a_true_one_over_a_younger_month(oldest, s
     assert "12 entries are said to be dropped, and the copies hold 6" in [one["detail"] for one in document["findings"]]
 
 
+@pytest.mark.parametrize("kept", [0, -1, -(2**40), 1])
+def test_a_forged_entry_that_states_a_retention_which_no_log_has(oldest, superuser, kept):
+    young = add_months(oldest, 2)
+    forge(young, [[0, 7, 9], [1, 7, 9]], retention_months=kept)
+    superuser(f"DROP TABLE {name_of(young)}")
+    assert {"missing_rows", "no_row", "archived_month"} <= kinds()
+
+
+@pytest.mark.parametrize("how", ["detached", "exported"])
+def test_a_forged_entry_of_an_old_month_that_takes_the_numbers_of_a_young_one(oldest, superuser, archive, how):
+    """As many rows as the old month has, whose copy stands in the archive already: only the time of the seals tells."""
+    steps(BEGUN)
+    seal()
+    exported = ArchivedMonth.objects.get()
+    forge(oldest, [[0, 7, 9], [1, 7, 9]], months={f"{oldest:%Y-%m}": exported.manifest_sha256})
+    young = add_months(oldest, 2)
+    superuser(f"DROP TABLE {name_of(young)}")
+    if how == "detached":
+        superuser("DELETE FROM db_archivedmonth")
+    code, document = audit_verify()
+    assert code == 1
+    found = [one for one in document["findings"] if "not sealed in that month" in one["detail"]]
+    assert [(one["lane"], one["lane_seq"], one["partition"]) for one in found] == [(0, 7, name_of(young))]
+    assert {"missing_rows", "no_row"} <= {one["kind"] for one in document["findings"]}
+
+
+def test_the_same_with_the_checkpoints_dated_back(oldest, superuser, archive):
+    steps(BEGUN)
+    seal()
+    exported = ArchivedMonth.objects.get()
+    forge(oldest, [[0, 7, 9], [1, 7, 9]], months={f"{oldest:%Y-%m}": exported.manifest_sha256})
+    superuser(f"DROP TABLE {name_of(add_months(oldest, 2))}")
+    superuser(
+        "UPDATE audit_auditcheckpoint SET sealed_at = %s WHERE id IN (2, 3)",
+        datetime(oldest.year, oldest.month, 9, tzinfo=UTC),
+    )
+    assert audit_verify()[0] == 1
+    assert "bad_checkpoint" in kinds()
+
+
+def test_an_unsealed_entry_does_not_keep_the_copies_from_being_counted(oldest, superuser):
+    """Said and sealed differ then, so the count is a bound; it is still one."""
+    leave_the_database(oldest)
+    seal()
+    true = AuditLog.objects.get(action_type="AUDIT_MONTH_DROP").context
+    forge(oldest, [[0, 1, 6], [1, 1, 3]], months=true["months"])
+    superuser("DELETE FROM audit_auditlog WHERE lane = 0 AND lane_seq IN (4, 5, 6)")
+    with transaction.atomic():
+        told = {**true, "ranges": [[0, 1, 6], [1, 1, 6]]}
+        record(actor=ACTOR, action=actions.AUDIT_MONTH_DROP, description="x", resource_id="x", context=told)
+    assert audit_verify()[0] == 1
+
+
 def test_an_unsealed_entry_excuses_nothing(oldest, superuser, settings):
     sealed_before = AuditLog.objects.count()
     steps(BEGUN)
@@ -149,15 +211,39 @@ def test_an_unsealed_entry_excuses_nothing(oldest, superuser, settings):
     assert {"missing_rows", "no_row"} <= kinds()
 
 
-def test_the_copies_are_looked_for_and_not_finding_the_archive_is_no_alarm(oldest, settings, archive):
+def test_without_the_archive_nothing_says_that_dropped_months_are_no_deletions(oldest, settings, archive, superuser):
     leave_the_database(oldest)
     assert audit_verify()[0] == 0
-    settings.FORGE_ARCHIVE = ""
+    for address, why in (("", "were not looked for"), (f"directory:{archive}/away", "there is no such folder")):
+        settings.FORGE_ARCHIVE = address
+        code, document = audit_verify()
+        assert (code, document["status"], why in document["reason"]) == (2, "undecided", True)
+    superuser("UPDATE audit_auditlog SET resource_id = 'x' WHERE lane = 0 AND lane_seq = 5")
     code, document = audit_verify()
-    assert (code, "were not looked for" in document["seals"]["notices"][-1]) == (0, True)
+    assert (code, why in document["seals"]["notices"][-1]) == (1, True)  # what was found stays found
+    superuser("UPDATE audit_auditlog SET resource_id = content::jsonb ->> 'resource_id' WHERE lane_seq = 5")
     settings.FORGE_ARCHIVE = f"directory:{archive}"
     (archive / TABLE / f"{oldest:%Y-%m}" / "manifest.json").write_text("{}")
     assert audit_verify()[0] == 1
+
+
+def test_a_leaf_that_is_passed_off_as_that_of_a_dropped_entry(oldest, superuser):
+    """The last entry of a lane is gone and the head set back: its leaf alone would miss it, and is named otherwise."""
+    leave_the_database(oldest)
+    seal()
+    last, before = superuser(
+        "SELECT lane_seq, previous_log_hash FROM audit_auditlog WHERE lane = 0 ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    superuser("ALTER TABLE audit_auditleaf DROP CONSTRAINT audit_auditleaf_place")
+    try:
+        superuser("DELETE FROM audit_auditlog WHERE lane = 0 AND lane_seq = %s", last)
+        superuser("UPDATE audit_auditlane SET lane_seq = %s, log_hash = %s WHERE lane = 0", last - 1, before)
+        superuser("UPDATE audit_auditleaf SET lane_seq = 2 WHERE lane = 0 AND lane_seq = %s", last)
+        assert verify().is_intact
+        assert [(one.kind, one.lane) for one in verify_seals().findings] == [("bad_leaf", 0)]
+    finally:
+        superuser("DELETE FROM audit_auditleaf WHERE lane = 0 AND lane_seq = 2")
+        superuser("ALTER TABLE audit_auditleaf ADD CONSTRAINT audit_auditleaf_place UNIQUE (lane, lane_seq)")
 
 
 # -- What is asked of a month that is gone ----------------------------------------------------------------------------

@@ -2,16 +2,20 @@
 
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 
 from audit import holds, retention
 from audit.actors import Actor
+from audit.archive import bundles
+from audit.archive import steps as steps_module
 from audit.erasure import archived, erasing, people
 from audit.places import ArchiveFailed
 from audit.sealing.sealer import seal
 from audit.verifier.checking import check_bundle
+from forge.db import detached
 from forge.db.months import add_months
 from tests.audit.history import BEGUN, KEPT, NOW, TABLE, build, entries, leave_the_database, name_of, steps, whole
 from tests.audit.support import ANN
@@ -143,3 +147,101 @@ def test_a_month_with_erasures_stays_while_an_older_month_needs_them(superuser, 
         f"its erasures are needed while {older:%Y-%m} is here"
     ]
     assert list(retention.hindrances(older, younger)) == []
+
+
+def test_a_copy_that_a_killed_export_left_loses_the_values_too(oldest, outside, copy, monkeypatch):
+    """The copy is whole and the month not yet said to be exported; the next run takes the copy as it is."""
+    with monkeypatch.context() as killed:
+        killed.setattr(steps_module, "_change", die)
+        with pytest.raises(KeyboardInterrupt):
+            steps(BEGUN)
+    assert len(personal(copy)) == 6
+
+    assert erase().archived == 6
+
+    assert personal(copy) == []
+    assert steps(BEGUN) == ({"export": [name_of(oldest)]}, [])
+    assert personal(copy) == []
+    seal_and_check(copy, outside)
+    assert steps(NOW) == ({"drop": [name_of(oldest)]}, [])
+
+
+def test_nobody_is_erased_while_a_month_is_moved_or_copied(oldest, outside, copy, monkeypatch):
+    """Otherwise the copy could be of an instant before the erasure, and be said to be right after it."""
+    told = []
+    write, move = bundles.write, detached.detach
+
+    def erase_beside():
+        with ThreadPoolExecutor(1) as other:
+            told.append(other.submit(beside).exception())
+
+    def beside():
+        try:
+            return erase()
+        finally:
+            connections.close_all()
+
+    def written(*arguments, **options):
+        erase_beside()
+        return write(*arguments, **options)
+
+    def moved(*arguments, **options):
+        erase_beside()
+        return move(*arguments, **options)
+
+    with monkeypatch.context() as beside_it:
+        beside_it.setattr(bundles, "write", written)
+        beside_it.setattr(detached, "detach", moved)
+        assert steps(BEGUN)[1] == []
+    assert [type(one) for one in told] == [erasing.ErasureBusy] * 2
+    assert erase().archived == 6
+
+
+def test_no_month_is_moved_or_copied_while_somebody_is_erased(oldest, superuser_connection):
+    superuser_connection.execute("SELECT pg_advisory_lock(%s)", [holds.ERASURE_LOCK])
+    taken, faults = steps(BEGUN)
+    assert (taken, len(faults), "an erasure is at work" in faults[0]) == ({}, 1, True)
+    superuser_connection.execute("SELECT pg_advisory_unlock(%s)", [holds.ERASURE_LOCK])
+    assert steps(BEGUN)[1] == []
+
+
+def test_a_month_that_is_between_two_tables_is_not_passed_over(oldest, monkeypatch):
+    with monkeypatch.context() as killed:
+        killed.setattr(detached, "_join_twin", die)
+        with pytest.raises(KeyboardInterrupt):
+            steps(BEGUN)
+    with pytest.raises(erasing.ErasureBusy, match="is being detached"):
+        erase()
+    assert entries("AUDIT_ERASE") == []
+    assert steps(BEGUN)[1] == []
+    assert erase().archived == 6
+
+
+def test_a_copy_that_somebody_took_the_values_from_is_not_enough_to_drop_the_month(oldest, outside, copy):
+    """Nothing of the copy is wrong but what is missing, and no erasure took it."""
+    steps(BEGUN)
+    seal()
+    kept = (copy / "personal.ndjson.gz").read_bytes()
+    with gzip.open(copy / "personal.ndjson.gz", "rt") as file:
+        lines = file.readlines()
+    for changed in ([], lines[1:], [json.dumps(json.loads(lines[0]) | {"personal": None}) + "\n", *lines[1:]]):
+        with gzip.open(copy / "personal.ndjson.gz", "wt") as file:
+            file.writelines(changed)
+        taken, [fault] = steps(NOW)
+        assert (taken, "drop failed" in fault) == ({}, True)
+    (copy / "personal.ndjson.gz").write_bytes(kept)
+    assert steps(NOW) == ({"drop": [name_of(oldest)]}, [])
+
+
+def test_nor_is_one_in_which_somebody_put_back_what_was_erased(oldest, outside, copy):
+    steps(BEGUN)
+    kept = (copy / "personal.ndjson.gz").read_bytes()
+    erase()
+    seal()
+    (copy / "personal.ndjson.gz").write_bytes(kept)
+    taken, [fault] = steps(NOW)
+    assert (taken, "are not those that the database has" in fault) == ({}, True)
+
+
+def die(*arguments, **options):
+    raise KeyboardInterrupt

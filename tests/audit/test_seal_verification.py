@@ -139,8 +139,9 @@ def test_checkpoints_of_an_unknown_incarnation_mean_an_old_database(receipts, ou
 
 def test_one_month_is_held_against_its_leaves(receipts, superuser):
     superuser("UPDATE audit_auditleaf SET hash = sha256('x') WHERE index = 4")
-    (found,) = verify_seals(month=THIS_MONTH).findings
+    found, root = verify_seals(month=THIS_MONTH).findings
     assert (found.kind, found.lane, found.lane_seq) == ("other_leaf", 0, 5)
+    assert root.kind == "bad_root"  # the signed one is not that of the leaves any more
     assert run_command("--month", f"{THIS_MONTH:%Y-%m}")[0] == 1
 
 

@@ -1,5 +1,6 @@
 """`record`: what an entry holds, what it refuses, and that it lives and dies with the change it tells of."""
 
+import functools
 import hashlib
 import json
 import uuid
@@ -273,3 +274,20 @@ def test_the_value_sets_are_checked_by_the_database(superuser):
 def test_ids_are_exact_in_json_numbers_of_other_languages():
     assert Receipt(255, 2**44 - 1, b"").entry_id < 2**53
     assert connection.ops.integer_field_range("BigIntegerField")[1] > Receipt(255, 2**44 - 1, b"").entry_id
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"resource_id": "\u0958" * 128}, "resource_id"),  # NFC makes two characters of each
+        ({"actor": person(source_ip="1" * 46)}, "source_ip"),
+        ({"actor": person(source_ip="10.0.0.1\x00")}, "source_ip"),
+        ({"actor": Actor.job("a\x00job")}, "actor"),
+        ({"context": {"deep": functools.reduce(lambda inner, _: [inner], range(2000), [])}}, "context"),
+    ],
+)
+def test_what_the_database_would_not_take_is_refused_before_it_is_asked(fields, path):
+    with pytest.raises(UnauditableValueError) as refused, transaction.atomic():
+        append(entry(**fields))
+    assert refused.value.path == path
+    assert not AuditLog.objects.exists()

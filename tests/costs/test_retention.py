@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, connections
 
-from audit import holds
+from audit import holds, places
 from audit.actors import Actor
 from audit.archive import plan as plans
-from audit.archive import policies, retention
+from audit.archive import retention
 from audit.models import AuditLog
 from budgets.adoption import foresee
 from budgets.models import Budget
@@ -37,7 +37,7 @@ def archive(settings, tmp_path, monkeypatch, superuser_connection):
     """Two months are kept, and March is the oldest that there is."""
     settings.FORGE_ARCHIVE = f"directory:{tmp_path}"
     settings.FORGE_COST_RETENTION_MONTHS = 2
-    monkeypatch.setattr(policies, "LEAST_MONTHS", 2)
+    monkeypatch.setattr(places, "LEAST_MONTHS", 2)
     before = [one.first for one in partitions.attached(TABLE)]
     for partition in partitions.attached(TABLE):
         if partition.first < MARCH:

@@ -143,11 +143,12 @@ def test_buttons_of_a_machine_stand_where_its_state_allows_them(sign_in, machine
     def offered():
         return set(re.findall(r"/do/([a-z-]+)/", browser.get(page(machine)).content.decode()))
 
-    assert offered() == {"stop", "keep-alive", "terminate"}
+    always = {"keep-alive", "terminate", "modify", "rebuild", "restore"}
+    assert offered() == always | {"stop", "reboot"}
     WorkSpace.objects.update(running_mode="ALWAYS_ON", keep_alive=True)
-    assert offered() == {"keep-alive", "let-go", "terminate"}
+    assert offered() == always | {"let-go", "reboot"}
     WorkSpace.objects.update(running_mode="AUTO_STOP", keep_alive=False, state="STOPPED")
-    assert offered() == {"start", "keep-alive", "terminate"}
+    assert offered() == always | {"start"}
     WorkSpace.objects.update(state="TERMINATED", terminated_at=machine.state_since)
     assert offered() == set()
 

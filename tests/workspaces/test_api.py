@@ -222,7 +222,7 @@ def test_over_the_budget_the_figures_are_in_the_refusal(world, engineer):
 
 
 # -- who may do what -----------------------------------------------------------------------------------------------
-POWER, ENDING = ("start", "stop"), ("terminate", "keep-alive")
+POWER, ENDING = ("start", "stop", "reboot"), ("terminate", "keep-alive", "modify", "rebuild", "restore")
 OWN = {"contractor": POWER, "engineer": POWER + ENDING, "lead": POWER + ENDING, "admin": POWER + ENDING}
 TEAMS = {"lead": POWER + ENDING, "admin": POWER + ENDING}
 OTHERS = {"admin": POWER + ENDING}
@@ -248,8 +248,11 @@ def test_who_may_do_what_to_a_machine(world, role, whose, action):
     )
     in_state(machine, "STOPPED" if action == "start" else "AVAILABLE")
     client = client_of(person)
-    body = {"until": (timezone.now() + timedelta(days=5)).isoformat(), "reason": "build"}
-    answer = client.post(f"{WORKSPACES}{machine.pk}/{action}/", body if action == "keep-alive" else {}, format="json")
+    bodies = {
+        "keep-alive": {"until": (timezone.now() + timedelta(days=5)).isoformat(), "reason": "build"},
+        "modify": {"running_mode": "ALWAYS_ON"},
+    }
+    answer = client.post(f"{WORKSPACES}{machine.pk}/{action}/", bodies.get(action, {}), format="json")
     if action in {"own": OWN, "team": TEAMS, "other": OTHERS}[whose].get(role, ()):
         assert answer.status_code == (200 if action == "keep-alive" else 202), answer.content
         expected = "SUCCESS"

@@ -8,7 +8,7 @@ from threading import Barrier, Thread
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import Count, Sum
 from django.utils import timezone
 
 from audit.actors import Actor
@@ -18,11 +18,12 @@ from budgets.models import Reservation
 from costs.metering import meter
 from costs.models import CostRecord, Price
 from costs.pricing import hour_of
+from forge.accounts.models import Membership, User
 from forge.operations.models import Operation
 from forge.operations.runner import run_due
 from tests import factories
 from tests.workspaces.simulator.cloud import Cloud
-from tests.workspaces.support import client_of, launch, problem
+from tests.workspaces.support import client_of, fresh, launch, problem
 from tests.world import actor
 from workspaces import services
 from workspaces.fleet import adopting
@@ -349,3 +350,40 @@ def test_a_look_takes_a_call_for_25_machines_and_one_for_the_tags_of_100(world, 
     assert UnmanagedMachine.objects.count() == 110
     calls = {row["operation"]: row["calls"] for row in simulator.control.traffic()}
     assert calls == {"DescribeWorkspaces": 5, "GetResources": 2}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_a_fleet_that_boto3_made_is_taken_over_whole_and_charged_from_then_on(world, cloud, simulator, scale, settings):
+    settings.FORGE_AWS_CALLS_PER_SECOND = 1000
+    count = scale(5_000, 100)
+    people = User.objects.bulk_create(
+        User(organization=world.organization, email=f"p{n}@example.com", full_name=f"P {n}", directory_username=f"P{n}")
+        for n in range(count)
+    )
+    Membership.objects.bulk_create(
+        Membership(organization=world.organization, user=one, team=world.team, role="engineer") for one in people
+    )
+    for start in range(0, count, 25):
+        cloud.create(*(cloud.request(f"p{n}") for n in range(start, min(start + 25, count))))
+    now = timezone.now()
+    assert look(simulator, now)["unmanaged"] == count
+    operation = adopting.ask(actor=actor(world.admin), account=world.account, wish=Wish(), now=now)
+    while not fresh(operation).is_final:
+        run_due(limit=1, now=now)
+    assert (fresh(operation).status, fresh(operation).result) == ("succeeded", {"adopted": count, "refused": {}})
+
+    machines = WorkSpace.objects.select_related("owner")
+    assert machines.count() == count
+    assert all(machine.directory_user == machine.owner.directory_username.lower() for machine in machines.iterator())
+    assert Blueprint.objects.filter(origin="AUTO").count() == 1
+
+    later = now + timedelta(hours=25)
+    meter(now=later)
+    hours = CostRecord.objects.values("workspace_id").annotate(hours=Count("id"), cost=Sum("total_cost"))
+    figures = {(row["hours"], row["cost"]) for row in hours}
+    assert len(figures) == 1, "machines of one kind, adopted at one time, cost the same"
+    assert len(hours) == count
+    assert figures.pop()[1] > 0
+    assert CostRecord.objects.earliest("period_start").period_start == hour_of(now)
+    assert reconcile(now=later)["unmanaged"] == 0

@@ -9,10 +9,12 @@ from rest_framework import serializers
 
 from blueprints.models import BundleType, OperatingSystem
 from forge.api.fields import Text
+from forge.operations.api.serializers import OperationSerializer
 from workspaces.intents import LaunchSpec
 from workspaces.lifecycle import legal_actions
-from workspaces.models import StateChange, WorkSpace
+from workspaces.models import ConfigurationChange, StateChange, WorkSpace
 from workspaces.permissions import may
+from workspaces.services.many import MOST, VERBS
 
 
 class WorkSpaceSerializer(serializers.ModelSerializer):
@@ -119,6 +121,64 @@ class LaunchSerializer(serializers.Serializer):
         if personal and attrs["application_ids"]:
             raise serializers.ValidationError({"application_ids": "Only WORKSPACES_APPLICATIONS takes applications."})
         return attrs
+
+
+class ConfigurationChangeSerializer(serializers.ModelSerializer):
+    """One modification that took effect: what the machine was before it, and after it."""
+
+    before = serializers.SerializerMethodField()
+    after = serializers.SerializerMethodField()
+
+    class Meta:
+        model = ConfigurationChange
+        fields = ["occurred_at", "recorded_at", "before", "after"]
+        read_only_fields = fields
+
+    def get_before(self, change: ConfigurationChange) -> dict[str, Any]:
+        return change.before.beside(change.after)
+
+    def get_after(self, change: ConfigurationChange) -> dict[str, Any]:
+        return change.after.beside(change.before)
+
+
+class ModifySerializer(serializers.Serializer):
+    """What the machine is to become; what is not named stays."""
+
+    bundle_type = serializers.ChoiceField(BundleType.choices, required=False)
+    running_mode = serializers.ChoiceField(WorkSpace.RunningMode.choices, required=False)
+    auto_stop_timeout_minutes = serializers.IntegerField(min_value=15, max_value=2880, required=False)
+    root_volume_gb = serializers.IntegerField(min_value=1, max_value=2000, required=False)
+    user_volume_gb = serializers.IntegerField(min_value=1, max_value=2000, required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError("Name at least one field to change.")
+        return attrs
+
+
+class BulkSerializer(serializers.Serializer):
+    """The same for many machines."""
+
+    action = serializers.ChoiceField(VERBS)
+    ids = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=MOST)
+
+
+class BulkItemSerializer(serializers.Serializer):
+    """What one machine comes to; a refused one says why, as the single request would."""
+
+    id = serializers.UUIDField()
+    accepted = serializers.BooleanField()
+    code = serializers.CharField(required=False)
+    detail = serializers.CharField(required=False)
+
+
+class BulkAnswerSerializer(serializers.Serializer):
+    """How many machines are accepted and refused, each of them, and the operation that carries it out."""
+
+    accepted = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    items = BulkItemSerializer(many=True)
+    operation = OperationSerializer(required=False, help_text="Not on a dry run.")
 
 
 class KeepAliveSerializer(serializers.Serializer):

@@ -19,8 +19,12 @@ from forge.operations.models import Operation
 from workspaces import actions, services
 from workspaces.api.filters import WorkSpaceFilterSet
 from workspaces.api.serializers import (
+    BulkAnswerSerializer,
+    BulkSerializer,
+    ConfigurationChangeSerializer,
     KeepAliveSerializer,
     LaunchSerializer,
+    ModifySerializer,
     StateChangeSerializer,
     WorkSpaceSerializer,
     launch_spec,
@@ -40,7 +44,7 @@ class WorkSpaceViewSet(ReadViewSet):
     ordering = "-created_at"
     search_fields = ("name", "directory_user", "provider_id")
     has_etag = True
-    dry_run_actions = ("create",)
+    dry_run_actions = ("create", "modify", "bulk")
     audit_resource = "WorkSpace"
     audit_action = {
         "create": actions.WORKSPACE_PROVISION,
@@ -49,6 +53,11 @@ class WorkSpaceViewSet(ReadViewSet):
         "terminate": actions.WORKSPACE_TERMINATE,
         "destroy": actions.WORKSPACE_TERMINATE,
         "keep_alive": actions.WORKSPACE_KEEP_ALIVE,
+        "modify": actions.WORKSPACE_MODIFY,
+        "bulk": actions.WORKSPACE_BULK,
+        "reboot": actions.WORKSPACE_REBOOT,
+        "rebuild": actions.WORKSPACE_REBUILD,
+        "restore": actions.WORKSPACE_RESTORE,
     }
 
     @extend_schema(request=LaunchSerializer, responses={202: WorkSpaceSerializer}, parameters=[_DRY_RUN])
@@ -87,6 +96,64 @@ class WorkSpaceViewSet(ReadViewSet):
         """The same as terminate."""
         return self._control(services.terminate)
 
+    @extend_schema(request=BulkSerializer, responses={202: BulkAnswerSerializer}, parameters=[_DRY_RUN])
+    @action(detail=False, methods=["post"], pagination_class=None, filter_backends=[], audit_resource="Operation")
+    @idempotent
+    def bulk(self, request: Request) -> Response:
+        """Start, stop, reboot or terminate up to 500 machines: 202 with one operation; 200 on a dry run."""
+        wanted = self.validated(BulkSerializer)
+        answer = services.bulk(
+            actor=self.actor,
+            verb=wanted["action"],
+            workspace_ids=wanted["ids"],
+            now=timezone.now(),
+            dry_run=self.dry_run,
+        )
+        body = {**answer.counts, "items": answer.items}
+        if answer.operation is None:
+            return Response(body)
+        shown = OperationSerializer(answer.operation, context={"now": timezone.now()}).data
+        return self.accepted(answer.operation, {**body, "operation": shown})
+
+    @extend_schema(request=ModifySerializer, responses={202: WorkSpaceSerializer}, parameters=[_DRY_RUN])
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def modify(self, request: Request, pk: str | None = None) -> Response:
+        """Change the bundle type, the running mode or the volumes: 202, or 200 with the figures on a dry run."""
+        wanted = self.validated(ModifySerializer)
+        answer = services.modify(
+            actor=self.actor,
+            workspace_id=self.get_object().id,
+            wanted=wanted,
+            now=timezone.now(),
+            if_match=self.if_match,
+            dry_run=self.dry_run,
+        )
+        if answer.workspace is None:
+            return Response(answer.figures)
+        return self._accepted(answer.workspace.id, answer.operation, answer.figures)
+
+    @extend_schema(request=None, responses={202: WorkSpaceSerializer})
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def reboot(self, request: Request, pk: str | None = None) -> Response:
+        """Boot a running machine again; what is not saved is lost."""
+        return self._control(services.reboot)
+
+    @extend_schema(request=None, responses={202: WorkSpaceSerializer})
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def rebuild(self, request: Request, pk: str | None = None) -> Response:
+        """Make the system volume anew from the image; the user volume goes back to its last snapshot."""
+        return self._control(services.rebuild)
+
+    @extend_schema(request=None, responses={202: WorkSpaceSerializer})
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def restore(self, request: Request, pk: str | None = None) -> Response:
+        """Take both volumes back to their last snapshot; what was written since is lost."""
+        return self._control(services.restore)
+
     @extend_schema(request=KeepAliveSerializer, responses={200: WorkSpaceSerializer})
     @action(detail=True, methods=["post"], url_path="keep-alive")
     @idempotent
@@ -110,6 +177,13 @@ class WorkSpaceViewSet(ReadViewSet):
         """Every state that the machine passed through, oldest first; the newest thousand."""
         changes = self.get_object().state_changes.order_by("-occurred_at", "-id")[:1000]
         return Response(StateChangeSerializer(reversed(changes), many=True).data)
+
+    @extend_schema(responses={200: ConfigurationChangeSerializer(many=True)})
+    @action(detail=True, methods=["get"], pagination_class=None, filter_backends=[])
+    def configurations(self, request: Request, pk: str | None = None) -> Response:
+        """Every change of what the machine is, oldest first; the newest thousand."""
+        changes = self.get_object().configuration_changes.order_by("-occurred_at", "-id")[:1000]
+        return Response(ConfigurationChangeSerializer(reversed(changes), many=True).data)
 
     def _control(self, service: Callable[..., services.Accepted]) -> Response:
         answer = service(

@@ -1,6 +1,7 @@
 """AWS for machines: the only part of this room that talks to boto3."""
 
 from workspaces.aws.faults import (
+    NO_ROOM,
     AwsError,
     Exists,
     Invalid,
@@ -15,6 +16,7 @@ from workspaces.aws.shapes import Connection, Known, Machine, NewMachine, Place
 
 __all__ = [
     "BATCH",
+    "NO_ROOM",
     "OPERATION_TAG",
     "WORKSPACE_TAG",
     "AwsError",

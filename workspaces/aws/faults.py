@@ -35,7 +35,7 @@ class Unavailable(AwsError):
 
 
 class LimitReached(AwsError):
-    """Nothing happened, because a quota of the AWS account is used up."""
+    """Nothing happened, because a quota of the AWS account, or AWS's capacity, is used up."""
 
 
 class Invalid(AwsError):
@@ -62,6 +62,7 @@ _FAULTS: dict[str, type[AwsError]] = {
     "OperationInProgressException": Throttled,
     "ResourceLimitExceededException": LimitReached,
     "ResourceLimitExceeded": LimitReached,
+    "ResourceUnavailableException": LimitReached,
     "ResourceNotFoundException": NotFound,
     "ResourceNotFound": NotFound,
     "ResourceExists": Exists,
@@ -77,9 +78,13 @@ _FAULTS: dict[str, type[AwsError]] = {
     "SignatureDoesNotMatch": Unavailable,
     "UnrecognizedClientException": Unavailable,
     "InternalServerError": UnknownOutcome,
+    "InternalServerException": UnknownOutcome,
     "InternalFailure": UnknownOutcome,
     "ServiceUnavailable": UnknownOutcome,
 }
+
+NO_ROOM = frozenset(code for code, family in _FAULTS.items() if family is LimitReached)
+"""Codes with which AWS says that a quota or its capacity in the region is used up."""
 
 
 @contextmanager
@@ -115,3 +120,11 @@ def raise_failed(answer: Mapping[str, Any]) -> None:
     """Raise the fault of the first item that AWS refused in a batch; nothing when it took all."""
     for failed in answer.get("FailedRequests", ()):
         raise _fault(failed.get("ErrorCode", ""), failed.get("ErrorMessage", ""))
+
+
+def failed_items(answer: Mapping[str, Any], key: str) -> dict[str, AwsError]:
+    """The faults of the items that AWS refused in a batch, by the value of `key` in each."""
+    return {
+        failed.get(key, ""): _fault(failed.get("ErrorCode", ""), failed.get("ErrorMessage", ""))
+        for failed in answer.get("FailedRequests", ())
+    }

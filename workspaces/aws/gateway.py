@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 
 from workspaces.aws import pace
 from workspaces.aws.clients import client_of
-from workspaces.aws.faults import UnknownOutcome, raise_failed, translated
+from workspaces.aws.faults import AwsError, UnknownOutcome, failed_items, raise_failed, translated
 from workspaces.aws.shapes import Connection, Known, Machine, NewMachine, Place
 
 BATCH = 25
@@ -25,6 +26,23 @@ TAGGED_BATCH = 100
 
 OPERATION_TAG = "forge:operation"
 WORKSPACE_TAG = "forge:workspace"
+
+_PROPERTIES = {
+    "bundle_type": "ComputeTypeName",
+    "running_mode": "RunningMode",
+    "auto_stop_timeout_minutes": "RunningModeAutoStopTimeoutInMinutes",
+    "root_volume_gb": "RootVolumeSizeGib",
+    "user_volume_gb": "UserVolumeSizeGib",
+}
+"""What AWS calls the fields of a configuration."""
+
+_BATCHED = {
+    "start": ("start_workspaces", "StartWorkspaceRequests"),
+    "stop": ("stop_workspaces", "StopWorkspaceRequests"),
+    "reboot": ("reboot_workspaces", "RebootWorkspaceRequests"),
+    "terminate": ("terminate_workspaces", "TerminateWorkspaceRequests"),
+}
+"""What takes many machines in one call, and under which name."""
 
 
 class Gateway:
@@ -159,11 +177,53 @@ class Gateway:
             answer = self._client.stop_workspaces(StopWorkspaceRequests=[{"WorkspaceId": provider_id}])
         raise_failed(answer)
 
+    def modify(self, provider_id: str, wanted: Mapping[str, Any]) -> None:
+        """Ask for other properties of a machine; `wanted` has our names of the fields and their new values."""
+        properties = {_PROPERTIES[name]: value for name, value in wanted.items()}
+        minutes = properties.get("RunningModeAutoStopTimeoutInMinutes")
+        if minutes is not None:
+            properties["RunningModeAutoStopTimeoutInMinutes"] = auto_stop_step(minutes)
+        with self._call():
+            self._client.modify_workspace_properties(WorkspaceId=provider_id, WorkspaceProperties=properties)
+
+    def reboot(self, provider_id: str) -> None:
+        """Ask a running machine to boot again."""
+        with self._call():
+            answer = self._client.reboot_workspaces(RebootWorkspaceRequests=[{"WorkspaceId": provider_id}])
+        raise_failed(answer)
+
+    def rebuild(self, provider_id: str) -> None:
+        """Ask for a new system volume from the image, and the user volume of the last snapshot."""
+        with self._call():
+            answer = self._client.rebuild_workspaces(RebuildWorkspaceRequests=[{"WorkspaceId": provider_id}])
+        raise_failed(answer)
+
+    def restore(self, provider_id: str) -> None:
+        """Ask for both volumes of the last snapshot."""
+        with self._call():
+            self._client.restore_workspace(WorkspaceId=provider_id)
+
+    def restore_points(self, provider_id: str) -> list[datetime]:
+        """The times of the snapshots that a restore may use."""
+        with self._call(looking=True):
+            answer = self._client.describe_workspace_snapshots(WorkspaceId=provider_id)
+        return [row["SnapshotTime"] for row in answer.get("RestoreSnapshots", ()) if "SnapshotTime" in row]
+
     def terminate(self, provider_id: str) -> None:
         """Ask for the end of a machine and its data."""
         with self._call():
             answer = self._client.terminate_workspaces(TerminateWorkspaceRequests=[{"WorkspaceId": provider_id}])
         raise_failed(answer)
+
+    def ask_many(self, verb: str, provider_ids: Sequence[str]) -> dict[str, AwsError]:
+        """Ask for the same of up to BATCH machines in one call; the faults of those that AWS refused, by id.
+
+        `verb` is start, stop, reboot or terminate. Raises what a call for one raises when none was taken.
+        """
+        name, member = _BATCHED[verb]
+        with self._call():
+            answer = getattr(self._client, name)(**{member: [{"WorkspaceId": one} for one in provider_ids]})
+        return failed_items(answer, "WorkspaceId")
 
     @contextmanager
     def _call(self, *, looking: bool = False) -> Iterator[None]:
@@ -194,6 +254,7 @@ def _machine(row: Mapping[str, Any]) -> Machine:
         root_volume_gb=properties.get("RootVolumeSizeGib", 0),
         user_volume_gb=properties.get("UserVolumeSizeGib", 0),
         auto_stop_minutes=properties.get("RunningModeAutoStopTimeoutInMinutes", 0),
+        modifying=tuple(change.get("Resource", "") for change in row.get("ModificationStates", ())),
     )
 
 

@@ -61,6 +61,8 @@ class Machine:
     root_volume_gb: int = 0
     user_volume_gb: int = 0
     auto_stop_minutes: int = 0
+    modifying: tuple[str, ...] = ()
+    """What AWS is changing now: COMPUTE_TYPE, ROOT_VOLUME, USER_VOLUME."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,20 @@
 """What carries out operations on machines: one handler per kind, named in FORGE_OPERATION_HANDLERS."""
 
 from workspaces.handlers.adopting import adopt_fleet
+from workspaces.handlers.changing import Modify
 from workspaces.handlers.launching import Launch
+from workspaces.handlers.many import Bulk
+from workspaces.handlers.mending import Reboot, Rebuild, Restore
 from workspaces.handlers.power import Start, Stop, Terminate
 
-__all__ = ["adopt_fleet", "launch", "start", "stop", "terminate"]
+__all__ = ["adopt_fleet", "bulk", "launch", "modify", "reboot", "rebuild", "restore", "start", "stop", "terminate"]
 
+bulk = Bulk()
 launch = Launch()
+modify = Modify()
+reboot = Reboot()
+rebuild = Rebuild()
+restore = Restore()
 start = Start()
 stop = Stop()
 terminate = Terminate()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,8 +17,9 @@ from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
 from forge.operations.models import Operation
 from workspaces import aws, permissions
+from workspaces.lifecycle import AWS_STATES, BY_ITSELF_AFTER, State, may_move
 from workspaces.models import ProviderAccount, WorkSpace
-from workspaces.transitions import lock_machine, lock_scopes_of
+from workspaces.transitions import lock_machine, lock_scopes_of, move
 
 FIRST_POLL = timedelta(seconds=2)
 LONGEST_POLL = timedelta(seconds=15)
@@ -48,6 +49,11 @@ def actor_of(operation: Operation) -> Actor:
     return Actor.of_user(user, correlation_id=operation.correlation_id)
 
 
+def machine_of(claim: Claim) -> WorkSpace:
+    """The machine that an operation is about, as it is."""
+    return WorkSpace.objects.select_related("provider_account", "blueprint").get(pk=claim.operation.target_id)
+
+
 class AskAnew(Conflict):
     code = "operation_is_over"
     title = "An operation on a machine that has failed is not tried again"
@@ -65,10 +71,16 @@ class MachineHandler(Handler):
     unknown_delay = UNKNOWN_DELAY
 
     def run(self, claim: Claim) -> None:
-        workspace = WorkSpace.objects.select_related("provider_account", "blueprint").get(pk=claim.operation.target_id)
-        try:
+        workspace = machine_of(claim)
+        with self.deciding_on_faults(claim, workspace):
             gateway = aws.Gateway(place_of(workspace.provider_account), before_call=claim.heartbeat)
             self.advance(claim, workspace, gateway)
+
+    @contextmanager
+    def deciding_on_faults(self, claim: Claim, workspace: WorkSpace) -> Iterator[None]:
+        """Whatever AWS raises inside becomes the outcome of the claim."""
+        try:
+            yield
         except (aws.Throttled, aws.Unavailable) as error:
             with transaction.atomic():
                 claim.lock()
@@ -151,9 +163,53 @@ class MachineHandler(Handler):
         """The operation has failed for certain; in the transaction of `finishing`."""
         workspace.version += 1
         workspace.save(update_fields=["version", "updated_at"])
-        claim.fail(code, detail)
+        claim.fail(code, detail, self.figures(workspace, code))
         outcome = {"outcome": "failed", "code": code}
         self.record_outcome(claim.operation, result="FAILURE", context=outcome, now=claim.now())
+
+    def vanished(self, claim: Claim, workspace: WorkSpace) -> None:
+        """AWS no longer has the machine, by two looks: it is TERMINATED, and the operation has failed."""
+        with self.finishing(claim, workspace) as locked:
+            self._move(claim, locked, State.TERMINATED, reason="vanished from AWS")
+            self.fail(claim, locked, code="machine_vanished", detail="AWS no longer has the machine")
+
+    def show(self, claim: Claim, workspace: WorkSpace, seen: aws.Machine) -> None:
+        """Write what AWS shows beside the state, and follow it, when it differs; a step on the way, no outcome."""
+        target = AWS_STATES[seen.state].state
+        facts = (seen.state, AWS_STATES[seen.state].health)
+        is_elsewhere = target is not None and target != workspace.state and may_move(workspace.state, target)
+        if (workspace.provider_state, workspace.health) == facts and not is_elsewhere:
+            return
+        with self.finishing(claim, workspace) as locked:
+            self.follow(claim, locked, seen)
+
+    def follow(self, claim: Claim, locked: WorkSpace, seen: aws.Machine) -> None:
+        """Bring a locked machine to what AWS shows; in the transaction of `finishing`."""
+        locked.provider_state = seen.state
+        locked.health = AWS_STATES[seen.state].health
+        locked.ip_address = seen.ip_address
+        locked.save(update_fields=["provider_state", "health", "ip_address", "updated_at"])
+        target = AWS_STATES[seen.state].state
+        if target is not None and target != locked.state and may_move(locked.state, target):
+            self._move(claim, locked, target, reason=f"{claim.operation.kind}: AWS shows {seen.state}")
+
+    def _move(self, claim: Claim, locked: WorkSpace, target: State, *, reason: str) -> None:
+        move(
+            workspace=locked,
+            target=target,
+            occurred_at=claim.now(),
+            reason=reason,
+            actor=self._actor(claim),
+            now=claim.now(),
+        )
+
+    @staticmethod
+    def _actor(claim: Claim) -> Actor:
+        return actor_of(claim.operation)
+
+    def figures(self, workspace: WorkSpace, code: str) -> Mapping[str, Any]:
+        """What the error of a failed operation tells beside its code, for whoever decides what to do now."""
+        return {}
 
     def record_outcome(
         self, operation: Operation, *, result: str, context: dict[str, Any], now: datetime, actor: Actor | None = None
@@ -171,12 +227,19 @@ class MachineHandler(Handler):
             occurred_at=now,
         )
 
+    def put_off(self, claim: Claim) -> None:
+        """AWS surely did not take the request that was noted."""
+
     def poll_later(self, claim: Claim) -> None:
-        """Look again soon; the pause grows with the time that the operation has taken."""
+        """Look again soon; the pause grows with the time that the operation has taken.
+
+        What belongs to a bulk operation is looked at by it, many at once; by itself only when that stays away.
+        """
         with transaction.atomic():
             operation = claim.lock()
             elapsed = claim.now() - (operation.started_at or claim.now())
-            claim.wait(claim.now() + min(max(elapsed / 4, FIRST_POLL), LONGEST_POLL))
+            pause = min(max(elapsed / 4, FIRST_POLL), LONGEST_POLL)
+            claim.wait(claim.now() + (BY_ITSELF_AFTER if operation.parent_id else pause))
 
     def _after_unknown(self, claim: Claim) -> timedelta:
         return min(self.unknown_delay * 2 ** min(claim.failures, 6), timedelta(minutes=5))

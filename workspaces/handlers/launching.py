@@ -7,6 +7,7 @@ AWS gives a directory user one machine at most, and every attempt begins with a 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from forge.operations.models import Operation
 from workspaces import actions, aws
 from workspaces.handlers.common import MachineHandler, known
 from workspaces.lifecycle import AWS_STATES, State
-from workspaces.models import WorkSpace
+from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.transitions import lock_machine, move
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,10 @@ class Launch(MachineHandler):
         with transaction.atomic():
             claim.lock()
             claim.unknown(str(error), code=error.code)
+
+    def figures(self, workspace: WorkSpace, code: str) -> Mapping[str, Any]:
+        """Where else the same could be launched, when the region has no room for it."""
+        return {"alternatives": elsewhere(workspace)} if code in aws.NO_ROOM else {}
 
     def is_cancellable(self, operation: Operation) -> bool:
         """Past the point of no return too, while there is no machine to use: what comes of it is ended at once."""
@@ -272,6 +277,16 @@ class Launch(MachineHandler):
                 "updated_at",
             ]
         )
+
+
+def elsewhere(workspace: WorkSpace) -> list[dict[str, str]]:
+    """The other regions that offer the machine's bundle type by its blueprint and are open to the organization."""
+    open_to_us = ProviderAccount.objects.filter(organization_id=workspace.organization_id, enabled=True)
+    offered = BlueprintBundle.objects.filter(
+        blueprint=workspace.blueprint_id, bundle_type=workspace.bundle_type, region__in=open_to_us.values("region")
+    )
+    regions = offered.exclude(region=workspace.region).order_by("region").values_list("region", flat=True)
+    return [{"region": region, "bundle_type": workspace.bundle_type} for region in regions]
 
 
 def connection_url(registration_code: str) -> str | None:

@@ -9,14 +9,12 @@ from datetime import timedelta
 
 from django.db import transaction
 
-from audit.actors import Actor
 from forge.operations.claims import Claim
 from forge.operations.models import Operation
 from workspaces import actions, aws
-from workspaces.handlers.common import MachineHandler, actor_of, known
+from workspaces.handlers.common import MachineHandler, known
 from workspaces.lifecycle import AUTOMATIC, AWS_STATES, State, may_move
 from workspaces.models import WorkSpace
-from workspaces.transitions import move
 
 FIRST_DELAY = timedelta(hours=1)
 LONGEST_DELAY = timedelta(days=1)
@@ -30,15 +28,15 @@ NO_EFFECT = "no_effect"
 SELDOM = timedelta(minutes=5)
 
 
-class _Power(MachineHandler):
+class Power(MachineHandler):
     """From a resting state through a passing one to the wanted one; `origin` None means that there is no way back."""
 
     origin: State | None
     passing: State
     wanted: State
 
-    def ask(self, gateway: aws.Gateway, provider_id: str) -> bool:
-        """Ask AWS for it; False when there is nothing left to ask it of."""
+    def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
+        """Ask AWS for it."""
         raise NotImplementedError
 
     def observed(self, seen: aws.Machine | None) -> State | None:
@@ -48,40 +46,53 @@ class _Power(MachineHandler):
     def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
         claim.step("look", progress=10)
         seen = gateway.look(known(workspace))
+        if not self.decide(claim, workspace, seen):
+            return
+        fault: aws.AwsError | None = None
+        try:
+            self.ask(gateway, workspace.provider_id)
+        except (aws.Invalid, aws.NotFound, aws.LimitReached) as error:
+            fault = error
+        self.conclude(claim, workspace, seen, fault)
+
+    def decide(self, claim: Claim, workspace: WorkSpace, seen: aws.Machine | None) -> bool:
+        """True when AWS is to be asked now, which is noted; else the claim has its outcome."""
         state = self.observed(seen)
         if state == self.wanted:
             self._arrived(claim, workspace, seen)
-            return
-        if state == State.TERMINATED:
-            self._vanished(claim, workspace)
-            return
-        if state != self.passing:
-            is_deaf = self._is_deaf(claim)
-            if is_deaf and self.origin is not None:
-                detail = f"AWS took the request, and the machine is still {seen.state if seen else state}"
-                self._give_up(claim, workspace, state or self.origin, code=NO_EFFECT, detail=detail)
-                return
+        elif state == State.TERMINATED:
+            self.vanished(claim, workspace)
+        elif state == self.passing:
+            self._pass(claim, workspace)
+            self.poll_later(claim)
+        elif self.origin is not None and self._is_deaf(claim):
+            detail = f"AWS took the request, and the machine is still {seen.state if seen else state}"
+            self._give_up(claim, workspace, state or self.origin, code=NO_EFFECT, detail=detail)
+        else:
             claim.point_of_no_return()
             claim.step("ask", progress=30)
-            try:
-                is_there = self.ask(gateway, workspace.provider_id)
-            except (aws.Invalid, aws.NotFound, aws.LimitReached) as error:
-                back = state or self.origin or State(workspace.state)
-                self._give_up(claim, workspace, back, code=error.code, detail=error.message)
-                return
-            if not is_there:
-                self._arrived(claim, workspace, None)
-                return
-            if is_deaf:
-                self._wait_long(claim)
-                return
-        self._pass(claim, workspace)
-        self.poll_later(claim)
+            return True
+        return False
+
+    def conclude(
+        self, claim: Claim, workspace: WorkSpace, seen: aws.Machine | None, fault: aws.AwsError | None
+    ) -> None:
+        """The outcome after AWS was asked: it took the request, or refused it for good with `fault`."""
+        if isinstance(fault, aws.NotFound) and self.origin is None:
+            self._arrived(claim, workspace, None)
+        elif fault is not None:
+            back = self.observed(seen) or self.origin or State(workspace.state)
+            self._give_up(claim, workspace, back, code=fault.code, detail=fault.message)
+        elif self.origin is None and self._is_deaf(claim, asked_before=1):
+            self._wait_long(claim)
+        else:
+            self._pass(claim, workspace)
+            self.poll_later(claim)
 
     @staticmethod
-    def _is_deaf(claim: Claim) -> bool:
-        """Whether AWS took the request again and again and did nothing."""
-        asks = next((step["times"] for step in claim.operation.steps if step["name"] == "ask"), 0)
+    def _is_deaf(claim: Claim, *, asked_before: int = 0) -> bool:
+        """Whether AWS took the request again and again, but for the last `asked_before` times, and did nothing."""
+        asks = next((step["times"] for step in claim.operation.steps if step["name"] == "ask"), 0) - asked_before
         deadline = claim.operation.deadline_at
         is_late = deadline is not None and claim.now() > deadline
         return asks >= MOST_ASKS or (is_late and asks >= LEAST_ASKS)
@@ -118,57 +129,32 @@ class _Power(MachineHandler):
             self._move(claim, locked, self.wanted, reason=f"{claim.operation.kind} done")
             self.succeed(claim, locked)
 
-    def _vanished(self, claim: Claim, workspace: WorkSpace) -> None:
-        with self.finishing(claim, workspace) as locked:
-            self._move(claim, locked, State.TERMINATED, reason="vanished from AWS")
-            self.fail(claim, locked, code="machine_vanished", detail="AWS no longer has the machine")
 
-    def _move(self, claim: Claim, locked: WorkSpace, target: State, *, reason: str) -> None:
-        move(
-            workspace=locked,
-            target=target,
-            occurred_at=claim.now(),
-            reason=reason,
-            actor=self._actor(claim),
-            now=claim.now(),
-        )
-
-    @staticmethod
-    def _actor(claim: Claim) -> Actor:
-        return actor_of(claim.operation)
-
-
-class Start(_Power):
+class Start(Power):
     outcome_action = actions.WORKSPACE_START_OUTCOME
     action = "start"
     origin, passing, wanted = State.STOPPED, State.STARTING, State.AVAILABLE
 
-    def ask(self, gateway: aws.Gateway, provider_id: str) -> bool:
+    def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
         gateway.start(provider_id)
-        return True
 
 
-class Stop(_Power):
+class Stop(Power):
     outcome_action = actions.WORKSPACE_STOP_OUTCOME
     action = "stop"
     origin, passing, wanted = State.AVAILABLE, State.STOPPING, State.STOPPED
 
-    def ask(self, gateway: aws.Gateway, provider_id: str) -> bool:
+    def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
         gateway.stop(provider_id)
-        return True
 
 
-class Terminate(_Power):
+class Terminate(Power):
     outcome_action = actions.WORKSPACE_TERMINATE_OUTCOME
     action = "terminate"
     origin, passing, wanted = None, State.TERMINATING, State.TERMINATED
 
-    def ask(self, gateway: aws.Gateway, provider_id: str) -> bool:
-        try:
-            gateway.terminate(provider_id)
-        except aws.NotFound:
-            return False
-        return True
+    def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
+        gateway.terminate(provider_id)
 
     def fail(self, claim: Claim, workspace: WorkSpace, *, code: str, detail: str) -> None:
         """An automatic end that failed is put off, longer each time, so that it does not block the rule for ever."""

@@ -1,7 +1,25 @@
 """Every change that people make to machines."""
 
+from workspaces.services.changing import modify
 from workspaces.services.control import Accepted, start, stop, terminate, terminate_due
 from workspaces.services.keeping import keep_alive
 from workspaces.services.launching import LaunchAnswer, launch
+from workspaces.services.many import BulkAnswer, bulk
+from workspaces.services.mending import reboot, rebuild, restore
 
-__all__ = ["Accepted", "LaunchAnswer", "keep_alive", "launch", "start", "stop", "terminate", "terminate_due"]
+__all__ = [
+    "Accepted",
+    "BulkAnswer",
+    "LaunchAnswer",
+    "bulk",
+    "keep_alive",
+    "launch",
+    "modify",
+    "reboot",
+    "rebuild",
+    "restore",
+    "start",
+    "stop",
+    "terminate",
+    "terminate_due",
+]

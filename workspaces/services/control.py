@@ -1,12 +1,12 @@
-"""Start, stop and terminate a machine that exists."""
+"""Start, stop and terminate a machine that exists, and what everything that is asked of one has in common."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 from django.db import transaction
 
@@ -20,8 +20,9 @@ from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from workspaces import actions, permissions
 from workspaces.intents import Intent
-from workspaces.lifecycle import AUTOMATIC, legal_actions
+from workspaces.lifecycle import AUTOMATIC, BY_ITSELF_AFTER, legal_actions
 from workspaces.models import WorkSpace
+from workspaces.resizing import Configuration
 from workspaces.services.launching import LAUNCH_PROMISE, ask_guards, with_repairs
 from workspaces.transitions import lock_machine, lock_scopes_of
 
@@ -51,42 +52,69 @@ class Accepted:
     figures: dict[str, Any]
 
 
-def start(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None = None) -> Accepted:
+def start(
+    *,
+    actor: Actor,
+    workspace_id: uuid.UUID,
+    now: datetime,
+    if_match: frozenset[str] | None = None,
+    bulk: Operation | None = None,
+) -> Accepted:
     """Queue the start of a STOPPED machine after asking the launch guards.
 
     Like its sisters it takes `if_match`, the versions that the caller has read (None = any), and raises MayNotControl,
-    PreconditionFailed, IllegalInThisState and OperationInProgress.
+    PreconditionFailed, IllegalInThisState and OperationInProgress; `bulk` is the operation that it is a part of.
     """
 
     def admit() -> Accepted:
         workspace = take(actor=actor, workspace_id=workspace_id, action="start", if_match=if_match)
         operation_id = uuid7()
-        figures = ask_guards(_start_intent(workspace, actor=actor, operation_id=operation_id, now=now), dry_run=False)
-        operation = _queue(
+        intent = intent_of(workspace, kind="start", actor=actor, operation_id=operation_id, now=now)
+        figures = ask_guards(intent, dry_run=False)
+        operation = queue(
             workspace,
             actor=actor,
             verb="start",
             audit_action=actions.WORKSPACE_START,
             operation_id=operation_id,
             now=now,
+            bulk=bulk,
         )
         return Accepted(workspace, operation, figures)
 
     return with_repairs(admit)
 
 
-def stop(*, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None = None) -> Accepted:
+def stop(
+    *,
+    actor: Actor,
+    workspace_id: uuid.UUID,
+    now: datetime,
+    if_match: frozenset[str] | None = None,
+    bulk: Operation | None = None,
+) -> Accepted:
     """Queue the stop of an AVAILABLE machine."""
     with transaction.atomic():
         workspace = take(actor=actor, workspace_id=workspace_id, action="stop", if_match=if_match)
-        operation = _queue(
-            workspace, actor=actor, verb="stop", audit_action=actions.WORKSPACE_STOP, operation_id=uuid7(), now=now
+        operation = queue(
+            workspace,
+            actor=actor,
+            verb="stop",
+            audit_action=actions.WORKSPACE_STOP,
+            operation_id=uuid7(),
+            now=now,
+            bulk=bulk,
         )
     return Accepted(workspace, operation, {})
 
 
 def terminate(
-    *, actor: Actor, workspace_id: uuid.UUID, now: datetime, if_match: frozenset[str] | None = None
+    *,
+    actor: Actor,
+    workspace_id: uuid.UUID,
+    now: datetime,
+    if_match: frozenset[str] | None = None,
+    bulk: Operation | None = None,
 ) -> Accepted:
     """Queue the end of a machine; its data are lost when AWS has carried it out.
 
@@ -101,13 +129,14 @@ def terminate(
         return called_off
     with transaction.atomic():
         workspace = take(actor=actor, workspace_id=workspace_id, action="terminate", if_match=if_match)
-        operation = _queue(
+        operation = queue(
             workspace,
             actor=actor,
             verb="terminate",
             audit_action=actions.WORKSPACE_TERMINATE,
             operation_id=uuid7(),
             now=now,
+            bulk=bulk,
         )
     return Accepted(workspace, operation, {})
 
@@ -122,7 +151,7 @@ def terminate_due(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> Ac
         due_at = workspace.next_action_at
         if workspace.next_action != "terminate" or due_at is None or due_at > now or workspace.is_kept_alive(now):
             raise NotDue(f"Machine {workspace_id} stays.")
-        operation = _queue(
+        operation = queue(
             workspace,
             actor=actor,
             verb="terminate",
@@ -173,24 +202,40 @@ def take(
     """The machine locked, with permission, version, state and (when `exclusive`) lack of other operations checked."""
     lock_scopes_of(workspace_id)
     workspace = lock_machine(workspace_id)
+    require_able(workspace, actor=actor, action=action, if_match=if_match, exclusive=exclusive)
+    return workspace
+
+
+def require_able(
+    workspace: WorkSpace, *, actor: Actor, action: str, if_match: frozenset[str] | None, exclusive: bool = True
+) -> None:
+    """Raises MayNotControl, PreconditionFailed, IllegalInThisState, and OperationInProgress when `exclusive`."""
     require_may(actor, action, workspace)
     require_version(workspace, if_match)
+    require_legal(action, workspace)
+    active = Operation.objects.open().filter(target_id=workspace.id).values_list("id", "kind").first()
+    if exclusive and active is not None:
+        raise in_progress(*active)
+
+
+def in_progress(operation_id: uuid.UUID, kind: str) -> OperationInProgress:
+    """The refusal because of an open operation."""
+    return OperationInProgress(
+        f"Operation {kind} is not finished.", extra={"operation": str(operation_id), "kind": kind}
+    )
+
+
+def require_legal(action: str, workspace: WorkSpace) -> None:
+    """Raises IllegalInThisState, with what the state allows."""
     legal = legal_actions(workspace.state, workspace.running_mode)
     if action not in legal:
         raise IllegalInThisState(
             f"A machine that is {workspace.state} ({workspace.running_mode}) cannot {action}.",
             extra={"state": workspace.state, "running_mode": workspace.running_mode, "legal": legal},
         )
-    active = Operation.objects.open().filter(target_id=workspace.id).values_list("id", "kind").first()
-    if exclusive and active is not None:
-        operation_id, kind = active
-        raise OperationInProgress(
-            f"Operation {kind} is not finished.", extra={"operation": str(operation_id), "kind": kind}
-        )
-    return workspace
 
 
-def _queue(
+def queue(
     workspace: WorkSpace,
     *,
     actor: Actor,
@@ -199,7 +244,14 @@ def _queue(
     operation_id: uuid.UUID,
     now: datetime,
     spec: Mapping[str, Any] | None = None,
+    promise: timedelta = LAUNCH_PROMISE,
+    bulk: Operation | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Operation:
+    """The operation that carries `verb` out, with its audit entry; the machine is locked. `changes` are the entry's.
+
+    One that is part of a `bulk` operation is left to it for a while.
+    """
     workspace.version += 1
     workspace.save(update_fields=["version", "updated_at"])
     operation = enqueue(
@@ -214,7 +266,9 @@ def _queue(
         now=now,
         owner_id=workspace.owner_id,
         team_id=workspace.team_id,
-        deadline_at=now + LAUNCH_PROMISE,
+        deadline_at=now + promise,
+        parent_id=bulk.pk if bulk else None,
+        not_before=now + BY_ITSELF_AFTER if bulk else None,
     )
     record(
         actor=actor.in_organization(workspace.organization_id),
@@ -222,17 +276,27 @@ def _queue(
         resource_type="WorkSpace",
         resource_id=str(workspace.id),
         description=f"Request to {verb} machine {workspace.id}",
-        changes={"before": {"operation": None}, "after": {"operation": operation.kind}},
+        changes=changes or {"before": {"operation": None}, "after": {"operation": operation.kind}},
         context={"operation_id": str(operation.id), "state": workspace.state},
         occurred_at=now,
     )
     return operation
 
 
-def _start_intent(workspace: WorkSpace, *, actor: Actor, operation_id: uuid.UUID, now: datetime) -> Intent:
+def intent_of(
+    workspace: WorkSpace,
+    *,
+    kind: Literal["start", "modify"],
+    actor: Actor,
+    operation_id: uuid.UUID,
+    now: datetime,
+    becoming: Configuration | None = None,
+) -> Intent:
+    """What the guards judge when something is asked of a machine that exists; `becoming` is what it is changed to."""
+    facts = becoming or Configuration.of(workspace)
     role = actor.user.role_in(workspace.team_id) if actor.kind == "USER" else None
     return Intent(
-        kind="start",
+        kind=kind,
         actor=actor,
         now=now,
         organization=workspace.organization,
@@ -241,12 +305,12 @@ def _start_intent(workspace: WorkSpace, *, actor: Actor, operation_id: uuid.UUID
         project=workspace.project,
         role=role or "",
         blueprint=workspace.blueprint,
-        bundle_type=workspace.bundle_type,
+        bundle_type=facts.bundle_type,
         operating_system=workspace.operating_system,
-        running_mode=workspace.running_mode,
+        running_mode=facts.running_mode,
         region=workspace.region,
-        root_volume_gb=workspace.root_volume_gb,
-        user_volume_gb=workspace.user_volume_gb,
+        root_volume_gb=facts.root_volume_gb,
+        user_volume_gb=facts.user_volume_gb,
         lifetime_end=workspace.lifetime_end,
         workspace_id=workspace.id,
         operation_id=operation_id,

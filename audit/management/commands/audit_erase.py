@@ -49,6 +49,8 @@ class Command(BaseCommand):
         else:
             verb = "would erase" if options["dry_run"] else "erased"
             self.stdout.write(f"{verb} {done.entries} entries, and personal values of {done.about} by others")
+            if not (done.entries or done.about or done.archived):
+                self.stdout.write("nothing is left to erase: it was erased already, or the address is another one")
             if done.archived:
                 self.stdout.write(f"{verb} {done.archived} in copies of months that left the log")
         if done.holds:

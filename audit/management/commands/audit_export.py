@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,11 @@ from django.db import DatabaseError, InterfaceError, transaction
 from audit import actions
 from audit.actors import Actor
 from audit.archive import bundles
-from audit.archive.bundles import Bundle, NothingSealed
+from audit.archive.bundles import Bundle, MonthGone, NothingSealed
 from audit.archive.files import FolderExists, check_free
+from audit.management.arguments import as_month
 from audit.sealing.tree import BrokenTree
 from audit.services import AuditUnavailable, record
-
-
-def _month(text: str) -> date:
-    try:
-        return datetime.strptime(f"{text}-01+0000", "%Y-%m-%d%z").date()
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no month of the form YYYY-MM") from None
 
 
 class Command(BaseCommand):
@@ -34,9 +27,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--to", type=Path, required=True, metavar="DIR", help="a folder that is new or empty")
-        parser.add_argument("--month", type=_month, metavar="YYYY-MM", help="this month alone")
-        parser.add_argument("--from", type=_month, dest="first", metavar="YYYY-MM", help="the first month")
-        parser.add_argument("--until", type=_month, metavar="YYYY-MM", help="the last month, included")
+        parser.add_argument("--month", type=as_month, metavar="YYYY-MM", help="this month alone")
+        parser.add_argument("--from", type=as_month, dest="first", metavar="YYYY-MM", help="the first month")
+        parser.add_argument("--until", type=as_month, metavar="YYYY-MM", help="the last month, included")
         parser.add_argument("--dry-run", action="store_true", help="say what would be exported; write nothing")
         parser.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -49,7 +42,7 @@ class Command(BaseCommand):
             else:
                 self._tell(_export(options["to"].absolute(), first, until), options)
         except (
-            FolderExists, NothingSealed, BrokenTree, AuditUnavailable, ImproperlyConfigured, DatabaseError,
+            FolderExists, MonthGone, NothingSealed, BrokenTree, AuditUnavailable, ImproperlyConfigured, DatabaseError,
             InterfaceError, OSError,
         ) as error:  # fmt: skip
             raise CommandError(" ".join(str(error).split())) from error
@@ -74,9 +67,18 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(facts))
             return
-        self.stdout.write(", ".join(f"{name} {value}" for name, value in facts.items()))
+        self.stdout.write(", ".join(f"{name} {_in_words(value)}" for name, value in facts.items()))
         if not options["dry_run"]:
-            self.stdout.write(f"Check it with: python -m audit.verifier {options['to']}")
+            self.stdout.write(f"Check it with: python -m audit.verifier {options['to']} --key NAME+ID+BASE64")
+
+
+def _in_words(value: Any) -> str:
+    """A range as `A to B`, everything else as it is."""
+    pair = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(pair, list):
+        return str(value)
+    first, end = ("-" if one is None else str(one) for one in pair)
+    return f"{first} to {end}"
 
 
 def _export(folder: Path, first: date | None, until: date | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, InterfaceError
 
 from audit.actors import Actor
 from audit.sealing import incarnations, keys, sealer
@@ -42,9 +43,9 @@ class Command(BaseCommand):
             known = [str(key) for key in keys.verifier_keys()]
         except (
             sealer.SealRefused, sealer.SealerBusy, incarnations.NotNeeded, BrokenTree, AuditUnavailable,
-            ImproperlyConfigured,
+            ImproperlyConfigured, DatabaseError, InterfaceError,
         ) as error:  # fmt: skip
-            raise CommandError(str(error)) from error
+            raise CommandError(" ".join(str(error).split())) from error
         figures = begun | done.figures()
         if options["json"]:
             self.stdout.write(json.dumps(figures | {"verifier_keys": known}, default=str))

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 import time
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, InterfaceError
 
 from audit.actors import Actor
+from audit.management.arguments import as_month
 from audit.models import AuditVerification
 from audit.receipts import Receipt
 from audit.sealing.sinks import S3Sink
@@ -28,10 +28,6 @@ INTACT, TAMPERED, UNDECIDED = 0, 1, 2
 MOST_JOBS = 64
 
 Scope = AuditVerification.Scope
-
-
-def _month(text: str) -> date:
-    return datetime.strptime(f"{text}-01+0000", "%Y-%m-%d%z").date()
 
 
 def _receipt(text: str) -> Receipt:
@@ -60,7 +56,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         what = parser.add_mutually_exclusive_group()
-        what.add_argument("--month", type=_month, metavar="YYYY-MM", help="one month and its links; default: all")
+        what.add_argument("--month", type=as_month, metavar="YYYY-MM", help="one month and its links; default: all")
         what.add_argument("--receipt", type=_receipt, metavar="R", help="one entry, by the receipt that it was given")
         what.add_argument(
             "--since-checkpoint",
@@ -137,7 +133,7 @@ class Command(BaseCommand):
         report, seals = run.report, run.seals
         where = f" and {len(report.months)} months" if report.months else ""
         what = f"{report.rows} rows in {report.lanes} lanes{where}, {time.monotonic() - self._began:.1f} s"
-        sealed = f"{seals.leaves} of them sealed, {seals.signed} signed checkpoints, {seals.compared} compared outside"
+        sealed = f"{seals.leaves} leaves, {seals.signed} signed checkpoints, {seals.compared} compared outside"
         if report.is_intact:
             self.stdout.write(self.style.SUCCESS(f"intact: {what}; {sealed}"))
         else:

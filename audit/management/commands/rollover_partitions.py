@@ -10,12 +10,14 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from audit.actors import Actor
 from audit.archive import plan as plans
 from audit.archive import retention
 from audit.archive.plan import Due
+from audit.services import AuditUnavailable
 from forge.db import partitions
 from forge.db.months import add_months, month_of
 
@@ -50,6 +52,12 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="Print one JSON document.")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._run(options)
+        except (AuditUnavailable, DatabaseError, InterfaceError) as error:
+            raise CommandError(" ".join(str(error).split())) from error
+
+    def _run(self, options: dict[str, Any]) -> None:
         now = timezone.now()
         is_dry = options["check"] or options["dry_run"]
         if options["export_again"] and is_dry:

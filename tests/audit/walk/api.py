@@ -108,6 +108,10 @@ def _launch(world: Any) -> dict[str, Any]:
     return world.body()
 
 
+def _stop_one(world: Any) -> dict[str, Any]:
+    return {"action": "stop", "ids": [str(rows.machine(world).pk)]}
+
+
 STOPPED_OUTCOME = (("WORKSPACE_STOP_OUTCOME", "FAILURE"),)
 """Calling off what rests ends the operation at once, and how an operation ended is one entry: FAILURE, cancelled."""
 
@@ -159,6 +163,22 @@ CASES = {
     ),
     ("workspace-stop", "post"): Api(
         "WORKSPACE_STOP", "WorkSpace", "engineer", "auditor", rows.machine, status=202, conflict=_end
+    ),
+    ("workspace-modify", "post"): Api(
+        "WORKSPACE_MODIFY", "WorkSpace", "engineer", "auditor", rows.machine, _named(running_mode="ALWAYS_ON"),
+        status=202, conflict=_end,
+    ),
+    ("workspace-reboot", "post"): Api(
+        "WORKSPACE_REBOOT", "WorkSpace", "engineer", "auditor", rows.machine, status=202, conflict=_end
+    ),
+    ("workspace-rebuild", "post"): Api(
+        "WORKSPACE_REBUILD", "WorkSpace", "engineer", "auditor", rows.machine, status=202, conflict=_end
+    ),
+    ("workspace-restore", "post"): Api(
+        "WORKSPACE_RESTORE", "WorkSpace", "engineer", "auditor", rows.machine, status=202, conflict=_end
+    ),
+    ("workspace-bulk", "post"): Api(
+        "WORKSPACE_BULK", "Operation", "engineer", "auditor", body=_stop_one, status=202
     ),
     ("unmanaged-machine-adopt", "post"): Api(
         "WORKSPACE_ADOPT", "UnmanagedMachine", "admin", "auditor", rows.unmanaged, status=201

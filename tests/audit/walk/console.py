@@ -23,6 +23,7 @@ class Form:
     fields: Callable[[Any], dict[str, Any]]
     row: Callable[[Any], Any] | None = None
     resource: str = ""  # of the success, where the service names another than the model
+    denied: tuple[str, ...] = ("engineer", "auditor")  # among those who may not
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,13 @@ FORMS = {
     ("budget", "add"): Form("BUDGET_CREATE", "finance", _budget),
     ("price", "add"): Form("PRICE_CREATE", "finance", _price),
     ("legalhold", "add"): Form("LEGAL_HOLD_PLACE", "admin", _hold),
+    ("auditverification", "add"): Form(
+        "AUDIT_VERIFY_REQUEST",
+        "auditor",
+        lambda world: {"scope": "FULL"},
+        resource="Operation",
+        denied=("engineer", "lead", "operator"),
+    ),
     ("jobswitch", "add"): Form("JOB_SWITCH", "operator", _switch, resource="job"),
     ("jobswitch", "change"): Form("JOB_SWITCH", "operator", _switch, rows.job_switch, resource="job"),
 }
@@ -119,6 +127,10 @@ BUTTONS = {
     ("blueprint", "retire"): Press("BLUEPRINT_RETIRE", "lead", lambda world: world.blueprint, _typed("")),
     ("workspace", "start"): Press("WORKSPACE_START", "lead", rows.stopped),
     ("workspace", "stop"): Press("WORKSPACE_STOP", "lead", rows.machine),
+    ("workspace", "modify"): Press("WORKSPACE_MODIFY", "lead", rows.machine, lambda row: {"running_mode": "ALWAYS_ON"}),
+    ("workspace", "reboot"): Press("WORKSPACE_REBOOT", "lead", rows.machine),
+    ("workspace", "rebuild"): Press("WORKSPACE_REBUILD", "lead", rows.machine, _typed("name")),
+    ("workspace", "restore"): Press("WORKSPACE_RESTORE", "lead", rows.machine, _typed("name")),
     ("workspace", "keep-alive"): Press(
         "WORKSPACE_KEEP_ALIVE", "lead", rows.machine, lambda row: {"days": "9", "reason": "a reason"}
     ),
@@ -150,7 +162,10 @@ BUTTONS = {
 BULK: dict[tuple[str, str], Any] = {}
 """(model, action) of each bulk action. There is none; the first one needs a test of one entry per chosen row."""
 
-OWN_PAGES = {("auditlog", "export"): "tests/audit/test_export_admin.py"}
+OWN_PAGES = {
+    ("auditlog", "export"): "tests/audit/test_export_admin.py",
+    ("workspace", "bulk"): "tests/workspaces/test_bulk_page.py",
+}
 """(model, name) of each page that a model has beside those of every model, and the test of what it leaves."""
 
 PAGES = {

@@ -100,3 +100,14 @@ def test_a_function_that_a_migration_closed_stays_closed():
         assert owner_query("SELECT has_function_privilege(%s, 'test_closed()', 'EXECUTE')", [APP]) == [(False,)]
     finally:
         owner_query("DROP FUNCTION test_closed()")
+
+
+@pytest.mark.parametrize("function", grants.CALLED)
+def test_only_the_applications_roles_may_write_into_the_log(function):
+    """Whoever else may connect could fill it otherwise."""
+    found = owner_query(
+        "SELECT role, has_function_privilege(role, oid, 'EXECUTE') FROM pg_proc, unnest(%s::text[]) AS role"
+        " WHERE proname = %s",
+        [[APP, JOBS, "public"], function],
+    )
+    assert dict(found) == {APP: True, JOBS: True, "public": False}

@@ -137,6 +137,9 @@ class WorkSpace(UUIDModel, TimestampedModel):
     application_ids = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     root_volume_gb = models.PositiveIntegerField()
     user_volume_gb = models.PositiveIntegerField()
+    configured_at = models.DateTimeField(
+        null=True, blank=True, help_text="Business time of the last change to the five facts above; none = as launched."
+    )
 
     state = models.CharField(max_length=12, choices=State.choices, default=State.PENDING)
     state_since = models.DateTimeField()

@@ -21,10 +21,11 @@ from forge.accounts.services import organization_of
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from workspaces import actions, providers, services
+from workspaces.admin.bulk import ActsOnWhatItShows
+from workspaces.admin.buttons import CHANGES, ask, legal
 from workspaces.fleet.admin import ADOPT_FLEET
-from workspaces.lifecycle import State, legal_actions
+from workspaces.lifecycle import State
 from workspaces.models import ProviderAccount, StateChange, WorkSpace, kept_alive
-from workspaces.permissions import may
 from workspaces.services.keeping import MAX_KEEP_ALIVE
 
 VIEW_ROLES = ("team_lead", "finance", "auditor", "admin")
@@ -49,22 +50,6 @@ class KeepAliveForm(forms.Form):
         min_value=1, max_value=MAX_KEEP_ALIVE.days, initial=30, widget=UnfoldAdminIntegerFieldWidget
     )
     reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
-
-
-def _legal(action: str) -> Callable[[Any, WorkSpace], bool]:
-    def legal(user: Any, workspace: WorkSpace) -> bool:
-        possible = action in legal_actions(workspace.state, workspace.running_mode)
-        return possible and may(user, action, workspace)
-
-    return legal
-
-
-def _ask(service: Callable[..., services.Accepted], words: str) -> Callable[..., str]:
-    def run(request: HttpRequest, workspace: WorkSpace) -> str:
-        accepted = service(actor=request.actor, workspace_id=workspace.pk, now=timezone.now())  # type: ignore[attr-defined]
-        return f"{words} Operation {accepted.operation.pk}."
-
-    return run
 
 
 def _keep_alive(request: HttpRequest, workspace: WorkSpace, *, days: int, reason: str) -> str:
@@ -113,7 +98,7 @@ class KeptAliveFilter(admin.SimpleListFilter):
 
 
 @admin.register(WorkSpace)
-class WorkSpaceAdmin(ForgeModelAdmin):
+class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
     view_roles = VIEW_ROLES
     list_display = (
         "name",
@@ -181,8 +166,8 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             actions.WORKSPACE_START,
             icon="play_circle",
             variant=ActionVariant.PRIMARY,
-            run=_ask(services.start, "It starts."),
-            legal=_legal("start"),
+            run=ask(services.start, "It starts."),
+            legal=legal("start"),
             explain=lambda _, row: [f"{row.name} starts; each started hour is charged."],
         ),
         Button(
@@ -190,8 +175,8 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             "Stop",
             actions.WORKSPACE_STOP,
             icon="stop_circle",
-            run=_ask(services.stop, "It stops."),
-            legal=_legal("stop"),
+            run=ask(services.stop, "It stops."),
+            legal=legal("stop"),
             explain=lambda _, row: [f"{row.name} stops; whatever runs on it is cut off."],
         ),
         Button(
@@ -201,7 +186,7 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             icon="shield",
             run=_keep_alive,
             form=KeepAliveForm,
-            legal=_legal("keep-alive"),
+            legal=legal("keep-alive"),
             explain=lambda _, row: [f"No rule ends {row.name} until then; it goes on costing."],
         ),
         Button(
@@ -210,17 +195,18 @@ class WorkSpaceAdmin(ForgeModelAdmin):
             actions.WORKSPACE_KEEP_ALIVE,
             icon="remove_moderator",
             run=_let_go,
-            legal=lambda user, row: row.is_kept_alive(timezone.now()) and _legal("keep-alive")(user, row),
+            legal=lambda user, row: row.is_kept_alive(timezone.now()) and legal("keep-alive")(user, row),
             explain=lambda _, row: [f"The rules apply to {row.name} again, its lifetime too."],
         ),
+        *CHANGES,
         Button(
             "terminate",
             "Terminate",
             actions.WORKSPACE_TERMINATE,
             icon="delete_forever",
             variant=ActionVariant.DANGER,
-            run=_ask(services.terminate, "It ends."),
-            legal=_legal("terminate"),
+            run=ask(services.terminate, "It ends."),
+            legal=legal("terminate"),
             explain=_explain_terminate,
             typed=lambda row: row.name,
         ),

@@ -1,0 +1,219 @@
+"""Carrying out bulk operations: ask for each machine, then look at and act on them by the 25.
+
+Each machine has an operation of its own, a part of this one, which any worker can carry out alone: when this one
+stays away, its parts go on by themselves after a minute. What it adds is that AWS is called for many at once.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from django.db import transaction
+
+from audit.actors import Actor
+from audit.services import record
+from forge.api.errors import Problem
+from forge.operations.claims import CancelRequested, Claim, LeaseLost
+from forge.operations.handlers import Handler
+from forge.operations.models import Operation
+from forge.operations.runner import cancel
+from workspaces import actions, aws, services
+from workspaces.handlers.common import actor_of, known, machine_of, place_of
+from workspaces.handlers.mending import Reboot
+from workspaces.handlers.power import Power
+from workspaces.lifecycle import TERMINAL_STATES
+from workspaces.models import ProviderAccount, WorkSpace
+
+POLL = timedelta(seconds=5)
+NOTHING_DONE = "nothing_done"
+
+_VERBS = {
+    "start": services.start,
+    "stop": services.stop,
+    "reboot": services.reboot,
+    "terminate": services.terminate,
+}
+
+
+@dataclass
+class _Part:
+    """One machine of a batch: the claim on its operation, and how AWS showed it."""
+
+    claim: Claim
+    handler: Power | Reboot
+    workspace: WorkSpace
+    seen: aws.Machine | None
+
+
+class Bulk(Handler):
+    """Steps: `admit` holds which operation each machine got, or why none."""
+
+    def run(self, claim: Claim) -> None:
+        admitted = self._admit(claim)
+        for account, batch in self._batches(claim):
+            claim.heartbeat()
+            with suppress(aws.Throttled, aws.Unavailable):  # the parts are due again, here or by themselves
+                self._carry(claim, account, batch)
+        self._conclude(claim, admitted)
+
+    def cancel(self, operation: Operation, *, actor: Actor | None, now: datetime) -> None:
+        _record_outcome(operation, result="FAILURE", context={"outcome": "cancelled"}, now=now, actor=actor)
+
+    def cancel_requested(self, operation: Operation, *, actor: Actor, now: datetime) -> None:
+        context = {"outcome": "cancel_requested"}
+        _record_outcome(operation, result="SUCCESS", context=context, now=now, actor=actor)
+
+    def retry(self, operation: Operation, *, actor: Actor, now: datetime) -> None:
+        context = {"outcome": "retry"}
+        _record_outcome(operation, result="SUCCESS", context=context, now=now, actor=actor)
+
+    def is_retryable(self, operation: Operation) -> bool:
+        return operation.status == Operation.Status.UNKNOWN
+
+    def _admit(self, claim: Claim) -> dict[str, dict[str, str]]:
+        """Ask for each machine that has not been asked for; {machine: {operation}, or {code, detail}}."""
+        spec = claim.operation.spec
+        noted = next((step["detail"] for step in claim.operation.steps if step["name"] == "admit"), None)
+        admitted: dict[str, dict[str, str]] = dict(noted or {})
+        parts = Operation.objects.filter(parent_id=claim.operation.id).values_list("target_id", "id")
+        admitted |= {str(target): {"operation": str(part)} for target, part in parts}
+        missing = [one for one in spec["ids"] if one not in admitted]
+        if not missing:
+            return admitted
+        claim.point_of_no_return()
+        actor = actor_of(claim.operation)
+        for start in range(0, len(missing), aws.BATCH):
+            for workspace_id in missing[start : start + aws.BATCH]:
+                admitted[workspace_id] = _ask(claim, spec["action"], uuid.UUID(workspace_id), actor)
+            claim.step("admit", admitted, progress=5 + 20 * start // len(missing))
+        return admitted
+
+    def _batches(self, claim: Claim) -> list[tuple[ProviderAccount, list[Operation]]]:
+        """The open parts, up to 25 of one provider account each, but for those that rest after a failure."""
+        parts = list(Operation.objects.open().filter(parent_id=claim.operation.id, failures=0).order_by("id"))
+        machines = WorkSpace.objects.select_related("provider_account").in_bulk([part.target_id for part in parts])
+        parts = [part for part in parts if machines[part.target_id].state not in TERMINAL_STATES]
+        parts.sort(key=lambda part: (machines[part.target_id].provider_account_id, part.id))
+        found = []
+        for _, group in groupby(parts, key=lambda part: machines[part.target_id].provider_account_id):
+            of_account = list(group)
+            account = machines[of_account[0].target_id].provider_account
+            found += [(account, of_account[at : at + aws.BATCH]) for at in range(0, len(of_account), aws.BATCH)]
+        return found
+
+    def _carry(self, claim: Claim, account: ProviderAccount, batch: Sequence[Operation]) -> None:
+        """Look at the machines of a batch in one call, and ask for those that need it in another."""
+        gateway = aws.Gateway(place_of(account), before_call=claim.heartbeat)
+        machines = WorkSpace.objects.in_bulk([part.target_id for part in batch])
+        shown = gateway.describe([machine.provider_id for machine in machines.values()])
+        asking: list[_Part] = []
+        for operation in batch:
+            machine = machines[operation.target_id]
+            seen = shown.get(machine.provider_id) or gateway.look(known(machine))  # absence is believed twice
+            part = self._part(claim, operation, seen)
+            if part is not None and _settled(part, lambda one: one.handler.decide(one.claim, one.workspace, one.seen)):
+                asking.append(part)
+        if asking:
+            self._ask_all(claim.operation.spec["action"], gateway, asking)
+
+    def _part(self, claim: Claim, operation: Operation, seen: aws.Machine | None) -> _Part | None:
+        part = claim.take_part(operation.id)
+        if part is None or not isinstance(part.handler, Power | Reboot):
+            return None
+        return _Part(part, part.handler, machine_of(part), seen)
+
+    def _ask_all(self, verb: str, gateway: aws.Gateway, asking: Sequence[_Part]) -> None:
+        """One call for all of a batch; each part gets its own answer, or the fault of the call."""
+        fault: aws.AwsError | None = None
+        refused: dict[str, aws.AwsError] = {}
+        try:
+            refused = gateway.ask_many(verb, [part.workspace.provider_id for part in asking])
+        except aws.AwsError as error:
+            fault = error
+        for part in asking:
+            own = fault or refused.get(part.workspace.provider_id)
+            _settled(part, lambda one, own=own: _conclude_part(one, own))
+
+    def _conclude(self, claim: Claim, admitted: dict[str, dict[str, str]]) -> None:
+        ids = [item["operation"] for item in admitted.values() if "operation" in item]
+        parts = {str(part.id): part for part in Operation.objects.filter(id__in=ids)}
+        with transaction.atomic():
+            claim.lock()
+            if not all(part.is_final for part in parts.values()):
+                claim.wait(claim.now() + POLL)
+                return
+            items = [_result(one, admitted[one], parts) for one in claim.operation.spec["ids"]]
+            counts = dict(Counter(item["status"] for item in items))
+            result = {"action": claim.operation.spec["action"], "counts": counts, "items": items}
+            is_any = counts.get("succeeded", 0) > 0
+            if is_any:
+                claim.succeed(result)
+            else:
+                claim.fail(NOTHING_DONE, "None of the machines was changed", result)
+            _record_outcome(
+                claim.operation,
+                result="SUCCESS" if is_any else "FAILURE",
+                context={"outcome": "succeeded" if is_any else "failed", "counts": counts},
+                now=claim.now(),
+            )
+
+
+def _ask(claim: Claim, verb: str, workspace_id: uuid.UUID, actor: Actor) -> dict[str, str]:
+    try:
+        answer = _VERBS[verb](actor=actor, workspace_id=workspace_id, now=claim.now(), bulk=claim.operation)
+    except Problem as problem:
+        return {"code": problem.code, "detail": problem.detail}
+    return {"operation": str(answer.operation.id)}
+
+
+def _settled(part: _Part, work: Any) -> Any:
+    """Do a stretch of a part's work; whoever lost it, or was called off, is left out."""
+    try:
+        with part.handler.deciding_on_faults(part.claim, part.workspace):
+            return work(part)
+    except LeaseLost:
+        return None
+    except CancelRequested:
+        with suppress(LeaseLost):
+            cancel(part.claim)
+        return None
+
+
+def _conclude_part(part: _Part, fault: aws.AwsError | None) -> None:
+    if isinstance(fault, aws.Throttled | aws.Unavailable):
+        part.handler.put_off(part.claim)
+        raise fault
+    if fault is not None and not isinstance(fault, aws.Invalid | aws.NotFound | aws.LimitReached):
+        raise fault
+    part.handler.conclude(part.claim, part.workspace, part.seen, fault)
+
+
+def _result(workspace_id: str, item: dict[str, str], parts: dict[str, Operation]) -> dict[str, Any]:
+    part = parts.get(item.get("operation", ""))
+    if part is None:
+        return {"id": workspace_id, "status": "refused", **item}
+    found = {"id": workspace_id, "operation": str(part.id), "status": str(part.status)}
+    return found | {name: part.error[name] for name in ("code", "detail") if part.status == "failed"}
+
+
+def _record_outcome(
+    operation: Operation, *, result: str, context: dict[str, Any], now: datetime, actor: Actor | None = None
+) -> None:
+    who = (actor or actor_of(operation)).in_organization(operation.organization_id)
+    record(
+        actor=who.with_correlation(operation.correlation_id),
+        action=actions.WORKSPACE_BULK_OUTCOME,
+        resource_type="Operation",
+        resource_id=str(operation.id),
+        result=result,
+        description=f"{operation.kind} {operation.id} ended",
+        context=context,
+        occurred_at=now,
+    )

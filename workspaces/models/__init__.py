@@ -1,0 +1,29 @@
+"""Machines: where they may stand, what they are and were, and every state that they passed through."""
+
+from workspaces.models.configurations import ConfigurationChange
+from workspaces.models.machines import (
+    CallAllowance,
+    ProviderAccount,
+    ProviderAccountQuerySet,
+    StateChange,
+    StateChangeQuerySet,
+    UnmanagedMachine,
+    UnmanagedMachineQuerySet,
+    WorkSpace,
+    WorkSpaceQuerySet,
+    kept_alive,
+)
+
+__all__ = [
+    "CallAllowance",
+    "ConfigurationChange",
+    "ProviderAccount",
+    "ProviderAccountQuerySet",
+    "StateChange",
+    "StateChangeQuerySet",
+    "UnmanagedMachine",
+    "UnmanagedMachineQuerySet",
+    "WorkSpace",
+    "WorkSpaceQuerySet",
+    "kept_alive",
+]
