@@ -76,16 +76,14 @@ def mark(mail: Mail, reader: Reader) -> Letter:
     reached = "is used up" if fraction >= LIMIT else f"has passed {fraction:.0%}"
     return Letter(
         subject=f"Forge: the {what} {reached}",
-        template="budgets/mark",
-        values={
-            "sentence": f"The {what} {reached}.",
-            "amount": f"{cents(Decimal(facts['amount']))} {facts['currency']}",
-            "spent": f"{cents(Decimal(facts['spent']))} {facts['currency']}",
-            "period_start": facts["period_start"],
-            "period_end": facts["period_end"],
-            "fired_at": facts["fired_at"],
-            "consequence": _consequence(fraction, facts["on_limit"]),
-        },
+        sentence=f"The {what} {reached}.",
+        rows=(
+            ("Amount", f"{cents(Decimal(facts['amount']))} {facts['currency']}"),
+            ("Spent", f"{cents(Decimal(facts['spent']))} {facts['currency']}"),
+            ("Period", f"{facts['period_start']} to {facts['period_end']}"),
+            ("At", reader.time(datetime.fromisoformat(facts["fired_at"]))),
+        ),
+        paragraphs=[_consequence(fraction, facts["on_limit"])],
     )
 
 

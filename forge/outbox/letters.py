@@ -9,9 +9,9 @@ is sent, outside any transaction; so no address stands in a row, and a changed o
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -28,14 +28,19 @@ class Reader:
     name: str
     zone: ZoneInfo
 
+    def time(self, at: datetime) -> str:
+        """An instant to the minute in the reader's zone, which is named."""
+        return f"{at.astimezone(self.zone):%Y-%m-%d %H:%M %Z}"
+
 
 @dataclass(frozen=True)
 class Letter:
-    """A subject and the pair of templates, `<template>.txt` and `<template>.html`, with the values for both."""
+    """What the templates `outbox/letter.txt` and `.html` say: a sentence, figures by their labels, paragraphs."""
 
     subject: str
-    template: str
-    values: Mapping[str, Any] = field(default_factory=dict)
+    sentence: str
+    rows: Sequence[tuple[str, str]] = ()
+    paragraphs: Sequence[str] = ()
 
 
 class NothingToTell(Exception):

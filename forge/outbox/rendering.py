@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.template.backends.django import DjangoTemplates
 from django.template.loader import render_to_string
-from django.utils import timezone
 
 from forge.outbox.letters import Letter, Reader
 from forge.outbox.models import Mail
@@ -24,12 +21,17 @@ _PLAIN = DjangoTemplates(
 def message_of(
     mail: Mail, letter: Letter, reader: Reader, *, connection: BaseEmailBackend | None = None
 ) -> EmailMultiAlternatives:
-    """The message that `mail` stands for, times in the reader's zone; the same Message-ID at every try."""
+    """The message that `mail` stands for; the same Message-ID at every try."""
     subject = one_line(letter.subject)
-    values: dict[str, Any] = {**letter.values, "subject": subject, "reader": reader}
-    with timezone.override(reader.zone):
-        text = _PLAIN.get_template(f"{letter.template}.txt").render(values)
-        page = render_to_string(f"{letter.template}.html", values, using="django")
+    values = {
+        "subject": subject,
+        "reader": reader,
+        "sentence": letter.sentence,
+        "rows": letter.rows,
+        "paragraphs": letter.paragraphs,
+    }
+    text = _PLAIN.get_template("outbox/letter.txt").render(values)
+    page = render_to_string("outbox/letter.html", values, using="django")
     message = EmailMultiAlternatives(
         subject=subject,
         body=text.strip() + "\n",

@@ -202,7 +202,7 @@ def test_the_mail_about_a_mark_has_the_figures_of_its_moment(world, mailoutbox):
     assert message.to == [owner.email]
     assert message.subject == f"Forge: the team budget of {world.team.slug} has passed 80%"
     page = message.alternatives[0].content
-    for figure in ("10.00 USD", "8.00 USD", "2026-03-01T00:00:00Z", "Nothing is blocked yet"):
+    for figure in ("10.00 USD", "8.00 USD", "2026-03-01T00:00:00Z", "2026-03-01 00:00 UTC", "Nothing is blocked yet"):
         assert figure in message.body
         assert figure in page
     assert Mail.objects.get().target_id == budget.id

@@ -87,7 +87,7 @@ def test_a_mail_put_back_is_sent_with_the_next_run(world, mailoutbox):
     budget = rows.budget(world)
     facts = {
         "fraction": "0.80", "scope": "TEAM", "amount": "10", "spent": "8", "currency": "USD", "period_start": "a",
-        "period_end": "b", "on_limit": "BLOCK_LAUNCHES", "fired_at": "c",
+        "period_end": "b", "on_limit": "BLOCK_LAUNCHES", "fired_at": "2026-03-01T00:00:00Z",
     }  # fmt: skip
     mail = rows.mail_given_up(world)
     Mail.objects.filter(pk=mail.pk).update(target_id=budget.id, facts=facts)

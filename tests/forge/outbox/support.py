@@ -32,8 +32,9 @@ def letter(mail: Mail, reader: Reader) -> Letter:
         raise NothingToTell("the machine is stopped already")
     return Letter(
         subject=mail.facts["subject"],
-        template="budgets/mark",
-        values={"sentence": mail.facts.get("sentence", ""), "consequence": reader.name},
+        sentence=mail.facts.get("sentence", ""),
+        rows=[("When", reader.time(NOW))],
+        paragraphs=["https://example.com/a?b=1&c=<2>"],
     )
 
 

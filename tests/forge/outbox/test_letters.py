@@ -25,6 +25,14 @@ def test_values_are_escaped_in_html_and_plain_in_text(mailoutbox):
     assert page.mimetype == "text/html"
     assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; co" in page.content
     assert "<script>" not in page.content
+    assert "c=<2>" not in page.content
+    assert "https://example.com/a?b=1&c=<2>" in message.body
+
+
+def test_times_are_told_in_the_readers_zone_by_name(mailoutbox):
+    message = sent()
+    assert "When: 2026-11-21 13:00 CET" in message.body
+    assert "2026-11-21 13:00 CET" in message.alternatives[0].content
 
 
 def test_a_subject_never_begins_a_header_of_its_own(mailoutbox):
