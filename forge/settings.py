@@ -213,6 +213,9 @@ FORGE_OPERATION_HANDLERS = {
 }
 FORGE_MAIL_KINDS = {
     "budget.mark": "budgets.notices.mark",
+    "workspace.ready": "workspaces.letters.ready",
+    "workspace.failed": "workspaces.letters.failed",
+    "workspace.ended": "workspaces.letters.ended",
 }
 FORGE_MAIL_READER = "forge.accounts.mailing.reader"
 

@@ -1,0 +1,56 @@
+"""Mail that machines owe their owners: written in the transaction of the change that it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from audit.actors import Actor
+from forge.outbox.services import Owed, owe
+from workspaces.lifecycle import State
+from workspaces.models import WorkSpace
+
+READY = "workspace.ready"
+FAILED = "workspace.failed"
+ENDED = "workspace.ended"
+
+ADDRESS_KNOWN_AFTER = timedelta(seconds=30)
+"""A machine is available before AWS has told its registration code, which follows at once or after a few tries."""
+
+
+def about(
+    workspace: WorkSpace,
+    kind: str,
+    *,
+    actor: Actor,
+    once: str = "",
+    facts: Mapping[str, Any] | None = None,
+    due_at: datetime | None = None,
+    useless_after: datetime | None = None,
+) -> Owed:
+    """A mail of `kind` about the machine to its owner; `once` tells it from an earlier one of the same kind."""
+    return Owed(
+        organization_id=workspace.organization_id,
+        recipient_id=workspace.owner_id,
+        kind=kind,
+        target_type="WorkSpace",
+        target_id=workspace.id,
+        once=f"{workspace.id}:{once}" if once else str(workspace.id),
+        facts=facts or {},
+        correlation_id=actor.correlation_id,
+        due_at=due_at,
+        useless_after=useless_after,
+    )
+
+
+def moved(workspace: WorkSpace, *, is_launched: bool, reason: str, actor: Actor, now: datetime) -> None:
+    """Owe what a move of a locked machine tells its owner: that it is ready, that its launch failed, that it ended."""
+    by = str(actor.user_id) if actor.user_id else None
+    facts = {"reason": reason, "by": by, "at": workspace.state_since.isoformat()}
+    if is_launched:
+        owe([about(workspace, READY, actor=actor, facts=facts, due_at=now + ADDRESS_KNOWN_AFTER)], now=now)
+    elif workspace.state == State.FAILED:
+        owe([about(workspace, FAILED, actor=actor, facts=facts)], now=now)
+    elif workspace.state == State.TERMINATED:
+        owe([about(workspace, ENDED, actor=actor, facts=facts)], now=now)
