@@ -24,6 +24,7 @@ BEAT_SCHEDULE = {
     "check_budgets": {"task": "budgets.check_budgets", "schedule": 60.0, "options": {"expires": 55}},
     "reconcile_workspaces": {"task": "workspaces.reconcile_workspaces", "schedule": 300.0, "options": {"expires": 290}},
     "enforce_lifecycle": {"task": "workspaces.enforce_lifecycle", "schedule": 300.0, "options": {"expires": 290}},
+    "quarantine_leavers": {"task": "workspaces.quarantine_leavers", "schedule": 60.0, "options": {"expires": 55}},
     "rollover_partitions": {"task": "db.rollover_partitions", "schedule": 3600.0, "options": {"expires": 3500}},
     "retire_months": {"task": "audit.retire_months", "schedule": 3600.0, "options": {"expires": 3500}},
     "purge_idempotency_keys": {"task": "api.purge_idempotency_keys", "schedule": 3600.0, "options": {"expires": 3500}},

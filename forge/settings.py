@@ -216,6 +216,9 @@ FORGE_MAIL_KINDS = {
     "workspace.ready": "workspaces.letters.ready",
     "workspace.failed": "workspaces.letters.failed",
     "workspace.ended": "workspaces.letters.ended",
+    "workspace.quarantined": "workspaces.letters.quarantined",
+    "workspace.handed_over": "workspaces.letters.handed_over",
+    "workspace.kept_no_longer": "workspaces.letters.kept_no_longer",
 }
 FORGE_MAIL_READER = "forge.accounts.mailing.reader"
 
@@ -272,6 +275,7 @@ FORGE_AWS_CALLS_PER_SECOND = env.float("FORGE_AWS_CALLS_PER_SECOND", default=5.0
 FORGE_AWS_CALL_BURST = env.int("FORGE_AWS_CALL_BURST", default=10)
 FORGE_VANISHED_AT_MOST = env.int("FORGE_VANISHED_AT_MOST", default=5)
 FORGE_VANISHED_PERCENT_AT_MOST = env.int("FORGE_VANISHED_PERCENT_AT_MOST", default=20)
+FORGE_QUARANTINE_DAYS = env.int("FORGE_QUARANTINE_DAYS", default=30)
 
 # -- Mail --------------------------------------------------------------------------------------------------------
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://" if DEBUG else "smtp://localhost:25")

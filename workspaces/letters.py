@@ -82,6 +82,51 @@ def ended(mail: Mail, reader: Reader) -> Letter:
     )
 
 
+def quarantined(mail: Mail, reader: Reader) -> Letter:
+    """That the machine of somebody who is switched off rests, and until when."""
+    workspace = _in_quarantine(mail)
+    return Letter(
+        subject=f"Forge: machine {workspace.name} is in quarantine",
+        sentence=f"The account of {workspace.owner.full_name} is switched off, so machine {workspace.name} is in "
+        "quarantine: nobody starts it or connects to it.",
+        rows=_kept(mail, workspace, reader),
+        paragraphs=[
+            "If something on it is still needed, ask an admin to hand it over to you before that time.",
+            "Afterwards the rules of its lifetime apply again, and its end takes its data with it.",
+            *_while_it_runs(workspace),
+        ],
+    )
+
+
+def handed_over(mail: Mail, reader: Reader) -> Letter:
+    """How the heir gets at what is on the machine."""
+    workspace = _in_quarantine(mail)
+    return Letter(
+        subject=f"Forge: machine {workspace.name} is handed over to you",
+        sentence=f"Machine {workspace.name} of {workspace.owner.full_name} is handed over to you.",
+        rows=[*_kept(mail, workspace, reader), *_how_to_connect(workspace)],
+        paragraphs=[
+            "AWS binds a machine to its directory user, so it stays that of its owner.",
+            f"Ask the administrators of the directory to set a new password for {workspace.directory_user}.",
+            "They must not delete this user before the machine has ended.",
+            f"Then start the machine, sign in as {workspace.directory_user}, and copy what is needed elsewhere.",
+            "End the machine when that is done. After the time above nobody can start it any more.",
+        ],
+    )
+
+
+def kept_no_longer(mail: Mail, reader: Reader) -> Letter:
+    """That the time in which a machine in quarantine is kept runs out."""
+    workspace = _in_quarantine(mail)
+    return Letter(
+        subject=f"Forge: machine {workspace.name} is kept for a few days more",
+        sentence=f"Machine {workspace.name} of {workspace.owner.full_name}, whose account is switched off, is kept "
+        "for a few days more.",
+        rows=_kept(mail, workspace, reader),
+        paragraphs=["What is needed of it must be saved by then; an admin can hand it over or keep it alive longer."],
+    )
+
+
 def machine_of(mail: Mail) -> WorkSpace:
     """The machine that the mail is about."""
     return WorkSpace.objects.get(pk=mail.target_id)
@@ -111,6 +156,26 @@ def _first_steps(workspace: WorkSpace) -> list[str]:
         return ["AWS has not told its registration code yet; “Connect” shows it as soon as it has."]
     sign_in = "sign in with the user name and the password of your directory account."
     return [f"Install the client, enter the registration code once, and {sign_in}"]
+
+
+def _in_quarantine(mail: Mail) -> WorkSpace:
+    workspace = WorkSpace.objects.select_related("owner").get(pk=mail.target_id)
+    held = workspace.quarantines.open().first()
+    if held is None:
+        raise NothingToTell("the machine is not in quarantine any more")
+    if held.kept_until != datetime.fromisoformat(mail.facts["kept_until"]):
+        raise NothingToTell("the machine is kept until another time now")
+    return workspace
+
+
+def _kept(mail: Mail, workspace: WorkSpace, reader: Reader) -> list[tuple[str, str]]:
+    return [*_described(workspace), ("Kept until", reader.time(datetime.fromisoformat(mail.facts["kept_until"])))]
+
+
+def _while_it_runs(workspace: WorkSpace) -> list[str]:
+    if workspace.running_mode == WorkSpace.RunningMode.ALWAYS_ON:
+        return ["AWS stops no AlwaysOn machine: it runs on and is paid for until it ends."]
+    return []
 
 
 def _advice(reason: str, error: dict[str, Any]) -> str:

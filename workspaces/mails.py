@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +15,9 @@ from workspaces.models import WorkSpace
 READY = "workspace.ready"
 FAILED = "workspace.failed"
 ENDED = "workspace.ended"
+QUARANTINED = "workspace.quarantined"
+HANDED_OVER = "workspace.handed_over"
+KEPT_NO_LONGER = "workspace.kept_no_longer"
 
 ADDRESS_KNOWN_AFTER = timedelta(seconds=30)
 """A machine is available before AWS has told its registration code, which follows at once or after a few tries."""
@@ -28,11 +32,12 @@ def about(
     facts: Mapping[str, Any] | None = None,
     due_at: datetime | None = None,
     useless_after: datetime | None = None,
+    recipient_id: uuid.UUID | None = None,
 ) -> Owed:
-    """A mail of `kind` about the machine to its owner; `once` tells it from an earlier one of the same kind."""
+    """A mail of `kind` about the machine to its owner, or to somebody else; `once` tells it from an earlier one."""
     return Owed(
         organization_id=workspace.organization_id,
-        recipient_id=workspace.owner_id,
+        recipient_id=recipient_id or workspace.owner_id,
         kind=kind,
         target_type="WorkSpace",
         target_id=workspace.id,

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from forge.db.jobs import run_job
 from workspaces import expiry, reconcile
+from workspaces.leavers.sweep import look_after_leavers
 
 
 @shared_task(name="workspaces.reconcile_workspaces")
@@ -24,3 +25,10 @@ def enforce_lifecycle() -> dict[str, Any] | None:
     """Every five minutes."""
     now = timezone.now()
     return run_job("enforce_lifecycle", now, timedelta(minutes=5), lambda: expiry.end_expired(now=now))
+
+
+@shared_task(name="workspaces.quarantine_leavers")
+def quarantine_leavers() -> dict[str, Any] | None:
+    """Every minute."""
+    now = timezone.now()
+    return run_job("quarantine_leavers", now, timedelta(minutes=1), lambda: look_after_leavers(now=now))

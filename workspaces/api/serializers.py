@@ -11,9 +11,9 @@ from blueprints.models import BundleType, OperatingSystem
 from forge.api.fields import Text
 from forge.operations.api.serializers import OperationSerializer
 from workspaces.intents import LaunchSpec
-from workspaces.lifecycle import legal_actions
 from workspaces.models import ConfigurationChange, StateChange, WorkSpace
 from workspaces.permissions import may
+from workspaces.services.control import legal_of
 from workspaces.services.many import MOST, VERBS
 
 
@@ -70,6 +70,7 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
             "keep_alive_reason",
             "next_action",
             "next_action_at",
+            "quarantined_at",
             "tags",
             "actions",
             "version",
@@ -83,8 +84,7 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
 
     def get_actions(self, workspace: WorkSpace) -> list[str]:
         user = self.context["request"].user
-        legal = legal_actions(workspace.state, workspace.running_mode)
-        return [action for action in legal if may(user, action, workspace)]
+        return [action for action in legal_of(workspace) if may(user, action, workspace)]
 
 
 class StateChangeSerializer(serializers.ModelSerializer):

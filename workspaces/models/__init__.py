@@ -13,12 +13,15 @@ from workspaces.models.machines import (
     WorkSpaceQuerySet,
     kept_alive,
 )
+from workspaces.models.quarantines import Quarantine, QuarantineQuerySet
 
 __all__ = [
     "CallAllowance",
     "ConfigurationChange",
     "ProviderAccount",
     "ProviderAccountQuerySet",
+    "Quarantine",
+    "QuarantineQuerySet",
     "StateChange",
     "StateChangeQuerySet",
     "UnmanagedMachine",

@@ -171,6 +171,9 @@ class WorkSpace(UUIDModel, TimestampedModel):
     stale_notified_at = models.DateTimeField(null=True, blank=True)
     next_action = models.CharField(max_length=20, blank=True, default="")
     next_action_at = models.DateTimeField(null=True, blank=True)
+    quarantined_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when nobody may use it: its owner is switched off. Empty = in use."
+    )
     tags = models.JSONField(default=dict, blank=True)
     version = models.PositiveIntegerField(default=1, help_text="For ETags; raised by people and operations only.")
 

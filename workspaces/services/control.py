@@ -20,7 +20,7 @@ from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from workspaces import actions, permissions
 from workspaces.intents import Intent
-from workspaces.lifecycle import AUTOMATIC, BY_ITSELF_AFTER, legal_actions
+from workspaces.lifecycle import AUTOMATIC, BARRED_IN_QUARANTINE, BY_ITSELF_AFTER, legal_actions
 from workspaces.models import WorkSpace
 from workspaces.resizing import Configuration
 from workspaces.services.launching import LAUNCH_PROMISE, ask_guards, with_repairs
@@ -41,6 +41,12 @@ class OperationInProgress(Conflict):
 class NotDue(Conflict):
     code = "not_due"
     title = "The machine's time is not over"
+
+
+class InQuarantine(Conflict):
+    code = "machine_quarantined"
+    title = "The machine's owner is switched off, so nobody uses it"
+    suggested_action = "An admin switches the owner on again, or hands the machine over."
 
 
 @dataclass(frozen=True)
@@ -226,13 +232,24 @@ def in_progress(operation_id: uuid.UUID, kind: str) -> OperationInProgress:
 
 
 def require_legal(action: str, workspace: WorkSpace) -> None:
-    """Raises IllegalInThisState, with what the state allows."""
-    legal = legal_actions(workspace.state, workspace.running_mode)
+    """Raises InQuarantine; IllegalInThisState, with what the state allows."""
+    legal = legal_of(workspace)
+    if workspace.quarantined_at is not None and action in BARRED_IN_QUARANTINE:
+        raise InQuarantine(
+            f"Machine {workspace.id} is in quarantine since {workspace.quarantined_at:%Y-%m-%d %H:%M} UTC.",
+            extra={"quarantined_at": workspace.quarantined_at, "legal": legal},
+        )
     if action not in legal:
         raise IllegalInThisState(
             f"A machine that is {workspace.state} ({workspace.running_mode}) cannot {action}.",
             extra={"state": workspace.state, "running_mode": workspace.running_mode, "legal": legal},
         )
+
+
+def legal_of(workspace: WorkSpace) -> list[str]:
+    """What a machine's state allows, whoever asks; of one in quarantine only what does not use it."""
+    legal = legal_actions(workspace.state, workspace.running_mode)
+    return legal if workspace.quarantined_at is None else [one for one in legal if one not in BARRED_IN_QUARANTINE]
 
 
 def queue(
