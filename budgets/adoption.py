@@ -39,17 +39,20 @@ _SPENT = """
 """
 
 _KINDS = """
-    SELECT DISTINCT region, bundle_type, operating_system, running_mode, root_volume_gb + user_volume_gb
+    SELECT DISTINCT service_type, region, bundle_type, operating_system, running_mode, root_volume_gb + user_volume_gb
       FROM workspaces_workspace
      WHERE organization_id = %(organization)s AND {machine_column} = %(scope_id)s AND state = ANY (%(live)s)
 """
 
 # Fees of the hours that are in no record yet, and the running ahead: what every live machine must hold.
 _CLAIMS = """
-    WITH rate (region, bundle_type, operating_system, running_mode, storage_gb, fee, storage_fee, hourly) AS (
+    WITH rate (
+        service_type, region, bundle_type, operating_system, running_mode, storage_gb, fee, storage_fee, hourly
+    ) AS (
         SELECT * FROM unnest(
-            %(regions)s::text[], %(bundle_types)s::text[], %(operating_systems)s::text[], %(running_modes)s::text[],
-            %(storage_gbs)s::integer[], %(fees)s::numeric[], %(storage_fees)s::numeric[], %(hourlies)s::numeric[]
+            %(service_types)s::text[], %(regions)s::text[], %(bundle_types)s::text[], %(operating_systems)s::text[],
+            %(running_modes)s::text[], %(storage_gbs)s::integer[], %(fees)s::numeric[], %(storage_fees)s::numeric[],
+            %(hourlies)s::numeric[]
         )
     ), claim AS (
         SELECT w.id AS workspace_id, w.launched_at,
@@ -62,7 +65,7 @@ _CLAIMS = """
                AS amount
           FROM workspaces_workspace w
           JOIN rate
-            ON rate.region = w.region AND rate.bundle_type = w.bundle_type
+            ON rate.service_type = w.service_type AND rate.region = w.region AND rate.bundle_type = w.bundle_type
            AND rate.operating_system = w.operating_system AND rate.running_mode = w.running_mode
            AND rate.storage_gb = w.root_volume_gb + w.user_volume_gb
          CROSS JOIN LATERAL (
@@ -200,10 +203,11 @@ def _parameters(budget: Budget, now: datetime) -> dict[str, Any]:
         cursor.execute(_KINDS.format(machine_column=FACTS[budget.scope].machine_column), common)
         kinds = cursor.fetchall()
     rates = [_rate_or_nothing(budget, kind, now) for kind in kinds]
-    regions, bundle_types, operating_systems, running_modes, storage_gbs = (
-        zip(*kinds, strict=True) if kinds else [()] * 5
+    service_types, regions, bundle_types, operating_systems, running_modes, storage_gbs = (
+        zip(*kinds, strict=True) if kinds else [()] * 6
     )
     return common | {
+        "service_types": list(service_types),
         "regions": list(regions),
         "bundle_types": list(bundle_types),
         "operating_systems": list(operating_systems),
@@ -215,9 +219,9 @@ def _parameters(budget: Budget, now: datetime) -> dict[str, Any]:
     }
 
 
-def _rate_or_nothing(budget: Budget, kind: tuple[str, str, str, str, int], now: datetime) -> Rate:
+def _rate_or_nothing(budget: Budget, kind: tuple[str, str, str, str, str, int], now: datetime) -> Rate:
     """The kind's rate; nothing where the price book has none, since then nothing can be metered either."""
-    region, bundle_type, operating_system, running_mode, storage_gb = kind
+    service_type, region, bundle_type, operating_system, running_mode, storage_gb = kind
     try:
         return rate_of(
             organization=budget.organization,
@@ -225,6 +229,7 @@ def _rate_or_nothing(budget: Budget, kind: tuple[str, str, str, str, int], now: 
             bundle_type=bundle_type,
             operating_system=operating_system,
             running_mode=running_mode,
+            service_type=service_type,
             storage_gb=storage_gb,
             now=now,
         )

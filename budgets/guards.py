@@ -48,6 +48,7 @@ def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
         bundle_type=intent.bundle_type,
         operating_system=intent.operating_system,
         running_mode=intent.running_mode,
+        service_type=intent.service_type,
         storage_gb=intent.root_volume_gb + intent.user_volume_gb,
         now=intent.now,
     )

@@ -9,6 +9,7 @@ from budgets.binding import Rate
 from costs import quotes
 from costs.pricing import storage_fee
 from forge.accounts.models import Organization
+from workspaces.models import WorkSpace
 
 
 def rate_of(
@@ -20,6 +21,7 @@ def rate_of(
     running_mode: str,
     storage_gb: int,
     now: datetime,
+    service_type: str = WorkSpace.ServiceType.PERSONAL,
 ) -> Rate:
     """The rate in the organization's currency; raises what costs.quotes.price_for refuses."""
     price = quotes.price_for(
@@ -28,6 +30,7 @@ def rate_of(
         bundle_type=bundle_type,
         operating_system=operating_system,
         running_mode=running_mode,
+        service_type=service_type,
         now=now,
     )
     return Rate(

@@ -103,15 +103,17 @@ class PriceAdmin(ForgeModelAdmin):
     view_roles = Membership.OVERSIGHT
     add_roles = permissions.PRICING
     list_display = (
-        "bundle_type", "operating_system", "running_mode", "region", "monthly_amount", "hourly_amount", "currency",
-        "shown_for", "status", "valid_from", "valid_to",
+        "bundle_type", "service_type", "operating_system", "running_mode", "region", "monthly_amount", "hourly_amount",
+        "currency", "shown_for", "status", "valid_from", "valid_to",
     )  # fmt: skip
-    list_filter = ("bundle_type", "operating_system", "running_mode", ("organization", admin.EmptyFieldListFilter))
+    list_filter = (
+        "service_type", "bundle_type", "operating_system", "running_mode", ("organization", admin.EmptyFieldListFilter),
+    )  # fmt: skip
     list_select_related = ("organization",)
     search_fields = ("region", "source", "id__exact")
     ordering = ("bundle_type", "operating_system", "running_mode", "-valid_from", "id")
     terms = (
-        "region", "bundle_type", "operating_system", "running_mode", "monthly_amount", "hourly_amount",
+        "service_type", "region", "bundle_type", "operating_system", "running_mode", "monthly_amount", "hourly_amount",
         "storage_gb_month_amount", "included_storage_gb", "transfer_gb_amount", "currency", "source", "as_of",
         "valid_from", "valid_to",
     )  # fmt: skip

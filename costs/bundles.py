@@ -13,6 +13,7 @@ from costs.models import Price
 from forge.accounts.models import Organization
 from workspaces.bundles import BUNDLES
 from workspaces.guards import bundles_for_role
+from workspaces.models import WorkSpace
 
 
 def bundles(
@@ -62,6 +63,7 @@ def _prices(organization: Organization, region: str | None, now: datetime) -> di
     found = (
         Price.objects.in_force(now)
         .filter(Q(organization=organization) | Q(organization=None), region=region, currency=organization.currency)
+        .filter(service_type=WorkSpace.ServiceType.PERSONAL)
         .order_by("operating_system", "running_mode", F("organization").asc(nulls_last=True))
     )
     by_kind: dict[tuple[str, str, str], Price] = {}

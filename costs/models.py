@@ -45,6 +45,9 @@ class Price(UUIDModel, TimestampedModel):
     organization = models.ForeignKey(
         Organization, on_delete=models.PROTECT, null=True, blank=True, related_name="prices", help_text="None = all."
     )
+    service_type = models.CharField(
+        max_length=30, choices=WorkSpace.ServiceType.choices, default=WorkSpace.ServiceType.PERSONAL
+    )
     region = models.CharField(max_length=32)
     bundle_type = models.CharField(max_length=20, choices=BundleType.choices)
     operating_system = models.CharField(max_length=10, choices=OperatingSystem.choices)
@@ -75,6 +78,7 @@ class Price(UUIDModel, TimestampedModel):
                         Coalesce("organization", Value(NO_ORGANIZATION, output_field=models.UUIDField())),
                         RangeOperators.EQUAL,
                     ),
+                    ("service_type", RangeOperators.EQUAL),
                     ("region", RangeOperators.EQUAL),
                     ("bundle_type", RangeOperators.EQUAL),
                     ("operating_system", RangeOperators.EQUAL),
@@ -109,10 +113,18 @@ class Price(UUIDModel, TimestampedModel):
             models.CheckConstraint(
                 name="costs_price_running_mode_known", condition=Q(running_mode__in=["AUTO_STOP", "ALWAYS_ON"])
             ),
+            models.CheckConstraint(
+                name="costs_price_service_type_known",
+                condition=Q(service_type__in=["WORKSPACES_PERSONAL", "WORKSPACES_APPLICATIONS"]),
+            ),
+            models.CheckConstraint(
+                name="costs_price_applications_have_no_running_mode",
+                condition=Q(service_type="WORKSPACES_PERSONAL") | Q(running_mode="AUTO_STOP"),
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.bundle_type} {self.operating_system} {self.running_mode} in {self.region}"
+        return f"{self.service_type} {self.bundle_type} {self.operating_system} {self.running_mode} in {self.region}"
 
 
 def _unconstrained(to: type[models.Model], **options: Any) -> models.ForeignKey:

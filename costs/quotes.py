@@ -16,6 +16,7 @@ from costs import pricing
 from costs.models import Basis, Price
 from forge.accounts.models import Organization
 from forge.api.errors import Refused
+from workspaces.models import WorkSpace
 
 
 class PriceMissing(Refused):
@@ -58,12 +59,14 @@ def price_for(
     operating_system: str,
     running_mode: str,
     now: datetime,
+    service_type: str = WorkSpace.ServiceType.PERSONAL,
 ) -> Price:
     """The price in force at `now`: the organization's own, else the one for all, in the organization's currency.
 
     Raises PriceInOtherCurrency when there is one in another currency only, else PriceMissing.
     """
     kind = {
+        "service_type": str(service_type),
         "region": region,
         "bundle_type": bundle_type,
         "operating_system": operating_system,
@@ -77,7 +80,7 @@ def price_for(
     for price in found:
         if price.currency == organization.currency:
             return price
-    text = f"{bundle_type} {operating_system} {running_mode} in {region}"
+    text = f"{service_type} {bundle_type} {operating_system} {running_mode} in {region}"
     facts = kind | {"currency": organization.currency}
     if not found:
         raise PriceMissing(f"There is no price of {text} in {organization.currency}.", extra=facts)

@@ -17,6 +17,7 @@ from forge.accounts.models import Organization
 from forge.api.errors import Conflict, Refused
 from forge.db.integrity import refusing
 from workspaces.bundles import BUNDLES
+from workspaces.capabilities import CAPABILITIES
 from workspaces.models import WorkSpace
 
 MOST = Decimal(1_000_000)
@@ -33,6 +34,11 @@ class AmountOutOfRange(Refused):
 class HourlyWhenAlwaysOn(Refused):
     code = "hourly_when_always_on"
     title = "AlwaysOn machines are paid by the month alone"
+
+
+class NoSuchRunningMode(Refused):
+    code = "no_such_running_mode"
+    title = "The service has no such running mode"
 
 
 class PriceNotWholeHours(Refused):
@@ -84,14 +90,15 @@ class PriceTerms:
     storage_gb_month_amount: Decimal = Decimal(0)
     included_storage_gb: int | None = None
     transfer_gb_amount: Decimal = Decimal(0)
+    service_type: str = WorkSpace.ServiceType.PERSONAL
 
 
 def set_price(*, actor: Actor, organization: Organization | None, terms: PriceTerms, now: datetime) -> Price:
     """A price of the organization, or for all (None); `included_storage_gb` None = what the bundle comes with.
 
     It may begin in the past: hours that are booked keep their price, those that waited for one get it. Raises
-    MayNotSetPrices, AmountOutOfRange, HourlyWhenAlwaysOn, PriceNotWholeHours, PriceEndsBeforeItStarts,
-    PriceReadInFuture, CurrencyNotUsed, PricesOverlap.
+    MayNotSetPrices, AmountOutOfRange, HourlyWhenAlwaysOn, NoSuchRunningMode, PriceNotWholeHours,
+    PriceEndsBeforeItStarts, PriceReadInFuture, CurrencyNotUsed, PricesOverlap.
     """
     organization_id = organization.id if organization is not None else None
     permissions.require_price(actor, organization_id)
@@ -154,6 +161,9 @@ def _check(terms: PriceTerms, *, organization: Organization | None, now: datetim
         amount = getattr(terms, name)
         if not amount.is_finite() or not 0 <= amount <= MOST or amount != round(amount, 6):
             raise AmountOutOfRange(f"{name} is from 0 to {MOST}, with at most 6 places.")
+    has_modes = CAPABILITIES[terms.service_type].has_running_modes
+    if not has_modes and terms.running_mode != WorkSpace.RunningMode.AUTO_STOP:
+        raise NoSuchRunningMode(f"A price of {terms.service_type} is one of AUTO_STOP.")
     if terms.running_mode == WorkSpace.RunningMode.ALWAYS_ON and terms.hourly_amount:
         raise HourlyWhenAlwaysOn("Give 0 as hourly_amount, or set a price for AUTO_STOP.")
     _check_period(terms.valid_from, terms.valid_to)

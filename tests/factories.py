@@ -14,7 +14,7 @@ from budgets.models import FRACTIONS, Budget, BudgetThreshold, Reservation
 from forge.accounts.models import Membership, Organization, Project, Team, User
 from forge.db.ids import uuid7
 from workspaces.bundles import BUNDLES
-from workspaces.models import ProviderAccount, StateChange, UnmanagedMachine, WorkSpace
+from workspaces.models import ApplicationStack, ProviderAccount, StateChange, UnmanagedMachine, WorkSpace
 
 PASSWORD = "correct horse battery staple"
 
@@ -139,6 +139,24 @@ class ProviderAccountFactory(DjangoModelFactory):
     account = "123456789012"
     region = "us-east-1"
     directory_id = factory.Sequence("d-{:010d}".format)
+
+
+class ApplicationStackFactory(DjangoModelFactory):
+    """A stack that AWS offers, with a fleet that runs."""
+
+    class Meta:
+        model = ApplicationStack
+
+    organization = factory.SubFactory(OrganizationFactory)
+    provider_account = factory.SubFactory(ProviderAccountFactory, organization=factory.SelfAttribute("..organization"))
+    name = factory.Sequence("stack-{}".format)
+    fleet_name = factory.SelfAttribute("name")
+    fleet_type = "ON_DEMAND"
+    fleet_state = "RUNNING"
+    instance_type = "stream.standard.medium"
+    bundle_type = "STANDARD"
+    operating_system = "WINDOWS"
+    application_ids = factory.LazyFunction(lambda: ["cad-viewer", "code-editor"])
 
 
 class WorkSpaceFactory(DjangoModelFactory):

@@ -33,6 +33,8 @@ WORKSPACE_QUARANTINE_END = register("WORKSPACE_QUARANTINE_END", required=("resou
 WORKSPACE_HAND_OVER = register("WORKSPACE_HAND_OVER", required=("resource_id",), personal=("reason",))
 PROVIDER_ACCOUNT_CREATE = register("PROVIDER_ACCOUNT_CREATE")
 PROVIDER_ACCOUNT_UPDATE = register("PROVIDER_ACCOUNT_UPDATE")
+APPLICATION_STACK_OFFER = register("APPLICATION_STACK_OFFER")
+APPLICATION_STACK_WITHDRAW = register("APPLICATION_STACK_WITHDRAW")
 
 _REQUESTS = {
     "launch": WORKSPACE_PROVISION,
@@ -47,6 +49,7 @@ _REQUESTS = {
 }
 
 expect("workspaces_provideraccount", actions=[PROVIDER_ACCOUNT_CREATE])
+expect("workspaces_applicationstack", actions=[APPLICATION_STACK_OFFER])
 expect("workspaces_workspace", actions=[WORKSPACE_PROVISION, WORKSPACE_ADOPT])
 expect(
     "workspaces_statechange",

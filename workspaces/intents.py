@@ -63,11 +63,14 @@ class Intent:
     operation_id: uuid.UUID
     correlation_id: uuid.UUID
     workspace: WorkSpace | None = None
+    service_type: str = "WORKSPACES_PERSONAL"
+    application_ids: tuple[str, ...] = ()
 
     @property
     def facts(self) -> dict[str, Any]:
         """What the audit entry tells of it: ids and choices, no names."""
         return {
+            "service_type": self.service_type,
             "bundle_type": self.bundle_type,
             "operating_system": self.operating_system,
             "running_mode": self.running_mode,
@@ -76,6 +79,7 @@ class Intent:
             "team_id": str(self.team.id),
             "project_id": str(self.project.id) if self.project else None,
             "blueprint_id": str(self.blueprint.id) if self.blueprint else None,
+            **({"application_ids": list(self.application_ids)} if self.application_ids else {}),
             "operation_id": str(self.operation_id),
         }
 

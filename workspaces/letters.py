@@ -14,9 +14,7 @@ from forge.outbox.letters import Letter, NothingToTell, Reader
 from forge.outbox.models import Mail
 from workspaces.lifecycle import AUTOMATIC, TERMINAL_STATES
 from workspaces.models import WorkSpace
-
-CLIENTS = "https://clients.amazonworkspaces.com/"
-"""Where AWS offers its clients of WorkSpaces Personal."""
+from workspaces.services.connecting import CLIENTS
 
 CODE_OF_URL = "registrationCode="
 

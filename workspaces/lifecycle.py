@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from django.db import models
 
+from workspaces.capabilities import CAPABILITIES
+
 
 class State(models.TextChoices):
     """Forge's own states; AWS's are kept beside them in `provider_state` and shown as health."""
@@ -95,6 +97,7 @@ ACTIONS: dict[str, tuple[State, ...]] = {
         event.value: tuple(move.source for move in TABLE if move.event == event)
         for event in (Event.START, Event.STOP, Event.TERMINATE)
     },
+    "connect": (State.AVAILABLE, State.STOPPED),
     "keep-alive": tuple(state for state in LIVE_STATES if state != State.TERMINATING),
     "modify": (State.AVAILABLE, State.STOPPED),
     "reboot": (State.AVAILABLE,),
@@ -155,11 +158,15 @@ def may_move(source: State | str, target: State | str) -> bool:
     return State(target) in MOVES[State(source)]
 
 
-def legal_actions(state: State | str, running_mode: str) -> list[str]:
-    """What a person may ask of a machine in this state; AWS refuses to stop or start an AlwaysOn machine."""
+def legal_actions(state: State | str, running_mode: str, service_type: str = "WORKSPACES_PERSONAL") -> list[str]:
+    """What a person may ask of a machine in this state, as far as its service can do it.
+
+    AWS refuses to stop or start an AlwaysOn machine.
+    """
     always_on = running_mode == "ALWAYS_ON"
+    never = CAPABILITIES[service_type].never
     return [
         action
         for action, states in ACTIONS.items()
-        if State(state) in states and not (always_on and action in ("start", "stop"))
+        if State(state) in states and action not in never and not (always_on and action in ("start", "stop"))
     ]

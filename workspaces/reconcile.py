@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -26,15 +26,20 @@ from forge.operations.models import Operation
 from workspaces import actions, aws
 from workspaces.fleet import survey
 from workspaces.fleet.seen import Seen
-from workspaces.handlers.common import known, place_of
 from workspaces.handlers.launching import connection_url
 from workspaces.lifecycle import AWS_STATES, State, may_move
 from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.places import known, place_of
+from workspaces.stacks import refresh_stacks
 from workspaces.transitions import lock_machine, lock_scopes_of, move
 
 logger = logging.getLogger(__name__)
 
 CHUNK = 500
+PERSONAL, APPLICATIONS = WorkSpace.ServiceType.PERSONAL, WorkSpace.ServiceType.APPLICATIONS
+SESSION_EXPECTED = timedelta(minutes=15)
+"""A machine of WorkSpaces Applications is taken for running so long after it was opened, until its session is seen."""
+
 IN_ERROR = "ERROR"
 """AWS's word for a machine that is broken; ours keeps its state, and people hear of it."""
 
@@ -49,7 +54,8 @@ class Figures:
 
     `unreachable` counts provider accounts that AWS did not answer for, `implausible` machines whose absence was not
     believed because too many were absent at once, `failed` machines and accounts that could not be looked after.
-    `unmanaged` machines are described by no row of ours; the `orphans` among them carry our tag.
+    `unmanaged` machines are described by no row of ours; the `orphans` among them carry our tag. `stacks` are those of
+    WorkSpaces Applications that AWS offers.
     """
 
     seen: int = 0
@@ -63,6 +69,7 @@ class Figures:
     failed: int = 0
     unmanaged: int = 0
     orphans: int = 0
+    stacks: int = 0
 
 
 @dataclass
@@ -104,7 +111,7 @@ def reconcile(
     """
     run = _Run(now, dry_run, actor or Actor.job("reconcile_workspaces"))
     chosen = ProviderAccount.objects.all() if accounts is None else accounts
-    for account in chosen.order_by("id"):
+    for account in chosen.select_related("organization").order_by("id"):
         try:
             with run.going_on(f"provider account {account.id}"):
                 _compare_account(account, run)
@@ -118,22 +125,53 @@ def reconcile(
 
 
 def _compare_account(account: ProviderAccount, run: _Run) -> None:
-    """Follow what AWS shows of one account; absences are judged together, once all its machines have been looked at."""
+    """Follow what AWS shows of one account, of each service by itself."""
+    if not run.dry_run:
+        run.figures.stacks += refresh_stacks(account=account, actor=run.actor, now=run.now)
+    _compare_computers(account, run)
+    _compare_streams(account, run)
+
+
+def _compare_computers(account: ProviderAccount, run: _Run) -> None:
+    """WorkSpaces Personal by what its directories hold, so that what is nobody's is seen too."""
     gateway = aws.Gateway(place_of(account))
     seen = Seen()
     for shown in _shown(account, gateway):
         seen.add(machine.provider_id for machine in shown)
-        _compare(_ours(account).filter(provider_id__in=[one.provider_id for one in shown]), shown, gateway, run)
+        ours = _ours(account, PERSONAL).filter(provider_id__in=[one.provider_id for one in shown])
+        _compare(ours, shown, gateway, run)
         _survey(account, shown, gateway, run)
-    expected: list[WorkSpace] = []
-    absent: list[WorkSpace] = []
+    missing: list[WorkSpace] = []
     count = 0
-    for machines in _chunks(account):
-        for machine in machines:
-            if machine.provider_id not in seen:
-                (expected if machine.state == State.TERMINATING else absent).append(machine)
+    for machines in _chunks(account, PERSONAL):
+        missing += [machine for machine in machines if machine.provider_id not in seen]
         count += sum(machine.state != State.TERMINATING for machine in machines)
-    run.figures.seen += len(expected) + len(absent)
+    _judge(account, missing, count, gateway, run)
+    if not run.dry_run:
+        run.figures.unmanaged += sum(survey.settle(account=account, seen=seen, now=run.now).values())
+
+
+def _compare_streams(account: ProviderAccount, run: _Run) -> None:
+    """WorkSpaces Applications by the stacks in which machines of ours are."""
+    gateway = aws.ApplicationsGateway(place_of(account))
+    missing: list[WorkSpace] = []
+    count = 0
+    for machines in _chunks(account, APPLICATIONS):
+        shown = gateway.describe([machine.provider_id for machine in machines])
+        there = [machine for machine in machines if machine.provider_id in shown]
+        _compare(there, list(shown.values()), gateway, run)
+        missing += [machine for machine in machines if machine.provider_id not in shown]
+        count += sum(machine.state != State.TERMINATING for machine in machines)
+    _judge(account, missing, count, gateway, run)
+
+
+def _judge(
+    account: ProviderAccount, missing: Sequence[WorkSpace], count: int, gateway: aws.Provider, run: _Run
+) -> None:
+    """Believe the absence of machines together, once all were looked at; `count` is how many should be there."""
+    expected = [machine for machine in missing if machine.state == State.TERMINATING]
+    absent = [machine for machine in missing if machine.state != State.TERMINATING]
+    run.figures.seen += len(missing)
     if not is_plausible(absent=len(absent), machines=count):
         run.figures.implausible += len(absent)
         run.faults.append(f"provider account {account.id}: {len(absent)} of {count} machines absent, none believed")
@@ -142,8 +180,6 @@ def _compare_account(account: ProviderAccount, run: _Run) -> None:
     for machine in expected + absent:
         with run.going_on(f"machine {machine.id}"):
             _follow_one(machine, gateway.look(known(machine)), {}, run)
-    if not run.dry_run:
-        run.figures.unmanaged += sum(survey.settle(account=account, seen=seen, now=run.now).values())
 
 
 def is_plausible(*, absent: int, machines: int) -> bool:
@@ -159,7 +195,7 @@ def is_plausible(*, absent: int, machines: int) -> bool:
 
 def _shown(account: ProviderAccount, gateway: aws.Gateway) -> Iterator[list[aws.Machine]]:
     """What AWS shows of the account's directories, a chunk at a time."""
-    standing = WorkSpace.objects.live().filter(provider_account=account).order_by("directory_id")
+    standing = WorkSpace.objects.live().filter(provider_account=account, service_type=PERSONAL).order_by("directory_id")
     chunk: list[aws.Machine] = []
     for directory_id in {account.directory_id, *standing.values_list("directory_id", flat=True).distinct()}:
         for page in gateway.listed(directory_id):
@@ -180,23 +216,23 @@ def _survey(account: ProviderAccount, shown: Sequence[aws.Machine], gateway: aws
     run.figures.orphans += survey.note(account=account, machines=unknown, tags=tags, now=run.now)
 
 
-def _ours(account: ProviderAccount) -> QuerySet[WorkSpace]:
-    """Live machines of the account without an open operation."""
+def _ours(account: ProviderAccount, service_type: str) -> QuerySet[WorkSpace]:
+    """Live machines of the account and service without an open operation."""
     busy = Operation.objects.open().filter(target_id=OuterRef("pk"))
-    machines = WorkSpace.objects.live().filter(provider_account=account)
+    machines = WorkSpace.objects.live().filter(provider_account=account, service_type=service_type)
     return machines.exclude(provider_id="").exclude(Exists(busy))
 
 
-def _chunks(account: ProviderAccount) -> Iterator[Sequence[WorkSpace]]:
+def _chunks(account: ProviderAccount, service_type: str) -> Iterator[Sequence[WorkSpace]]:
     """The same by id, a chunk at a time."""
-    machines = _ours(account).order_by("id")
+    machines = _ours(account, service_type).order_by("id")
     after: uuid.UUID | None = None
     while chunk := list((machines.filter(id__gt=after) if after else machines)[:CHUNK]):
         yield chunk
         after = chunk[-1].id
 
 
-def _compare(machines: Iterable[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Gateway, run: _Run) -> None:
+def _compare(machines: Iterable[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Provider, run: _Run) -> None:
     """Follow what AWS shows of machines of ours."""
     machines = list(machines)
     by_id = {one.provider_id: one for one in shown}
@@ -210,7 +246,16 @@ def _compare(machines: Iterable[WorkSpace], shown: Sequence[aws.Machine], gatewa
         if _lacks_address(machine):
             beside["connection_url"] = addresses.get(machine.directory_id)
         with run.going_on(f"machine {machine.id}"):
-            _follow_one(machine, by_id[machine.provider_id], beside, run)
+            if not _awaits_session(machine, by_id[machine.provider_id], beside["last_connected_at"], run.now):
+                _follow_one(machine, by_id[machine.provider_id], beside, run)
+
+
+def _awaits_session(machine: WorkSpace, seen: aws.Machine, connected_at: datetime | None, now: datetime) -> bool:
+    """True while a machine without a session may yet get one: it was opened just now, and nobody has come so far."""
+    if not machine.capabilities.starts_by_itself or machine.state != State.AVAILABLE or seen.state != "STOPPED":
+        return False
+    came = connected_at is not None and connected_at >= machine.state_since
+    return not came and now < machine.state_since + SESSION_EXPECTED
 
 
 def _follow_one(machine: WorkSpace, seen: aws.Machine | None, beside: Mapping[str, Any], run: _Run) -> None:
@@ -293,7 +338,7 @@ def _lacks_address(machine: WorkSpace) -> bool:
     return machine.connection_url is None and machine.launched_at is not None
 
 
-def _addresses(directory_ids: Iterable[str], gateway: aws.Gateway) -> dict[str, str | None]:
+def _addresses(directory_ids: Iterable[str], gateway: Any) -> dict[str, str | None]:
     """The connection URLs of directories by id; what AWS does not tell of now is asked for by the next run."""
     found: dict[str, str | None] = {}
     for directory_id in directory_ids:

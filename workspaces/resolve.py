@@ -6,6 +6,7 @@ import re
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Q
 
@@ -14,12 +15,16 @@ from blueprints.models import Blueprint
 from forge.accounts.models import Membership, Organization, Project, Team, User
 from forge.api.errors import BadRequest, Conflict, Denied, Refused
 from workspaces.bundles import BUNDLES
+from workspaces.capabilities import CAPABILITIES
 from workspaces.guards import BlueprintNotFound
 from workspaces.intents import Intent, LaunchSpec
-from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.models import ApplicationStack, ProviderAccount, WorkSpace
 
 Role = Membership.Role
 LAUNCHING_ROLES = (Role.CONTRACTOR, Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN)
+
+LONGEST_POOL_USER = 128
+"""Characters of a user name in the user pool of WorkSpaces Applications, which is an email address."""
 
 MAX_TAGS = 40
 _TAG_KEY = re.compile(r"[\w .:/=+\-@]{1,127}")
@@ -78,9 +83,18 @@ class RegionNotOffered(Refused):
     suggested_action = "Choose a region in which the blueprint offers a bundle."
 
 
-class ServiceNotOffered(Refused):
-    code = "service_not_offered"
-    title = "This service is not offered"
+class ApplicationsNotOffered(Refused):
+    code = "applications_not_offered"
+    title = "No stack offers these applications together in this form"
+    suggested_action = (
+        "Choose applications, bundle type, operating system and region of one `GET /api/v1/applications/`."
+    )
+
+
+class RunningModeNotOffered(Refused):
+    code = "running_mode_not_offered"
+    title = "The service has no such running mode"
+    suggested_action = "Leave `running_mode` out, or send AUTO_STOP."
 
 
 class TagsRefused(Refused):
@@ -101,6 +115,15 @@ class Launch:
     intent: Intent
     spec: LaunchSpec
     provider_account: ProviderAccount
+    place: Place
+
+
+@dataclass(frozen=True)
+class Place:
+    """To whom the machine belongs in AWS: the directory and its user, or the stack and the user of the user pool."""
+
+    directory_id: str
+    directory_user: str
 
 
 def resolve_launch(*, actor: Actor, spec: LaunchSpec, now: datetime, only_quote: bool = False) -> Launch:
@@ -109,13 +132,13 @@ def resolve_launch(*, actor: Actor, spec: LaunchSpec, now: datetime, only_quote:
     With `only_quote`, a person who has a machine may ask what another would cost.
 
     Raises MayNotLaunch, MayNotLaunchForOthers, UnknownOwner, NoDirectoryUser, TeamRequired, TeamNotYours,
-    ProjectNotYours, BlueprintNotFound, RegionRequired, RegionNotOffered, ServiceNotOffered, TagsRefused.
+    ProjectNotYours, BlueprintNotFound, RegionRequired, RegionNotOffered, RunningModeNotOffered,
+    ApplicationsNotOffered, TagsRefused.
     """
     caller = actor.user
     if not isinstance(caller, User) or caller.organization is None or not caller.has_role(*LAUNCHING_ROLES):
         raise MayNotLaunch("Machines are launched by contractors, engineers, team leads and admins.")
-    if spec.service_type != WorkSpace.ServiceType.PERSONAL:
-        raise ServiceNotOffered(f"{spec.service_type} cannot be launched yet; WORKSPACES_PERSONAL can.")
+    check_running_mode(spec)
     check_tags(spec.tags)
     organization = caller.organization
     owner = _owner(caller=caller, email=spec.owner)
@@ -125,10 +148,10 @@ def resolve_launch(*, actor: Actor, spec: LaunchSpec, now: datetime, only_quote:
         raise MayNotLaunch(f"You have no role in team {team.slug} that launches machines.")
     if owner.id != caller.id and role not in (Role.TEAM_LEAD, Role.ADMIN):
         raise MayNotLaunchForOthers(f"In team {team.slug} you launch for yourself only.")
-    blueprint = _blueprint(organization=organization, team=team, blueprint_id=spec.blueprint_id)
-    account = _account(organization=organization, blueprint=blueprint, spec=spec)
-    if not owner.directory_username:
-        raise NoDirectoryUser(f"User {owner.id} has no directory_username; an admin can set it.")
+    is_personal = spec.service_type == WorkSpace.ServiceType.PERSONAL
+    blueprint, account, place = (_computer if is_personal else _right)(
+        organization=organization, team=team, owner=owner, spec=spec
+    )
     size = BUNDLES[spec.bundle_type]
     intent = Intent(
         kind="launch",
@@ -140,32 +163,94 @@ def resolve_launch(*, actor: Actor, spec: LaunchSpec, now: datetime, only_quote:
         project=_project(organization=organization, team=team, slug=spec.project),
         role=role,
         blueprint=blueprint,
+        service_type=spec.service_type,
+        application_ids=spec.application_ids,
         bundle_type=spec.bundle_type,
         operating_system=spec.operating_system,
         running_mode=spec.running_mode,
         region=account.region,
-        root_volume_gb=size.root_volume_gb,
-        user_volume_gb=size.user_volume_gb,
+        root_volume_gb=size.root_volume_gb if is_personal else 0,
+        user_volume_gb=size.user_volume_gb if is_personal else 0,
         lifetime_end=now + timedelta(days=spec.max_lifetime_days),
         workspace_id=WorkSpace._meta.pk.get_default(),
         operation_id=WorkSpace._meta.pk.get_default(),
         correlation_id=actor.correlation_id,
     )
     if not only_quote:
-        refuse_second_machine(
-            organization=organization, directory_id=account.directory_id, directory_user=owner.directory_username
+        refuse_second_machine(organization=organization, region=account.region, place=place)
+    return Launch(intent=intent, spec=spec, provider_account=account, place=place)
+
+
+def check_running_mode(spec: LaunchSpec) -> None:
+    """Raises RunningModeNotOffered for a mode that the service has not."""
+    if not CAPABILITIES[spec.service_type].has_running_modes and spec.running_mode != WorkSpace.RunningMode.AUTO_STOP:
+        raise RunningModeNotOffered(
+            f"{spec.service_type} has no {spec.running_mode}; sessions end by themselves.",
+            extra={"offered": [str(WorkSpace.RunningMode.AUTO_STOP)]},
         )
-    return Launch(intent=intent, spec=spec, provider_account=account)
 
 
-def refuse_second_machine(*, organization: Organization, directory_id: str, directory_user: str) -> None:
+def _computer(
+    *, organization: Organization, team: Team, owner: User, spec: LaunchSpec
+) -> tuple[Blueprint | None, ProviderAccount, Place]:
+    """A machine of WorkSpaces Personal: from a blueprint, in the account's directory."""
+    blueprint = _blueprint(organization=organization, team=team, blueprint_id=spec.blueprint_id)
+    account = _account(organization=organization, blueprint=blueprint, spec=spec)
+    if not owner.directory_username:
+        raise NoDirectoryUser(f"User {owner.id} has no directory_username; an admin can set it.")
+    return blueprint, account, Place(account.directory_id, owner.directory_username)
+
+
+def _right(
+    *, organization: Organization, team: Team, owner: User, spec: LaunchSpec
+) -> tuple[Blueprint | None, ProviderAccount, Place]:
+    """A machine of WorkSpaces Applications: a stack that offers all that is asked for, the first by name."""
+    if len(owner.email) > LONGEST_POOL_USER:
+        raise NoDirectoryUser(f"The email address of user {owner.id} is longer than AWS takes ({LONGEST_POOL_USER}).")
+    stacks = list(
+        ApplicationStack.objects.offered()
+        .filter(organization=organization)
+        .select_related("provider_account")
+        .order_by("name", "id")
+    )
+    wanted = set(spec.application_ids)
+    fitting = [
+        stack
+        for stack in stacks
+        if wanted <= set(stack.application_ids)
+        and (stack.bundle_type, stack.operating_system) == (spec.bundle_type, spec.operating_system)
+        and spec.region in (None, stack.provider_account.region)
+    ]
+    if not wanted or not fitting:
+        raise ApplicationsNotOffered(
+            f"No stack of your organization offers {', '.join(sorted(wanted)) or 'nothing'} on {spec.bundle_type} "
+            f"{spec.operating_system}{f' in {spec.region}' if spec.region else ''}.",
+            extra={"offered": [_offer(stack) for stack in stacks]},
+        )
+    regions = sorted({stack.provider_account.region for stack in fitting})
+    if len(regions) > 1:
+        raise RegionRequired(f"Give `region` as one of: {', '.join(regions)}.", extra={"regions": regions})
+    return None, fitting[0].provider_account, Place(fitting[0].name, owner.email)
+
+
+def _offer(stack: ApplicationStack) -> dict[str, Any]:
+    return {
+        "stack": stack.name,
+        "region": stack.provider_account.region,
+        "bundle_type": stack.bundle_type,
+        "operating_system": stack.operating_system,
+        "application_ids": stack.application_ids,
+    }
+
+
+def refuse_second_machine(*, organization: Organization, region: str, place: Place) -> None:
     """Raises MachineExists when the directory user has a live machine; PostgreSQL enforces it all the same.
 
     User names are the same whatever their case, as in AWS. What belongs to another organization is not told of.
     """
     held = (
         WorkSpace.objects.live()
-        .filter(directory_id=directory_id, directory_user__iexact=directory_user)
+        .filter(region=region, directory_id=place.directory_id, directory_user__iexact=place.directory_user)
         .values_list("id", "state", "organization_id")
         .first()
     )
@@ -174,7 +259,7 @@ def refuse_second_machine(*, organization: Organization, directory_id: str, dire
         if organization_id != organization.id:
             raise MachineExists("The directory user has a machine already.", suggested_action="Ask your administrator.")
         raise MachineExists(
-            f"Machine {workspace_id} is {state}; AWS allows one per directory user.",
+            f"Machine {workspace_id} is {state}; AWS allows one per user of a directory or stack.",
             extra={"workspace": str(workspace_id), "state": state},
         )
 

@@ -47,6 +47,7 @@ class PriceFilterSet(ForgeFilterSet):
         model = Price
         fields = {
             "organization": ["exact", "isnull"],
+            "service_type": ["exact"],
             "region": ["exact", "in"],
             "bundle_type": ["exact", "in"],
             "operating_system": ["exact"],

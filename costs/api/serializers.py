@@ -35,6 +35,7 @@ class PriceSerializer(RowSerializer):
         fields = [
             "id",
             "organization",
+            "service_type",
             "region",
             "bundle_type",
             "operating_system",
@@ -57,6 +58,7 @@ class PriceSerializer(RowSerializer):
 class NewPriceSerializer(serializers.Serializer):
     """The body that sets a price of the caller's organization."""
 
+    service_type = serializers.ChoiceField(WorkSpace.ServiceType.choices, default=WorkSpace.ServiceType.PERSONAL)
     region = Text(max_length=32)
     bundle_type = serializers.ChoiceField(BundleType.choices)
     operating_system = serializers.ChoiceField(OperatingSystem.choices)

@@ -119,6 +119,7 @@ class CostViewSet(ForgeViewSet):
             bundle_type=intent.bundle_type,
             operating_system=intent.operating_system,
             running_mode=intent.running_mode,
+            service_type=intent.service_type,
             now=now,
         )
         figures = quote(

@@ -14,9 +14,11 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
         "Machines",
         [
             ("workspaces.workspace", "WorkSpaces", "computer"),
+            ("workspaces.quarantine", "Quarantines", "person_off"),
             ("operations.operation", "Operations", "pending_actions"),
             ("blueprints.blueprint", "Blueprints", "deployed_code"),
             ("workspaces.provideraccount", "Provider accounts", "cloud"),
+            ("workspaces.applicationstack", "Application stacks", "apps"),
         ],
     ),
     (

@@ -168,6 +168,7 @@ FOREIGN = {
     "blueprint-detail": rows.draft,
     "workspace-detail": rows.machine,
     "workspace-history": rows.machine,
+    "application-detail": rows.stack,
     "workspace-configurations": rows.machine,
     "unmanaged-machine-detail": rows.unmanaged,
     "price-detail": rows.price,
@@ -180,10 +181,11 @@ FOREIGN = {
 
 OF_NOBODY = {
     "audit-detail", "audit-proof-detail", "audit-checkpoint-detail", "audit-verification-detail",
-    "audit-export-download",
+    "audit-export-download", "workspace-connect",
 }  # fmt: skip
 """Reads of the log itself: tests/audit/test_api.py, test_proofs_api.py, test_verifications_api.py. A download leaves an
-entry of its own: test_export_operations.py."""
+entry of its own: test_export_operations.py; so does the way into another person's machine:
+tests/workspaces/test_applications.py."""
 
 
 def test_reading_another_organizations_row_is_denied_and_reading_ones_own_leaves_nothing(world):

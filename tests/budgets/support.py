@@ -13,6 +13,7 @@ from forge.accounts.locks import lock_scopes
 from forge.db.ids import uuid7
 from forge.operations.models import Operation
 from tests.factories import (
+    BlueprintFactory,
     BudgetFactory,
     MembershipFactory,
     OrganizationFactory,
@@ -42,6 +43,7 @@ class World:
         self.team = TeamFactory(organization=self.organization)
         self.project = ProjectFactory(organization=self.organization)
         self.account = ProviderAccountFactory(organization=self.organization)
+        self.blueprint = BlueprintFactory(organization=self.organization)
 
     def person(self, role="engineer", **fields):
         user = UserFactory(organization=self.organization, **fields)
@@ -79,7 +81,7 @@ class World:
                 "team": self.team,
                 "project": self.project,
                 "role": "engineer",
-                "blueprint": None,
+                "blueprint": self.blueprint,
                 "bundle_type": bundle_type,
                 "operating_system": "LINUX",
                 "running_mode": "AUTO_STOP",
@@ -128,7 +130,7 @@ def lock_scopes_of(intent):
 
 
 def write_rows(intent, account):
-    """The machine and the operation of an admitted intent; applications spare the blueprint."""
+    """The machine and the operation of an admitted intent."""
     WorkSpace.objects.create(
         id=intent.workspace_id,
         organization=intent.organization,
@@ -136,8 +138,7 @@ def write_rows(intent, account):
         team=intent.team,
         project=intent.project,
         name=f"machine {intent.workspace_id}",
-        service_type=WorkSpace.ServiceType.APPLICATIONS,
-        application_ids=["app"],
+        blueprint=intent.blueprint,
         bundle_type=intent.bundle_type,
         operating_system=intent.operating_system,
         running_mode=intent.running_mode,

@@ -43,6 +43,7 @@ def browser(user):
 
 def form(**changes):
     return {
+        "service_type": "WORKSPACES_PERSONAL",
         "region": "us-east-1",
         "bundle_type": "STANDARD",
         "operating_system": "LINUX",

@@ -29,6 +29,7 @@ LISTS = [
     "workspaces/workspace",
     "workspaces/statechange",
     "workspaces/provideraccount",
+    "workspaces/applicationstack",
 ]
 
 
@@ -92,6 +93,7 @@ def test_every_list_and_detail_shows_the_own_organization_only_without_a_count(s
     for one in (ours, theirs):
         factories.MembershipFactory(user=one.owner, team=one.team)
         factories.ProjectFactory(organization=one.organization)
+        factories.ApplicationStackFactory(organization=one.organization, provider_account=one.provider_account)
         token_of(one.owner, prefix=one.owner.directory_username.replace("person", "abcdefgh").ljust(12, "k")[:12])
     browser = sign_in("admin")
     with CaptureQueriesContext(connection) as queries:
@@ -143,7 +145,7 @@ def test_buttons_of_a_machine_stand_where_its_state_allows_them(sign_in, machine
     def offered():
         return set(re.findall(r"/do/([a-z-]+)/", browser.get(page(machine)).content.decode()))
 
-    always = {"keep-alive", "terminate", "modify", "rebuild", "restore"}
+    always = {"connect", "keep-alive", "terminate", "modify", "rebuild", "restore"}
     assert offered() == always | {"stop", "reboot"}
     WorkSpace.objects.update(running_mode="ALWAYS_ON", keep_alive=True)
     assert offered() == always | {"let-go", "reboot"}
@@ -151,6 +153,17 @@ def test_buttons_of_a_machine_stand_where_its_state_allows_them(sign_in, machine
     assert offered() == always | {"start"}
     WorkSpace.objects.update(state="TERMINATED", terminated_at=machine.state_since)
     assert offered() == set()
+
+
+def test_the_way_into_a_machine_is_shown_and_told_of(sign_in, machine):
+    WorkSpace.objects.update(connection_url="https://clients.example.com/webclient#registrationCode=SLiad+ABC123")
+    browser = sign_in("admin")
+    assert "the audit log says so" in browser.get(page(machine, "do/connect/")).content.decode()
+    [message] = press(browser, machine, "connect")
+    assert "Registration code SLiad+ABC123" in message
+    entry = AuditLog.objects.get(action_type="WORKSPACE_CONNECT")
+    assert (entry.interface, entry.context["is_own"]) == ("ADMIN", False)
+    assert "SLiad" not in entry.content
 
 
 def test_stop_is_queued_by_the_service_with_one_entry_of_the_console(sign_in, machine):

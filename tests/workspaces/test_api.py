@@ -39,6 +39,7 @@ def machine_of(world, owner, **facts):
     return factories.WorkSpaceFactory(
         organization=world.organization,
         owner=owner,
+        connection_url="https://clients.example.com/webclient#registrationCode=SLiad+ABC123",
         **{"team": world.team, "provider_account": world.account, **facts},
     )
 
@@ -153,7 +154,7 @@ def test_a_malformed_launch_names_the_field_and_leaves_one_failure(world, engine
                 "application_ids": ["word"],
             },
             422,
-            "service_not_offered",
+            "applications_not_offered",
         ),
     ],
 )
@@ -222,7 +223,8 @@ def test_over_the_budget_the_figures_are_in_the_refusal(world, engineer):
 
 
 # -- who may do what -----------------------------------------------------------------------------------------------
-POWER, ENDING = ("start", "stop", "reboot"), ("terminate", "keep-alive", "modify", "rebuild", "restore")
+POWER = ("start", "stop", "reboot", "connect")
+ENDING = ("terminate", "keep-alive", "modify", "rebuild", "restore")
 OWN = {"contractor": POWER, "engineer": POWER + ENDING, "lead": POWER + ENDING, "admin": POWER + ENDING}
 TEAMS = {"lead": POWER + ENDING, "admin": POWER + ENDING}
 OTHERS = {"admin": POWER + ENDING}
@@ -254,7 +256,7 @@ def test_who_may_do_what_to_a_machine(world, role, whose, action):
     }
     answer = client.post(f"{WORKSPACES}{machine.pk}/{action}/", bodies.get(action, {}), format="json")
     if action in {"own": OWN, "team": TEAMS, "other": OTHERS}[whose].get(role, ()):
-        assert answer.status_code == (200 if action == "keep-alive" else 202), answer.content
+        assert answer.status_code == (200 if action in ("keep-alive", "connect") else 202), answer.content
         expected = "SUCCESS"
     elif role in SEES[whose]:
         problem(answer, 403, "may_not_control_machine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from blueprints.permissions import DRAFTING, PUBLISHING
 from forge.accounts.models import Membership
 from tests.workspaces import lifecycle_doc
 from workspaces import permissions
+from workspaces.capabilities import APPLICATIONS, CAPABILITIES, PERSONAL, Capabilities
 from workspaces.guards import BUNDLES_OF_ROLE
+from workspaces.models import WorkSpace
 from workspaces.resolve import LAUNCHING_ROLES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -54,3 +57,11 @@ def test_the_roles_that_launch_draft_and_publish_are_those_of_the_code():
 def test_the_bundles_of_each_role_are_those_of_the_code():
     named = {role: {part.strip() for part in text.split(",")} - {"none"} for role, text in row("bundles").items()}
     assert named == {role: set(BUNDLES_OF_ROLE[role]) for role in ROLES}
+
+
+def test_what_each_service_can_is_that_of_the_code():
+    text = (DOCS / "decisions" / "0004-applications.md").read_text()
+    for flag in fields(Capabilities):
+        said = ["yes" if getattr(each, flag.name) else "no" for each in (PERSONAL, APPLICATIONS)]
+        assert f"| {flag.name.replace('_', ' ')} | {said[0]} | {said[1]} |" in text, flag.name
+    assert CAPABILITIES.keys() == set(WorkSpace.ServiceType.values)

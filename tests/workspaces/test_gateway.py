@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import boto3
 import pytest
@@ -118,14 +119,14 @@ def test_without_a_role_the_own_credentials_are_used_or_their_lack_is_said(
         monkeypatch.delenv(name, raising=False)
     for name, value in known.items():
         monkeypatch.setenv(name, value)
-    clients.client_of.cache_clear()
+    clients.forget()
     gateway = aws.Gateway(aws.Place(region="us-east-1", account="123456789012", is_simulated=False))
     if known:
         assert gateway.describe(["ws-000000000"]) == {}
     else:
         with pytest.raises(aws.Unavailable):
             gateway.describe(["ws-000000000"])
-    clients.client_of.cache_clear()
+    clients.forget()
 
 
 def test_a_role_without_credentials_to_assume_it_with_is_unavailable(settings, monkeypatch):
@@ -183,7 +184,8 @@ def test_auto_stop_times_are_the_next_multiple_of_sixty(minutes, step):
     assert aws.auto_stop_step(minutes) == step
 
 
-def test_the_gateway_makes_no_ec2_client():
+def test_the_gateways_make_no_ec2_client():
     source = "".join(path.read_text() for path in Path(aws.__file__).parent.glob("*.py"))
-    assert re.findall(r'\.client\(\s*"(\w+)"', source) == ["workspaces"]
+    assert get_args(clients.Service) == ("workspaces", "appstream", "resourcegroupstaggingapi")
+    assert re.findall(r"\.client\(\s*(\S+),", source) == ["service"]
     assert not re.search(r"""["']ec2["']""", source)

@@ -29,13 +29,13 @@ from workspaces.guards import (
 from workspaces.lifecycle import State
 from workspaces.models import StateChange, WorkSpace
 from workspaces.resolve import (
+    ApplicationsNotOffered,
     MachineExists,
     MayNotLaunch,
     MayNotLaunchForOthers,
     NoDirectoryUser,
     ProjectNotYours,
     RegionNotOffered,
-    ServiceNotOffered,
     TagsRefused,
     TeamNotYours,
     UnknownOwner,
@@ -133,7 +133,7 @@ def test_another_organizations_machine_in_the_directory_is_not_told_of(world):
         ({"project": "no-such-project"}, ProjectNotYours),
         ({"owner": "stranger@example.com"}, UnknownOwner),
         ({"blueprint_id": None}, BlueprintNotFound),
-        ({"service_type": "WORKSPACES_APPLICATIONS"}, ServiceNotOffered),
+        ({"service_type": "WORKSPACES_APPLICATIONS"}, ApplicationsNotOffered),
         ({"tags": {"aws:x": "y"}}, TagsRefused),
         ({"tags": {f"k{n}": "v" for n in range(41)}}, TagsRefused),
         ({"tags": {"key": "v" * 256}}, TagsRefused),

@@ -24,8 +24,9 @@ from workspaces import actions, providers, services
 from workspaces.admin.bulk import ActsOnWhatItShows
 from workspaces.admin.buttons import CHANGES, ask, legal
 from workspaces.fleet.admin import ADOPT_FLEET
+from workspaces.leavers.admin import HAND_OVER, shown_quarantine
 from workspaces.lifecycle import State
-from workspaces.models import ProviderAccount, StateChange, WorkSpace, kept_alive
+from workspaces.models import ApplicationStack, ProviderAccount, StateChange, WorkSpace, kept_alive
 from workspaces.services.keeping import MAX_KEEP_ALIVE
 
 VIEW_ROLES = ("team_lead", "finance", "auditor", "admin")
@@ -50,6 +51,23 @@ class KeepAliveForm(forms.Form):
         min_value=1, max_value=MAX_KEEP_ALIVE.days, initial=30, widget=UnfoldAdminIntegerFieldWidget
     )
     reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
+
+
+def _connect(request: HttpRequest, workspace: WorkSpace) -> str:
+    access = services.connect(actor=request.actor, workspace_id=workspace.pk, now=timezone.now())  # type: ignore[attr-defined]
+    if access.expires_at is not None:
+        return f"Open {access.url} before {access.expires_at:%H:%M:%S} UTC."
+    return (
+        f"Registration code {access.registration_code}, user name {access.user_name}; the clients are at "
+        f"{access.client_url}."
+    )
+
+
+def _explain_connect(request: HttpRequest, workspace: WorkSpace) -> list[str]:
+    lines = [f"The way into the machine of {workspace.owner} is shown to you, and the audit log says so."]
+    if workspace.capabilities.starts_by_itself and workspace.state == State.STOPPED:
+        lines.append("It begins to run; each started hour is charged.")
+    return lines
 
 
 def _keep_alive(request: HttpRequest, workspace: WorkSpace, *, days: int, reason: str) -> str:
@@ -77,10 +95,28 @@ def _let_go(request: HttpRequest, workspace: WorkSpace) -> str:
 
 def _explain_terminate(request: HttpRequest, workspace: WorkSpace) -> list[str]:
     spent = f"{workspace.cost_to_date:,.2f} {workspace.organization.currency}"
+    lost = (
+        f"its {workspace.user_volume_gb} GB user volume is lost for good"
+        if workspace.capabilities.keeps_state_on_stop
+        else "the right to stream, and what is open in a session, are gone"
+    )
     return [
-        f"{workspace.name} of {workspace.owner} ends; its {workspace.user_volume_gb} GB user volume is lost for good.",
+        f"{workspace.name} of {workspace.owner} ends; {lost}.",
         f"It has cost {spent} so far; what is reserved for it beyond its cost is given back.",
     ]
+
+
+class QuarantineFilter(admin.SimpleListFilter):
+    """Machines that nobody may use because their owner is switched off."""
+
+    title = "quarantine"
+    parameter_name = "quarantine"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Yes"), ("no", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(quarantined_at__isnull=self.value() == "no") if self.value() else queryset
 
 
 class KeptAliveFilter(admin.SimpleListFilter):
@@ -112,7 +148,16 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
         "shown_deadline",
         "created_at",
     )
-    list_filter = ("state", "bundle_type", "running_mode", "operating_system", KeptAliveFilter, "team")
+    list_filter = (
+        "state",
+        "service_type",
+        "bundle_type",
+        "running_mode",
+        "operating_system",
+        KeptAliveFilter,
+        QuarantineFilter,
+        "team",
+    )
     list_select_related = ("owner", "team", "organization")
     search_fields = ("id__exact", "name", "directory_user", "provider_id", "owner__email")
     ordering = ("-created_at", "-id")
@@ -125,6 +170,8 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
             "Machine",
             {
                 "fields": (
+                    "service_type",
+                    "application_ids",
                     "bundle_type",
                     "operating_system",
                     "running_mode",
@@ -138,6 +185,7 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
             },
         ),
         ("Money", {"fields": ("shown_cost",)}),
+        ("Owner switched off", {"fields": ("quarantine",)}),
         ("Keep-alive", {"fields": ("shown_kept_alive", "keep_alive_until", "keep_alive_reason")}),
         (
             "In AWS",
@@ -180,6 +228,15 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
             explain=lambda _, row: [f"{row.name} stops; whatever runs on it is cut off."],
         ),
         Button(
+            "connect",
+            "Connect",
+            actions.WORKSPACE_CONNECT,
+            icon="login",
+            run=_connect,
+            legal=legal("connect"),
+            explain=_explain_connect,
+        ),
+        Button(
             "keep-alive",
             "Keep alive",
             actions.WORKSPACE_KEEP_ALIVE,
@@ -199,6 +256,7 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
             explain=lambda _, row: [f"The rules apply to {row.name} again, its lifetime too."],
         ),
         *CHANGES,
+        HAND_OVER,
         Button(
             "terminate",
             "Terminate",
@@ -229,6 +287,10 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
             return when
         until = workspace.keep_alive_until
         return f"{when}; kept alive until {until:%Y-%m-%d %H:%M} UTC" if until else f"{when}; kept alive"
+
+    @display(description="quarantine")
+    def quarantine(self, workspace: WorkSpace) -> str:
+        return shown_quarantine(workspace)
 
     @display(description="kept alive", boolean=True)
     def shown_kept_alive(self, workspace: WorkSpace) -> bool:
@@ -300,3 +362,16 @@ class ProviderAccountAdmin(OwnOrganizationAdmin):
             organization=organization_of(request.user),
             **form.cleaned_data,
         )
+
+
+@admin.register(ApplicationStack)
+class ApplicationStackAdmin(ForgeModelAdmin):
+    view_roles = VIEW_ROLES
+    list_display = (
+        "name", "provider_account", "bundle_type", "operating_system", "fleet_type", "fleet_state", "is_offered",
+        "updated_at",
+    )  # fmt: skip
+    list_filter = ("is_offered", "bundle_type", "operating_system")
+    list_select_related = ("provider_account",)
+    search_fields = ("id__exact", "name", "fleet_name")
+    ordering = ("name", "id")

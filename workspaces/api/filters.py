@@ -7,7 +7,7 @@ from django.utils import timezone
 from django_filters import rest_framework as filters
 
 from forge.api.filters import ForgeFilterSet, TrueOrFalseFilter
-from workspaces.models import WorkSpace, kept_alive
+from workspaces.models import ApplicationStack, WorkSpace, kept_alive
 
 
 class WorkSpaceFilterSet(ForgeFilterSet):
@@ -20,6 +20,7 @@ class WorkSpaceFilterSet(ForgeFilterSet):
     class Meta:
         model = WorkSpace
         fields = {
+            "service_type": ["exact"],
             "state": ["exact", "in"],
             "bundle_type": ["exact", "in"],
             "operating_system": ["exact"],
@@ -32,3 +33,15 @@ class WorkSpaceFilterSet(ForgeFilterSet):
     def filter_keep_alive(self, queryset: QuerySet, name: str, value: bool) -> QuerySet:
         kept = kept_alive(timezone.now())
         return queryset.filter(kept) if value else queryset.exclude(kept)
+
+
+class ApplicationStackFilterSet(ForgeFilterSet):
+    region = filters.CharFilter(field_name="provider_account__region", label="AWS region.")
+    application = filters.CharFilter(method="filter_application", label="Offers this application.")
+
+    class Meta:
+        model = ApplicationStack
+        fields = {"bundle_type": ["exact", "in"], "operating_system": ["exact"]}
+
+    def filter_application(self, queryset: QuerySet, name: str, value: str) -> QuerySet:
+        return queryset.filter(application_ids__contains=[value])

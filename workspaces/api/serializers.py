@@ -11,7 +11,7 @@ from blueprints.models import BundleType, OperatingSystem
 from forge.api.fields import Text
 from forge.operations.api.serializers import OperationSerializer
 from workspaces.intents import LaunchSpec
-from workspaces.models import ConfigurationChange, StateChange, WorkSpace
+from workspaces.models import ApplicationStack, ConfigurationChange, Quarantine, StateChange, WorkSpace
 from workspaces.permissions import may
 from workspaces.services.control import legal_of
 from workspaces.services.many import MOST, VERBS
@@ -26,6 +26,9 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
     blueprint = serializers.UUIDField(source="blueprint_id", read_only=True, allow_null=True)
     currency = serializers.CharField(source="organization.currency", read_only=True)
     lifetime_end = serializers.DateTimeField(read_only=True)
+    connection_url = serializers.SerializerMethodField(
+        help_text="Null until the machine is AVAILABLE. Of Applications: where a POST gives a streaming URL."
+    )
     keep_alive = serializers.SerializerMethodField(help_text="Protected from automatic ends now.")
     actions = serializers.SerializerMethodField()
 
@@ -79,6 +82,10 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
         ]
         read_only_fields = fields
 
+    def get_connection_url(self, workspace: WorkSpace) -> str | None:
+        url = workspace.connection_url
+        return self.context["request"].build_absolute_uri(url) if url and url.startswith("/") else url
+
     def get_keep_alive(self, workspace: WorkSpace) -> bool:
         return workspace.is_kept_alive(timezone.now())
 
@@ -118,9 +125,52 @@ class LaunchSerializer(serializers.Serializer):
         personal = attrs["service_type"] == WorkSpace.ServiceType.PERSONAL
         if personal and attrs["blueprint"] is None:
             raise serializers.ValidationError({"blueprint": "Name the blueprint to launch from."})
+        if not personal and not attrs["application_ids"]:
+            raise serializers.ValidationError({"application_ids": "Name the applications to stream."})
+        if not personal and attrs["blueprint"] is not None:
+            raise serializers.ValidationError({"blueprint": "Only WORKSPACES_PERSONAL is launched from a blueprint."})
         if personal and attrs["application_ids"]:
             raise serializers.ValidationError({"application_ids": "Only WORKSPACES_APPLICATIONS takes applications."})
         return attrs
+
+
+class ConnectSerializer(serializers.Serializer):
+    """Which of the machine's applications to open; without it the first, and of WorkSpaces Personal none."""
+
+    application_id = Text(max_length=100, required=False, default="", allow_blank=True)
+
+
+class AccessSerializer(serializers.Serializer):
+    """How to get in: of Personal registration code and user name for AWS's clients, of Applications `url`."""
+
+    service_type = serializers.CharField()
+    user_name = serializers.CharField()
+    registration_code = serializers.CharField(allow_null=True)
+    client_url = serializers.CharField(allow_null=True)
+    url = serializers.CharField(allow_null=True)
+    expires_at = serializers.DateTimeField(allow_null=True)
+
+
+class ApplicationStackSerializer(serializers.ModelSerializer):
+    """A stack that machines of WorkSpaces Applications are launched from, as AWS last showed it."""
+
+    region = serializers.CharField(source="provider_account.region", read_only=True)
+
+    class Meta:
+        model = ApplicationStack
+        fields = [
+            "id",
+            "name",
+            "region",
+            "application_ids",
+            "bundle_type",
+            "operating_system",
+            "fleet_type",
+            "fleet_state",
+            "instance_type",
+            "updated_at",
+        ]
+        read_only_fields = fields
 
 
 class ConfigurationChangeSerializer(serializers.ModelSerializer):
@@ -197,3 +247,29 @@ def launch_spec(attrs: dict[str, Any]) -> LaunchSpec:
     """A validated LaunchSerializer body as the service takes it."""
     known = {name: attrs[name] for name in attrs if name not in ("blueprint", "application_ids", "hours")}
     return LaunchSpec(**known, blueprint_id=attrs["blueprint"], application_ids=tuple(attrs["application_ids"]))
+
+
+class QuarantineSerializer(serializers.ModelSerializer):
+    """Since when a machine's owner is switched off, who looks after what is on it, and until when it is kept."""
+
+    heir = serializers.EmailField(source="heir.email", read_only=True, allow_null=True, default=None)
+    is_handed_over = serializers.SerializerMethodField(help_text="Whether the heir may use it now.")
+
+    class Meta:
+        model = Quarantine
+        fields = [
+            "began_at", "kept_until", "heir", "handed_over_at", "is_handed_over", "hand_over_reason", "ended_at",
+            "outcome",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+    def get_is_handed_over(self, quarantine: Quarantine) -> bool:
+        return quarantine.is_handed_over(timezone.now())
+
+
+class HandOverSerializer(serializers.Serializer):
+    """The body of a hand-over."""
+
+    heir = serializers.EmailField(help_text="A lead of the machine's team, or an admin.")
+    until = serializers.DateTimeField()
+    reason = Text(max_length=500)

@@ -1,9 +1,10 @@
 from forge.api.routers import OptionalSlashRouter
 from workspaces.api.unmanaged import UnmanagedMachineViewSet
-from workspaces.api.views import WorkSpaceViewSet
+from workspaces.api.views import ApplicationStackViewSet, WorkSpaceViewSet
 
 router = OptionalSlashRouter()
 router.register("workspaces", WorkSpaceViewSet, basename="workspace")
+router.register("applications", ApplicationStackViewSet, basename="application")
 router.register("unmanaged-machines", UnmanagedMachineViewSet, basename="unmanaged-machine")
 
 urlpatterns = router.urls

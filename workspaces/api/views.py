@@ -1,4 +1,4 @@
-"""`/api/v1/workspaces/`: machines to launch, look at and control."""
+"""`/api/v1/workspaces/`: machines to launch, look at and control; `/api/v1/applications/`: what can be streamed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,25 @@ from forge.api.views import ReadViewSet
 from forge.operations.api.serializers import OperationSerializer
 from forge.operations.models import Operation
 from workspaces import actions, services
-from workspaces.api.filters import WorkSpaceFilterSet
+from workspaces.api.filters import ApplicationStackFilterSet, WorkSpaceFilterSet
 from workspaces.api.serializers import (
+    AccessSerializer,
+    ApplicationStackSerializer,
     BulkAnswerSerializer,
     BulkSerializer,
     ConfigurationChangeSerializer,
+    ConnectSerializer,
+    HandOverSerializer,
     KeepAliveSerializer,
     LaunchSerializer,
     ModifySerializer,
+    QuarantineSerializer,
     StateChangeSerializer,
     WorkSpaceSerializer,
     launch_spec,
 )
-from workspaces.models import WorkSpace
+from workspaces.leavers.holding import hand_over
+from workspaces.models import ApplicationStack, WorkSpace
 
 _DRY_RUN = OpenApiParameter("dry_run", bool, description="Answer what it would cost, and change nothing.")
 
@@ -53,11 +59,14 @@ class WorkSpaceViewSet(ReadViewSet):
         "terminate": actions.WORKSPACE_TERMINATE,
         "destroy": actions.WORKSPACE_TERMINATE,
         "keep_alive": actions.WORKSPACE_KEEP_ALIVE,
+        "connect": actions.WORKSPACE_CONNECT,
+        "open": actions.WORKSPACE_CONNECT,
         "modify": actions.WORKSPACE_MODIFY,
         "bulk": actions.WORKSPACE_BULK,
         "reboot": actions.WORKSPACE_REBOOT,
         "rebuild": actions.WORKSPACE_REBUILD,
         "restore": actions.WORKSPACE_RESTORE,
+        "hand_over": actions.WORKSPACE_HAND_OVER,
     }
 
     @extend_schema(request=LaunchSerializer, responses={202: WorkSpaceSerializer}, parameters=[_DRY_RUN])
@@ -171,6 +180,50 @@ class WorkSpaceViewSet(ReadViewSet):
         workspace = self.get_object()
         return self.shown(workspace, self.body_of(workspace))
 
+    @extend_schema(responses={200: AccessSerializer})
+    @action(detail=True, methods=["get"])
+    def connect(self, request: Request, pk: str | None = None) -> Response:
+        """How to get into the machine; of Applications a streaming URL, while there is a session."""
+        access = services.show_access(actor=self.actor, workspace_id=self.get_object().id, now=timezone.now())
+        return Response(AccessSerializer(access).data)
+
+    @extend_schema(request=ConnectSerializer, responses={200: AccessSerializer})
+    @connect.mapping.post
+    def open(self, request: Request, pk: str | None = None) -> Response:
+        """The same, and a machine of Applications that has no session begins to run."""
+        wanted = self.validated(ConnectSerializer)
+        access = services.connect(
+            actor=self.actor,
+            workspace_id=self.get_object().id,
+            application_id=wanted["application_id"],
+            now=timezone.now(),
+        )
+        return Response(AccessSerializer(access).data)
+
+    @extend_schema(responses={200: QuarantineSerializer(many=True)})
+    @action(detail=True, methods=["get"], pagination_class=None, filter_backends=[])
+    def quarantines(self, request: Request, pk: str | None = None) -> Response:
+        """Every time that the machine's owner was switched off, the latest first; the open one has no `ended_at`."""
+        held = self.get_object().quarantines.select_related("heir").order_by("-began_at", "-id")[:1000]
+        return Response(QuarantineSerializer(held, many=True).data)
+
+    @extend_schema(request=HandOverSerializer, responses={200: WorkSpaceSerializer})
+    @action(detail=True, methods=["post"], url_path="hand-over")
+    @idempotent
+    def hand_over(self, request: Request, pk: str | None = None) -> Response:
+        """Give somebody the use of a machine in quarantine until a time, to save what is on it."""
+        wanted = self.validated(HandOverSerializer)
+        hand_over(
+            actor=self.actor,
+            workspace_id=self.get_object().id,
+            heir_email=wanted["heir"],
+            until=wanted["until"],
+            reason=wanted["reason"],
+            now=timezone.now(),
+        )
+        workspace = self.get_object()
+        return self.shown(workspace, self.body_of(workspace))
+
     @extend_schema(responses={200: StateChangeSerializer(many=True)})
     @action(detail=True, methods=["get"], pagination_class=None, filter_backends=[])
     def history(self, request: Request, pk: str | None = None) -> Response:
@@ -195,3 +248,15 @@ class WorkSpaceViewSet(ReadViewSet):
         workspace = self.get_queryset().get(pk=workspace_id)
         shown = OperationSerializer(operation, context={"now": timezone.now()}).data
         return self.accepted(operation, {**self.body_of(workspace), "operation": shown, **figures})
+
+
+class ApplicationStackViewSet(ReadViewSet):
+    """What can be streamed by WorkSpaces Applications: the stacks that AWS offers to the caller's organization."""
+
+    queryset = ApplicationStack.objects.offered().select_related("provider_account")
+    serializer_class = ApplicationStackSerializer
+    filterset_class = ApplicationStackFilterSet
+    ordering_fields = ("name",)
+    ordering = "name"
+    search_fields = ("name",)
+    audit_resource = "ApplicationStack"

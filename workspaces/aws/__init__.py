@@ -1,5 +1,6 @@
 """AWS for machines: the only part of this room that talks to boto3."""
 
+from workspaces.aws.applications import ApplicationsGateway, machine_id
 from workspaces.aws.faults import (
     NO_ROOM,
     AwsError,
@@ -7,18 +8,23 @@ from workspaces.aws.faults import (
     Invalid,
     LimitReached,
     NotFound,
+    NotReady,
+    RoleNotAssumed,
     Throttled,
     Unavailable,
     UnknownOutcome,
 )
 from workspaces.aws.gateway import BATCH, OPERATION_TAG, WORKSPACE_TAG, Gateway, auto_stop_step
-from workspaces.aws.shapes import Connection, Known, Machine, NewMachine, Place
+from workspaces.aws.provider import Provider, provider_of
+from workspaces.aws.shapes import Connection, Known, Machine, NewMachine, Place, StreamingUrl
+from workspaces.aws.stacks import Stack, StackCatalogue
 
 __all__ = [
     "BATCH",
     "NO_ROOM",
     "OPERATION_TAG",
     "WORKSPACE_TAG",
+    "ApplicationsGateway",
     "AwsError",
     "Connection",
     "Exists",
@@ -29,9 +35,17 @@ __all__ = [
     "Machine",
     "NewMachine",
     "NotFound",
+    "NotReady",
     "Place",
+    "Provider",
+    "RoleNotAssumed",
+    "Stack",
+    "StackCatalogue",
+    "StreamingUrl",
     "Throttled",
     "Unavailable",
     "UnknownOutcome",
     "auto_stop_step",
+    "machine_id",
+    "provider_of",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 import botocore.session
@@ -14,9 +14,12 @@ from django.conf import settings
 from workspaces.aws.faults import Unavailable, translated
 from workspaces.aws.shapes import Place
 
+Service = Literal["workspaces", "appstream", "resourcegroupstaggingapi"]
+"""The services of AWS that this room calls, by their names in boto3."""
 
-@lru_cache(maxsize=128)
-def client_of(place: Place, endpoint_url: str | None, *, service: str = "workspaces") -> Any:
+
+@lru_cache(maxsize=256)
+def client_of(place: Place, endpoint_url: str | None, service: Service = "workspaces") -> Any:
     """One client per place, service and process; boto3 clients may be shared by threads.
 
     Raises Unavailable for a simulated place without an endpoint: its requests must not go to the real AWS.
@@ -24,8 +27,7 @@ def client_of(place: Place, endpoint_url: str | None, *, service: str = "workspa
     if place.is_simulated and endpoint_url is None:
         raise Unavailable("NoSimulator", "AWS_ENDPOINT_URL is not set, so there is no simulator to call")
     with translated(looking=True):
-        session: Any = _session(place, endpoint_url)  # its types know no service by a name in a variable
-        return session.client(
+        return session_of(place, endpoint_url).client(
             service,
             endpoint_url=endpoint_url,
             config=Config(
@@ -37,7 +39,9 @@ def client_of(place: Place, endpoint_url: str | None, *, service: str = "workspa
         )
 
 
-def _session(place: Place, endpoint_url: str | None) -> boto3.session.Session:
+@lru_cache(maxsize=64)
+def session_of(place: Place, endpoint_url: str | None) -> boto3.session.Session:
+    """One session per place, so that the clients of a place share the credentials of its role, and their renewal."""
     if place.is_simulated:
         return boto3.session.Session(
             region_name=place.region,
@@ -62,3 +66,9 @@ def _session(place: Place, endpoint_url: str | None) -> boto3.session.Session:
         ).fetch_credentials,
     )
     return boto3.session.Session(botocore_session=core, region_name=place.region)
+
+
+def forget() -> None:
+    """Let the next call of each place begin with new credentials, as after AWS has taken them for expired."""
+    client_of.cache_clear()
+    session_of.cache_clear()

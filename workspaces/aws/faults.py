@@ -34,6 +34,16 @@ class Unavailable(AwsError):
     """Nothing happened, because AWS was not reached or our credentials were not taken; ask again later."""
 
 
+class RoleNotAssumed(Unavailable):
+    """Nothing happened, because the role of the provider account could not be assumed; the call itself was not made."""
+
+    @classmethod
+    def of(cls, error: ClientError) -> RoleNotAssumed:
+        """The fault of an answer to AssumeRole, with AWS's own code in its words."""
+        told = error.response["Error"]
+        return cls("RoleNotAssumed", f"AssumeRole was refused with {told.get('Code')}: {told.get('Message')}")
+
+
 class LimitReached(AwsError):
     """Nothing happened, because a quota of the AWS account, or AWS's capacity, is used up."""
 
@@ -50,6 +60,10 @@ class Exists(AwsError):
     """Nothing happened, because the directory user has a machine."""
 
 
+class NotReady(AwsError):
+    """Nothing happened, because what should serve it does not run."""
+
+
 class UnknownOutcome(AwsError):
     """It may have happened: look before asking again."""
 
@@ -60,6 +74,13 @@ _FAULTS: dict[str, type[AwsError]] = {
     "TooManyRequestsException": Throttled,
     "RequestLimitExceeded": Throttled,
     "OperationInProgressException": Throttled,
+    "RequestLimitExceededException": Throttled,
+    "ConcurrentModificationException": Throttled,
+    "LimitExceededException": LimitReached,
+    "ResourceNotAvailableException": NotReady,
+    "STACK_NOT_FOUND": NotFound,
+    "USER_NAME_NOT_FOUND": NotFound,
+    "INTERNAL_ERROR": UnknownOutcome,
     "ResourceLimitExceededException": LimitReached,
     "ResourceLimitExceeded": LimitReached,
     "ResourceUnavailableException": LimitReached,
@@ -93,6 +114,8 @@ def translated(*, looking: bool = False) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
+        if error.operation_name == "AssumeRole":
+            raise RoleNotAssumed.of(error) from error
         fault = _fault(
             error.response["Error"].get("Code", ""),
             error.response["Error"].get("Message", ""),
@@ -120,6 +143,12 @@ def raise_failed(answer: Mapping[str, Any]) -> None:
     """Raise the fault of the first item that AWS refused in a batch; nothing when it took all."""
     for failed in answer.get("FailedRequests", ()):
         raise _fault(failed.get("ErrorCode", ""), failed.get("ErrorMessage", ""))
+
+
+def raise_unassociated(answer: Mapping[str, Any]) -> None:
+    """Raise the fault of the first association that AWS did not make or end; nothing when it took all."""
+    for error in answer.get("errors", ()):
+        raise _fault(error.get("ErrorCode", ""), error.get("ErrorMessage", ""))
 
 
 def failed_items(answer: Mapping[str, Any], key: str) -> dict[str, AwsError]:

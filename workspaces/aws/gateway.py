@@ -7,16 +7,16 @@ retries: a call is made once, and the operation that made it decides what comes 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 
-from workspaces.aws import pace
+from workspaces.aws.calling import Caller
 from workspaces.aws.clients import client_of
-from workspaces.aws.faults import AwsError, UnknownOutcome, failed_items, raise_failed, translated
+from workspaces.aws.faults import AwsError, UnknownOutcome, failed_items, raise_failed
 from workspaces.aws.shapes import Connection, Known, Machine, NewMachine, Place
+from workspaces.capabilities import PERSONAL
 
 BATCH = 25
 """AWS takes at most this many machines in one call."""
@@ -45,17 +45,18 @@ _BATCHED = {
 """What takes many machines in one call, and under which name."""
 
 
-class Gateway:
-    """WorkSpaces in one account and region; `before_call` is called before each call, which may be slow.
+class Gateway(Caller):
+    """WorkSpaces Personal in one account and region; `before_call` is called before each call, which may be slow.
 
     Raises Unavailable when there are no credentials to call with.
     """
 
+    capabilities = PERSONAL
+
     def __init__(self, place: Place, *, before_call: Callable[[], None] = lambda: None) -> None:
+        super().__init__(place, before_call=before_call)
         self._client = client_of(place, settings.AWS_ENDPOINT_URL)
-        self._tagging = client_of(place, settings.AWS_ENDPOINT_URL, service="resourcegroupstaggingapi")
-        self._place = place
-        self._before_call = before_call
+        self._tagging = client_of(place, settings.AWS_ENDPOINT_URL, "resourcegroupstaggingapi")
 
     def find(self, *, directory_id: str, user_name: str) -> Machine | None:
         """The machine of a directory user that has not ended, or None. Raises Throttled, Unavailable, Invalid."""
@@ -224,13 +225,6 @@ class Gateway:
         with self._call():
             answer = getattr(self._client, name)(**{member: [{"WorkspaceId": one} for one in provider_ids]})
         return failed_items(answer, "WorkspaceId")
-
-    @contextmanager
-    def _call(self, *, looking: bool = False) -> Iterator[None]:
-        pace.wait_for_turn(self._place)
-        self._before_call()
-        with pace.guarded(self._place), translated(looking=looking):
-            yield
 
 
 def auto_stop_step(minutes: int) -> int:

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import connection
 from pybreaker import CircuitBreaker, CircuitBreakerError, CircuitBreakerListener
 
-from workspaces.aws.faults import Exists, Invalid, LimitReached, NotFound, Throttled, Unavailable
+from workspaces.aws.faults import Exists, Invalid, LimitReached, NotFound, NotReady, Throttled, Unavailable
 from workspaces.aws.shapes import Place
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ PATIENCE = 5.0
 FAILURES, REST, SUCCESSES = 5, 30, 2
 """Failures in a row that open the circuit, seconds until one call is tried, successes that close it again."""
 
-ANSWERED = (Throttled, LimitReached, Invalid, NotFound, Exists)
+ANSWERED = (Throttled, LimitReached, Invalid, NotFound, NotReady, Exists)
 """Faults with which AWS says that it is there."""
 
 # A place whose clock went back has a time in the future: its bucket is taken for full.

@@ -72,3 +72,11 @@ class Connection:
     provider_id: str
     is_connected: bool
     last_connected_at: datetime | None
+
+
+@dataclass(frozen=True)
+class StreamingUrl:
+    """An address that opens a session, and until when it does."""
+
+    url: str
+    expires_at: datetime

@@ -1,6 +1,7 @@
 """What carries out operations on machines: one handler per kind, named in FORGE_OPERATION_HANDLERS."""
 
 from workspaces.handlers.adopting import adopt_fleet
+from workspaces.handlers.applications import LaunchOfApplications
 from workspaces.handlers.changing import Modify
 from workspaces.handlers.launching import Launch
 from workspaces.handlers.many import Bulk
@@ -10,7 +11,7 @@ from workspaces.handlers.power import Start, Stop, Terminate
 __all__ = ["adopt_fleet", "bulk", "launch", "modify", "reboot", "rebuild", "restore", "start", "stop", "terminate"]
 
 bulk = Bulk()
-launch = Launch()
+launch = Launch(applications=LaunchOfApplications())
 modify = Modify()
 reboot = Reboot()
 rebuild = Rebuild()

@@ -26,7 +26,19 @@ MOST_ASKS = 3
 
 
 class AskingHandler(MachineHandler):
-    """Base of the handlers of such requests; subclasses say in `ask` what AWS is asked for."""
+    """Base of the handlers of such requests; subclasses say in `ask` what AWS is asked for.
+
+    Only WorkSpaces Personal has them (`workspaces.capabilities`).
+    """
+
+    def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider) -> None:
+        if not isinstance(gateway, aws.Gateway):
+            raise TypeError(f"{claim.operation.kind} of a {workspace.service_type}")
+        self.proceed(claim, workspace, gateway)
+
+    def proceed(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+        """`advance` for a machine of WorkSpaces Personal."""
+        raise NotImplementedError
 
     def ask(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
         """The one call; may raise any AwsError."""

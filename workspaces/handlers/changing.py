@@ -12,8 +12,8 @@ from forge.operations.claims import Claim
 from forge.operations.models import Operation
 from workspaces import actions, aws
 from workspaces.handlers.asking import MOST_ASKS, AskingHandler, times
-from workspaces.handlers.common import known
 from workspaces.models import WorkSpace
+from workspaces.places import known
 from workspaces.transitions import lock_machine
 
 NO_EFFECT = "no_effect"
@@ -25,7 +25,7 @@ class Modify(AskingHandler):
     outcome_action = actions.WORKSPACE_MODIFY_OUTCOME
     action = "modify"
 
-    def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+    def proceed(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
         claim.step("look", progress=10)
         seen = gateway.look(known(workspace))
         if seen is None or seen.state == "TERMINATED":

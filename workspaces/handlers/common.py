@@ -18,27 +18,13 @@ from forge.operations.handlers import Handler
 from forge.operations.models import Operation
 from workspaces import aws, permissions
 from workspaces.lifecycle import AWS_STATES, BY_ITSELF_AFTER, State, may_move
-from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.models import WorkSpace
+from workspaces.places import place_of
 from workspaces.transitions import lock_machine, lock_scopes_of, move
 
 FIRST_POLL = timedelta(seconds=2)
 LONGEST_POLL = timedelta(seconds=15)
 UNKNOWN_DELAY = timedelta(seconds=5)
-
-
-def place_of(account: ProviderAccount) -> aws.Place:
-    """Where the machines of a provider account are asked for."""
-    return aws.Place(
-        region=account.region,
-        account=account.account,
-        is_simulated=account.kind == ProviderAccount.Kind.SIMULATOR,
-        role_arn=account.role_arn,
-    )
-
-
-def known(workspace: WorkSpace) -> aws.Known:
-    """By what AWS can be asked for a machine that it has."""
-    return aws.Known(workspace.provider_id, workspace.directory_id, workspace.directory_user)
 
 
 def actor_of(operation: Operation) -> Actor:
@@ -70,10 +56,22 @@ class MachineHandler(Handler):
     action: str
     unknown_delay = UNKNOWN_DELAY
 
+    def __init__(self, *, applications: MachineHandler | None = None) -> None:
+        """`applications` does the work for machines of WorkSpaces Applications, where it is another one."""
+        self._applications = applications
+
     def run(self, claim: Claim) -> None:
         workspace = machine_of(claim)
+        is_streamed = workspace.service_type == WorkSpace.ServiceType.APPLICATIONS
+        worker = self._applications if is_streamed and self._applications else self
+        worker.work(claim, workspace)
+
+    def work(self, claim: Claim, workspace: WorkSpace) -> None:
+        """`run` for a machine whose service this handler knows."""
         with self.deciding_on_faults(claim, workspace):
-            gateway = aws.Gateway(place_of(workspace.provider_account), before_call=claim.heartbeat)
+            gateway = aws.provider_of(
+                workspace.service_type, place_of(workspace.provider_account), before_call=claim.heartbeat
+            )
             self.advance(claim, workspace, gateway)
 
     @contextmanager
@@ -92,7 +90,7 @@ class MachineHandler(Handler):
         except aws.AwsError as error:
             self.refused(claim, workspace, error)
 
-    def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+    def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider) -> None:
         """Do the next stretch of the work and end with one outcome of the claim; may raise any AwsError."""
         raise NotImplementedError
 

@@ -19,9 +19,10 @@ from blueprints.models import BlueprintBundle
 from forge.operations.claims import Claim
 from forge.operations.models import Operation
 from workspaces import actions, aws
-from workspaces.handlers.common import MachineHandler, known
+from workspaces.handlers.common import MachineHandler
 from workspaces.lifecycle import AWS_STATES, State
 from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.places import known
 from workspaces.transitions import lock_machine, move
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Launch(MachineHandler):
     outcome_action = actions.WORKSPACE_LAUNCH_OUTCOME
     action = "launch"
 
-    def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+    def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider) -> None:
         if workspace.launched_at is not None:
             self._find_address(claim, workspace, gateway)
         elif not workspace.provider_id:
@@ -73,7 +74,7 @@ class Launch(MachineHandler):
         move(workspace=workspace, target=State.FAILED, occurred_at=now, reason="cancelled", actor=who, now=now)
         super().cancel(operation, actor=actor, now=now)
 
-    def _obtain(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+    def _obtain(self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider) -> None:
         claim.step("look", progress=5)
         found = gateway.find(directory_id=workspace.directory_id, user_name=workspace.directory_user)
         if found is None and self._is_called_off(claim):
@@ -108,8 +109,9 @@ class Launch(MachineHandler):
         with self.finishing(claim, workspace) as locked:
             locked.provider_id = found.provider_id
             locked.provider_state = found.state
-            locked.domain_join_status = WorkSpace.DomainJoin.IN_PROGRESS
-            locked.domain_join_attempts += 1
+            if locked.capabilities.joins_domain:
+                locked.domain_join_status = WorkSpace.DomainJoin.IN_PROGRESS
+                locked.domain_join_attempts += 1
             locked.save(
                 update_fields=[
                     "provider_id",
@@ -121,7 +123,7 @@ class Launch(MachineHandler):
             )
             claim.wait(claim.now())
 
-    def _follow(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+    def _follow(self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider) -> None:
         seen = gateway.look(known(workspace))
         if seen is None or seen.state == "TERMINATED":
             created = self._step(claim, "created")
@@ -161,11 +163,11 @@ class Launch(MachineHandler):
             )
         self._find_address(claim, workspace, gateway)
 
-    def _find_address(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+    def _find_address(self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider) -> None:
         """The last step: the machine runs and is paid for, so its address may also come later, by reconcile."""
         url = None
         try:
-            url = connection_url(gateway.registration_code(workspace.directory_id))
+            url = self._address(workspace, gateway)
         except aws.AwsError as error:
             if isinstance(error, aws.Throttled | aws.Unavailable) and claim.failures + 1 < ADDRESS_TRIES:
                 raise
@@ -174,6 +176,11 @@ class Launch(MachineHandler):
             locked.connection_url = url
             locked.save(update_fields=["connection_url", "updated_at"])
             self.succeed(claim, locked)
+
+    @staticmethod
+    def _address(workspace: WorkSpace, gateway: Any) -> str | None:
+        """What the machine's `connection_url` becomes; may raise any AwsError."""
+        return connection_url(gateway.registration_code(workspace.directory_id))
 
     def _end_without_machine(self, claim: Claim, workspace: WorkSpace) -> None:
         """Called off, and no machine is seen: over, once one that was asked for would have been seen."""
@@ -215,7 +222,7 @@ class Launch(MachineHandler):
         return not claim.operation.cancellable and claim.operation.cancel_requested_at is not None
 
     @staticmethod
-    def _is_ours(claim: Claim, found: aws.Machine, gateway: aws.Gateway, *, asked_before: datetime | None) -> bool:
+    def _is_ours(claim: Claim, found: aws.Machine, gateway: Any, *, asked_before: datetime | None) -> bool:
         """True for the machine that an earlier attempt of this very operation has made.
 
         Raises UnknownOutcome for one without any tags while those of ours may not be visible yet.
@@ -265,8 +272,9 @@ class Launch(MachineHandler):
         locked.provider_state = seen.state
         locked.health = AWS_STATES[seen.state].health
         locked.ip_address = seen.ip_address
-        locked.domain_joined = True
-        locked.domain_join_status = WorkSpace.DomainJoin.JOINED
+        if locked.capabilities.joins_domain:
+            locked.domain_joined = True
+            locked.domain_join_status = WorkSpace.DomainJoin.JOINED
         locked.save(
             update_fields=[
                 "provider_state",

@@ -25,11 +25,12 @@ from forge.operations.handlers import Handler
 from forge.operations.models import Operation
 from forge.operations.runner import cancel
 from workspaces import actions, aws, services
-from workspaces.handlers.common import actor_of, known, machine_of, place_of
+from workspaces.handlers.common import actor_of, machine_of
 from workspaces.handlers.mending import Reboot
 from workspaces.handlers.power import Power
 from workspaces.lifecycle import TERMINAL_STATES
 from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.places import known, place_of
 
 POLL = timedelta(seconds=5)
 NOTHING_DONE = "nothing_done"
@@ -99,7 +100,7 @@ class Bulk(Handler):
         """The open parts, up to 25 of one provider account each, but for those that rest after a failure."""
         parts = list(Operation.objects.open().filter(parent_id=claim.operation.id, failures=0).order_by("id"))
         machines = WorkSpace.objects.select_related("provider_account").in_bulk([part.target_id for part in parts])
-        parts = [part for part in parts if machines[part.target_id].state not in TERMINAL_STATES]
+        parts = [part for part in parts if _is_batched(machines[part.target_id])]
         parts.sort(key=lambda part: (machines[part.target_id].provider_account_id, part.id))
         found = []
         for _, group in groupby(parts, key=lambda part: machines[part.target_id].provider_account_id):
@@ -163,6 +164,10 @@ class Bulk(Handler):
                 context={"outcome": "succeeded" if is_any else "failed", "counts": counts},
                 now=claim.now(),
             )
+
+
+def _is_batched(machine: WorkSpace) -> bool:
+    return machine.capabilities.takes_batches and machine.state not in TERMINAL_STATES
 
 
 def _ask(claim: Claim, verb: str, workspace_id: uuid.UUID, actor: Actor) -> dict[str, str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from forge.operations.claims import Claim
 from workspaces import actions, aws
 from workspaces.handlers.asking import MOST_ASKS, AskingHandler, times
-from workspaces.handlers.common import known
 from workspaces.models import WorkSpace
+from workspaces.places import known
 
 NOT_SEEN = "not_seen"
 NO_SNAPSHOT = "no_snapshot"
@@ -17,7 +17,7 @@ class _Mending(AskingHandler):
 
     passing: str
 
-    def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+    def proceed(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
         claim.step("look", progress=10)
         seen = gateway.look(known(workspace))
         if self.is_due(claim, workspace, seen) and self.may_ask(claim, workspace, gateway):

@@ -12,9 +12,10 @@ from django.db import transaction
 from forge.operations.claims import Claim
 from forge.operations.models import Operation
 from workspaces import actions, aws
-from workspaces.handlers.common import MachineHandler, known
+from workspaces.handlers.common import MachineHandler
 from workspaces.lifecycle import AUTOMATIC, AWS_STATES, State, may_move
 from workspaces.models import WorkSpace
+from workspaces.places import known
 
 FIRST_DELAY = timedelta(hours=1)
 LONGEST_DELAY = timedelta(days=1)
@@ -35,7 +36,7 @@ class Power(MachineHandler):
     passing: State
     wanted: State
 
-    def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
+    def ask(self, gateway: aws.Provider, provider_id: str) -> None:
         """Ask AWS for it."""
         raise NotImplementedError
 
@@ -43,7 +44,7 @@ class Power(MachineHandler):
         """Our state of what AWS shows; a machine that is gone is TERMINATED, one in ERROR is unclear (None)."""
         return State.TERMINATED if seen is None else AWS_STATES[seen.state].state
 
-    def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
+    def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider) -> None:
         claim.step("look", progress=10)
         seen = gateway.look(known(workspace))
         if not self.decide(claim, workspace, seen):
@@ -135,7 +136,7 @@ class Start(Power):
     action = "start"
     origin, passing, wanted = State.STOPPED, State.STARTING, State.AVAILABLE
 
-    def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
+    def ask(self, gateway: aws.Provider, provider_id: str) -> None:
         gateway.start(provider_id)
 
 
@@ -144,7 +145,7 @@ class Stop(Power):
     action = "stop"
     origin, passing, wanted = State.AVAILABLE, State.STOPPING, State.STOPPED
 
-    def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
+    def ask(self, gateway: aws.Provider, provider_id: str) -> None:
         gateway.stop(provider_id)
 
 
@@ -153,7 +154,7 @@ class Terminate(Power):
     action = "terminate"
     origin, passing, wanted = None, State.TERMINATING, State.TERMINATED
 
-    def ask(self, gateway: aws.Gateway, provider_id: str) -> None:
+    def ask(self, gateway: aws.Provider, provider_id: str) -> None:
         gateway.terminate(provider_id)
 
     def fail(self, claim: Claim, workspace: WorkSpace, *, code: str, detail: str) -> None:

@@ -1,21 +1,20 @@
 """Machines: where they may stand, what they are and were, and every state that they passed through."""
 
 from workspaces.models.configurations import ConfigurationChange
-from workspaces.models.machines import (
+from workspaces.models.machines import StateChange, StateChangeQuerySet, WorkSpace, WorkSpaceQuerySet, kept_alive
+from workspaces.models.providers import (
+    ApplicationStack,
+    ApplicationStackQuerySet,
     CallAllowance,
     ProviderAccount,
     ProviderAccountQuerySet,
-    StateChange,
-    StateChangeQuerySet,
-    UnmanagedMachine,
-    UnmanagedMachineQuerySet,
-    WorkSpace,
-    WorkSpaceQuerySet,
-    kept_alive,
 )
 from workspaces.models.quarantines import Quarantine, QuarantineQuerySet
+from workspaces.models.unmanaged import UnmanagedMachine, UnmanagedMachineQuerySet
 
 __all__ = [
+    "ApplicationStack",
+    "ApplicationStackQuerySet",
     "CallAllowance",
     "ConfigurationChange",
     "ProviderAccount",

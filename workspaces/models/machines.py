@@ -1,10 +1,9 @@
-"""Machines: where they may stand, what they are, and every state that they passed through."""
+"""Machines, and every state that they passed through."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
@@ -13,74 +12,9 @@ from django.db.models.functions import Upper
 from blueprints.models import Blueprint, BundleType, OperatingSystem
 from forge.accounts.models import Membership, Organization, Project, Team, User
 from forge.db.models import TimestampedModel, UUIDModel
+from workspaces.capabilities import CAPABILITIES, Capabilities
 from workspaces.lifecycle import LIVE_STATES, State
-
-
-class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
-    def visible_to(self, user: User) -> ProviderAccountQuerySet:
-        """The accounts of the person's organization."""
-        return self if user.is_operator else self.filter(organization_id=user.organization_id)
-
-
-class ProviderAccount(UUIDModel, TimestampedModel):
-    """An AWS account and region in which machines of an organization stand; credentials only by reference."""
-
-    class Kind(models.TextChoices):
-        AWS = "AWS", "AWS"
-        SIMULATOR = "SIMULATOR", "Simulator"
-
-    organization = models.ForeignKey(
-        Organization, on_delete=models.PROTECT, db_index=False, related_name="provider_accounts"
-    )
-    name = models.CharField(max_length=100)
-    kind = models.CharField(max_length=10, choices=Kind.choices)
-    account = models.CharField(max_length=12, help_text="AWS account number")
-    region = models.CharField(max_length=32)
-    role_arn = models.CharField(max_length=200, blank=True, default="")
-    directory_id = models.CharField(max_length=32)
-    subnets = ArrayField(models.CharField(max_length=32), default=list, blank=True)
-    enabled = models.BooleanField(default=True)
-
-    objects = ProviderAccountQuerySet.as_manager()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["organization", "name"], name="workspaces_provideraccount_name_unique"),
-            models.UniqueConstraint(
-                fields=["organization", "region"],
-                condition=Q(enabled=True),
-                name="workspaces_provideraccount_one_enabled_per_region",
-            ),
-            models.CheckConstraint(
-                name="workspaces_provideraccount_kind_known", condition=Q(kind__in=["AWS", "SIMULATOR"])
-            ),
-            ExclusionConstraint(
-                name="workspaces_provideraccount_directory_of_one_organization",
-                expressions=[("region", "="), ("directory_id", "="), ("organization", "<>")],
-            ),
-            ExclusionConstraint(
-                name="workspaces_provideraccount_role_of_one_organization",
-                expressions=[("role_arn", "="), ("organization", "<>")],
-                condition=~Q(role_arn=""),
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.region})"
-
-
-class CallAllowance(models.Model):
-    """The token bucket of calls to one AWS account and region; unlogged, because it is worth nothing after a crash."""
-
-    place = models.CharField(max_length=64, primary_key=True)
-    tokens = models.FloatField(help_text="Calls that may be made at once; below 0 they wait.")
-    refilled_at = models.DateTimeField()
-
-    class Meta:
-        verbose_name = "call allowance"
-
-    def __str__(self) -> str:
-        return self.place
+from workspaces.models.providers import ProviderAccount
 
 
 def kept_alive(now: datetime) -> Q:
@@ -148,9 +82,11 @@ class WorkSpace(UUIDModel, TimestampedModel):
     terminated_at = models.DateTimeField(null=True, blank=True)
 
     provider_account = models.ForeignKey(ProviderAccount, on_delete=models.PROTECT, related_name="workspaces")
-    directory_id = models.CharField(max_length=32)
-    directory_user = models.CharField(max_length=63)
-    provider_id = models.CharField(max_length=64, blank=True, default="", help_text="AWS WorkspaceId, ws-…")
+    directory_id = models.CharField(max_length=100, help_text="Of Applications the stack.")
+    directory_user = models.CharField(max_length=128, help_text="Of Applications the user of the user pool.")
+    provider_id = models.CharField(
+        max_length=255, blank=True, default="", help_text="AWS WorkspaceId, ws-…; of Applications stack/user."
+    )
     provider_state = models.CharField(max_length=32, blank=True, default="")
     health = models.CharField(max_length=32, blank=True, default="")
     region = models.CharField(max_length=32)
@@ -212,6 +148,10 @@ class WorkSpace(UUIDModel, TimestampedModel):
                 | Q(service_type="WORKSPACES_APPLICATIONS", blueprint__isnull=True) & ~Q(application_ids=[]),
             ),
             models.CheckConstraint(
+                name="workspaces_workspace_applications_have_no_running_mode",
+                condition=Q(service_type="WORKSPACES_PERSONAL") | Q(running_mode="AUTO_STOP"),
+            ),
+            models.CheckConstraint(
                 name="workspaces_workspace_idle_timeout_in_range",
                 condition=Q(auto_stop_timeout_minutes__gte=15, auto_stop_timeout_minutes__lte=2880),
             ),
@@ -231,12 +171,13 @@ class WorkSpace(UUIDModel, TimestampedModel):
             models.UniqueConstraint(
                 "directory_id",
                 Upper("directory_user"),
+                "region",
                 condition=~Q(state__in=["TERMINATED", "FAILED"]),
                 name="workspaces_workspace_one_per_directory_user",
             ),
             models.UniqueConstraint(
                 fields=["provider_id"],
-                condition=~Q(provider_id=""),
+                condition=Q(service_type="WORKSPACES_PERSONAL") & ~Q(provider_id=""),
                 name="workspaces_workspace_provider_id_unique",
             ),
         ]
@@ -251,6 +192,11 @@ class WorkSpace(UUIDModel, TimestampedModel):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the machine's service can do with it."""
+        return CAPABILITIES[self.service_type]
 
     @property
     def is_live(self) -> bool:
@@ -299,100 +245,3 @@ class StateChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.from_state or '—'} → {self.to_state}"
-
-
-class UnmanagedMachineQuerySet(models.QuerySet["UnmanagedMachine"]):
-    def visible_to(self, user: User) -> UnmanagedMachineQuerySet:
-        """Admins and auditors see their organization's; others have nothing to decide there."""
-        if user.is_operator:
-            return self
-        if user.has_role(Membership.Role.ADMIN, Membership.Role.AUDITOR):
-            return self.filter(organization_id=user.organization_id)
-        return self.none()
-
-    def standing(self) -> UnmanagedMachineQuerySet:
-        """Machines that AWS showed when it was last looked, and that nobody has adopted."""
-        return self.filter(gone_at__isnull=True, adopted_at__isnull=True)
-
-
-class UnmanagedMachine(UUIDModel, TimestampedModel):
-    """A machine that AWS shows in a directory of ours and that no live row of ours describes.
-
-    `verdict` says whether it can be adopted, as of the last look; `is_orphan` that it carries our tag although its row
-    has ended or never was: AWS charges for what nobody here answers for.
-    """
-
-    class Verdict(models.TextChoices):
-        ADOPTABLE = "ADOPTABLE", "Adoptable"
-        TEAM_UNCLEAR = "TEAM_UNCLEAR", "Adoptable with a team"
-        NO_OWNER = "NO_OWNER", "Nobody has this directory user name"
-        OWNER_HAS_MACHINE = "OWNER_HAS_MACHINE", "The person has another machine"
-        NOT_OFFERED = "NOT_OFFERED", "A kind that is not offered"
-        NOT_SETTLED = "NOT_SETTLED", "Neither running nor stopped"
-
-    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="+")
-    provider_account = models.ForeignKey(
-        ProviderAccount, on_delete=models.PROTECT, db_index=False, related_name="unmanaged_machines"
-    )
-    provider_id = models.CharField(max_length=64)
-    directory_id = models.CharField(max_length=32)
-    directory_user = models.CharField(max_length=63)
-    bundle_id = models.CharField(max_length=64)
-    bundle_type = models.CharField(max_length=32, help_text="AWS's ComputeTypeName.")
-    operating_system = models.CharField(max_length=32, blank=True, default="", help_text="AWS's OperatingSystemName.")
-    running_mode = models.CharField(max_length=32)
-    root_volume_gb = models.PositiveIntegerField()
-    user_volume_gb = models.PositiveIntegerField()
-    auto_stop_minutes = models.PositiveIntegerField(default=0)
-    provider_state = models.CharField(max_length=32)
-    tags = models.JSONField(default=dict, blank=True)
-    is_orphan = models.BooleanField(default=False)
-    verdict = models.CharField(max_length=20, choices=Verdict.choices, default=Verdict.NOT_SETTLED)
-    owner = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
-    team = models.ForeignKey(Team, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
-    first_seen_at = models.DateTimeField()
-    gone_at = models.DateTimeField(null=True, help_text="When AWS no longer showed it.")
-    workspace = models.OneToOneField(
-        WorkSpace, on_delete=models.PROTECT, null=True, related_name="adopted_from", help_text="What it became."
-    )
-    adopted_at = models.DateTimeField(null=True)
-    operation_id = models.UUIDField(null=True, help_text="The operation that adopted it.")
-
-    objects = UnmanagedMachineQuerySet.as_manager()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["provider_account", "provider_id"],
-                condition=Q(gone_at__isnull=True, adopted_at__isnull=True),
-                name="workspaces_unmanagedmachine_once",
-            ),
-            models.CheckConstraint(
-                condition=Q(
-                    verdict__in=[
-                        "ADOPTABLE",
-                        "TEAM_UNCLEAR",
-                        "NO_OWNER",
-                        "OWNER_HAS_MACHINE",
-                        "NOT_OFFERED",
-                        "NOT_SETTLED",
-                    ]
-                ),
-                name="workspaces_unmanagedmachine_verdict_known",
-            ),
-            models.CheckConstraint(
-                condition=Q(adopted_at__isnull=True, workspace__isnull=True)
-                | Q(adopted_at__isnull=False, workspace__isnull=False),
-                name="workspaces_unmanagedmachine_adopted_whole",
-            ),
-            models.CheckConstraint(
-                condition=~Q(verdict="ADOPTABLE") | Q(owner__isnull=False, team__isnull=False),
-                name="workspaces_unmanagedmachine_adoptable_has_owner",
-            ),
-        ]
-        indexes = [
-            models.Index("organization", F("first_seen_at").desc(), F("id").desc(), name="workspaces_unmanaged_list"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.provider_id} of {self.directory_user}"

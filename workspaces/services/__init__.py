@@ -1,6 +1,7 @@
 """Every change that people make to machines."""
 
 from workspaces.services.changing import modify
+from workspaces.services.connecting import Access, connect, show_access
 from workspaces.services.control import Accepted, start, stop, terminate, terminate_due
 from workspaces.services.keeping import keep_alive
 from workspaces.services.launching import LaunchAnswer, launch
@@ -9,15 +10,18 @@ from workspaces.services.mending import reboot, rebuild, restore
 
 __all__ = [
     "Accepted",
+    "Access",
     "BulkAnswer",
     "LaunchAnswer",
     "bulk",
+    "connect",
     "keep_alive",
     "launch",
     "modify",
     "reboot",
     "rebuild",
     "restore",
+    "show_access",
     "start",
     "stop",
     "terminate",

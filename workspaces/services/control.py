@@ -231,25 +231,24 @@ def in_progress(operation_id: uuid.UUID, kind: str) -> OperationInProgress:
     )
 
 
-def require_legal(action: str, workspace: WorkSpace) -> None:
-    """Raises InQuarantine; IllegalInThisState, with what the state allows."""
-    legal = legal_of(workspace)
+def require_use(action: str, workspace: WorkSpace) -> None:
+    """Raises InQuarantine where nobody may use the machine, and `action` would be use."""
     if workspace.quarantined_at is not None and action in BARRED_IN_QUARANTINE:
         raise InQuarantine(
             f"Machine {workspace.id} is in quarantine since {workspace.quarantined_at:%Y-%m-%d %H:%M} UTC.",
-            extra={"quarantined_at": workspace.quarantined_at, "legal": legal},
+            extra={"quarantined_at": workspace.quarantined_at, "legal": legal_of(workspace)},
         )
+
+
+def require_legal(action: str, workspace: WorkSpace) -> None:
+    """Raises InQuarantine; IllegalInThisState, with what the state allows."""
+    require_use(action, workspace)
+    legal = legal_of(workspace)
     if action not in legal:
         raise IllegalInThisState(
             f"A machine that is {workspace.state} ({workspace.running_mode}) cannot {action}.",
             extra={"state": workspace.state, "running_mode": workspace.running_mode, "legal": legal},
         )
-
-
-def legal_of(workspace: WorkSpace) -> list[str]:
-    """What a machine's state allows, whoever asks; of one in quarantine only what does not use it."""
-    legal = legal_actions(workspace.state, workspace.running_mode)
-    return legal if workspace.quarantined_at is None else [one for one in legal if one not in BARRED_IN_QUARANTINE]
 
 
 def queue(
@@ -285,7 +284,7 @@ def queue(
         team_id=workspace.team_id,
         deadline_at=now + promise,
         parent_id=bulk.pk if bulk else None,
-        not_before=now + BY_ITSELF_AFTER if bulk else None,
+        not_before=now + BY_ITSELF_AFTER if bulk and workspace.capabilities.takes_batches else None,
     )
     record(
         actor=actor.in_organization(workspace.organization_id),
@@ -298,6 +297,12 @@ def queue(
         occurred_at=now,
     )
     return operation
+
+
+def legal_of(workspace: WorkSpace) -> list[str]:
+    """What a machine's state and service allow, whoever asks; of one in quarantine only what does not use it."""
+    legal = legal_actions(workspace.state, workspace.running_mode, workspace.service_type)
+    return legal if workspace.quarantined_at is None else [one for one in legal if one not in BARRED_IN_QUARANTINE]
 
 
 def intent_of(
@@ -322,6 +327,8 @@ def intent_of(
         project=workspace.project,
         role=role or "",
         blueprint=workspace.blueprint,
+        service_type=workspace.service_type,
+        application_ids=tuple(workspace.application_ids),
         bundle_type=facts.bundle_type,
         operating_system=workspace.operating_system,
         running_mode=facts.running_mode,

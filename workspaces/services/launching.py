@@ -84,7 +84,7 @@ def _admit(*, actor: Actor, spec: LaunchSpec, now: datetime) -> LaunchAnswer:
     lock_scopes_of_intent(intent)
     figures = ask_guards(intent, dry_run=False)
     exists = MachineExists(
-        "Another launch for the same person was faster.", extra={"directory_user": intent.owner.directory_username}
+        "Another launch for the same person was faster.", extra={"directory_user": resolved.place.directory_user}
     )
     with refusing({"workspaces_workspace_one_per_directory_user": exists}):
         workspace = WorkSpace.objects.create(**_columns(resolved))
@@ -123,20 +123,21 @@ def _columns(resolved: Launch) -> dict[str, Any]:
         "owner": intent.owner,
         "team": intent.team,
         "project": intent.project,
-        "name": spec.name or f"{intent.owner.directory_username}-{str(intent.workspace_id)[-6:]}",
+        "name": spec.name or f"{_first_name(resolved)}-{str(intent.workspace_id)[-6:]}",
         "service_type": spec.service_type,
         "bundle_type": intent.bundle_type,
         "operating_system": intent.operating_system,
         "running_mode": intent.running_mode,
         "blueprint": intent.blueprint,
+        "application_ids": list(spec.application_ids),
         "root_volume_gb": intent.root_volume_gb,
         "user_volume_gb": intent.user_volume_gb,
         "state": State.PENDING,
         "state_since": intent.now,
         "created_at": intent.now,
         "provider_account": account,
-        "directory_id": account.directory_id,
-        "directory_user": intent.owner.directory_username,
+        "directory_id": resolved.place.directory_id,
+        "directory_user": resolved.place.directory_user,
         "region": intent.region,
         "auto_stop_timeout_minutes": spec.auto_stop_timeout_minutes,
         "max_lifetime_days": spec.max_lifetime_days,
@@ -144,6 +145,11 @@ def _columns(resolved: Launch) -> dict[str, Any]:
         "next_action_at": intent.lifetime_end,
         "tags": spec.tags,
     }
+
+
+def _first_name(resolved: Launch) -> str:
+    """What a machine is called after, before the digits: its user in the directory, or what comes before the @."""
+    return resolved.place.directory_user.partition("@")[0]
 
 
 def _spec_as_stored(spec: LaunchSpec) -> dict[str, Any]:

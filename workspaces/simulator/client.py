@@ -102,6 +102,12 @@ class Control:
         """End all usage rules."""
         return self._call("DELETE", "usage")["machines"]
 
+    def appear_stack(
+        self, *, account: str, region: str, fleet: dict[str, Any], stack: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Make a fleet that runs at once, and a stack of it, as CreateFleet and CreateStack take them."""
+        return self._call("POST", "stacks", {"account": account, "region": region, "fleet": fleet, "stack": stack})
+
     def open_stream(self, url: str) -> dict[str, Any]:
         """A user opens a streaming URL; returns the session."""
         return self._call("POST", "streaming", {"url": url})

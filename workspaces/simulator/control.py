@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from workspaces.simulator import control_machines as machines
+from workspaces.simulator import control_stacks
 from workspaces.simulator import machine as life
 from workspaces.simulator.applications import sessions
 from workspaces.simulator.applications.common import QUOTAS
@@ -86,6 +87,8 @@ def _settings(world: World, method: str, parts: list[str], path: str, body: byte
         case "DELETE", ["usage"]:
             world.usage_rules.withdraw()
             return {"machines": machines.reassign_usage(world)}
+        case "POST", ["stacks"]:
+            return control_stacks.appear(world, _document(body))
         case "POST", ["streaming"]:
             ticket = sessions.ticket_of(str(_document(body).get("url")))
             return sessions.open_url(world.place(ticket["account"], ticket["region"]), world.clock.now(), ticket)

@@ -62,7 +62,7 @@ def seed_history(*, seeded: Seeded, now: datetime) -> None:
     lives = list(_lives(seeded, began=began, now=now, chance=chance))
     settled = [life for life in lives if life.end != State.PENDING]
     machines = {life: _launch(seeded, life, chance) for life in settled}
-    _finish(control, [(machines[life], life.launched_at) for life in settled])
+    finish(control, [(machines[life], life.launched_at) for life in settled])
     for life in settled:
         if life.end != State.FAILED:
             _work(machines[life], life, now=now, chance=chance)
@@ -72,8 +72,8 @@ def seed_history(*, seeded: Seeded, now: datetime) -> None:
     ):
         asked = [(life, now - ago) for life in settled if life.end in ends]
         for life, at in asked:
-            verb(actor=_as(seeded, life.person), workspace_id=machines[life], now=at)
-        _finish(control, [(machines[life], at) for life, at in asked])
+            verb(actor=acting_as(seeded, life.person), workspace_id=machines[life], now=at)
+        finish(control, [(machines[life], at) for life, at in asked])
     meter(now=now)
     _leave_under_way(seeded, lives, machines, now=now, chance=chance)
     for workspace in WorkSpace.objects.filter(organization=seeded.organization, state=State.AVAILABLE):
@@ -106,7 +106,7 @@ def _launch(seeded: Seeded, life: Life, chance: random.Random) -> uuid.UUID:
         _leave_directory(user)
     project = chance.choice(_PROJECTS[team])
     answer = services.launch(
-        actor=_as(seeded, life.person),
+        actor=acting_as(seeded, life.person),
         spec=LaunchSpec(
             service_type="WORKSPACES_PERSONAL",
             blueprint_id=seeded.blueprints[name].id,
@@ -132,7 +132,7 @@ def _leave_directory(user: User) -> None:
     user.save(update_fields=["directory_username", "updated_at"])
 
 
-def _finish(control: Control, asked: list[tuple[uuid.UUID, datetime]]) -> None:
+def finish(control: Control, asked: list[tuple[uuid.UUID, datetime]]) -> None:
     """Carry the open operations of these machines out, each at its own business time, while AWS's time passes."""
     waiting = asked
     for round_ in range(1, PATIENCE + 1):
@@ -209,11 +209,11 @@ def _leave_under_way(
         if life.end == State.PENDING:
             _launch(seeded, Life(life.person, now, life.end), chance)
         elif life.end in ask:
-            accepted = ask[life.end](actor=_as(seeded, life.person), workspace_id=machines[life], now=now)
+            accepted = ask[life.end](actor=acting_as(seeded, life.person), workspace_id=machines[life], now=now)
             run_one(accepted.operation.id, now=now)
 
 
-def _as(seeded: Seeded, person: Person) -> Actor:
+def acting_as(seeded: Seeded, person: Person) -> Actor:
     """The person, or the team's lead where a contractor may not end the machine, acting through the command line."""
     user = seeded.users[person.email]
     return Actor(

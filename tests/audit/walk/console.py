@@ -53,7 +53,8 @@ def _budget(world: Any) -> dict[str, Any]:
 
 def _price(world: Any) -> dict[str, Any]:
     terms = {
-        "region": "us-east-1", "bundle_type": "STANDARD", "operating_system": "LINUX", "running_mode": "AUTO_STOP",
+        "service_type": "WORKSPACES_PERSONAL", "region": "us-east-1", "bundle_type": "STANDARD",
+        "operating_system": "LINUX", "running_mode": "AUTO_STOP",
         "monthly_amount": "1", "hourly_amount": "1", "storage_gb_month_amount": "0", "transfer_gb_amount": "0",
         "currency": world.organization.currency, "source": "walk", "as_of": f"{timezone.now():%Y-%m-%d}",
     }  # fmt: skip
@@ -127,12 +128,20 @@ BUTTONS = {
     ("blueprint", "retire"): Press("BLUEPRINT_RETIRE", "lead", lambda world: world.blueprint, _typed("")),
     ("workspace", "start"): Press("WORKSPACE_START", "lead", rows.stopped),
     ("workspace", "stop"): Press("WORKSPACE_STOP", "lead", rows.machine),
+    ("workspace", "connect"): Press("WORKSPACE_CONNECT", "lead", rows.connectable),
     ("workspace", "modify"): Press("WORKSPACE_MODIFY", "lead", rows.machine, lambda row: {"running_mode": "ALWAYS_ON"}),
     ("workspace", "reboot"): Press("WORKSPACE_REBOOT", "lead", rows.machine),
     ("workspace", "rebuild"): Press("WORKSPACE_REBUILD", "lead", rows.machine, _typed("name")),
     ("workspace", "restore"): Press("WORKSPACE_RESTORE", "lead", rows.machine, _typed("name")),
     ("workspace", "keep-alive"): Press(
         "WORKSPACE_KEEP_ALIVE", "lead", rows.machine, lambda row: {"days": "9", "reason": "a reason"}
+    ),
+    ("workspace", "hand-over"): Press(
+        "WORKSPACE_HAND_OVER",
+        "admin",
+        rows.quarantined,
+        lambda row: {"heir": row.quarantines.get().heir.email, "days": "9", "reason": "a reason"},
+        leaves=(("WORKSPACE_KEEP_ALIVE", "SUCCESS"), ("WORKSPACE_HAND_OVER", "SUCCESS")),
     ),
     ("workspace", "let-go"): Press("WORKSPACE_KEEP_ALIVE", "lead", rows.kept),
     ("workspace", "terminate"): Press("WORKSPACE_TERMINATE", "lead", rows.machine, _typed("name")),

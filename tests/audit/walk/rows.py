@@ -22,6 +22,7 @@ from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from forge.outbox.models import Mail
 from tests import factories
+from workspaces.models import Quarantine
 
 COMMAND = Actor.command("walk")
 
@@ -53,6 +54,18 @@ def machine(world, *states, owner=None):
     )
 
 
+def connectable(world):
+    row = machine(world)
+    type(row).objects.filter(pk=row.pk).update(
+        connection_url="https://example.com/webclient#registrationCode=SLiad+ABC"
+    )
+    return row
+
+
+def stack(world):
+    return factories.ApplicationStackFactory(organization=world.organization, provider_account=world.account)
+
+
 def stopped(world):
     return machine(world, "STOPPING", "STOPPED")
 
@@ -60,6 +73,22 @@ def stopped(world):
 def kept(world):
     row = machine(world)
     type(row).objects.filter(pk=row.pk).update(keep_alive=True, keep_alive_reason="a reason")
+    return row
+
+
+def left_behind(world):
+    """The machine, in use, of somebody who is switched off."""
+    gone = factories.UserFactory(organization=world.organization, is_active=False)
+    return machine(world, owner=gone)
+
+
+def quarantined(world):
+    """The machine of somebody who is switched off, with its quarantine."""
+    row, at = left_behind(world), timezone.now()
+    Quarantine.objects.create(
+        organization=world.organization, workspace=row, began_at=at, kept_until=at + timedelta(days=30), heir=world.lead
+    )
+    type(row).objects.filter(pk=row.pk).update(quarantined_at=at)
     return row
 
 

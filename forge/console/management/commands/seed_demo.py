@@ -15,6 +15,7 @@ from forge.demo.seed.history import seed_history
 from forge.demo.seed.money import seed_budgets
 from forge.demo.seed.organization import SLUG, seed_organization
 from forge.demo.seed.sign_ins import known_password, write_sign_ins
+from forge.demo.seed.streams import seed_streams
 
 
 class Command(BaseCommand):
@@ -38,6 +39,7 @@ class Command(BaseCommand):
         password = known_password()
         seeded = seed_organization(actor=actor, now=now, password=password)
         seed_history(seeded=seeded, now=now)
+        seed_streams(actor=actor, seeded=seeded, now=now)
         seed_budgets(actor=actor, seeded=seeded, now=now)
         users = write_sign_ins(actor=actor, seeded=seeded, password=password, now=now)
         if options["json"]:

@@ -1,0 +1,51 @@
+"""How both gateways call AWS: in their turn, in a circuit, with the faults translated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from workspaces.aws import clients, pace
+from workspaces.aws.faults import Unavailable, translated
+from workspaces.aws.shapes import Place
+
+EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
+"""What AWS calls credentials that have ended; botocore renews them by its own clock only."""
+
+
+class Caller:
+    """One place, and somebody to tell before each call, which may be slow."""
+
+    def __init__(self, place: Place, *, before_call: Callable[[], None] = lambda: None) -> None:
+        self._place = place
+        self._before_call = before_call
+
+    @contextmanager
+    def _call(self, *, looking: bool = False) -> Iterator[None]:
+        pace.wait_for_turn(self._place)
+        self._before_call()
+        try:
+            with pace.guarded(self._place), translated(looking=looking):
+                yield
+        except Unavailable as error:
+            if error.code in EXPIRED:
+                clients.forget()
+            raise
+
+
+class PagedCaller(Caller):
+    """A caller of a client whose lists come in pages with `NextToken`."""
+
+    _client: Any
+
+    def _pages(self, operation: str, member: str, **asked: Any) -> Iterator[Any]:
+        """The items of all pages, as they are needed."""
+        while True:
+            with self._call(looking=True):
+                answer = getattr(self._client, operation)(**asked)
+            yield from answer.get(member, ())
+            token = answer.get("NextToken")
+            if not token:
+                return
+            asked["NextToken"] = token

@@ -1,0 +1,18 @@
+"""Which instance type of WorkSpaces Applications is as large as which bundle type.
+
+vCPUs, memory and GPU of each pair are the same (AWS: instance families of WorkSpaces Applications, and the hardware of
+the WorkSpaces bundles). Instance types that are as large as no bundle are not launched: nobody could say who may have
+them, nor what they cost.
+"""
+
+from __future__ import annotations
+
+BUNDLE_OF_INSTANCE: dict[str, str] = {
+    "stream.standard.medium": "STANDARD",
+    "stream.standard.large": "PERFORMANCE",
+    "stream.standard.xlarge": "POWER",
+    "stream.standard.2xlarge": "POWERPRO",
+    "stream.graphics.g4dn.xlarge": "GRAPHICS_G4DN",
+    "stream.graphics.g4dn.4xlarge": "GRAPHICSPRO_G4DN",
+}
+"""By the instance type of a fleet."""

@@ -1,0 +1,96 @@
+"""What AWS offers to stream: the stacks of an account that are marked for an organization, as a catalogue.
+
+A stack is marked by its tag `forge:organization`, whose value is the organization's slug; whoever may tag stacks in the
+AWS account decides who gets them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from workspaces.aws.calling import PagedCaller
+from workspaces.aws.clients import client_of
+from workspaces.aws.shapes import Place
+from workspaces.aws.sizes import BUNDLE_OF_INSTANCE
+
+ORGANIZATION_TAG = "forge:organization"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack with its fleet and the applications that can be streamed from it, by their names in AWS.
+
+    `bundle_type` is empty for an instance type that is as large as no bundle, `fleet_state` one of AWS's FleetState.
+    """
+
+    name: str
+    fleet_name: str
+    fleet_type: str
+    fleet_state: str
+    instance_type: str
+    bundle_type: str
+    operating_system: str
+    application_ids: tuple[str, ...]
+
+
+class StackCatalogue(PagedCaller):
+    """The stacks of one account and region."""
+
+    def __init__(self, place: Place, *, before_call: Callable[[], None] = lambda: None) -> None:
+        super().__init__(place, before_call=before_call)
+        self._tagging = client_of(place, settings.AWS_ENDPOINT_URL, "resourcegroupstaggingapi")
+        self._client = client_of(place, settings.AWS_ENDPOINT_URL, "appstream")
+
+    def offered_to(self, slug: str) -> list[Stack]:
+        """The stacks that are marked for an organization and have a fleet, by name."""
+        stacks = (self._stack(name) for name in sorted(self._marked(slug)))
+        return [stack for stack in stacks if stack is not None]
+
+    def _marked(self, slug: str) -> set[str]:
+        filters = [{"Key": ORGANIZATION_TAG, "Values": [slug]}]
+        names: set[str] = set()
+        token = ""
+        while True:
+            with self._call(looking=True):
+                answer = self._tagging.get_resources(
+                    TagFilters=filters, ResourceTypeFilters=["appstream:stack"], PaginationToken=token
+                )
+            names |= {row["ResourceARN"].rpartition("/")[2] for row in answer["ResourceTagMappingList"]}
+            token = answer.get("PaginationToken", "")
+            if not token:
+                return names
+
+    def _stack(self, name: str) -> Stack | None:
+        fleets = list(self._pages("list_associated_fleets", "Names", StackName=name))
+        fleet = next(iter(self._pages("describe_fleets", "Fleets", Names=fleets[:1])), None) if fleets else None
+        if fleet is None:
+            return None
+        platform, application_ids = self._contents(fleet)
+        return Stack(
+            name=name,
+            fleet_name=fleet["Name"],
+            fleet_type=fleet.get("FleetType", ""),
+            fleet_state=fleet["State"],
+            instance_type=fleet["InstanceType"],
+            bundle_type=BUNDLE_OF_INSTANCE.get(fleet["InstanceType"], ""),
+            operating_system="WINDOWS" if platform.startswith("WINDOWS") else "LINUX",
+            application_ids=tuple(sorted(application_ids)),
+        )
+
+    def _contents(self, fleet: Mapping[str, Any]) -> tuple[str, set[str]]:
+        """Platform and applications: of an Elastic fleet those associated with it, else those of its image."""
+        if fleet.get("FleetType") == "ELASTIC":
+            joined = self._pages(
+                "describe_application_fleet_associations", "ApplicationFleetAssociations", FleetName=fleet["Name"]
+            )
+            arns = [row["ApplicationArn"] for row in joined]
+            rows = list(self._pages("describe_applications", "Applications", Arns=arns)) if arns else []
+            return fleet.get("Platform", ""), {row["Name"] for row in rows if row.get("Enabled", True)}
+        image = next(iter(self._pages("describe_images", "Images", Names=[fleet["ImageName"]])), None)
+        if image is None:
+            return "", set()
+        return image.get("Platform", ""), {row["Name"] for row in image.get("Applications", ())}

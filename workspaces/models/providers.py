@@ -1,0 +1,132 @@
+"""Where machines may stand: provider accounts, what is offered there, and how often AWS may be called."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+
+from blueprints.models import BundleType, OperatingSystem
+from forge.accounts.models import Organization, User
+from forge.db.models import TimestampedModel, UUIDModel
+
+
+class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
+    def visible_to(self, user: User) -> ProviderAccountQuerySet:
+        """The accounts of the person's organization."""
+        return self if user.is_operator else self.filter(organization_id=user.organization_id)
+
+
+class ProviderAccount(UUIDModel, TimestampedModel):
+    """An AWS account and region in which machines of an organization stand; credentials only by reference."""
+
+    class Kind(models.TextChoices):
+        AWS = "AWS", "AWS"
+        SIMULATOR = "SIMULATOR", "Simulator"
+
+    organization = models.ForeignKey(
+        Organization, on_delete=models.PROTECT, db_index=False, related_name="provider_accounts"
+    )
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    account = models.CharField(max_length=12, help_text="AWS account number")
+    region = models.CharField(max_length=32)
+    role_arn = models.CharField(max_length=200, blank=True, default="")
+    directory_id = models.CharField(max_length=32)
+    subnets = ArrayField(models.CharField(max_length=32), default=list, blank=True)
+    enabled = models.BooleanField(default=True)
+
+    objects = ProviderAccountQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "name"], name="workspaces_provideraccount_name_unique"),
+            models.UniqueConstraint(
+                fields=["organization", "region"],
+                condition=Q(enabled=True),
+                name="workspaces_provideraccount_one_enabled_per_region",
+            ),
+            models.CheckConstraint(
+                name="workspaces_provideraccount_kind_known", condition=Q(kind__in=["AWS", "SIMULATOR"])
+            ),
+            ExclusionConstraint(
+                name="workspaces_provideraccount_directory_of_one_organization",
+                expressions=[("region", "="), ("directory_id", "="), ("organization", "<>")],
+            ),
+            ExclusionConstraint(
+                name="workspaces_provideraccount_role_of_one_organization",
+                expressions=[("role_arn", "="), ("organization", "<>")],
+                condition=~Q(role_arn=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.region})"
+
+
+class ApplicationStackQuerySet(models.QuerySet["ApplicationStack"]):
+    def visible_to(self, user: User) -> ApplicationStackQuerySet:
+        """The stacks of the person's organization."""
+        return self if user.is_operator else self.filter(organization_id=user.organization_id)
+
+    def offered(self) -> ApplicationStackQuerySet:
+        """What can be launched: the stack is marked for the organization, large as a bundle, and its account is on."""
+        return self.filter(is_offered=True, provider_account__enabled=True).exclude(bundle_type="")
+
+
+class ApplicationStack(UUIDModel, TimestampedModel):
+    """A stack of WorkSpaces Applications as AWS last showed it: what can be streamed there, and on which instances."""
+
+    organization = models.ForeignKey(
+        Organization, on_delete=models.PROTECT, db_index=False, related_name="application_stacks"
+    )
+    provider_account = models.ForeignKey(
+        ProviderAccount, on_delete=models.PROTECT, db_index=False, related_name="application_stacks"
+    )
+    name = models.CharField(max_length=100)
+    fleet_name = models.CharField(max_length=100)
+    fleet_type = models.CharField(max_length=20)
+    fleet_state = models.CharField(max_length=20)
+    instance_type = models.CharField(max_length=50)
+    bundle_type = models.CharField(
+        max_length=20, choices=BundleType.choices, blank=True, default="", help_text="Empty: as large as no bundle."
+    )
+    operating_system = models.CharField(max_length=10, choices=OperatingSystem.choices)
+    application_ids = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    is_offered = models.BooleanField(default=True, help_text="Marked for the organization when AWS was last looked at.")
+
+    objects = ApplicationStackQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["provider_account", "name"], name="workspaces_applicationstack_name_unique"
+            ),
+            models.CheckConstraint(
+                name="workspaces_applicationstack_bundle_type_known",
+                condition=Q(bundle_type="") | Q(bundle_type__in=BundleType.values),
+            ),
+            models.CheckConstraint(
+                name="workspaces_applicationstack_operating_system_known",
+                condition=Q(operating_system__in=["WINDOWS", "LINUX"]),
+            ),
+        ]
+        indexes = [models.Index(fields=["organization", "name", "id"], name="workspaces_stack_by_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CallAllowance(models.Model):
+    """The token bucket of calls to one AWS account and region; unlogged, because it is worth nothing after a crash."""
+
+    place = models.CharField(max_length=64, primary_key=True)
+    tokens = models.FloatField(help_text="Calls that may be made at once; below 0 they wait.")
+    refilled_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "call allowance"
+
+    def __str__(self) -> str:
+        return self.place

@@ -1,0 +1,80 @@
+"""Which stacks of WorkSpaces Applications an organization may launch from: what AWS shows, kept as rows."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from audit.actors import Actor
+from audit.services import record
+from workspaces import actions, aws
+from workspaces.models import ApplicationStack, ProviderAccount
+from workspaces.places import place_of
+
+logger = logging.getLogger(__name__)
+
+FORBIDDEN = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
+"""What AWS answers to a role that may not ask for stacks."""
+
+
+def refresh_stacks(*, account: ProviderAccount, actor: Actor, now: datetime) -> int:
+    """Keep the stacks that AWS offers in a provider account, and withdraw those that it no longer does.
+
+    Returns how many are offered. An account whose role may not ask for stacks, and never might, has none. Raises any
+    AwsError.
+    """
+    try:
+        shown = aws.StackCatalogue(place_of(account)).offered_to(account.organization.slug)
+    except aws.Invalid as error:
+        if error.code not in FORBIDDEN or ApplicationStack.objects.filter(provider_account=account).exists():
+            raise
+        logger.info("provider account %s offers no stacks: %s", account.id, error)
+        return 0
+    actor = actor.for_one_of(account.organization_id)
+    with transaction.atomic():
+        ProviderAccount.objects.select_for_update(no_key=True).get(pk=account.pk)
+        kept = {stack.name: stack for stack in ApplicationStack.objects.filter(provider_account=account)}
+        for stack in shown:
+            _keep(account, kept.pop(stack.name, None), stack, actor=actor, now=now)
+        for gone in kept.values():
+            if gone.is_offered:
+                ApplicationStack.objects.filter(pk=gone.pk).update(is_offered=False, updated_at=now)
+                _tell(gone, is_offered=False, actor=actor, now=now)
+    return len(shown)
+
+
+def _keep(
+    account: ProviderAccount, known: ApplicationStack | None, stack: aws.Stack, *, actor: Actor, now: datetime
+) -> None:
+    facts: dict[str, Any] = {
+        **asdict(stack),
+        "application_ids": list(stack.application_ids),
+        "is_offered": True,
+    }
+    if known is None:
+        made = ApplicationStack.objects.create(
+            organization_id=account.organization_id, provider_account=account, **facts
+        )
+        _tell(made, is_offered=True, actor=actor, now=now)
+        return
+    if any(getattr(known, name) != value for name, value in facts.items()):
+        ApplicationStack.objects.filter(pk=known.pk).update(**facts, updated_at=now)
+    if not known.is_offered:
+        _tell(known, is_offered=True, actor=actor, now=now)
+
+
+def _tell(stack: ApplicationStack, *, is_offered: bool, actor: Actor, now: datetime) -> None:
+    record(
+        actor=actor,
+        action=actions.APPLICATION_STACK_OFFER if is_offered else actions.APPLICATION_STACK_WITHDRAW,
+        resource_type="ApplicationStack",
+        resource_id=str(stack.id),
+        description=f"AWS {'offers' if is_offered else 'no longer offers'} stack {stack.id}",
+        changes={"before": {"is_offered": not is_offered}, "after": {"is_offered": is_offered}},
+        context={"provider_account_id": str(stack.provider_account_id)},
+        occurred_at=now,
+    )
