@@ -216,6 +216,8 @@ FORGE_MAIL_KINDS = {
     "workspace.ready": "workspaces.letters.ready",
     "workspace.failed": "workspaces.letters.failed",
     "workspace.ended": "workspaces.letters.ended",
+    "workspace.about_to_stop": "workspaces.letters.about_to_stop",
+    "workspace.about_to_end": "workspaces.letters.about_to_end",
     "workspace.quarantined": "workspaces.letters.quarantined",
     "workspace.handed_over": "workspaces.letters.handed_over",
     "workspace.kept_no_longer": "workspaces.letters.kept_no_longer",
@@ -236,6 +238,7 @@ FORGE_AUDIT_SINKS = env.list("FORGE_AUDIT_SINKS", default=[])
 FORGE_ARCHIVE = env.str("FORGE_ARCHIVE", default="")
 FORGE_AUDIT_RETENTION_MONTHS = env.int("FORGE_AUDIT_RETENTION_MONTHS", default=84)
 FORGE_COST_RETENTION_MONTHS = env.int("FORGE_COST_RETENTION_MONTHS", default=84)
+FORGE_USAGE_RETENTION_MONTHS = env.int("FORGE_USAGE_RETENTION_MONTHS", default=13)
 # -- Exports of the audit log ----------------------------------------------------------------------------------------
 FORGE_EXPORT_STREAM_ENTRIES = env.int("FORGE_EXPORT_STREAM_ENTRIES", default=100_000)
 FORGE_EXPORT_MOST_ENTRIES = env.int("FORGE_EXPORT_MOST_ENTRIES", default=5_000_000)
@@ -276,6 +279,18 @@ FORGE_AWS_CALL_BURST = env.int("FORGE_AWS_CALL_BURST", default=10)
 FORGE_VANISHED_AT_MOST = env.int("FORGE_VANISHED_AT_MOST", default=5)
 FORGE_VANISHED_PERCENT_AT_MOST = env.int("FORGE_VANISHED_PERCENT_AT_MOST", default=20)
 FORGE_QUARANTINE_DAYS = env.int("FORGE_QUARANTINE_DAYS", default=30)
+
+# -- Rules of the lifecycle ------------------------------------------------------------------------------------------
+FORGE_IDLE_CPU_PERCENT = env.float("FORGE_IDLE_CPU_PERCENT", default=10.0)
+FORGE_IDLE_SAMPLES = env.int("FORGE_IDLE_SAMPLES", default=3)
+FORGE_STOP_WARNING_MINUTES = env.int("FORGE_STOP_WARNING_MINUTES", default=10)
+FORGE_END_WARNING_DAYS = env.int("FORGE_END_WARNING_DAYS", default=7)
+FORGE_STALE_DAYS = env.int("FORGE_STALE_DAYS", default=30)
+FORGE_STALE_NOTICE_DAYS = env.int("FORGE_STALE_NOTICE_DAYS", default=7)
+FORGE_SESSION_HOURS_AT_MOST = env.int("FORGE_SESSION_HOURS_AT_MOST", default=168)
+FORGE_LEASE_HOURS_AT_MOST = env.int("FORGE_LEASE_HOURS_AT_MOST", default=336)
+FORGE_LIFECYCLE_AT_MOST = env.int("FORGE_LIFECYCLE_AT_MOST", default=50)  # machines a run may touch, or
+FORGE_LIFECYCLE_PERCENT_AT_MOST = env.int("FORGE_LIFECYCLE_PERCENT_AT_MOST", default=5)  # this share, if larger
 
 # -- Mail --------------------------------------------------------------------------------------------------------
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://" if DEBUG else "smtp://localhost:25")

@@ -14,6 +14,9 @@ WORKSPACE_RESTORE = register("WORKSPACE_RESTORE")
 WORKSPACE_BULK = register("WORKSPACE_BULK")
 WORKSPACE_BULK_OUTCOME = register("WORKSPACE_BULK_OUTCOME")
 WORKSPACE_KEEP_ALIVE = register("WORKSPACE_KEEP_ALIVE", personal=("reason",))
+WORKSPACE_EXTEND = register("WORKSPACE_EXTEND", personal=("reason",))
+WORKSPACE_LEASE = register("WORKSPACE_LEASE", personal=("reason",))
+WORKSPACE_STALE = register("WORKSPACE_STALE")
 WORKSPACE_CONNECT = register("WORKSPACE_CONNECT")
 WORKSPACE_STATE_CHANGE = register("WORKSPACE_STATE_CHANGE")
 WORKSPACE_ERROR = register("WORKSPACE_ERROR")
@@ -33,6 +36,8 @@ WORKSPACE_QUARANTINE_END = register("WORKSPACE_QUARANTINE_END", required=("resou
 WORKSPACE_HAND_OVER = register("WORKSPACE_HAND_OVER", required=("resource_id",), personal=("reason",))
 PROVIDER_ACCOUNT_CREATE = register("PROVIDER_ACCOUNT_CREATE")
 PROVIDER_ACCOUNT_UPDATE = register("PROVIDER_ACCOUNT_UPDATE")
+LIFECYCLE_POLICY_CREATE = register("LIFECYCLE_POLICY_CREATE")
+LIFECYCLE_POLICY_UPDATE = register("LIFECYCLE_POLICY_UPDATE")
 APPLICATION_STACK_OFFER = register("APPLICATION_STACK_OFFER")
 APPLICATION_STACK_WITHDRAW = register("APPLICATION_STACK_WITHDRAW")
 
@@ -49,6 +54,8 @@ _REQUESTS = {
 }
 
 expect("workspaces_provideraccount", actions=[PROVIDER_ACCOUNT_CREATE])
+expect("workspaces_lifecyclepolicy", actions=[LIFECYCLE_POLICY_CREATE])
+expect("workspaces_worklease", actions=[WORKSPACE_LEASE], names="workspace_id")
 expect("workspaces_applicationstack", actions=[APPLICATION_STACK_OFFER])
 expect("workspaces_workspace", actions=[WORKSPACE_PROVISION, WORKSPACE_ADOPT])
 expect(

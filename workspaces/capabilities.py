@@ -35,6 +35,7 @@ class Capabilities:
         """Actions that nobody may ask for, whatever the state."""
         withheld = {
             "start": self.starts_by_itself,
+            "lease": self.starts_by_itself,
             "modify": not self.can_resize,
             "reboot": not self.can_be_rebuilt,
             "rebuild": not self.can_be_rebuilt,

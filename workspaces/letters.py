@@ -14,6 +14,8 @@ from forge.outbox.letters import Letter, NothingToTell, Reader
 from forge.outbox.models import Mail
 from workspaces.lifecycle import AUTOMATIC, TERMINAL_STATES
 from workspaces.models import WorkSpace
+from workspaces.rules.deadlines import STOP, TERMINATE, Rule
+from workspaces.rules.reckoning import plans_of
 from workspaces.services.connecting import CLIENTS
 
 CODE_OF_URL = "registrationCode="
@@ -77,6 +79,37 @@ def ended(mail: Mail, reader: Reader) -> Letter:
             ("Because", _cause(mail, workspace)),
         ],
         paragraphs=["Nothing is charged for it any more. You can launch another one at any time."],
+    )
+
+
+def about_to_stop(mail: Mail, reader: Reader) -> Letter:
+    """That a rule is about to stop the machine, when, and what puts it off."""
+    workspace, at = _still_ahead(mail, STOP)
+    is_idle = mail.facts["rule"] == Rule.IDLE
+    why = "nobody has used it for some time" if is_idle else "it has run for as long as one run may last"
+    advice = "Use it, or take a work lease on it, and it runs on." if is_idle else "You can start it again afterwards."
+    return Letter(
+        subject=f"Forge: your machine {workspace.name} is about to be stopped",
+        sentence=f"Your machine {workspace.name} is about to be stopped, because {why}.",
+        rows=[*_described(workspace), ("Stops at", reader.time(at))],
+        paragraphs=["Save your work: what is not saved is lost. What is on its volumes stays.", advice],
+    )
+
+
+def about_to_end(mail: Mail, reader: Reader) -> Letter:
+    """That a rule is about to end the machine, when, and what puts it off."""
+    workspace, at = _still_ahead(mail, TERMINATE)
+    is_stale = mail.facts["rule"] == Rule.STALE
+    why = "it has been stopped for a long time" if is_stale else "its agreed lifetime is over then"
+    use = "start it, " if is_stale else ""
+    return Letter(
+        subject=f"Forge: your machine {workspace.name} is about to be ended",
+        sentence=f"Your machine {workspace.name} is about to be ended, because {why}.",
+        rows=[*_described(workspace), ("Ends at", reader.time(at))],
+        paragraphs=[
+            "Its end takes everything on its volumes with it.",
+            f"If you still need it, {use}extend its lifetime or have it kept alive before that time.",
+        ],
     )
 
 
@@ -154,6 +187,21 @@ def _first_steps(workspace: WorkSpace) -> list[str]:
         return ["AWS has not told its registration code yet; “Connect” shows it as soon as it has."]
     sign_in = "sign in with the user name and the password of your directory account."
     return [f"Install the client, enter the registration code once, and {sign_in}"]
+
+
+def _still_ahead(mail: Mail, action: str) -> tuple[WorkSpace, datetime]:
+    """The machine, and when the rules do `action` to it by what they know now: what `next_action_at` follows from.
+
+    Raises NothingToTell where they do so no longer, or later than the mail was written about; then comes another one.
+    """
+    workspace = WorkSpace.objects.select_related("blueprint").get(pk=mail.target_id)
+    steps = plans_of([workspace], now=mail.created_at)[workspace.id].steps
+    at = min((step.at for step in steps if step.action == action), default=None)
+    if at is None:
+        raise NothingToTell(f"no rule is about to {action} the machine any more")
+    if at > datetime.fromisoformat(mail.facts["at"]):
+        raise NothingToTell(f"the rule will {action} the machine later")
+    return workspace, at
 
 
 def _in_quarantine(mail: Mail) -> WorkSpace:

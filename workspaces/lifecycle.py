@@ -98,7 +98,10 @@ ACTIONS: dict[str, tuple[State, ...]] = {
         for event in (Event.START, Event.STOP, Event.TERMINATE)
     },
     "connect": (State.AVAILABLE, State.STOPPED),
-    "keep-alive": tuple(state for state in LIVE_STATES if state != State.TERMINATING),
+    **{
+        wish: tuple(state for state in LIVE_STATES if state != State.TERMINATING)
+        for wish in ("keep-alive", "extend", "lease")
+    },
     "modify": (State.AVAILABLE, State.STOPPED),
     "reboot": (State.AVAILABLE,),
     "rebuild": (State.AVAILABLE, State.STOPPED),
@@ -168,5 +171,5 @@ def legal_actions(state: State | str, running_mode: str, service_type: str = "WO
     return [
         action
         for action, states in ACTIONS.items()
-        if State(state) in states and action not in never and not (always_on and action in ("start", "stop"))
+        if State(state) in states and action not in never and not (always_on and action in ("start", "stop", "lease"))
     ]

@@ -15,6 +15,8 @@ from workspaces.models import WorkSpace
 READY = "workspace.ready"
 FAILED = "workspace.failed"
 ENDED = "workspace.ended"
+ABOUT_TO_STOP = "workspace.about_to_stop"
+ABOUT_TO_END = "workspace.about_to_end"
 QUARANTINED = "workspace.quarantined"
 HANDED_OVER = "workspace.handed_over"
 KEPT_NO_LONGER = "workspace.kept_no_longer"
@@ -59,3 +61,9 @@ def moved(workspace: WorkSpace, *, is_launched: bool, reason: str, actor: Actor,
         owe([about(workspace, FAILED, actor=actor, facts=facts)], now=now)
     elif workspace.state == State.TERMINATED:
         owe([about(workspace, ENDED, actor=actor, facts=facts)], now=now)
+
+
+def about_to(workspace: WorkSpace, kind: str, *, at: datetime, rule: str, actor: Actor, now: datetime) -> Owed:
+    """The warning that a rule will stop or end the machine at `at`, the time that `next_action_at` shows too."""
+    facts = {"at": at.isoformat(), "rule": rule}
+    return about(workspace, kind, actor=actor, once=now.isoformat(), facts=facts)

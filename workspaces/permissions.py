@@ -15,6 +15,8 @@ _OWN = {
     "connect": (Role.CONTRACTOR, Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
     "terminate": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
     "keep-alive": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
+    "extend": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
+    "lease": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
     "modify": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
     "reboot": (Role.CONTRACTOR, Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
     "rebuild": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),

@@ -9,8 +9,10 @@ from celery import shared_task
 from django.utils import timezone
 
 from forge.db.jobs import run_job
-from workspaces import expiry, reconcile
+from workspaces import reconcile
 from workspaces.leavers.sweep import look_after_leavers
+from workspaces.rules import sweep, usage
+from workspaces.rules.settings import COLLECT_EVERY
 
 
 @shared_task(name="workspaces.reconcile_workspaces")
@@ -24,7 +26,14 @@ def reconcile_workspaces() -> dict[str, Any] | None:
 def enforce_lifecycle() -> dict[str, Any] | None:
     """Every five minutes."""
     now = timezone.now()
-    return run_job("enforce_lifecycle", now, timedelta(minutes=5), lambda: expiry.end_expired(now=now))
+    return run_job(sweep.JOB, now, timedelta(minutes=5), lambda: sweep.enforce(now=now))
+
+
+@shared_task(name="workspaces.collect_usage")
+def collect_usage() -> dict[str, Any] | None:
+    """Every five minutes."""
+    now = timezone.now()
+    return run_job(usage.JOB, now, COLLECT_EVERY, lambda: usage.collect(now=now))
 
 
 @shared_task(name="workspaces.quarantine_leavers")

@@ -1,6 +1,6 @@
 """Price each hour by what the machine was when that hour began, also after it has been modified.
 
-A change of configuration (workspaces 0007) wakes the machine's mark from its instant on, so that its hours are reckoned
+A change of configuration (workspaces 0005) wakes the machine's mark from its instant on, so that its hours are reckoned
 anew from the history, as after a late change of state. There, per hour:
 
 - bundle type and volumes are those with which the hour began (`was`: the configurations that have ended, each with the
@@ -213,7 +213,7 @@ DROP FUNCTION costs_metermark_wake_reconfigured();
 
 
 class Migration(migrations.Migration):
-    dependencies = [("costs", "0004_detached_months"), ("workspaces", "0007_configuration_changes")]
+    dependencies = [("costs", "0004_detached_months"), ("workspaces", "0005_configuration_changes")]
 
     operations = [
         migrations.RunSQL(GROW, SHRINK),

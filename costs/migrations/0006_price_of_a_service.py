@@ -53,7 +53,7 @@ def edit(pairs):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("costs", "0005_configuration_changes"), ("workspaces", "0010_application_stacks")]
+    dependencies = [("costs", "0005_configuration_changes"), ("workspaces", "0006_application_stacks")]
 
     operations = [
         migrations.RemoveConstraint(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,8 @@ class Button:
 
     `legal(user, row)` says whether this person may do it to this row now. `run(request, row, **fields)` calls the
     service with `request.actor` and returns the sentence to show (None for the label alone, ShownOnce for a secret);
-    the fields are those of `form`, validated. `explain(request, row)` returns sentences for the confirmation page.
+    the fields are those of `form`, validated. `explain(request, row)` returns sentences for the confirmation page,
+    `initial(row)` what the form's fields hold at first.
     `audit_action` is the audit action type of what the button does, for the entry of a press that is refused. With
     `typed`, the person must write what `typed(row)` returns, as before anything that cannot be undone.
     """
@@ -38,13 +39,14 @@ class Button:
     legal: Callable[[Any, Any], bool]
     explain: Callable[[HttpRequest, Any], Iterable[str]] | None = None
     form: type[forms.Form] = forms.Form
+    initial: Callable[[Any], Mapping[str, Any]] | None = None
     typed: Callable[[Any], str] | None = None
     icon: str = ""
     variant: ActionVariant = ActionVariant.DEFAULT
 
     def form_for(self, row: Any, data: Any = None) -> forms.Form:
         """The confirmation form of this button for `row`."""
-        form = self.form(data)
+        form = self.form(data, initial=self.initial(row) if self.initial else None)
         if self.typed is not None:
             form.fields[TYPED] = TypedField(expected=self.typed(row))
         return form

@@ -28,7 +28,13 @@ READ_ONLY = (
 )
 """Tables that only the owner writes: the audit log through its functions, which run as the owner; the sealer is it."""
 
-APPEND_ONLY = ("audit_auditverification", "workspaces_configurationchange", "workspaces_statechange")
+APPEND_ONLY = (
+    "audit_auditverification",
+    "workspaces_configurationchange",
+    "workspaces_decision",
+    "workspaces_statechange",
+    "workspaces_worklease",
+)
 """Tables to which rows are added and in which none is changed."""
 
 DETACHED_READ = ("audit_auditlog",)

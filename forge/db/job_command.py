@@ -21,6 +21,10 @@ class JobCommand(BaseCommand):
     def work(self, *, now: datetime, dry_run: bool) -> dict[str, Any]:
         raise NotImplementedError
 
+    def text(self, figures: dict[str, Any]) -> str:
+        """The figures for people to read."""
+        return ", ".join(f"{name} {value}" for name, value in figures.items())
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="Change nothing; say what would be done.")
         parser.add_argument("--json", action="store_true", help="Print one JSON document.")
@@ -34,6 +38,6 @@ class JobCommand(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(figures, default=str))
         else:
-            self.stdout.write(", ".join(f"{name} {value}" for name, value in figures.items()))
+            self.stdout.write(self.text(figures))
         if fault is not None:
             raise CommandError(str(fault)) from fault

@@ -25,7 +25,7 @@ from forge.db.models import ArchivedMonth
 from forge.db.months import add_months, month_of, months
 from forge.db.operations import DETACHED, TRUNCATE_TRIGGER
 
-TABLES = {"audit_auditlog": "timestamp", "costs_costrecord": "period_start"}
+TABLES = {"audit_auditlog": "timestamp", "costs_costrecord": "period_start", "workspaces_usagesample": "at"}
 """Partitioned table → its key, a timestamptz."""
 
 STORAGE = {"costs_costrecord": "fillfactor = 70"}

@@ -14,7 +14,7 @@ from blueprints.models import Blueprint
 from forge.accounts.models import ApiToken, Membership, Project, Team, User
 from forge.operations.models import Operation
 from tests import factories
-from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.models import Decision, LifecyclePolicy, ProviderAccount, WorkSpace
 
 pytestmark = pytest.mark.django_db
 LISTS = [
@@ -29,6 +29,8 @@ LISTS = [
     "workspaces/workspace",
     "workspaces/statechange",
     "workspaces/provideraccount",
+    "workspaces/lifecyclepolicy",
+    "workspaces/decision",
     "workspaces/applicationstack",
 ]
 
@@ -93,6 +95,9 @@ def test_every_list_and_detail_shows_the_own_organization_only_without_a_count(s
     for one in (ours, theirs):
         factories.MembershipFactory(user=one.owner, team=one.team)
         factories.ProjectFactory(organization=one.organization)
+        LifecyclePolicy.objects.create(organization=one.organization, idle_minutes=60)
+        made = {"rule": "idle", "outcome": "warned", "inputs": {}, "correlation_id": one.pk}
+        Decision.objects.create(organization=one.organization, workspace=one, decided_at=one.state_since, **made)
         factories.ApplicationStackFactory(organization=one.organization, provider_account=one.provider_account)
         token_of(one.owner, prefix=one.owner.directory_username.replace("person", "abcdefgh").ljust(12, "k")[:12])
     browser = sign_in("admin")
@@ -145,12 +150,12 @@ def test_buttons_of_a_machine_stand_where_its_state_allows_them(sign_in, machine
     def offered():
         return set(re.findall(r"/do/([a-z-]+)/", browser.get(page(machine)).content.decode()))
 
-    always = {"connect", "keep-alive", "terminate", "modify", "rebuild", "restore"}
-    assert offered() == always | {"stop", "reboot"}
+    always = {"connect", "keep-alive", "extend", "terminate", "modify", "rebuild", "restore"}
+    assert offered() == always | {"stop", "reboot", "lease"}
     WorkSpace.objects.update(running_mode="ALWAYS_ON", keep_alive=True)
     assert offered() == always | {"let-go", "reboot"}
     WorkSpace.objects.update(running_mode="AUTO_STOP", keep_alive=False, state="STOPPED")
-    assert offered() == always | {"start"}
+    assert offered() == always | {"start", "lease"}
     WorkSpace.objects.update(state="TERMINATED", terminated_at=machine.state_since)
     assert offered() == set()
 

@@ -1,5 +1,6 @@
 """The console's pages of this room."""
 
 from workspaces.admin.machines import ProviderAccountAdmin, StateChangeAdmin, WorkSpaceAdmin
+from workspaces.rules.admin import DecisionAdmin, LifecyclePolicyAdmin
 
-__all__ = ["ProviderAccountAdmin", "StateChangeAdmin", "WorkSpaceAdmin"]
+__all__ = ["DecisionAdmin", "LifecyclePolicyAdmin", "ProviderAccountAdmin", "StateChangeAdmin", "WorkSpaceAdmin"]

@@ -27,7 +27,8 @@ from workspaces.fleet.admin import ADOPT_FLEET
 from workspaces.leavers.admin import HAND_OVER, shown_quarantine
 from workspaces.lifecycle import State
 from workspaces.models import ApplicationStack, ProviderAccount, StateChange, WorkSpace, kept_alive
-from workspaces.services.keeping import MAX_KEEP_ALIVE
+from workspaces.rules.admin import EXTEND, LEASE, shown_decisions, shown_reasons
+from workspaces.rules.models import MOST_KEEP_ALIVE_DAYS
 
 VIEW_ROLES = ("team_lead", "finance", "auditor", "admin")
 SHOWN_CHANGES = 20
@@ -48,7 +49,7 @@ class KeepAliveForm(forms.Form):
     """For how long a machine is protected, and why."""
 
     days = forms.IntegerField(
-        min_value=1, max_value=MAX_KEEP_ALIVE.days, initial=30, widget=UnfoldAdminIntegerFieldWidget
+        min_value=1, max_value=MOST_KEEP_ALIVE_DAYS, initial=30, widget=UnfoldAdminIntegerFieldWidget
     )
     reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
 
@@ -186,6 +187,7 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
         ),
         ("Money", {"fields": ("shown_cost",)}),
         ("Owner switched off", {"fields": ("quarantine",)}),
+        ("What happens by itself", {"fields": ("reasons", "decisions")}),
         ("Keep-alive", {"fields": ("shown_kept_alive", "keep_alive_until", "keep_alive_reason")}),
         (
             "In AWS",
@@ -255,6 +257,8 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
             legal=lambda user, row: row.is_kept_alive(timezone.now()) and legal("keep-alive")(user, row),
             explain=lambda _, row: [f"The rules apply to {row.name} again, its lifetime too."],
         ),
+        LEASE,
+        EXTEND,
         *CHANGES,
         HAND_OVER,
         Button(
@@ -291,6 +295,14 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
     @display(description="quarantine")
     def quarantine(self, workspace: WorkSpace) -> str:
         return shown_quarantine(workspace)
+
+    @display(description="why")
+    def reasons(self, workspace: WorkSpace) -> str:
+        return shown_reasons(workspace)
+
+    @display(description="latest decisions")
+    def decisions(self, workspace: WorkSpace) -> str:
+        return shown_decisions(workspace)
 
     @display(description="kept alive", boolean=True)
     def shown_kept_alive(self, workspace: WorkSpace) -> bool:

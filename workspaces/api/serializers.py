@@ -71,6 +71,7 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
             "keep_alive",
             "keep_alive_until",
             "keep_alive_reason",
+            "last_activity_at",
             "next_action",
             "next_action_at",
             "quarantined_at",

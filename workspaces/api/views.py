@@ -18,6 +18,14 @@ from forge.operations.api.serializers import OperationSerializer
 from forge.operations.models import Operation
 from workspaces import actions, services
 from workspaces.api.filters import ApplicationStackFilterSet, WorkSpaceFilterSet
+from workspaces.api.rules import (
+    ExtendSerializer,
+    LeasedSerializer,
+    LeaseSerializer,
+    WhySerializer,
+    WorkLeaseSerializer,
+    leased,
+)
 from workspaces.api.serializers import (
     AccessSerializer,
     ApplicationStackSerializer,
@@ -36,6 +44,7 @@ from workspaces.api.serializers import (
 )
 from workspaces.leavers.holding import hand_over
 from workspaces.models import ApplicationStack, WorkSpace
+from workspaces.rules.why import leases_of, why
 
 _DRY_RUN = OpenApiParameter("dry_run", bool, description="Answer what it would cost, and change nothing.")
 
@@ -59,6 +68,8 @@ class WorkSpaceViewSet(ReadViewSet):
         "terminate": actions.WORKSPACE_TERMINATE,
         "destroy": actions.WORKSPACE_TERMINATE,
         "keep_alive": actions.WORKSPACE_KEEP_ALIVE,
+        "extend": actions.WORKSPACE_EXTEND,
+        "lease": actions.WORKSPACE_LEASE,
         "connect": actions.WORKSPACE_CONNECT,
         "open": actions.WORKSPACE_CONNECT,
         "modify": actions.WORKSPACE_MODIFY,
@@ -179,6 +190,50 @@ class WorkSpaceViewSet(ReadViewSet):
         )
         workspace = self.get_object()
         return self.shown(workspace, self.body_of(workspace))
+
+    @extend_schema(request=ExtendSerializer, responses={200: WorkSpaceSerializer})
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def extend(self, request: Request, pk: str | None = None) -> Response:
+        """Let the lifetime end later, at most at the smallest ceiling; whole days from the launch are given."""
+        wanted = self.validated(ExtendSerializer)
+        services.extend(
+            actor=self.actor,
+            workspace_id=self.get_object().id,
+            now=timezone.now(),
+            if_match=self.if_match,
+            **wanted,
+        )
+        workspace = self.get_object()
+        return self.shown(workspace, self.body_of(workspace))
+
+    @extend_schema(responses={200: WorkLeaseSerializer(many=True)})
+    @action(detail=True, methods=["get"], pagination_class=None, filter_backends=[])
+    def leases(self, request: Request, pk: str | None = None) -> Response:
+        """The work leases on the machine, the one that ends last first."""
+        return Response(WorkLeaseSerializer(leases_of(self.get_object()), many=True).data)
+
+    @extend_schema(request=LeaseSerializer, responses={201: LeasedSerializer})
+    @leases.mapping.post
+    @idempotent
+    def lease(self, request: Request, pk: str | None = None) -> Response:
+        """Keep the machine from being stopped for idleness while it works; the longest run holds all the same."""
+        wanted = self.validated(LeaseSerializer)
+        made = services.lease(
+            actor=self.actor,
+            workspace_id=self.get_object().id,
+            until=wanted["until"],
+            reason=wanted["reason"],
+            now=timezone.now(),
+        )
+        address = f"/api/v1/workspaces/{made.workspace.id}/leases/"
+        return Response(leased(made), status=201, headers={"Location": address})
+
+    @extend_schema(responses={200: WhySerializer})
+    @action(detail=True, methods=["get"], pagination_class=None, filter_backends=[])
+    def why(self, request: Request, pk: str | None = None) -> Response:
+        """What lies ahead of the machine by itself, when, and why; the latest decisions of the rules."""
+        return Response(WhySerializer(why(workspace=self.get_object(), now=timezone.now())).data)
 
     @extend_schema(responses={200: AccessSerializer})
     @action(detail=True, methods=["get"])

@@ -15,6 +15,7 @@ from workspaces.aws.faults import (
     UnknownOutcome,
 )
 from workspaces.aws.gateway import BATCH, OPERATION_TAG, WORKSPACE_TAG, Gateway, auto_stop_step
+from workspaces.aws.metrics import Figures, Metrics
 from workspaces.aws.provider import Provider, provider_of
 from workspaces.aws.shapes import Connection, Known, Machine, NewMachine, Place, StreamingUrl
 from workspaces.aws.stacks import Stack, StackCatalogue
@@ -28,11 +29,13 @@ __all__ = [
     "AwsError",
     "Connection",
     "Exists",
+    "Figures",
     "Gateway",
     "Invalid",
     "Known",
     "LimitReached",
     "Machine",
+    "Metrics",
     "NewMachine",
     "NotFound",
     "NotReady",

@@ -14,7 +14,7 @@ from django.conf import settings
 from workspaces.aws.faults import Unavailable, translated
 from workspaces.aws.shapes import Place
 
-Service = Literal["workspaces", "appstream", "resourcegroupstaggingapi"]
+Service = Literal["workspaces", "appstream", "cloudwatch", "resourcegroupstaggingapi"]
 """The services of AWS that this room calls, by their names in boto3."""
 
 

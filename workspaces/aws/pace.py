@@ -45,15 +45,16 @@ _TAKE = f"""
 """  # noqa: S608  both parts stand above
 
 
-def wait_for_turn(place: Place) -> None:
+def wait_for_turn(place: Place, service: str = "") -> None:
     """Return when the call may be made; raises Throttled when that would take longer than PATIENCE.
 
-    Turns are handed out in order: each takes a token that will have been refilled by then.
+    Turns are handed out in order: each takes a token that will have been refilled by then. A `service` that AWS counts
+    by itself has a bucket of its own.
     """
     rate, burst = settings.FORGE_AWS_CALLS_PER_SECOND, settings.FORGE_AWS_CALL_BURST
     if not rate:
         return
-    name = f"{place.account}/{place.region}"
+    name = "/".join(filter(None, (place.account, place.region, service)))
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, {"place": name, "rate": rate, "burst": burst, "patience": PATIENCE})
         taken = cursor.fetchone()

@@ -16,10 +16,11 @@ from workspaces.handlers.common import MachineHandler
 from workspaces.lifecycle import AUTOMATIC, AWS_STATES, State, may_move
 from workspaces.models import WorkSpace
 from workspaces.places import known
+from workspaces.rules import reckoning
 
 FIRST_DELAY = timedelta(hours=1)
 LONGEST_DELAY = timedelta(days=1)
-"""How long the automatic end of a machine is put off after a failure: doubling from the first to the longest."""
+"""How long what a rule asked for is put off after a failure: doubling from the first to the longest."""
 
 MOST_ASKS = 20
 LEAST_ASKS = 3
@@ -130,6 +131,17 @@ class Power(MachineHandler):
             self._move(claim, locked, self.wanted, reason=f"{claim.operation.kind} done")
             self.succeed(claim, locked)
 
+    def fail(self, claim: Claim, workspace: WorkSpace, *, code: str, detail: str) -> None:
+        """What a rule asked for in vain is put off, longer each time, so that it does not block the rule for ever."""
+        if claim.operation.spec == AUTOMATIC:
+            before = Operation.objects.filter(target_id=workspace.pk, kind=claim.operation.kind, spec=AUTOMATIC)
+            failures = before.filter(status=Operation.Status.FAILED).count()
+            column = "stop_put_off_until" if self.action == "stop" else "put_off_until"
+            setattr(workspace, column, claim.now() + min(FIRST_DELAY * 2 ** min(failures, 10), LONGEST_DELAY))
+            workspace.save(update_fields=[column, "updated_at"])
+            reckoning.apply([workspace], now=claim.now())
+        super().fail(claim, workspace, code=code, detail=detail)
+
 
 class Start(Power):
     outcome_action = actions.WORKSPACE_START_OUTCOME
@@ -156,12 +168,3 @@ class Terminate(Power):
 
     def ask(self, gateway: aws.Provider, provider_id: str) -> None:
         gateway.terminate(provider_id)
-
-    def fail(self, claim: Claim, workspace: WorkSpace, *, code: str, detail: str) -> None:
-        """An automatic end that failed is put off, longer each time, so that it does not block the rule for ever."""
-        if claim.operation.spec == AUTOMATIC:
-            before = Operation.objects.filter(target_id=workspace.pk, kind=claim.operation.kind, spec=AUTOMATIC)
-            failures = before.filter(status=Operation.Status.FAILED).count()
-            workspace.next_action_at = claim.now() + min(FIRST_DELAY * 2 ** min(failures, 10), LONGEST_DELAY)
-            workspace.save(update_fields=["next_action_at", "updated_at"])
-        super().fail(claim, workspace, code=code, detail=detail)

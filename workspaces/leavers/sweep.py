@@ -18,8 +18,8 @@ from forge.operations.models import Operation
 from workspaces.leavers import holding
 from workspaces.lifecycle import ACTIONS, TERMINAL_STATES, State
 from workspaces.models import Quarantine, WorkSpace
+from workspaces.services.calling_off import EndUnderWay
 from workspaces.services.control import IllegalInThisState, OperationInProgress, stop
-from workspaces.services.keeping import EndUnderWay
 
 logger = logging.getLogger(__name__)
 

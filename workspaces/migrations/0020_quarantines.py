@@ -16,7 +16,7 @@ import forge.db.ids
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0002_one_index_per_look_up"),
-        ("workspaces", "0010_application_stacks"),
+        ("workspaces", "0009_usage_samples"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -11,12 +11,15 @@ from workspaces.models.providers import (
 )
 from workspaces.models.quarantines import Quarantine, QuarantineQuerySet
 from workspaces.models.unmanaged import UnmanagedMachine, UnmanagedMachineQuerySet
+from workspaces.rules.models import Decision, LifecyclePolicy, UsageSample, WorkLease
 
 __all__ = [
     "ApplicationStack",
     "ApplicationStackQuerySet",
     "CallAllowance",
     "ConfigurationChange",
+    "Decision",
+    "LifecyclePolicy",
     "ProviderAccount",
     "ProviderAccountQuerySet",
     "Quarantine",
@@ -25,6 +28,8 @@ __all__ = [
     "StateChangeQuerySet",
     "UnmanagedMachine",
     "UnmanagedMachineQuerySet",
+    "UsageSample",
+    "WorkLease",
     "WorkSpace",
     "WorkSpaceQuerySet",
     "kept_alive",

@@ -19,7 +19,7 @@ class ConfigurationChangeQuerySet(models.QuerySet["ConfigurationChange"]):
 class ConfigurationChange(models.Model):
     """One modification that took effect: what the machine was before it and after it.
 
-    Append-only, and written by PostgreSQL itself whenever the row of a launched machine changes (migration 0007), so
+    Append-only, and written by PostgreSQL itself whenever the row of a launched machine changes (migration 0005), so
     metering misses none: it prices each hour by what the machine was when the hour began. AWS's limits on changing
     compute types and volumes count from here too.
     """

@@ -58,6 +58,10 @@ class WorkSpace(UUIDModel, TimestampedModel):
         RETRY = "RETRY", "Retry"
         FAILED = "FAILED", "Failed"
 
+    class Signal(models.TextChoices):
+        CONNECTED = "connected", "A person was connected"
+        CPU = "cpu", "The CPU was busy"
+
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="workspaces")
     owner = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="workspaces")
     team = models.ForeignKey(Team, on_delete=models.PROTECT, db_index=False, related_name="workspaces")
@@ -105,10 +109,21 @@ class WorkSpace(UUIDModel, TimestampedModel):
     keep_alive_until = models.DateTimeField(null=True, blank=True)
     keep_alive_reason = models.CharField(max_length=500, blank=True, default="")
     stale_notified_at = models.DateTimeField(null=True, blank=True)
+    last_activity_at = models.DateTimeField(null=True, blank=True, help_text="Newest sign of use that was sampled.")
+    last_signal = models.CharField(max_length=10, blank=True, default="", db_default="", choices=Signal.choices)
     next_action = models.CharField(max_length=20, blank=True, default="")
     next_action_at = models.DateTimeField(null=True, blank=True)
     quarantined_at = models.DateTimeField(
         null=True, blank=True, help_text="Since when nobody may use it: its owner is switched off. Empty = in use."
+    )
+    next_rule = models.CharField(max_length=10, blank=True, default="", db_default="")
+    warn_at = models.DateTimeField(null=True, blank=True, help_text="When the next warning falls due.")
+    stop_warned_at = models.DateTimeField(null=True, blank=True)
+    end_warned_at = models.DateTimeField(null=True, blank=True)
+    put_off_until = models.DateTimeField(null=True, blank=True, help_text="No rule flags or ends it before.")
+    stop_put_off_until = models.DateTimeField(null=True, blank=True, help_text="No rule stops it before.")
+    is_unreckoned = models.BooleanField(
+        default=True, db_default=True, editable=False, help_text="Something changed that its next action follows from."
     )
     tags = models.JSONField(default=dict, blank=True)
     version = models.PositiveIntegerField(default=1, help_text="For ETags; raised by people and operations only.")
@@ -161,6 +176,9 @@ class WorkSpace(UUIDModel, TimestampedModel):
             ),
             models.CheckConstraint(name="workspaces_workspace_cost_not_negative", condition=Q(cost_to_date__gte=0)),
             models.CheckConstraint(
+                name="workspaces_workspace_last_signal_known", condition=Q(last_signal__in=["", "connected", "cpu"])
+            ),
+            models.CheckConstraint(
                 name="workspaces_workspace_terminated_has_time",
                 condition=~Q(state="TERMINATED") | Q(terminated_at__isnull=False),
             ),
@@ -188,6 +206,8 @@ class WorkSpace(UUIDModel, TimestampedModel):
             models.Index(
                 fields=["next_action_at"], condition=Q(next_action_at__isnull=False), name="workspaces_due_action"
             ),
+            models.Index(fields=["warn_at"], condition=Q(warn_at__isnull=False), name="workspaces_due_warning"),
+            models.Index(fields=["id"], condition=Q(is_unreckoned=True), name="workspaces_unreckoned"),
         ]
 
     def __str__(self) -> str:

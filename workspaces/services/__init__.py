@@ -2,9 +2,11 @@
 
 from workspaces.services.changing import modify
 from workspaces.services.connecting import Access, connect, show_access
-from workspaces.services.control import Accepted, start, stop, terminate, terminate_due
+from workspaces.services.control import Accepted, start, stop, terminate
+from workspaces.services.extending import extend
 from workspaces.services.keeping import keep_alive
 from workspaces.services.launching import LaunchAnswer, launch
+from workspaces.services.leasing import lease
 from workspaces.services.many import BulkAnswer, bulk
 from workspaces.services.mending import reboot, rebuild, restore
 
@@ -15,8 +17,10 @@ __all__ = [
     "LaunchAnswer",
     "bulk",
     "connect",
+    "extend",
     "keep_alive",
     "launch",
+    "lease",
     "modify",
     "reboot",
     "rebuild",
@@ -25,5 +29,4 @@ __all__ = [
     "start",
     "stop",
     "terminate",
-    "terminate_due",
 ]

@@ -20,7 +20,7 @@ from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from workspaces import actions, permissions
 from workspaces.intents import Intent
-from workspaces.lifecycle import AUTOMATIC, BARRED_IN_QUARANTINE, BY_ITSELF_AFTER, legal_actions
+from workspaces.lifecycle import BARRED_IN_QUARANTINE, BY_ITSELF_AFTER, legal_actions
 from workspaces.models import WorkSpace
 from workspaces.resizing import Configuration
 from workspaces.services.launching import LAUNCH_PROMISE, ask_guards, with_repairs
@@ -36,11 +36,6 @@ class OperationInProgress(Conflict):
     code = "operation_in_progress"
     title = "Something else is being done to this machine"
     suggested_action = "Wait for the operation named in `operation`, or cancel it."
-
-
-class NotDue(Conflict):
-    code = "not_due"
-    title = "The machine's time is not over"
 
 
 class InQuarantine(Conflict):
@@ -143,28 +138,6 @@ def terminate(
             operation_id=uuid7(),
             now=now,
             bulk=bulk,
-        )
-    return Accepted(workspace, operation, {})
-
-
-def terminate_due(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> Accepted:
-    """Queue the end of a machine whose time is over; for the rule that ends it.
-
-    Raises NotDue when somebody kept it alive, or gave it more time, since the rule looked.
-    """
-    with transaction.atomic():
-        workspace = take(actor=actor, workspace_id=workspace_id, action="terminate", if_match=None)
-        due_at = workspace.next_action_at
-        if workspace.next_action != "terminate" or due_at is None or due_at > now or workspace.is_kept_alive(now):
-            raise NotDue(f"Machine {workspace_id} stays.")
-        operation = queue(
-            workspace,
-            actor=actor,
-            verb="terminate",
-            audit_action=actions.WORKSPACE_TERMINATE,
-            operation_id=uuid7(),
-            now=now,
-            spec=AUTOMATIC,
         )
     return Accepted(workspace, operation, {})
 

@@ -170,6 +170,19 @@ CASES = {
         "WORKSPACE_HAND_OVER", "WorkSpace", "admin", "lead", rows.quarantined, _hand_over,
         leaves=(("WORKSPACE_KEEP_ALIVE", "SUCCESS"), ("WORKSPACE_HAND_OVER", "SUCCESS")), conflict=_end_quarantine
     ),
+    ("workspace-extend", "post"): Api(
+        "WORKSPACE_EXTEND", "WorkSpace", "engineer", "auditor", rows.machine, _named(days=9, reason="a reason"),
+        conflict=_end,
+    ),
+    ("workspace-leases", "post"): Api(
+        "WORKSPACE_LEASE", "WorkSpace", "engineer", "auditor", rows.machine, _keep, status=201, conflict=_end
+    ),
+    ("lifecycle-policy-list", "post"): Api(
+        "LIFECYCLE_POLICY_CREATE", "LifecyclePolicy", "admin", "lead", body=_named(idle_minutes=60), status=201
+    ),
+    ("lifecycle-policy-detail", "patch"): Api(
+        "LIFECYCLE_POLICY_UPDATE", "LifecyclePolicy", "admin", "lead", rows.policy, _named(idle_minutes=90)
+    ),
     ("workspace-connect", "post"): Api(
         "WORKSPACE_CONNECT", "WorkSpace", "engineer", "auditor", rows.connectable, _named(application_id=""),
         conflict=_end,

@@ -80,6 +80,10 @@ def _account(world: Any) -> dict[str, Any]:
     return {"name": "walked", "kind": "SIMULATOR", "role_arn": "", **place}
 
 
+def _policy(world: Any) -> dict[str, Any]:
+    return {"team": world.team.pk, "blueprint_name": "", "idle_minutes": "60"}
+
+
 def _hold(world: Any) -> dict[str, Any]:
     dates = {f"period_{end}_{part}": "" for end in ("start", "end") for part in (0, 1)}
     return {"user_id": str(world.engineer.pk), "resource_type": "", "resource_id": "", "reason": "a reason", **dates}
@@ -106,6 +110,7 @@ FORMS = {
     ("provideraccount", "add"): Form("PROVIDER_ACCOUNT_CREATE", "admin", _account),
     ("budget", "add"): Form("BUDGET_CREATE", "finance", _budget),
     ("price", "add"): Form("PRICE_CREATE", "finance", _price),
+    ("lifecyclepolicy", "add"): Form("LIFECYCLE_POLICY_CREATE", "admin", _policy),
     ("legalhold", "add"): Form("LEGAL_HOLD_PLACE", "admin", _hold),
     ("auditverification", "add"): Form(
         "AUDIT_VERIFY_REQUEST",
@@ -142,6 +147,15 @@ BUTTONS = {
         rows.quarantined,
         lambda row: {"heir": row.quarantines.get().heir.email, "days": "9", "reason": "a reason"},
         leaves=(("WORKSPACE_KEEP_ALIVE", "SUCCESS"), ("WORKSPACE_HAND_OVER", "SUCCESS")),
+    ),
+    ("workspace", "lease"): Press(
+        "WORKSPACE_LEASE", "lead", rows.machine, lambda row: {"hours": "9", "reason": "a reason"}
+    ),
+    ("workspace", "extend"): Press(
+        "WORKSPACE_EXTEND", "lead", rows.machine, lambda row: {"days": "9", "reason": "a reason"}
+    ),
+    ("lifecyclepolicy", "ceilings"): Press(
+        "LIFECYCLE_POLICY_UPDATE", "admin", rows.policy, lambda row: {"idle_minutes": "60"}
     ),
     ("workspace", "let-go"): Press("WORKSPACE_KEEP_ALIVE", "lead", rows.kept),
     ("workspace", "terminate"): Press("WORKSPACE_TERMINATE", "lead", rows.machine, _typed("name")),

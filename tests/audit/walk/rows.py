@@ -22,7 +22,7 @@ from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from forge.outbox.models import Mail
 from tests import factories
-from workspaces.models import Quarantine
+from workspaces.models import LifecyclePolicy, Quarantine
 
 COMMAND = Actor.command("walk")
 
@@ -68,6 +68,10 @@ def stack(world):
 
 def stopped(world):
     return machine(world, "STOPPING", "STOPPED")
+
+
+def policy(world):
+    return LifecyclePolicy.objects.create(organization=world.organization, team=world.team, idle_minutes=30)
 
 
 def kept(world):

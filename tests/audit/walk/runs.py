@@ -33,8 +33,8 @@ class Run:
 def two_expired(world: Any) -> None:
     for number in range(2):
         machine = rows.machine(world, owner=factories.UserFactory(organization=world.organization))
-        due = {"next_action": "terminate", "next_action_at": timezone.now() - timedelta(hours=number + 1)}
-        WorkSpace.objects.filter(pk=machine.pk).update(**due)
+        launched = timezone.now() - timedelta(days=number + 2)
+        WorkSpace.objects.filter(pk=machine.pk).update(created_at=launched, max_lifetime_days=1)
 
 
 def two_vanished(world: Any) -> None:
@@ -89,6 +89,7 @@ COMMANDS = {
 TASKS = {
     "workspaces.enforce_lifecycle": Run(two_expired, TERMINATED, "JOB enforce_lifecycle"),
     "workspaces.reconcile_workspaces": Run(two_vanished, FOLLOWED, "JOB reconcile_workspaces"),
+    "workspaces.collect_usage": Run(nothing, (), ""),  # samples of use
     "budgets.check_budgets": Run(rows.spent, MARKS, "JOB check_budgets"),
     "audit.close_denial_counts": Run(rows.denial_count, (("AUTH_FAILED", "DENIED"),), "JOB close_denial_counts"),
     "operations.sweep_operations": Run(two_stops, OUTCOMES, "USER"),

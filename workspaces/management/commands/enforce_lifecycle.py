@@ -7,11 +7,23 @@ from typing import Any
 
 from audit.actors import Actor
 from forge.db.job_command import JobCommand
-from workspaces.expiry import end_expired
+from workspaces.rules.sweep import JOB, enforce, foresee
 
 
 class Command(JobCommand):
-    help = "End machines whose agreed lifetime is over and that nobody keeps alive."
+    help = "Warn of, and carry out, what the rules of the lifecycle say: stops, flags and ends of machines."
 
     def work(self, *, now: datetime, dry_run: bool) -> dict[str, Any]:
-        return end_expired(now=now, dry_run=dry_run, actor=Actor.command("enforce_lifecycle"))
+        """The figures of the run; on a dry run what it would do to which machine, and why."""
+        if not dry_run:
+            return enforce(now=now, actor=Actor.command(JOB))
+        would = foresee(now=now)
+        return {"would": len(would), "actions": would}
+
+    def text(self, figures: dict[str, Any]) -> str:
+        """On a dry run one line for each thing that would be done."""
+        lines = [
+            f"{one['workspace']} {one['does']} ({one['of']}, {one['rule']}, {one['at']}): {one['why']}"
+            for one in figures.get("actions", ())
+        ]
+        return "\n".join([*lines, super().text({k: v for k, v in figures.items() if k != "actions"})])

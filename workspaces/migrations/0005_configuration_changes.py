@@ -62,7 +62,7 @@ def _side(side: str) -> list[tuple[str, models.Field]]:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0002_one_index_per_look_up"), ("workspaces", "0013_unmanaged_machines")]
+    dependencies = [("accounts", "0002_one_index_per_look_up"), ("workspaces", "0004_unmanaged_machines")]
 
     operations = [
         migrations.AddField(

@@ -12,59 +12,64 @@ from audit.models import AuditLog
 from forge.db.models import JobRun
 from forge.operations.models import Operation
 from forge.operations.runner import run_due
-from tests import factories
+from tests.workspaces.rules.support import machine as machine_of
+from tests.workspaces.rules.support import run
 from tests.world import actor, engineers
-from workspaces import aws, expiry, services, tasks
+from workspaces import aws, services, tasks
 from workspaces.models import WorkSpace
-from workspaces.services.keeping import EndUnderWay
+from workspaces.rules import sweep
+from workspaces.services.calling_off import EndUnderWay
 
 
 def expired(world, count, **facts):
-    people = engineers(world, count)
-    due = timezone.now() - timedelta(days=1)
+    """Machines whose lifetime of a day ended yesterday."""
+    launched = timezone.now() - timedelta(days=2)
     return [
-        factories.WorkSpaceFactory(
-            organization=world.organization,
-            owner=person,
-            team=world.team,
-            provider_account=world.account,
-            next_action="terminate",
-            next_action_at=due,
-            **{"provider_id": f"ws-{person.pk.hex[-9:]}", **facts},
-        )
-        for person in people
+        machine_of(world, owner=person, since=launched, running_mode="ALWAYS_ON", max_lifetime_days=1, **facts)
+        for person in engineers(world, count)
     ]
 
 
-def test_a_machine_past_its_lifetime_is_ended_by_the_job_with_one_entry(world):
+def test_a_machine_past_its_lifetime_is_ended_by_the_job_with_one_entry_and_one_decision(world):
     [machine] = expired(world, 1)
-    assert expiry.end_expired(now=timezone.now(), dry_run=True) == {"due": 1, "ended": 0, "passed_over": 0, "failed": 0}
+    assert [one["does"] for one in sweep.foresee(now=timezone.now())] == ["terminate"]
     assert not Operation.objects.exists()
-    assert expiry.end_expired(now=timezone.now()) == {"due": 1, "ended": 1, "passed_over": 0, "failed": 0}
-    assert Operation.objects.get().target_id == machine.pk
+    assert run(timezone.now()) == {"warned": 1, "due": 1, "ended": 1}
+    operation = Operation.objects.get()
+    assert operation.target_id == machine.pk
     entry = AuditLog.objects.get(action_type="WORKSPACE_TERMINATE")
     assert (entry.actor_kind, entry.interface) == ("JOB", "JOB")
-    assert expiry.end_expired(now=timezone.now())["due"] == 0
+    decision = machine.decisions.get(outcome="terminate")
+    assert (decision.rule, decision.operation_id) == ("lifetime", operation.pk)
+    assert decision.correlation_id == entry.correlation_id == operation.correlation_id
+    assert run(timezone.now()) == {}
 
 
 def test_what_is_kept_alive_stays_until_the_keep_alive_is_over(world):
     now = timezone.now()
     expired(world, 1, keep_alive=True, keep_alive_until=now + timedelta(hours=1))
-    assert expiry.end_expired(now=now)["due"] == 0
-    assert expiry.end_expired(now=now + timedelta(hours=2))["ended"] == 1
+    assert run(now) == {"warned": 1}
+    assert run(now + timedelta(hours=2)) == {"due": 1, "ended": 1}
 
 
-def test_stuck_machines_take_nobodys_place_in_the_run(world, monkeypatch):
-    monkeypatch.setattr(expiry, "AT_MOST", 1)
-    expired(world, 1, history=[(timezone.now() - timedelta(days=2), "TERMINATING")])
+def test_what_is_kept_alive_without_an_end_stays(world):
+    expired(world, 1, keep_alive=True)
+    assert run(timezone.now() + timedelta(days=3000)) == {}
+
+
+def test_stuck_machines_take_nobodys_place_in_the_run(world, settings):
+    settings.FORGE_LIFECYCLE_AT_MOST = 1
+    launched = timezone.now() - timedelta(days=2)
+    ending = [(launched, "PENDING"), (launched, "AVAILABLE"), (launched, "TERMINATING")]
+    expired(world, 1, history=ending)
     expired(world, 2)
-    assert [expiry.end_expired(now=timezone.now())["ended"] for _ in range(3)] == [1, 1, 0]
+    assert [run(timezone.now()).get("ended", 0) for _ in range(3)] == [1, 1, 0]
 
 
 def test_a_machine_whose_time_is_not_over_stays(world):
     expired(world, 1)
-    WorkSpace.objects.update(next_action_at=timezone.now() + timedelta(hours=1))
-    assert expiry.end_expired(now=timezone.now())["due"] == 0
+    WorkSpace.objects.update(max_lifetime_days=3)
+    assert run(timezone.now()) == {"warned": 1}
 
 
 # -- keep-alive against the rule -----------------------------------------------------------------------------------
@@ -74,27 +79,32 @@ def keep(machine, *, now=None, **changes):
     return services.keep_alive(actor=actor(machine.owner), workspace_id=machine.pk, now=now, **wanted)
 
 
+def extend(machine, **wanted):
+    return services.extend(
+        actor=actor(machine.owner), workspace_id=machine.pk, reason="thesis", now=timezone.now(), **wanted
+    )
+
+
 @pytest.mark.parametrize("rescue", ["kept alive", "given more time"])
 def test_a_machine_that_is_rescued_while_the_rule_runs_stays(world, monkeypatch, rescue):
     [machine] = expired(world, 1)
-    real = expiry.terminate_due
+    real = sweep.act
 
     def late(**asked):
         if rescue == "kept alive":
             keep(machine)
         else:
-            WorkSpace.objects.update(next_action_at=timezone.now() + timedelta(days=1))
+            extend(machine, days=5)
         return real(**asked)
 
-    monkeypatch.setattr(expiry, "terminate_due", late)
-    figures = expiry.end_expired(now=timezone.now())
-    assert (figures["ended"], figures["passed_over"]) == (0, 1)
+    monkeypatch.setattr(sweep, "act", late)
+    assert run(timezone.now()) == {"warned": 1, "due": 1, "passed_over": 1}
     assert not Operation.objects.exists()
 
 
 def test_a_keep_alive_calls_off_the_automatic_end_that_is_queued(world):
     [machine] = expired(world, 1)
-    expiry.end_expired(now=timezone.now())
+    sweep.enforce(now=timezone.now())
     assert keep(machine).keep_alive
     assert Operation.objects.get().status == "cancelled"
     run_due(limit=10)
@@ -104,7 +114,7 @@ def test_a_keep_alive_calls_off_the_automatic_end_that_is_queued(world):
 
 def test_a_keep_alive_stops_the_worker_that_has_begun_with_the_automatic_end(world, monkeypatch):
     [machine] = expired(world, 1)
-    expiry.end_expired(now=timezone.now())
+    sweep.enforce(now=timezone.now())
 
     def look(gateway, known):
         keep(machine)
@@ -119,7 +129,7 @@ def test_a_keep_alive_stops_the_worker_that_has_begun_with_the_automatic_end(wor
 
 def test_a_keep_alive_comes_too_late_once_aws_was_asked(world):
     [machine] = expired(world, 1)
-    expiry.end_expired(now=timezone.now())
+    sweep.enforce(now=timezone.now())
     Operation.objects.update(cancellable=False)
     with pytest.raises(EndUnderWay) as refused:
         keep(machine)
@@ -139,21 +149,22 @@ def test_a_keep_alive_does_not_call_off_the_end_that_a_person_asked_for(world):
 
 # -- faults --------------------------------------------------------------------------------------------------------
 def test_a_machine_whose_end_cannot_be_queued_keeps_no_other_from_its_turn(world, monkeypatch):
-    monkeypatch.setattr(expiry, "AT_MOST", 2)
     machines = expired(world, 3)
-    real = expiry.terminate_due
+    real = sweep.act
 
     def broken(**asked):
         if asked["workspace_id"] in (machines[0].pk, machines[1].pk):
             raise RuntimeError("one bad machine")
         return real(**asked)
 
-    monkeypatch.setattr(expiry, "terminate_due", broken)
+    monkeypatch.setattr(sweep, "act", broken)
     now = timezone.now()
-    with pytest.raises(expiry.LifecycleFailed) as failed:
-        expiry.end_expired(now=now)
-    assert failed.value.figures["failed"] == 2
-    assert expiry.end_expired(now=now)["ended"] == 1
+    with pytest.raises(sweep.LifecycleFailed) as failed:
+        sweep.enforce(now=now)
+    assert (failed.value.figures["failed"], failed.value.figures["ended"]) == (2, 1)
+    assert run(now) == {}
+    monkeypatch.setattr(sweep, "act", real)
+    assert run(now + timedelta(hours=2)) == {"due": 2, "ended": 2}
 
 
 def test_the_job_and_the_command_fail_when_a_machine_did(world, monkeypatch, capsys):
@@ -162,12 +173,12 @@ def test_the_job_and_the_command_fail_when_a_machine_did(world, monkeypatch, cap
     def broken(**asked):
         raise RuntimeError("one bad machine")
 
-    monkeypatch.setattr(expiry, "terminate_due", broken)
+    monkeypatch.setattr(sweep, "act", broken)
     with pytest.raises(CommandError, match="RuntimeError"):
         call_command("enforce_lifecycle")
     assert "failed 1" in capsys.readouterr().out
-    WorkSpace.objects.update(next_action_at=timezone.now() - timedelta(days=1))
-    with pytest.raises(expiry.LifecycleFailed):
+    WorkSpace.objects.update(put_off_until=None)
+    with pytest.raises(sweep.LifecycleFailed):
         tasks.enforce_lifecycle()
     assert JobRun.objects.get().outcome == "FAILED"
 
@@ -184,7 +195,7 @@ def test_an_automatic_end_that_fails_is_put_off_longer_each_time(world, monkeypa
     now = timezone.now()
     waits = []
     for _ in range(6):
-        assert expiry.end_expired(now=now)["ended"] == 1
+        assert run(now)["ended"] == 1
         run_due(limit=1, now=now)
         machine.refresh_from_db()
         waits.append((machine.next_action_at - now).total_seconds() / 3600)

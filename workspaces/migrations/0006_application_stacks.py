@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0002_one_index_per_look_up"),
         ("blueprints", "0002_published_is_immutable"),
-        ("workspaces", "0007_configuration_changes"),
+        ("workspaces", "0005_configuration_changes"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,0 +1,109 @@
+"""Sampling use from the simulator: samples are written once, the newest sign of use moves deadlines."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from forge.operations.models import Operation
+from forge.operations.runner import run_due
+from tests.workspaces.rules.support import fresh, machine, run
+from tests.workspaces.support import launch
+from tests.workspaces.support import machine as only_machine
+from workspaces import aws, tasks
+from workspaces.models import UsageSample, WorkSpace
+from workspaces.rules import usage
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def launched(world, clock, simulator):
+    """A machine that runs, and a clock that is the simulator's from then on."""
+    operation = launch(world, clock)
+    assert clock.finish(operation).status == "succeeded"
+    clock.now = datetime.fromtimestamp(simulator.control.health()["now"], UTC)
+    WorkSpace.objects.update(state_since=clock.now)
+    return only_machine()
+
+
+def advance(clock, simulator, minutes):
+    simulator.control.advance(minutes * 60)
+    clock.now = datetime.fromtimestamp(simulator.control.health()["now"], UTC)
+
+
+def test_a_running_machine_has_a_sample_each_five_minutes_once_however_often_it_is_asked(launched, clock, simulator):
+    advance(clock, simulator, 16)
+    first = usage.collect(now=clock.now)
+    assert (first["machines"], first["active"]) == (1, 0)
+    count = UsageSample.objects.count()
+    assert usage.collect(now=clock.now)["samples"] == 0
+    assert UsageSample.objects.count() == count
+    measured = UsageSample.objects.filter(source="CLOUDWATCH").order_by("-at")
+    assert len(measured) >= 3
+    assert {(one.connected, one.cpu < 10, one.in_session_latency) for one in measured} == {(False, True, None)}
+    assert measured[0].memory > 0
+    assert UsageSample.objects.get(source="CONNECTION").connected is False
+
+
+def test_a_connection_is_a_sign_of_use_and_written_once_a_twentieth_of_the_timeout_has_passed(
+    launched, clock, simulator
+):
+    simulator.control.connect(launched.provider_id)
+    advance(clock, simulator, 6)
+    assert usage.collect(now=clock.now)["active"] == 1
+    used = fresh(launched)
+    assert (used.last_signal, used.last_activity_at) == ("connected", clock.now)
+    assert usage.collect(now=clock.now + 2 * MINUTE)["active"] == 0
+    assert usage.collect(now=clock.now + 3 * MINUTE)["active"] == 1
+
+
+def test_an_idle_machine_in_aws_is_warned_stopped_and_stopped_there(launched, clock, simulator):
+    """After 30 minutes, which AWS itself does not know: its own AutoStop counts whole hours."""
+    WorkSpace.objects.update(auto_stop_timeout_minutes=30)
+    stopped = False
+    for _ in range(18):
+        advance(clock, simulator, 5)
+        usage.collect(now=clock.now)
+        run(clock.now)
+        stopped = Operation.objects.filter(kind="workspace.stop").exists()
+        if stopped:
+            break
+    assert stopped
+    assert 30 * MINUTE <= clock.now - fresh(launched).state_since <= 45 * MINUTE
+    for _ in range(10):
+        run_due(limit=5, now=clock.now)
+        advance(clock, simulator, 1)
+    assert fresh(launched).state == "STOPPED"
+    run(clock.now)
+    assert fresh(launched).next_action == "flag"
+
+
+def test_an_account_that_does_not_answer_is_told_of_and_connections_are_kept(launched, clock, simulator, monkeypatch):
+    def denied(*args, **kwargs):
+        raise aws.Invalid("AccessDenied", "no")
+
+    monkeypatch.setattr(aws.Metrics, "read", denied)
+    with pytest.raises(usage.UsageNotCollected) as failed:
+        usage.collect(now=clock.now)
+    assert failed.value.figures["unreachable"] == 1
+    assert UsageSample.objects.get().source == "CONNECTION"
+
+
+def test_the_calls_are_forty_and_eight_for_a_thousand_machines(world, simulator, monkeypatch):
+    place = aws.Place(region="us-east-1", account="123456789012", is_simulated=True)
+    calls = []
+    metrics = aws.Metrics(place, before_call=lambda: calls.append(1))
+    monkeypatch.setattr("workspaces.aws.pace.wait_for_turn", lambda *_: None)
+    now = datetime.now(UTC)
+    assert metrics.read([f"ws-{n:09d}" for n in range(1000)], since=now - 15 * MINUTE, until=now) == []
+    assert len(calls) == 8
+    aws.Gateway(place, before_call=lambda: calls.append(1)).connections([f"ws-{n:09d}" for n in range(1000)])
+    assert len(calls) == 48
+
+
+def test_the_task_takes_its_slot(world):
+    machine(world, provider_id="")
+    assert tasks.collect_usage() == {"machines": 0, "samples": 0, "active": 0, "unreachable": 0, "failed": 0}
+    assert tasks.collect_usage() is None

@@ -1,0 +1,254 @@
+"""What a rule does to one machine: a stop or an end that is queued, a flag, a warning, and the decision behind it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from django.db import transaction
+
+from audit.actors import Actor
+from audit.services import record
+from forge.db.ids import uuid7
+from forge.operations.models import Operation
+from forge.outbox.services import Owed, owe
+from workspaces import actions, mails
+from workspaces.lifecycle import AUTOMATIC, legal_actions
+from workspaces.models import WorkSpace
+from workspaces.rules.deadlines import FLAG, STOP, TERMINATE, Plan, Rule, Step
+from workspaces.rules.evidence import Evidence, evidence_of
+from workspaces.rules.models import Decision
+from workspaces.rules.reckoning import apply, facts_of, plans_of
+from workspaces.rules.settings import LOOK_AGAIN, terms
+from workspaces.services.control import queue
+from workspaces.transitions import lock_machine, lock_scopes_of
+
+_AUDIT = {STOP: actions.WORKSPACE_STOP, TERMINATE: actions.WORKSPACE_TERMINATE}
+
+PUT_OFF = ("put_off_until", "stop_put_off_until")
+
+
+class Outcome(StrEnum):
+    """What came of a machine's turn: what was done, or why nothing was."""
+
+    STOP = "stop"
+    FLAG = "flag"
+    TERMINATE = "terminate"
+    PUT_OFF = "put off"
+    PASSED_OVER = "passed over"
+
+
+def act(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> Outcome:
+    """Do what is due to a machine, judged anew under its lock: whoever kept, leased or used it meanwhile is heard.
+
+    An idle stop without the samples for it is put off. The row, its decision and its audit entry are one transaction.
+    """
+    with transaction.atomic():
+        lock_scopes_of(workspace_id)
+        workspace = lock_machine(workspace_id)
+        if Operation.objects.open().filter(target_id=workspace_id).exists():
+            return Outcome.PASSED_OVER
+        step = apply([workspace], now=now)[workspace_id].due(now)
+        if step is None:
+            return Outcome.PASSED_OVER
+        evidence = None
+        if step.rule == Rule.IDLE:
+            evidence = evidence_of([workspace], now=now)[workspace_id]
+            if not evidence.is_idle:
+                _wait_for_evidence([workspace], now=now)
+                return Outcome.PUT_OFF
+        if step.action == FLAG:
+            return _flag(workspace, step, actor=actor, now=now)
+        if step.action not in legal_actions(workspace.state, workspace.running_mode, workspace.service_type):
+            return Outcome.PASSED_OVER
+        inputs = inputs_of(workspace, step, evidence, now=now)
+        operation = queue(
+            workspace,
+            actor=actor,
+            verb=step.action,
+            audit_action=_AUDIT[step.action],
+            operation_id=uuid7(),
+            now=now,
+            spec=AUTOMATIC,
+        )
+        _decide(workspace, step, step.action, inputs, actor=actor, now=now, operation=operation)
+        return Outcome(step.action)
+
+
+def _flag(workspace: WorkSpace, step: Step, *, actor: Actor, now: datetime) -> Outcome:
+    inputs = inputs_of(workspace, step, None, now=now)
+    before = workspace.stale_notified_at
+    workspace.stale_notified_at = now
+    workspace.save(update_fields=["stale_notified_at", "updated_at"])
+    ahead = apply([workspace], now=now)[workspace.id].next
+    ends_at = ahead.at.isoformat() if ahead else None
+    record(
+        actor=actor.in_organization(workspace.organization_id),
+        action=actions.WORKSPACE_STALE,
+        resource_type="WorkSpace",
+        resource_id=str(workspace.id),
+        description=f"Machine {workspace.id} is flagged as stale",
+        changes={
+            "before": {"stale_notified_at": before.isoformat() if before else None},
+            "after": {"stale_notified_at": now.isoformat()},
+        },
+        context={"stopped_since": workspace.state_since.isoformat(), "ends_at": ends_at},
+        occurred_at=now,
+    )
+    if ahead is not None and ahead.action == TERMINATE:
+        owed = mails.about_to(workspace, mails.ABOUT_TO_END, at=ahead.at, rule=ahead.rule.value, actor=actor, now=now)
+        owe([owed], now=now)
+    _decide(workspace, step, FLAG, inputs, actor=actor, now=now)
+    return Outcome.FLAG
+
+
+def warn(*, actor: Actor, workspace_ids: Sequence[uuid.UUID], now: datetime) -> int:
+    """Note for each machine that the warning of its stop or end falls due, in one transaction; returns how many.
+
+    The times stand on the machine (`stop_warned_at`, `end_warned_at`), where mail and console find them. Of an idle
+    stop nobody is warned without the samples for it. Machines that others hold are left to the next run.
+    """
+    with transaction.atomic():
+        machines = list(
+            WorkSpace.objects.select_for_update(no_key=True, skip_locked=True, of=("self",))
+            .filter(id__in=workspace_ids)
+            .select_related("blueprint")
+            .order_by("id")
+        )
+        plans = apply(machines, now=now)
+        due = [
+            (machine, step)
+            for machine in machines
+            for step in plans[machine.id].steps
+            if step.warn_at is not None and step.warn_at <= now
+        ]
+        idle = [machine for machine, step in due if step.rule == Rule.IDLE]
+        evidence = evidence_of(idle, now=now) if idle else {}
+        unproved = [machine for machine in idle if not evidence[machine.id].is_idle]
+        held = {machine.id for machine in unproved}
+        told = [(machine, step) for machine, step in due if not (step.rule == Rule.IDLE and machine.id in held)]
+        Decision.objects.bulk_create(
+            _decision(
+                machine,
+                step,
+                Decision.Outcome.WARNED,
+                inputs_of(machine, step, evidence.get(machine.id) if step.action == STOP else None, now=now),
+                actor=actor.for_one_of(machine.organization_id),
+                now=now,
+            )
+            for machine, step in told
+        )
+        for action, column in ((STOP, "stop_warned_at"), (TERMINATE, "end_warned_at")):
+            chosen = [machine for machine, step in told if step.action == action]
+            WorkSpace.objects.filter(id__in=[one.id for one in chosen]).update(**{column: now}, updated_at=now)
+            for machine in chosen:
+                setattr(machine, column, now)
+        if told:
+            ahead = apply([machine for machine in machines if machine.id not in held], now=now)
+            owe(_warnings(told, ahead, actor=actor, now=now), now=now)
+        if unproved:
+            _wait_for_evidence(unproved, now=now)
+    return len(told)
+
+
+def _warnings(
+    told: Sequence[tuple[WorkSpace, Step]], ahead: Mapping[uuid.UUID, Plan], *, actor: Actor, now: datetime
+) -> list[Owed]:
+    """What the owners are told, with the times of the plans that were written in this transaction."""
+    kinds = {STOP: mails.ABOUT_TO_STOP, TERMINATE: mails.ABOUT_TO_END}
+    owed = []
+    for machine, step in told:
+        plan = ahead[machine.id] if machine.id in ahead else plans_of([machine], now=now)[machine.id]
+        at = min((one.at for one in plan.steps if one.action == step.action), default=step.at)
+        owed.append(mails.about_to(machine, kinds[step.action], at=at, rule=step.rule.value, actor=actor, now=now))
+    return owed
+
+
+def _wait_for_evidence(machines: Sequence[WorkSpace], *, now: datetime) -> None:
+    """Put an idle stop off until there may be samples, and a warning before it; the hard deadline stays."""
+    facts = facts_of(machines, now=now)
+    for machine in machines:
+        later = now + LOOK_AGAIN + terms().stop_warning
+        until = max(now, min(later, facts[machine.id].hard_deadline))
+        put_off(machine, until=until, now=now, columns=["stop_put_off_until"])
+
+
+def put_off(workspace: WorkSpace, *, until: datetime, now: datetime, columns: Sequence[str] = PUT_OFF) -> None:
+    """Let no rule end, flag or stop a locked machine before a time; `columns` says which of these."""
+    for column in columns:
+        setattr(workspace, column, until)
+    workspace.save(update_fields=[*columns, "updated_at"])
+    apply([workspace], now=now)
+
+
+def put_off_after_fault(workspace_id: uuid.UUID, *, wait: timedelta, now: datetime) -> None:
+    """Let a machine whose action could not even be queued take nobody's place in the next runs."""
+    with transaction.atomic():
+        put_off(lock_machine(workspace_id), until=now + wait, now=now)
+
+
+def inputs_of(workspace: WorkSpace, step: Step, evidence: Evidence | None, *, now: datetime) -> dict[str, Any]:
+    """What a decision follows from, as JSON: ids, times and figures, no names."""
+    facts = facts_of([workspace], now=now)[workspace.id]
+    ceilings = facts.ceilings
+    inputs: dict[str, Any] = {
+        "deadline": step.at.isoformat(),
+        "state": str(workspace.state),
+        "state_since": workspace.state_since.isoformat(),
+        "keep_alive": facts.keep_alive,
+    }
+    if step.action == STOP:
+        inputs |= {
+            "last_activity_at": facts.active_at.isoformat(),
+            "last_signal": workspace.last_signal,
+            "timeout_minutes": facts.timeout.total_seconds() / 60,
+            "hard_deadline": facts.hard_deadline.isoformat(),
+            "session_ceiling": ceilings.session.source,
+            "idle_ceiling": ceilings.idle.source if ceilings.idle else None,
+            "leased_until": facts.leased_until.isoformat() if facts.leased_until else None,
+            "warned_at": facts.stop_warned_at.isoformat() if facts.stop_warned_at else None,
+        }
+    elif step.rule == Rule.LIFETIME:
+        inputs |= {
+            "lifetime_end": workspace.lifetime_end.isoformat(),
+            "lifetime_ceiling": ceilings.lifetime.source,
+            "warned_at": facts.end_warned_at.isoformat() if facts.end_warned_at else None,
+        }
+    else:
+        flagged = facts.stale_notified_at
+        inputs["stale_notified_at"] = flagged.isoformat() if flagged else None
+    if evidence is not None:
+        inputs["evidence"] = evidence.as_json()
+    return inputs
+
+
+def _decide(
+    workspace: WorkSpace,
+    step: Step,
+    outcome: str,
+    inputs: dict[str, Any],
+    *,
+    actor: Actor,
+    now: datetime,
+    operation: Operation | None = None,
+) -> None:
+    made = _decision(workspace, step, outcome, inputs, actor=actor, now=now)
+    made.operation_id = operation.id if operation else None
+    made.save(force_insert=True)
+
+
+def _decision(
+    workspace: WorkSpace, step: Step, outcome: str, inputs: dict[str, Any], *, actor: Actor, now: datetime
+) -> Decision:
+    return Decision(
+        organization_id=workspace.organization_id,
+        workspace=workspace,
+        rule=step.rule.value,
+        outcome=outcome,
+        inputs=inputs,
+        correlation_id=actor.correlation_id,
+        decided_at=now,
+    )
