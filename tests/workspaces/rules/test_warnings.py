@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, timedelta
 
 import pytest
+from django.utils import timezone
 
 from forge.outbox import sending
 from forge.outbox.models import Mail
@@ -14,6 +15,11 @@ from workspaces.models import WorkSpace
 from workspaces.rules import acting
 
 DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def now():
+    return timezone.now()
 
 
 def told_time(at):
