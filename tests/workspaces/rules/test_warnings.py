@@ -37,7 +37,7 @@ def test_the_warning_of_an_idle_stop_names_the_time_of_the_stop(world, now, mail
     assert message.to == [world.engineer.email]
     assert f"Stops at: {told_time(row.next_action_at)}" in message.body
     assert "Save your work" in message.body
-    idle_samples(idle, row.next_action_at)
+    idle_samples(idle, row.next_action_at, count=2)
     assert run(row.next_action_at) == {"due": 1, "stopped": 1}
 
 
