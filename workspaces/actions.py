@@ -55,7 +55,7 @@ _REQUESTS = {
 
 expect("workspaces_provideraccount", actions=[PROVIDER_ACCOUNT_CREATE])
 expect("workspaces_lifecyclepolicy", actions=[LIFECYCLE_POLICY_CREATE])
-expect("workspaces_worklease", actions=[WORKSPACE_LEASE], names="workspace_id")
+expect("workspaces_worklease", actions=[WORKSPACE_LEASE], names="workspace_id", after={"lease_id": "id"})
 expect("workspaces_applicationstack", actions=[APPLICATION_STACK_OFFER])
 expect("workspaces_workspace", actions=[WORKSPACE_PROVISION, WORKSPACE_ADOPT])
 expect(
