@@ -31,6 +31,9 @@ WORKSPACE_RESTORE_OUTCOME = register("WORKSPACE_RESTORE_OUTCOME")
 WORKSPACE_ADOPT = register("WORKSPACE_ADOPT")
 FLEET_ADOPT = register("FLEET_ADOPT")
 FLEET_ADOPT_OUTCOME = register("FLEET_ADOPT_OUTCOME")
+WORKSPACE_QUARANTINE = register("WORKSPACE_QUARANTINE", required=("resource_id",))
+WORKSPACE_QUARANTINE_END = register("WORKSPACE_QUARANTINE_END", required=("resource_id",))
+WORKSPACE_HAND_OVER = register("WORKSPACE_HAND_OVER", required=("resource_id",), personal=("reason",))
 PROVIDER_ACCOUNT_CREATE = register("PROVIDER_ACCOUNT_CREATE")
 PROVIDER_ACCOUNT_UPDATE = register("PROVIDER_ACCOUNT_UPDATE")
 LIFECYCLE_POLICY_CREATE = register("LIFECYCLE_POLICY_CREATE")
@@ -52,7 +55,7 @@ _REQUESTS = {
 
 expect("workspaces_provideraccount", actions=[PROVIDER_ACCOUNT_CREATE])
 expect("workspaces_lifecyclepolicy", actions=[LIFECYCLE_POLICY_CREATE])
-expect("workspaces_worklease", actions=[WORKSPACE_LEASE], names="workspace_id")
+expect("workspaces_worklease", actions=[WORKSPACE_LEASE], names="workspace_id", after={"lease_id": "id"})
 expect("workspaces_applicationstack", actions=[APPLICATION_STACK_OFFER])
 expect("workspaces_workspace", actions=[WORKSPACE_PROVISION, WORKSPACE_ADOPT])
 expect(

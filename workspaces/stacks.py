@@ -39,7 +39,7 @@ def refresh_stacks(*, account: ProviderAccount, actor: Actor, now: datetime) -> 
         ProviderAccount.objects.select_for_update(no_key=True).get(pk=account.pk)
         kept = {stack.name: stack for stack in ApplicationStack.objects.filter(provider_account=account)}
         for stack in shown:
-            _keep(account, kept.pop(stack.name, None), stack, actor=actor, now=now)
+            keep(account, kept.pop(stack.name, None), stack, actor=actor, now=now)
         for gone in kept.values():
             if gone.is_offered:
                 ApplicationStack.objects.filter(pk=gone.pk).update(is_offered=False, updated_at=now)
@@ -47,9 +47,10 @@ def refresh_stacks(*, account: ProviderAccount, actor: Actor, now: datetime) -> 
     return len(shown)
 
 
-def _keep(
+def keep(
     account: ProviderAccount, known: ApplicationStack | None, stack: aws.Stack, *, actor: Actor, now: datetime
 ) -> None:
+    """Write down a stack as AWS shows it, in the caller's transaction; `known` is its row, None for a new one."""
     facts: dict[str, Any] = {
         **asdict(stack),
         "application_ids": list(stack.application_ids),

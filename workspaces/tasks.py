@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from forge.db.jobs import run_job
 from workspaces import reconcile
+from workspaces.leavers.sweep import look_after_leavers
 from workspaces.rules import sweep, usage
 from workspaces.rules.settings import COLLECT_EVERY
 
@@ -33,3 +34,10 @@ def collect_usage() -> dict[str, Any] | None:
     """Every five minutes."""
     now = timezone.now()
     return run_job(usage.JOB, now, COLLECT_EVERY, lambda: usage.collect(now=now))
+
+
+@shared_task(name="workspaces.quarantine_leavers")
+def quarantine_leavers() -> dict[str, Any] | None:
+    """Every minute."""
+    now = timezone.now()
+    return run_job("quarantine_leavers", now, timedelta(minutes=1), lambda: look_after_leavers(now=now))

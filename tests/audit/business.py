@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 from django.db import transaction
 from django.utils import timezone
@@ -19,10 +21,14 @@ from forge.db.ids import uuid7
 from forge.operations.models import Operation
 from tests import world
 from workspaces import services as workspaces
+from workspaces.aws import Stack
+from workspaces.fleet import adopting
 from workspaces.intents import LaunchSpec
 from workspaces.models import ProviderAccount
 from workspaces.providers import register_provider_account
+from workspaces.rules.policies import create_policy
 from workspaces.simulator import catalog
+from workspaces.stacks import keep
 from workspaces.transitions import lock_machine, lock_scopes_of, move
 
 IMAGE = "engineering-linux-1"
@@ -65,16 +71,34 @@ def live(slug="robco", directory=1):
         operating_system="LINUX", running_mode="AUTO_STOP", region=REGION, team="one",
     )  # fmt: skip
     machine = workspaces.launch(actor=ann, spec=spec, now=now).workspace
+    _ask_for_more(command, ann, organization, machine, now)
     for verb, states in (
-        (None, ("AVAILABLE",)),
         (workspaces.stop, ("STOPPING", "STOPPED")),
         (workspaces.start, ("STARTING", "AVAILABLE")),
         (workspaces.terminate, ()),
     ):
         asks = replace(ann, correlation_id=uuid7())
-        if verb is not None:
-            verb(actor=asks, workspace_id=machine.id, now=now)
-        _arrive(machine.id, states, asks if verb else ann, now)
+        verb(actor=asks, workspace_id=machine.id, now=now)
+        _arrive(machine.id, states, asks, now)
+
+
+def _ask_for_more(command, ann, organization, machine, now):
+    """The launch arrives; then whatever else can be asked of a machine, an account or an organization."""
+    _arrive(machine.id, ("AVAILABLE",), ann, now)
+    longer = partial(workspaces.modify, wanted={"auto_stop_timeout_minutes": 120})
+    for verb in (longer, workspaces.reboot, workspaces.rebuild, workspaces.restore):
+        asks = replace(ann, correlation_id=uuid7())
+        verb(actor=asks, workspace_id=machine.id, now=now)
+        _arrive(machine.id, (), asks, now)
+    workspaces.bulk(actor=replace(ann, correlation_id=uuid7()), verb="stop", workspace_ids=[machine.id], now=now)
+    workspaces.lease(actor=ann, workspace_id=machine.id, until=now + timedelta(hours=1), reason="a test", now=now)
+    account = ProviderAccount.objects.get(organization=organization)
+    create_policy(actor=command, organization=organization, ceilings={"idle_minutes": 240}, now=now)
+    adopting.ask(actor=command, account=account, wish=adopting.Wish(), now=now)
+    stack = Stack("apps", "apps", "ON_DEMAND", "RUNNING", "stream.standard.medium", "STANDARD", "LINUX", ("editor",))
+    with transaction.atomic():
+        keep(account, None, stack, actor=command, now=now)
+    Operation.objects.open().update(status="succeeded", finished_at=now, next_attempt_at=None)
 
 
 def hide(superuser, table, only):
@@ -105,8 +129,11 @@ def _apart(table, row):
         "budgets_budget": {"is_active": False},
         "costs_price": {"running_mode": "ALWAYS_ON", "hourly_amount": "0"},
         "operations_operation": {"correlation_id": fresh},
+        "workspaces_applicationstack": {"name": fresh},
+        "workspaces_lifecyclepolicy": {"blueprint_name": fresh},
         "workspaces_provideraccount": {"name": fresh, "enabled": False},
         "workspaces_statechange": {"correlation_id": fresh},
+        "workspaces_worklease": {},
         "workspaces_workspace": {"directory_user": fresh},
     }[table]
 

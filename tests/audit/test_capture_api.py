@@ -170,6 +170,7 @@ FOREIGN = {
     "workspace-history": rows.machine,
     "workspace-why": rows.machine,
     "workspace-leases": rows.machine,
+    "workspace-quarantines": rows.machine,
     "lifecycle-policy-detail": rows.policy,
     "application-detail": rows.stack,
     "workspace-configurations": rows.machine,

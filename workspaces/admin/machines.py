@@ -24,6 +24,7 @@ from workspaces import actions, providers, services
 from workspaces.admin.bulk import ActsOnWhatItShows
 from workspaces.admin.buttons import CHANGES, ask, legal
 from workspaces.fleet.admin import ADOPT_FLEET
+from workspaces.leavers.admin import HAND_OVER, shown_quarantine
 from workspaces.lifecycle import State
 from workspaces.models import ApplicationStack, ProviderAccount, StateChange, WorkSpace, kept_alive
 from workspaces.rules.admin import EXTEND, LEASE, shown_decisions, shown_reasons
@@ -106,6 +107,19 @@ def _explain_terminate(request: HttpRequest, workspace: WorkSpace) -> list[str]:
     ]
 
 
+class QuarantineFilter(admin.SimpleListFilter):
+    """Machines that nobody may use because their owner is switched off."""
+
+    title = "quarantine"
+    parameter_name = "quarantine"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Yes"), ("no", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(quarantined_at__isnull=self.value() == "no") if self.value() else queryset
+
+
 class KeptAliveFilter(admin.SimpleListFilter):
     """By what protects a machine now; a keep-alive that is over does not."""
 
@@ -135,7 +149,16 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
         "shown_deadline",
         "created_at",
     )
-    list_filter = ("state", "service_type", "bundle_type", "running_mode", "operating_system", KeptAliveFilter, "team")
+    list_filter = (
+        "state",
+        "service_type",
+        "bundle_type",
+        "running_mode",
+        "operating_system",
+        KeptAliveFilter,
+        QuarantineFilter,
+        "team",
+    )
     list_select_related = ("owner", "team", "organization")
     search_fields = ("id__exact", "name", "directory_user", "provider_id", "owner__email")
     ordering = ("-created_at", "-id")
@@ -163,6 +186,7 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
             },
         ),
         ("Money", {"fields": ("shown_cost",)}),
+        ("Owner switched off", {"fields": ("quarantine",)}),
         ("What happens by itself", {"fields": ("reasons", "decisions")}),
         ("Keep-alive", {"fields": ("shown_kept_alive", "keep_alive_until", "keep_alive_reason")}),
         (
@@ -218,6 +242,7 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
             "keep-alive",
             "Keep alive",
             actions.WORKSPACE_KEEP_ALIVE,
+            group="Keep",
             icon="shield",
             run=_keep_alive,
             form=KeepAliveForm,
@@ -228,6 +253,7 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
             "let-go",
             "End keep-alive",
             actions.WORKSPACE_KEEP_ALIVE,
+            group="Keep",
             icon="remove_moderator",
             run=_let_go,
             legal=lambda user, row: row.is_kept_alive(timezone.now()) and legal("keep-alive")(user, row),
@@ -236,6 +262,7 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
         LEASE,
         EXTEND,
         *CHANGES,
+        HAND_OVER,
         Button(
             "terminate",
             "Terminate",
@@ -266,6 +293,10 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
             return when
         until = workspace.keep_alive_until
         return f"{when}; kept alive until {until:%Y-%m-%d %H:%M} UTC" if until else f"{when}; kept alive"
+
+    @display(description="quarantine")
+    def quarantine(self, workspace: WorkSpace) -> str:
+        return shown_quarantine(workspace)
 
     @display(description="why")
     def reasons(self, workspace: WorkSpace) -> str:

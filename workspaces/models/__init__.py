@@ -9,6 +9,7 @@ from workspaces.models.providers import (
     ProviderAccount,
     ProviderAccountQuerySet,
 )
+from workspaces.models.quarantines import Quarantine, QuarantineQuerySet
 from workspaces.models.unmanaged import UnmanagedMachine, UnmanagedMachineQuerySet
 from workspaces.rules.models import Decision, LifecyclePolicy, UsageSample, WorkLease
 
@@ -21,6 +22,8 @@ __all__ = [
     "LifecyclePolicy",
     "ProviderAccount",
     "ProviderAccountQuerySet",
+    "Quarantine",
+    "QuarantineQuerySet",
     "StateChange",
     "StateChangeQuerySet",
     "UnmanagedMachine",

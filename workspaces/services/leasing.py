@@ -75,8 +75,10 @@ def lease(*, actor: Actor, workspace_id: uuid.UUID, until: datetime, reason: str
             resource_type="WorkSpace",
             resource_id=str(workspace.id),
             description=f"Work lease on machine {workspace.id}",
-            changes={"before": None, "after": {"until": until.isoformat(), "reason": reason}},
-            context={"lease_id": str(made.id)},
+            changes={
+                "before": None,
+                "after": {"lease_id": str(made.id), "until": until.isoformat(), "reason": reason},
+            },
             occurred_at=now,
         )
     facts = facts_of([workspace], now=now)[workspace.id]

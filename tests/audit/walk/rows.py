@@ -20,8 +20,9 @@ from forge.db.ids import uuid7
 from forge.db.models import JobSwitch
 from forge.operations.models import Operation
 from forge.operations.services import enqueue
+from forge.outbox.models import Mail
 from tests import factories
-from workspaces.models import LifecyclePolicy
+from workspaces.models import LifecyclePolicy, Quarantine
 
 COMMAND = Actor.command("walk")
 
@@ -76,6 +77,22 @@ def policy(world):
 def kept(world):
     row = machine(world)
     type(row).objects.filter(pk=row.pk).update(keep_alive=True, keep_alive_reason="a reason")
+    return row
+
+
+def left_behind(world):
+    """The machine, in use, of somebody who is switched off."""
+    gone = factories.UserFactory(organization=world.organization, is_active=False)
+    return machine(world, owner=gone)
+
+
+def quarantined(world):
+    """The machine of somebody who is switched off, with its quarantine."""
+    row, at = left_behind(world), timezone.now()
+    Quarantine.objects.create(
+        organization=world.organization, workspace=row, began_at=at, kept_until=at + timedelta(days=30), heir=world.lead
+    )
+    type(row).objects.filter(pk=row.pk).update(quarantined_at=at)
     return row
 
 
@@ -210,6 +227,20 @@ def reservation(world):
         budget=budget(world), organization=world.organization, workspace=held, amount=1, remaining=1,
         correlation_id=uuid7(),
     )  # fmt: skip
+
+
+def mail(world, **facts):
+    """A mail about a mark of a budget, to be sent."""
+    key = uuid7()
+    return Mail.objects.create(
+        id=key, organization_id=world.organization.id, recipient_id=world.lead.id, kind="budget.mark",
+        target_type="Budget", target_id=uuid7(), dedupe_key=str(key), message_id=f"<{key}@forge.invalid>",
+        **{"due_at": timezone.now(), **facts},
+    )  # fmt: skip
+
+
+def mail_given_up(world):
+    return mail(world, state=Mail.State.GIVEN_UP, due_at=None, attempts=12, last_error="OSError: no route")
 
 
 def denial_count(world):
