@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.models import AuditLog
+from forge.console.metrics import DatabaseCollector
 from forge.db.models import JobRun
 from tests import factories, query_counts
 from tests.workspaces import streams
@@ -257,3 +258,14 @@ def test_the_console_shows_what_stands_on_a_machine_and_in_an_account(world):
     of(world, own, "ws-1")
     for model, row in ((WorkSpace, own), (ProviderAccount, world.account)):
         assert "Volumes are not encrypted (ws-1" in site.get_model_admin(model).findings(row)
+
+
+def test_the_metrics_count_what_stands_by_check(world):
+    of(world)
+    of(world, subject="d-2")
+    Finding.objects.filter(pk=of(world, subject="d-3").pk).update(resolved_at=timezone.now() + timedelta(minutes=1))
+    (family,) = (one for one in DatabaseCollector(timezone.now()).collect() if one.name == "forge_findings_open")
+    counts = {sample.labels["check"]: sample.value for sample in family.samples}
+    assert counts["internet_access"] == 2
+    assert set(counts) == set(Finding.Check.values)
+    assert sum(counts.values()) == 2
