@@ -23,6 +23,7 @@ BEAT_SCHEDULE = {
     "meter_costs": {"task": "costs.meter_costs", "schedule": 60.0, "options": {"expires": 55}},
     "check_budgets": {"task": "budgets.check_budgets", "schedule": 60.0, "options": {"expires": 55}},
     "reconcile_workspaces": {"task": "workspaces.reconcile_workspaces", "schedule": 300.0, "options": {"expires": 290}},
+    "check_posture": {"task": "workspaces.check_posture", "schedule": 3600.0, "options": {"expires": 3500}},
     "collect_usage": {"task": "workspaces.collect_usage", "schedule": 300.0, "options": {"expires": 290}},
     "enforce_lifecycle": {"task": "workspaces.enforce_lifecycle", "schedule": 300.0, "options": {"expires": 290}},
     "quarantine_leavers": {"task": "workspaces.quarantine_leavers", "schedule": 60.0, "options": {"expires": 55}},

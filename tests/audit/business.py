@@ -25,6 +25,8 @@ from workspaces.aws import Stack
 from workspaces.fleet import adopting
 from workspaces.intents import LaunchSpec
 from workspaces.models import ProviderAccount
+from workspaces.posture import keeping
+from workspaces.posture.checks import INTERNET, Deviation
 from workspaces.providers import register_provider_account
 from workspaces.rules.policies import create_policy
 from workspaces.simulator import catalog
@@ -98,6 +100,11 @@ def _ask_for_more(command, ann, organization, machine, now):
     stack = Stack("apps", "apps", "ON_DEMAND", "RUNNING", "stream.standard.medium", "STANDARD", "LINUX", ("editor",))
     with transaction.atomic():
         keep(account, None, stack, actor=command, now=now)
+    deviation = Deviation(account.directory_id, INTERNET)
+    keeping.keep(
+        account=account, subjects=[account.directory_id], checks=[INTERNET], deviations=[deviation], actor=command,
+        now=now,
+    )  # fmt: skip
     Operation.objects.open().update(status="succeeded", finished_at=now, next_attempt_at=None)
 
 
@@ -130,6 +137,7 @@ def _apart(table, row):
         "costs_price": {"running_mode": "ALWAYS_ON", "hourly_amount": "0"},
         "operations_operation": {"correlation_id": fresh},
         "workspaces_applicationstack": {"name": fresh},
+        "workspaces_finding": {"subject": fresh},
         "workspaces_lifecyclepolicy": {"blueprint_name": fresh},
         "workspaces_provideraccount": {"name": fresh, "enabled": False},
         "workspaces_statechange": {"correlation_id": fresh},

@@ -1,6 +1,14 @@
 """The console's pages of this room."""
 
 from workspaces.admin.machines import ProviderAccountAdmin, StateChangeAdmin, WorkSpaceAdmin
+from workspaces.posture.admin import FindingAdmin
 from workspaces.rules.admin import DecisionAdmin, LifecyclePolicyAdmin
 
-__all__ = ["DecisionAdmin", "LifecyclePolicyAdmin", "ProviderAccountAdmin", "StateChangeAdmin", "WorkSpaceAdmin"]
+__all__ = [
+    "DecisionAdmin",
+    "FindingAdmin",
+    "LifecyclePolicyAdmin",
+    "ProviderAccountAdmin",
+    "StateChangeAdmin",
+    "WorkSpaceAdmin",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +27,7 @@ from workspaces.fleet.admin import ADOPT_FLEET
 from workspaces.leavers.admin import HAND_OVER, shown_quarantine
 from workspaces.lifecycle import State
 from workspaces.models import ApplicationStack, ProviderAccount, StateChange, WorkSpace, kept_alive
+from workspaces.posture.admin import shown_findings
 from workspaces.rules.admin import EXTEND, LEASE, shown_decisions, shown_reasons
 from workspaces.rules.models import MOST_KEEP_ALIVE_DAYS
 
@@ -187,6 +188,7 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
         ),
         ("Money", {"fields": ("shown_cost",)}),
         ("Owner switched off", {"fields": ("quarantine",)}),
+        ("Security", {"fields": ("findings",)}),
         ("What happens by itself", {"fields": ("reasons", "decisions")}),
         ("Keep-alive", {"fields": ("shown_kept_alive", "keep_alive_until", "keep_alive_reason")}),
         (
@@ -298,6 +300,10 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
     def quarantine(self, workspace: WorkSpace) -> str:
         return shown_quarantine(workspace)
 
+    @display(description="open findings")
+    def findings(self, workspace: WorkSpace) -> str:
+        return shown_findings(workspace)
+
     @display(description="why")
     def reasons(self, workspace: WorkSpace) -> str:
         return shown_reasons(workspace)
@@ -369,6 +375,13 @@ class ProviderAccountAdmin(OwnOrganizationAdmin):
         ),
         ADOPT_FLEET,
     )
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Sequence[Any]:
+        return self.fields if obj is None else (*self.fields, "findings")
+
+    @display(description="open findings")
+    def findings(self, account: ProviderAccount) -> str:
+        return shown_findings(account)
 
     def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> ProviderAccount:
         return providers.register_provider_account(

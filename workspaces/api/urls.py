@@ -1,10 +1,12 @@
 from forge.api.routers import OptionalSlashRouter
+from workspaces.api.findings import FindingViewSet
 from workspaces.api.rules import LifecyclePolicyViewSet
 from workspaces.api.unmanaged import UnmanagedMachineViewSet
 from workspaces.api.views import ApplicationStackViewSet, WorkSpaceViewSet
 
 router = OptionalSlashRouter()
 router.register("workspaces", WorkSpaceViewSet, basename="workspace")
+router.register("findings", FindingViewSet, basename="finding")
 router.register("lifecycle-policies", LifecyclePolicyViewSet, basename="lifecycle-policy")
 router.register("applications", ApplicationStackViewSet, basename="application")
 router.register("unmanaged-machines", UnmanagedMachineViewSet, basename="unmanaged-machine")

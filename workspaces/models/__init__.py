@@ -11,6 +11,7 @@ from workspaces.models.providers import (
 )
 from workspaces.models.quarantines import Quarantine, QuarantineQuerySet
 from workspaces.models.unmanaged import UnmanagedMachine, UnmanagedMachineQuerySet
+from workspaces.posture.models import Finding, FindingQuerySet
 from workspaces.rules.models import Decision, LifecyclePolicy, UsageSample, WorkLease
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "CallAllowance",
     "ConfigurationChange",
     "Decision",
+    "Finding",
+    "FindingQuerySet",
     "LifecyclePolicy",
     "ProviderAccount",
     "ProviderAccountQuerySet",

@@ -22,7 +22,7 @@ from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from forge.outbox.models import Mail
 from tests import factories
-from workspaces.models import LifecyclePolicy, Quarantine
+from workspaces.models import Finding, LifecyclePolicy, Quarantine
 
 COMMAND = Actor.command("walk")
 
@@ -135,6 +135,18 @@ def unmanaged(world):
         actor=COMMAND, organization=world.organization, operating_system="LINUX", offer=offer, now=timezone.now()
     )
     return made
+
+
+def finding(world):
+    """An open finding on the account's directory, of what AWS, here the simulator, does not show (any more)."""
+    return Finding.objects.create(
+        organization=world.organization,
+        provider_account=world.account,
+        subject=world.account.directory_id,
+        check_name="internet_access",
+        severity="HIGH",
+        found_at=timezone.now(),
+    )
 
 
 def draft(world):

@@ -49,6 +49,12 @@ def left_behind(world: Any) -> None:
         rows.left_behind(world)
 
 
+def two_findings(world: Any) -> None:
+    """Findings in two accounts whose directories, in the simulator, are as they should be."""
+    for one in (world, worlds.build()):
+        rows.finding(one)
+
+
 def two_stops(world: Any) -> list[Any]:
     return [rows.operation(world, owner=factories.UserFactory(organization=world.organization)) for _ in range(2)]
 
@@ -64,6 +70,7 @@ LEFT = (
     ("WORKSPACE_STOP", "SUCCESS"),
 ) * 2
 FOLLOWED = (("WORKSPACE_STATE_CHANGE", "SUCCESS"),) * 2
+RESOLVED = (("FINDING_RESOLVE", "SUCCESS"),) * 2
 MARKS = (("BUDGET_WARNING", "SUCCESS"), ("BUDGET_LIMIT_REACHED", "SUCCESS"))
 OUTCOMES = (("WORKSPACE_STOP_OUTCOME", "FAILURE"),) * 2
 FIRST = (("ORGANIZATION_CREATE", "SUCCESS"), ("MEMBER_CREATE", "SUCCESS"))
@@ -89,6 +96,7 @@ COMMANDS = {
 TASKS = {
     "workspaces.enforce_lifecycle": Run(two_expired, TERMINATED, "JOB enforce_lifecycle"),
     "workspaces.reconcile_workspaces": Run(two_vanished, FOLLOWED, "JOB reconcile_workspaces"),
+    "workspaces.check_posture": Run(two_findings, RESOLVED, "JOB check_posture"),
     "workspaces.collect_usage": Run(nothing, (), ""),  # samples of use
     "budgets.check_budgets": Run(rows.spent, MARKS, "JOB check_budgets"),
     "audit.close_denial_counts": Run(rows.denial_count, (("AUTH_FAILED", "DENIED"),), "JOB close_denial_counts"),
