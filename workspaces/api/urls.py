@@ -1,4 +1,5 @@
 from forge.api.routers import OptionalSlashRouter
+from workspaces.api.regions import RegionLatencyViewSet, RegionPolicyViewSet
 from workspaces.api.rules import LifecyclePolicyViewSet
 from workspaces.api.unmanaged import UnmanagedMachineViewSet
 from workspaces.api.views import ApplicationStackViewSet, WorkSpaceViewSet
@@ -6,6 +7,8 @@ from workspaces.api.views import ApplicationStackViewSet, WorkSpaceViewSet
 router = OptionalSlashRouter()
 router.register("workspaces", WorkSpaceViewSet, basename="workspace")
 router.register("lifecycle-policies", LifecyclePolicyViewSet, basename="lifecycle-policy")
+router.register("region-latencies", RegionLatencyViewSet, basename="region-latency")
+router.register("region-policies", RegionPolicyViewSet, basename="region-policy")
 router.register("applications", ApplicationStackViewSet, basename="application")
 router.register("unmanaged-machines", UnmanagedMachineViewSet, basename="unmanaged-machine")
 

@@ -10,6 +10,7 @@ from workspaces.models.providers import (
     ProviderAccountQuerySet,
 )
 from workspaces.models.unmanaged import UnmanagedMachine, UnmanagedMachineQuerySet
+from workspaces.regions.models import RegionLatency, RegionPolicy
 from workspaces.rules.models import Decision, LifecyclePolicy, UsageSample, WorkLease
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "LifecyclePolicy",
     "ProviderAccount",
     "ProviderAccountQuerySet",
+    "RegionLatency",
+    "RegionPolicy",
     "StateChange",
     "StateChangeQuerySet",
     "UnmanagedMachine",

@@ -21,7 +21,7 @@ from forge.db.models import JobSwitch
 from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from tests import factories
-from workspaces.models import LifecyclePolicy
+from workspaces.models import LifecyclePolicy, RegionLatency, RegionPolicy
 
 COMMAND = Actor.command("walk")
 
@@ -71,6 +71,16 @@ def stopped(world):
 
 def policy(world):
     return LifecyclePolicy.objects.create(organization=world.organization, team=world.team, idle_minutes=30)
+
+
+def latency(world):
+    return RegionLatency.objects.create(
+        organization=world.organization, place="berlin", region="us-east-1", milliseconds=90, source="a test"
+    )
+
+
+def region_policy(world):
+    return RegionPolicy.objects.create(organization=world.organization, team=world.team, regions=["us-east-1"])
 
 
 def kept(world):
