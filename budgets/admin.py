@@ -18,7 +18,7 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminEmailInputW
 
 from budgets import actions, permissions, services
 from budgets.display import bar, money, standing
-from budgets.models import Budget, BudgetNotice, BudgetThreshold, Reservation
+from budgets.models import Budget, BudgetThreshold, Reservation
 from forge.accounts.models import Membership, Project, Team, User
 from forge.adminkit.admin import ForgeInline, ForgeModelAdmin
 from forge.adminkit.buttons import Button
@@ -299,13 +299,4 @@ class ReservationAdmin(ForgeModelAdmin):
     list_select_related = ("workspace", "budget")
     search_fields = ("workspace_id__exact", "budget_id__exact", "operation_id__exact", "correlation_id__exact")
     search_help_text = "The whole id of a machine, a budget, an operation or a correlation."
-    ordering = ("-id",)
-
-
-@admin.register(BudgetNotice)
-class BudgetNoticeAdmin(ForgeModelAdmin):
-    view_roles = (Role.FINANCE, Role.AUDITOR, Role.ADMIN)
-    list_display = ("threshold", "recipient", "fired_at", "spent", "sent_at", "failures", "due_at")
-    list_filter = (("sent_at", admin.EmptyFieldListFilter),)
-    list_select_related = ("threshold", "recipient")
     ordering = ("-id",)

@@ -291,43 +291,6 @@ class Reservation(UUIDModel, TimestampedModel):
         return f"{self.remaining} of {self.amount} for {self.workspace_id}"
 
 
-class BudgetNoticeQuerySet(models.QuerySet["BudgetNotice"]):
-    def visible_to(self, user: User) -> BudgetNoticeQuerySet:
-        """Those of the person's organization."""
-        return self if user.is_operator else self.filter(organization_id=user.organization_id)
-
-
-class BudgetNotice(UUIDModel, TimestampedModel):
-    """One mail to one person about one fired threshold: written with the mark, sent after it, kept."""
-
-    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="+")
-    threshold = models.ForeignKey(BudgetThreshold, on_delete=models.PROTECT, db_index=False, related_name="notices")
-    recipient = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
-    fired_at = models.DateTimeField(help_text="Which firing of the threshold it tells of.")
-    spent = models.DecimalField(max_digits=18, decimal_places=6, help_text="Spent when it fired.")
-    due_at = models.DateTimeField(null=True, blank=True, help_text="When to send, or to try again; empty = no more.")
-    failures = models.PositiveSmallIntegerField(default=0)
-    sent_at = models.DateTimeField(null=True, blank=True)
-
-    objects = BudgetNoticeQuerySet.as_manager()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["threshold", "recipient", "fired_at"], name="budgets_budgetnotice_one_per_person"
-            ),
-            models.CheckConstraint(
-                name="budgets_budgetnotice_sent_is_done", condition=Q(sent_at__isnull=True) | Q(due_at__isnull=True)
-            ),
-        ]
-        indexes = [
-            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="budgets_notice_due"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.threshold_id} to {self.recipient_id}"
-
-
 EXPIRES_AFTER = timedelta(hours=24)
 """How long after the last attempt a launch that came to nothing keeps its reservation."""
 

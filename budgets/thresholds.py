@@ -1,4 +1,4 @@
-"""Marks of budgets: each threshold fires once per period, with its audit entry and the notices that it owes."""
+"""Marks of budgets: each threshold fires once per period, with its audit entry and the mail that it owes."""
 
 from __future__ import annotations
 
@@ -42,13 +42,16 @@ def fire(*, budget_id: uuid.UUID, actor: Actor, now: datetime) -> list[BudgetThr
         if not budget.is_active or budget.adopted_at is None:
             return []
         waiting = budget.thresholds.filter(fired_at__isnull=True).order_by("fraction")
+        fired: list[tuple[BudgetThreshold, Actor]] = []
         reached = [threshold for threshold in waiting if budget.spent >= threshold.fraction * budget.amount]
         for threshold in reached:
             threshold.fired_at = now
             threshold.save(update_fields=["fired_at", "updated_at"])
-            notices.write(budget=budget, threshold=threshold, now=now)
-        for threshold in reached:
-            _record(budget, threshold, actor, now)
+            one = actor.in_organization(budget.organization_id)
+            notices.write(budget=budget, threshold=threshold, correlation_id=one.correlation_id, now=now)
+            fired.append((threshold, one))
+        for threshold, one in fired:
+            _record(budget, threshold, one, now)
     return reached
 
 
@@ -66,7 +69,7 @@ def rearm(budget: Budget) -> int:
 def _record(budget: Budget, threshold: BudgetThreshold, actor: Actor, now: datetime) -> None:
     is_limit = threshold.fraction >= LIMIT
     record(
-        actor=actor.in_organization(budget.organization_id),
+        actor=actor,
         action=actions.BUDGET_LIMIT_REACHED if is_limit else actions.BUDGET_WARNING,
         resource_type="Budget",
         resource_id=str(budget.id),

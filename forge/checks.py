@@ -23,6 +23,8 @@ PORT_SETTINGS = (
     "FORGE_UNDO_HOOKS",
     "FORGE_OPERATION_HANDLERS",
     "FORGE_REFUSAL_RECORDER",
+    "FORGE_MAIL_KINDS",
+    "FORGE_MAIL_READER",
 )
 """Settings that hold a dotted path, a list of them, or a dict with them as values."""
 

@@ -13,17 +13,20 @@ TASK_ROUTES = {
     "audit.seal": {"queue": "seal"},
     "operations.run_operation": {"queue": "operations"},
     "operations.sweep_operations": {"queue": "operations"},
-    "budgets.send_notices": {"queue": "mail"},
+    "outbox.send_mails": {"queue": "mail"},
 }
 
 BEAT_SCHEDULE = {
     "audit_seal": {"task": "audit.seal", "schedule": 5.0, "options": {"expires": 5}},
     "run_operations": {"task": "operations.sweep_operations", "schedule": 5.0, "options": {"expires": 5}},
+    "send_mails": {"task": "outbox.send_mails", "schedule": 15.0, "options": {"expires": 14}},
     "meter_costs": {"task": "costs.meter_costs", "schedule": 60.0, "options": {"expires": 55}},
     "check_budgets": {"task": "budgets.check_budgets", "schedule": 60.0, "options": {"expires": 55}},
     "reconcile_workspaces": {"task": "workspaces.reconcile_workspaces", "schedule": 300.0, "options": {"expires": 290}},
+    "check_posture": {"task": "workspaces.check_posture", "schedule": 3600.0, "options": {"expires": 3500}},
     "collect_usage": {"task": "workspaces.collect_usage", "schedule": 300.0, "options": {"expires": 290}},
     "enforce_lifecycle": {"task": "workspaces.enforce_lifecycle", "schedule": 300.0, "options": {"expires": 290}},
+    "quarantine_leavers": {"task": "workspaces.quarantine_leavers", "schedule": 60.0, "options": {"expires": 55}},
     "rollover_partitions": {"task": "db.rollover_partitions", "schedule": 3600.0, "options": {"expires": 3500}},
     "retire_months": {"task": "audit.retire_months", "schedule": 3600.0, "options": {"expires": 3500}},
     "purge_idempotency_keys": {"task": "api.purge_idempotency_keys", "schedule": 3600.0, "options": {"expires": 3500}},

@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "forge.api",
     "forge.adminkit",
     "forge.operations",
+    "forge.outbox",
     "audit",
     "forge.accounts",
     "blueprints",
@@ -210,6 +211,18 @@ FORGE_OPERATION_HANDLERS = {
     "workspace.restore": "workspaces.handlers.restore",
     "audit.verify": "audit.verification.operation.verify",
 }
+FORGE_MAIL_KINDS = {
+    "budget.mark": "budgets.notices.mark",
+    "workspace.ready": "workspaces.letters.ready",
+    "workspace.failed": "workspaces.letters.failed",
+    "workspace.ended": "workspaces.letters.ended",
+    "workspace.about_to_stop": "workspaces.letters.about_to_stop",
+    "workspace.about_to_end": "workspaces.letters.about_to_end",
+    "workspace.quarantined": "workspaces.letters.quarantined",
+    "workspace.handed_over": "workspaces.letters.handed_over",
+    "workspace.kept_no_longer": "workspaces.letters.kept_no_longer",
+}
+FORGE_MAIL_READER = "forge.accounts.mailing.reader"
 
 # -- Money -------------------------------------------------------------------------------------------------------
 FORGE_RESERVE_HOURS = env.int("FORGE_RESERVE_HOURS", default=40)
@@ -265,6 +278,7 @@ FORGE_AWS_CALLS_PER_SECOND = env.float("FORGE_AWS_CALLS_PER_SECOND", default=5.0
 FORGE_AWS_CALL_BURST = env.int("FORGE_AWS_CALL_BURST", default=10)
 FORGE_VANISHED_AT_MOST = env.int("FORGE_VANISHED_AT_MOST", default=5)
 FORGE_VANISHED_PERCENT_AT_MOST = env.int("FORGE_VANISHED_PERCENT_AT_MOST", default=20)
+FORGE_QUARANTINE_DAYS = env.int("FORGE_QUARANTINE_DAYS", default=30)
 
 # -- Rules of the lifecycle ------------------------------------------------------------------------------------------
 FORGE_IDLE_CPU_PERCENT = env.float("FORGE_IDLE_CPU_PERCENT", default=10.0)
@@ -283,6 +297,7 @@ EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://" if DEBUG else
 vars().update(EMAIL_CONFIG)
 if EMAIL_CONFIG["EMAIL_FILE_PATH"]:  # django-environ takes the first slash off
     EMAIL_FILE_PATH = "/" + EMAIL_CONFIG["EMAIL_FILE_PATH"].lstrip("/")
+EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=30)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="forge@localhost")
 
 # -- Static files --------------------------------------------------------------------------------------------------

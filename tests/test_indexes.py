@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs/indexes.md"
-OURS = r"^(accounts|api|audit|blueprints|budgets|costs|db|operations|workspaces)_"
+OURS = r"^(accounts|api|audit|blueprints|budgets|costs|db|operations|outbox|workspaces)_"
 
 _INDEXES = """
     SELECT c.relname, i.relname, x.indisunique OR x.indisexclusion, x.indisprimary,

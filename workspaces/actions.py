@@ -31,6 +31,11 @@ WORKSPACE_RESTORE_OUTCOME = register("WORKSPACE_RESTORE_OUTCOME")
 WORKSPACE_ADOPT = register("WORKSPACE_ADOPT")
 FLEET_ADOPT = register("FLEET_ADOPT")
 FLEET_ADOPT_OUTCOME = register("FLEET_ADOPT_OUTCOME")
+WORKSPACE_QUARANTINE = register("WORKSPACE_QUARANTINE", required=("resource_id",))
+WORKSPACE_QUARANTINE_END = register("WORKSPACE_QUARANTINE_END", required=("resource_id",))
+WORKSPACE_HAND_OVER = register("WORKSPACE_HAND_OVER", required=("resource_id",), personal=("reason",))
+FINDING_OPEN = register("FINDING_OPEN")
+FINDING_RESOLVE = register("FINDING_RESOLVE")
 PROVIDER_ACCOUNT_CREATE = register("PROVIDER_ACCOUNT_CREATE")
 PROVIDER_ACCOUNT_UPDATE = register("PROVIDER_ACCOUNT_UPDATE")
 LIFECYCLE_POLICY_CREATE = register("LIFECYCLE_POLICY_CREATE")
@@ -54,6 +59,7 @@ _REQUESTS = {
     "bulk": WORKSPACE_BULK,
 }
 
+expect("workspaces_finding", actions=[FINDING_OPEN], at="found_at")
 expect("workspaces_provideraccount", actions=[PROVIDER_ACCOUNT_CREATE])
 expect("workspaces_lifecyclepolicy", actions=[LIFECYCLE_POLICY_CREATE])
 expect("workspaces_regionlatency", actions=[REGION_LATENCY_CREATE])

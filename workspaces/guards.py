@@ -13,6 +13,7 @@ from forge.accounts.models import Membership
 from forge.api.errors import Denied, Refused, TooMany
 from forge.operations.models import Operation
 from workspaces.intents import Intent
+from workspaces.models import Quarantine
 
 Role = Membership.Role
 
@@ -133,9 +134,19 @@ def credentials_valid(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
     """Refuses when the owner's (or the caller's) credentials have ended; an owner's machine is adopted all the same."""
     people = (intent.actor.user,) if intent.kind == "adopt" else (intent.owner, intent.actor.user)
     for person in people:
+        if person is intent.owner and _is_handed_over(intent):
+            continue
         if person is not None and not person.credentials_valid(intent.now):
             raise CredentialsExpired(f"The credentials of user {person.id} have ended.")
     return {}
+
+
+def _is_handed_over(intent: Intent) -> bool:
+    """Whether the machine of an owner who is switched off is somebody else's to use for now."""
+    if intent.workspace_id is None or intent.owner.credentials_valid(intent.now):
+        return False
+    found = Quarantine.objects.open().filter(workspace_id=intent.workspace_id).first()
+    return found is not None and found.is_handed_over(intent.now)
 
 
 def launch_rate(intent: Intent, *, dry_run: bool) -> dict[str, Any]:

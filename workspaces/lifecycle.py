@@ -109,6 +109,9 @@ ACTIONS: dict[str, tuple[State, ...]] = {
 }
 """What a person may ask for, and in which states. The end of a PENDING machine calls off its launch."""
 
+BARRED_IN_QUARANTINE = frozenset({"start", "connect", "modify", "reboot", "rebuild", "restore", "lease"})
+"""What nobody may ask of a machine whose owner is switched off; it can still be stopped, kept alive and ended."""
+
 BY_ITSELF_AFTER = timedelta(minutes=1)
 """After so long without its bulk operation a part of one is carried out like any other operation."""
 

@@ -236,18 +236,31 @@ def _compare(machines: Iterable[WorkSpace], shown: Sequence[aws.Machine], gatewa
     """Follow what AWS shows of machines of ours."""
     machines = list(machines)
     by_id = {one.provider_id: one for one in shown}
-    connections = gateway.connections([machine.provider_id for machine in machines])
+    asked = [one.provider_id for one in machines if _connection_is_wanted(one, by_id[one.provider_id])]
+    connections = gateway.connections(asked)
     addresses = _addresses({machine.directory_id for machine in machines if _lacks_address(machine)}, gateway)
     for machine in machines:
         run.figures.seen += 1
-        beside: dict[str, Any] = {
-            "last_connected_at": _last_connected(machine, connections.get(machine.provider_id), run.now)
-        }
+        beside: dict[str, Any] = {}
+        connected_at = _last_connected(machine, connections.get(machine.provider_id), run.now)
+        if connected_at != machine.last_connected_at:
+            beside["last_connected_at"] = connected_at
         if _lacks_address(machine):
             beside["connection_url"] = addresses.get(machine.directory_id)
         with run.going_on(f"machine {machine.id}"):
-            if not _awaits_session(machine, by_id[machine.provider_id], beside["last_connected_at"], run.now):
+            if not _awaits_session(machine, by_id[machine.provider_id], connected_at, run.now):
                 _follow_one(machine, by_id[machine.provider_id], beside, run)
+
+
+def _connection_is_wanted(machine: WorkSpace, seen: aws.Machine) -> bool:
+    """Whether to ask here when its user was last connected.
+
+    `collect_usage` asks that of the running machines of WorkSpaces Personal. What it does not see is the last use
+    before a stop that came by itself, and what was before the first look at an adopted machine.
+    """
+    if machine.capabilities.starts_by_itself or _lacks_address(machine):
+        return True
+    return AWS_STATES[seen.state].state not in (None, machine.state)
 
 
 def _awaits_session(machine: WorkSpace, seen: aws.Machine, connected_at: datetime | None, now: datetime) -> bool:
@@ -350,6 +363,9 @@ def _addresses(directory_ids: Iterable[str], gateway: Any) -> dict[str, str | No
 
 
 def _last_connected(machine: WorkSpace, connection: aws.Connection | None, now: datetime) -> datetime | None:
+    """What is known of the machine's last connection: the newer of its row and what AWS says, if it was asked."""
+    known = machine.last_connected_at
     if connection is None:
-        return machine.last_connected_at
-    return now if connection.is_connected else connection.last_connected_at or machine.last_connected_at
+        return known
+    told = now if connection.is_connected else connection.last_connected_at
+    return max(filter(None, (known, told)), default=None)

@@ -9,6 +9,7 @@ from datetime import datetime
 from audit.actors import Actor
 from forge.accounts.locks import lock_scopes
 from forge.db import ports
+from workspaces import mails
 from workspaces.lifecycle import TERMINAL_STATES, State, may_move
 from workspaces.models import StateChange, WorkSpace
 
@@ -40,7 +41,8 @@ def move(
     """Bring a locked machine into `target` and write the change down; None when it is there already.
 
     `occurred_at` is business time and never earlier than the last change. A move into a terminal state calls the
-    end hooks (booking to the end, release of the reservations) in the same transaction. Saves the state fields only.
+    end hooks (booking to the end, release of the reservations) in the same transaction, and what the move tells its
+    owner is owed by mail. Saves the state fields only.
     """
     source = State(workspace.state)
     if source == target:
@@ -51,7 +53,8 @@ def move(
     workspace.state = target
     workspace.state_since = at
     fields = ["state", "state_since", "updated_at"]
-    if target == State.AVAILABLE and workspace.launched_at is None:
+    is_launched = target == State.AVAILABLE and workspace.launched_at is None
+    if is_launched:
         workspace.launched_at = at
         fields.append("launched_at")
     if target == State.STOPPED:
@@ -66,6 +69,7 @@ def move(
     change = record_change(workspace=workspace, source=source, occurred_at=at, reason=reason, actor=actor)
     if target in TERMINAL_STATES:
         end(workspaces=[workspace], actor=actor, now=now)
+    mails.moved(workspace, is_launched=is_launched, reason=reason, actor=actor, now=now)
     return change
 
 

@@ -27,7 +27,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.http import urlencode
+from django.utils.text import slugify
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.enums import ActionVariant
 
 from forge.adminkit.buttons import TYPED, Button, ShownOnce
 from forge.adminkit.changelists import MoreChangeList
@@ -219,8 +221,7 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         obj = kwargs.get("obj")
         if obj is not None and self.buttons:
-            shown = [self._shown(button, obj) for button in self.legal_buttons(request, obj)]
-            context["actions_detail"] = [*context.get("actions_detail", ()), *shown]
+            context["actions_detail"] = [*context.get("actions_detail", ()), *self._bar(request, obj)]
         return super().render_change_form(request, context, *args, **kwargs)
 
     def button_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
@@ -281,6 +282,21 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
     def _detail_url(self, obj: Any) -> str:
         return reverse(f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_change", args=(obj.pk,))
 
+    def _bar(self, request: HttpRequest, obj: Any) -> list[dict[str, Any]]:
+        """The buttons as the page's bar shows them, those of a group under its name where the first of them stands."""
+        bar: list[dict[str, Any]] = []
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for button in self.legal_buttons(request, obj):
+            entry = self._shown(button, obj)
+            if button.group in groups:
+                groups[button.group].append(entry)
+            elif button.group:
+                groups[button.group] = [entry]
+                bar.append(_drop_down(button.group, groups[button.group]))
+            else:
+                bar.append(entry)
+        return bar
+
     def _shown(self, button: Button, obj: Any) -> dict[str, Any]:
         name = f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_button"
         return {
@@ -290,6 +306,17 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
             "attrs": {},
             "path": reverse(name, args=(obj.pk, button.name)),
         }
+
+
+def _drop_down(title: str, items: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "title": title,
+        "method_name": slugify(title),
+        "icon": "",
+        "variant": ActionVariant.DEFAULT,
+        "attrs": {},
+        "items": items,
+    }
 
 
 def sentence_of(problem: Problem) -> str:

@@ -30,6 +30,7 @@ class Button:
     `initial(row)` what the form's fields hold at first.
     `audit_action` is the audit action type of what the button does, for the entry of a press that is refused. With
     `typed`, the person must write what `typed(row)` returns, as before anything that cannot be undone.
+    Buttons of one `group` stand together under its name.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Button:
     initial: Callable[[Any], Mapping[str, Any]] | None = None
     typed: Callable[[Any], str] | None = None
     icon: str = ""
+    group: str = ""
     variant: ActionVariant = ActionVariant.DEFAULT
 
     def form_for(self, row: Any, data: Any = None) -> forms.Form:

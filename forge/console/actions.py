@@ -3,3 +3,4 @@
 from audit.registry import register
 
 JOB_SWITCH = register("JOB_SWITCH", required=("resource_id",), personal=("reason",))
+MAIL_RETRY = register("MAIL_RETRY", required=("resource_id",))

@@ -1,21 +1,25 @@
-"""Tables of the foundation in the console: job runs, job switches, idempotency keys, denial counts."""
+"""Tables of the foundation in the console: job runs, job switches, mail, idempotency keys, denial counts."""
 
 from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import admin as auth_admin
-from django.db.models import Field
+from django.db.models import Field, OuterRef, QuerySet, Subquery
 from django.forms import ChoiceField
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from forge.accounts.models import User
 from forge.adminkit.admin import ForgeModelAdmin
+from forge.adminkit.buttons import Button
 from forge.api.models import DenialCount, IdempotencyKey
-from forge.console import actions, switches
+from forge.console import actions, mails, switches
 from forge.db.models import JobRun, JobSwitch
+from forge.outbox import letters
+from forge.outbox.models import Mail
 
 admin.site.unregister(auth_admin.Group)  # roles are Memberships; Django's groups and permissions decide nothing here
 
@@ -87,6 +91,80 @@ class JobSwitchAdmin(ForgeModelAdmin):
             reason=obj.reason,
             now=timezone.now(),
         )
+
+
+class MailKindFilter(admin.SimpleListFilter):
+    """By kind; the kinds come from the settings, for the table is too big to ask for its distinct values."""
+
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(kind, kind) for kind in letters.kinds()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(kind=self.value()) if self.value() else queryset
+
+
+def _retry(request: HttpRequest, mail: Mail) -> str:
+    mails.retry(actor=request.actor, mail=mail, now=timezone.now())  # type: ignore[attr-defined]
+    return "It is sent with the next run of send_mails."
+
+
+def _explain_retry(request: HttpRequest, mail: Mail) -> list[str]:
+    return ["It is due at once, and its tries are counted anew."]
+
+
+@admin.register(Mail)
+class MailAdmin(ForgeModelAdmin):
+    """Who was told what and when; without the text, which may hold how to connect to somebody's machine."""
+
+    view_roles = ("admin", "auditor")
+    list_display = ("kind", "recipient", "target", "shown_state", "created_at", "due_at", "sent_at", "attempts")
+    list_filter = ("state", MailKindFilter)
+    search_fields = ("target_id__exact", "recipient_id__exact", "id__exact")
+    search_help_text = "The whole id of a mail, its recipient or what it is about."
+    ordering = ("-id",)
+    fields = (
+        "kind", "recipient", "target", "facts", "state", "created_at", "due_at", "useless_after", "sent_at", "attempts",
+        "last_error", "withdrawn_because", "message_id", "correlation_id",
+    )  # fmt: skip
+    buttons = (
+        Button(
+            "retry",
+            "Try again",
+            actions.MAIL_RETRY,
+            icon="replay",
+            run=_retry,
+            legal=lambda user, mail: mail.is_retryable and mails.may_retry(user, mail),
+            explain=_explain_retry,
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        address = User.objects.filter(id=OuterRef("recipient_id")).values("email")
+        return super().get_queryset(request).annotate(address=Subquery(address))
+
+    @display(description="recipient")
+    def recipient(self, mail: Mail) -> str:
+        return mail.address or str(mail.recipient_id)  # type: ignore[attr-defined]  # annotated above
+
+    @display(description="about")
+    def target(self, mail: Mail) -> str:
+        return f"{mail.target_type} {mail.target_id}"
+
+    @display(
+        description="state",
+        ordering="state",
+        label={
+            Mail.State.DUE: "info",
+            Mail.State.SENT: "success",
+            Mail.State.GIVEN_UP: "danger",
+            Mail.State.WITHDRAWN: "default",
+        },
+    )
+    def shown_state(self, mail: Mail) -> tuple[str, str]:
+        return mail.state, mail.get_state_display()
 
 
 @admin.register(IdempotencyKey)

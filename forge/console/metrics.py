@@ -11,6 +11,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import Error
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -24,6 +25,7 @@ from audit.verification.standing import standing
 from costs import metering
 from forge.db import jobs, partitions
 from forge.db.models import JobRun
+from workspaces.models import Finding
 
 SCHEME = "Bearer "
 
@@ -47,6 +49,7 @@ class DatabaseCollector(Collector):
             "Age of the oldest machine-hour that is not booked yet.",
             metering.lag(self._now).total_seconds(),
         )
+        yield from self._findings()
         yield from self._jobs()
 
     def _sealing(self) -> Iterator[GaugeMetricFamily]:
@@ -95,6 +98,13 @@ class DatabaseCollector(Collector):
             faults.add_metric([report.table], len(report.faults))
         yield ahead
         yield faults
+
+    def _findings(self) -> Iterator[GaugeMetricFamily]:
+        open_ = GaugeMetricFamily("forge_findings_open", "Security findings that stand.", labels=["check"])
+        counts = dict(Finding.objects.open().values_list("check_name").annotate(Count("id")))
+        for name in Finding.Check.values:
+            open_.add_metric([name], counts.get(name, 0))
+        yield open_
 
     def _jobs(self) -> Iterator[GaugeMetricFamily]:
         outcome = GaugeMetricFamily(

@@ -14,10 +14,14 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
         "Machines",
         [
             ("workspaces.workspace", "WorkSpaces", "computer"),
+            ("workspaces.quarantine", "Quarantines", "person_off"),
             ("operations.operation", "Operations", "pending_actions"),
             ("blueprints.blueprint", "Blueprints", "deployed_code"),
             ("workspaces.provideraccount", "Provider accounts", "cloud"),
             ("workspaces.applicationstack", "Application stacks", "apps"),
+            ("workspaces.unmanagedmachine", "Unmanaged machines", "help_center"),
+            ("workspaces.lifecyclepolicy", "Lifecycle policies", "timer"),
+            ("workspaces.decision", "Decisions", "rule"),
         ],
     ),
     (
@@ -57,6 +61,7 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
             ("system", "System", "monitor_heart"),
             ("db.jobrun", "Job runs", "history"),
             ("db.jobswitch", "Job switches", "toggle_on"),
+            ("outbox.mail", "Mail", "mail"),
         ],
     ),
 ]

@@ -170,6 +170,8 @@ FOREIGN = {
     "workspace-history": rows.machine,
     "workspace-why": rows.machine,
     "workspace-leases": rows.machine,
+    "workspace-quarantines": rows.machine,
+    "finding-detail": rows.finding,
     "lifecycle-policy-detail": rows.policy,
     "application-detail": rows.stack,
     "workspace-configurations": rows.machine,

@@ -23,7 +23,7 @@ app.loader.import_default_modules()
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 
-ROOMS = {*API_ROOMS, "forge.db", "forge.api", "forge.console"}
+ROOMS = {*API_ROOMS, "forge.db", "forge.api", "forge.console", "forge.outbox"}
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,11 @@ BENCHMARKS = {
     "audit_verify_rows_per_s_per_core": "tests.bench.audit_verify.BENCHMARK",
     "metering_vs_bare_sql": "tests.bench.metering.BENCHMARK",
     "metering_idle_vs_scan": "tests.bench.metering.IDLE",
+    "lifecycle_sweep_growth": "tests.bench.lifecycle.BENCHMARK",
     "list_vs_bare_view": "tests.bench.listing.BENCHMARK",
+    "reconcile_calls_per_1000": "tests.bench.reconciling.FIGURE",
+    "launch_throughput_vs_bare_tx": "tests.bench.throughput.BENCHMARK",
+    "sweep_peak_memory": "tests.bench.memory.FIGURE",
     "admission_vs_bare_lock": "tests.bench.admission.BENCHMARK",
 }
 """By dotted path: the modules hold models, which want the settings that the servers below give."""

@@ -118,7 +118,7 @@ def prepare(size: str) -> Iterator[Sides]:
     """A world with a budget for its team and one for its organization."""
     world = worlds.build()
     now = timezone.now()
-    month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    month = month_of(now)
     budgets = [
         factories.BudgetFactory(
             organization=world.organization,
@@ -126,7 +126,7 @@ def prepare(size: str) -> Iterator[Sides]:
             scope_id=scope_id,
             amount=10**9,
             period_start=month,
-            period_end=_next_month(month),
+            period_end=next_month(month),
             adopted_at=month,
         )
         for scope, scope_id in (("TEAM", world.team.id), ("ORGANIZATION", world.organization.id))
@@ -213,7 +213,13 @@ def _written() -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
-def _next_month(month: datetime) -> datetime:
+def month_of(at: datetime) -> datetime:
+    """The beginning of the month in UTC."""
+    return at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def next_month(month: datetime) -> datetime:
+    """The beginning of the month after."""
     return (month + timedelta(days=32)).replace(day=1)
 
 

@@ -39,7 +39,15 @@ class Child:
 
 @contextlib.contextmanager
 def child(module: str, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Child]:
-    """`python -m module arguments` in our environment and `env`; its first answer says that it is ready.
+    """A `starting` one that is ready."""
+    with starting(module, *arguments, env=env) as one:
+        one.answer()
+        yield one
+
+
+@contextlib.contextmanager
+def starting(module: str, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Child]:
+    """`python -m module arguments` in our environment and `env`; its first answer will say that it is ready.
 
     It ends when there is nothing more to read.
     """
@@ -53,9 +61,7 @@ def child(module: str, *arguments: str, env: Mapping[str, str] | None = None) ->
     ) as process:
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("a process without pipes cannot be talked to")
-        one = Child(process, process.stdin, process.stdout)
-        one.answer()
-        yield one
+        yield Child(process, process.stdin, process.stdout)
 
 
 class Told:

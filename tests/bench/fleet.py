@@ -16,9 +16,11 @@ from django.db import connection, transaction
 
 from costs.metering import ensure_months
 from tests import factories
+from workspaces.simulator import catalog
 
 TEAMS = 50
 KINDS = ("STANDARD", "PERFORMANCE", "POWER")
+DIRECTORY = catalog.directory_id("us-east-1")
 HELD = 1000
 """Money that each machine holds in each budget: so much that none runs low, which would be work of another kind."""
 
@@ -43,8 +45,9 @@ _MACHINES = """
     SELECT forge_uuid7(), u.organization_id, u.id, (%(teams)s::uuid[])[1 + u.nr %% cardinality(%(teams)s::uuid[])],
            u.directory_username, 'WORKSPACES_PERSONAL', (%(kinds)s::text[])[1 + u.nr %% cardinality(%(kinds)s::text[])],
            'LINUX', 'AUTO_STOP', %(blueprint)s, '{}', 80, 50, 'AVAILABLE', %(launched_at)s, %(launched_at)s,
-           %(account)s, 'd-fleet', u.directory_username, 'ws-' || u.nr, 'AVAILABLE', 'HEALTHY', 'us-east-1', 'DCV',
-           true, 'JOINED', 0, 0, 60, 90, false, '', '', '{"cost-center": "r-100"}', 1, %(created_at)s, %(created_at)s
+           %(account)s, %(directory)s, u.directory_username, 'ws-' || lpad(u.nr::text, 9, '0'),
+           'AVAILABLE', 'HEALTHY', 'us-east-1', 'DCV', true,
+           'JOINED', 0, 0, 60, 90, false, '', '', '{"cost-center": "r-100"}', 1, %(created_at)s, %(created_at)s
       FROM (
           SELECT *, row_number() OVER (ORDER BY id) AS nr FROM accounts_user
            WHERE organization_id = %(organization)s AND directory_username LIKE 'fleet%%'
@@ -100,7 +103,7 @@ def build(count: int) -> Fleet:
     began_at = _next_month(datetime.now(UTC))
     organization = factories.OrganizationFactory()
     teams = factories.TeamFactory.create_batch(TEAMS, organization=organization)
-    account = factories.ProviderAccountFactory(organization=organization, directory_id="d-fleet")
+    account = factories.ProviderAccountFactory(organization=organization, directory_id=DIRECTORY)
     fleet = Fleet(organization.id, count, began_at)
     for scope, scope_id in [("ORGANIZATION", organization.id), *(("TEAM", team.id) for team in teams)]:
         factories.BudgetFactory(
@@ -119,6 +122,7 @@ def build(count: int) -> Fleet:
         "kinds": list(KINDS),
         "blueprint": factories.BlueprintFactory(organization=organization).id,
         "account": account.id,
+        "directory": DIRECTORY,
         "created_at": began_at,
         "launched_at": fleet.launched_at,
         "held": HELD,

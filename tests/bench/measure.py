@@ -87,16 +87,22 @@ class Benchmark:
 @dataclass(frozen=True)
 class Figure:
     """A rate (work per second) or the milliseconds that one piece of work takes, with its goal, None where there is
-    none. `unit` is what the table says behind it: `rows/s`, `ms`."""
+    none. `unit` is what the table says behind it: `rows/s`, `ms`.
+
+    With `counted` it is neither, but what was counted in a run: the same each time, so it runs once.
+    """
 
     name: str
     goal: float | None
     unit: str
     prepare: Callable[[str], AbstractContextManager[Subject]]
     is_rate: bool
+    counted: Callable[[Run], float] | None = None
 
     def figure(self, run: Run) -> float:
         """The run in the figure's unit."""
+        if self.counted is not None:
+            return self.counted(run)
         return run.work / run.seconds if self.is_rate else 1000 * run.seconds / run.work
 
 
@@ -206,9 +212,12 @@ def compare(benchmark: Benchmark, size: str, *, times: int = TIMES, most: int = 
 
 
 def sample(figure: Figure, size: str, *, times: int = TIMES, most: int = MOST_TIMES) -> Result:
-    """One thing by itself, again and again."""
+    """One thing by itself, again and again; once where something is counted."""
     with figure.prepare(size) as subject:
-        runs = _repeat(lambda number: subject.run(), figure.figure, times=times, most=most)
+        if figure.counted is not None:
+            runs = [subject.run()]
+        else:
+            runs = _repeat(lambda number: subject.run(), figure.figure, times=times, most=most)
         counted = subject.verify()
     values = [figure.figure(run) for run in runs]
     return Result(figure, size, values, statistics.median(values), None, _work(runs[0]) | counted)

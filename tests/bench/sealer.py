@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import django
 
-from audit.sealing.sealer import seal
-from audit.sealing.sinks import DirectorySink
 from tests.bench.children import Told, serve
 
 EVERY = 1.0
 """Seconds from the beginning of one pass to the next; the beat's are five."""
 
 
-def seal_until_told(sink: DirectorySink, told: Told, word: str) -> dict[str, Any]:
+def seal_until_told(seal: Callable[[], Any], told: Told, word: str) -> dict[str, Any]:
     """Passes until there is a line to read: the `stop` after this `go`."""
     if word != "go":
         raise ValueError(f"{word!r} is neither go nor the stop after it")
@@ -31,7 +31,7 @@ def seal_until_told(sink: DirectorySink, told: Told, word: str) -> dict[str, Any
     wait = 0.0
     while not passes or not told.waits(wait):
         began = time.monotonic()
-        done = seal(sinks=[sink])
+        done = seal()
         passes, sealed, faults = passes + 1, sealed + done.sealed, [*faults, *done.faults, *done.failures.values()]
         wait = max(0.0, EVERY - (time.monotonic() - began))
     told.words()
@@ -40,5 +40,6 @@ def seal_until_told(sink: DirectorySink, told: Told, word: str) -> dict[str, Any
 
 if __name__ == "__main__":
     django.setup()
+    sealer, sinks = import_module("audit.sealing.sealer"), import_module("audit.sealing.sinks")  # they hold models
     lines = Told()
-    serve(lines, partial(seal_until_told, DirectorySink(Path(sys.argv[1])), lines))
+    serve(lines, partial(seal_until_told, partial(sealer.seal, sinks=[sinks.DirectorySink(Path(sys.argv[1]))]), lines))

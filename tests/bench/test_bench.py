@@ -93,6 +93,22 @@ def test_figure_without_a_goal_misses_none_and_one_of_time_counts_milliseconds_f
     assert "no goal" in result.line()
 
 
+def test_figure_that_is_counted_runs_once_and_says_what_was_counted():
+    runs = []
+
+    @contextlib.contextmanager
+    def prepare(size):
+        yield Subject(run=lambda: runs.append(size) or Run(3.0, 500, {"calls": 30}))
+
+    figure = Figure(
+        "calls", 55, "calls", prepare, is_rate=False, counted=lambda run: 1000 * run.wrote["calls"] / run.work
+    )
+    result = measure(figure, "tiny")
+
+    assert (runs, result.value) == (["tiny"], 60)
+    assert "≤ 55.00 MISSED by 9.1%" in result.line()
+
+
 def test_results_are_merged_into_the_file(tmp_path):
     file = tmp_path / "bench.json"
     merge({"one": {"value": 1}, "two": {"value": 2}}, file)

@@ -179,7 +179,7 @@ def test_a_budget_is_switched_off_and_on_by_buttons(world, budget):
     assert budget.adopted_at is not None
 
 
-def test_reservations_and_notices_are_only_looked_at(world, budget):
+def test_reservations_are_only_looked_at(world, budget):
     held = ReservationFactory(budget=budget)
     client = browser(world.admin)
     assert str(held.id) in client.get("/admin/budgets/reservation/").content.decode()
@@ -187,4 +187,3 @@ def test_reservations_and_notices_are_only_looked_at(world, budget):
     assert str(held.id) in narrowed.content.decode()
     assert client.get(f"/admin/budgets/reservation/{held.id}/change/").status_code == 200
     assert client.get("/admin/budgets/reservation/add/").status_code == 403
-    assert client.get("/admin/budgets/budgetnotice/").status_code == 200

@@ -1,28 +1,28 @@
 """What budgets do by themselves: the next period, its adoption, marks, stale launches, and the mail they owe."""
 
 import json
-import smtplib
 from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
 
 import pytest
-from django.core.mail.backends.locmem import EmailBackend
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 
 from audit.actors import Actor
 from audit.models import AuditLog
 from budgets import adoption, expiry, notices, sweep, tasks, thresholds
-from budgets.models import Budget, BudgetNotice, BudgetThreshold, Reservation
+from budgets.models import Budget, BudgetThreshold, Reservation
 from costs import metering
 from costs.pricing import HOUR
+from forge.accounts.models import User
 from forge.db.models import JobRun
 from forge.operations.models import Operation
+from forge.outbox import sending
+from forge.outbox.models import Mail
 from tests import factories
 from tests.budgets.support import APRIL, MARCH, MAY, STANDARD, World, assert_sums_agree, figures
 from tests.budgets.test_ledger import price, spend
-from tests.budgets.threads import together
 from workspaces.models import WorkSpace
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
@@ -35,14 +35,6 @@ DAY = timedelta(days=1)
 def world():
     metering.ensure_months(MARCH, MAY)
     return World()
-
-
-@pytest.fixture(autouse=True)
-def unsent(monkeypatch):
-    """Tasks that were handed to the mail queue."""
-    calls = []
-    monkeypatch.setattr(tasks.send_notices, "delay", lambda: calls.append(1))
-    return calls
 
 
 def check(now):
@@ -166,7 +158,8 @@ def fired(world, **fields):
 
 
 def told():
-    return sorted(notice.recipient.email for notice in BudgetNotice.objects.select_related("recipient"))
+    people = Mail.objects.filter(kind=notices.KIND).values("recipient_id")
+    return sorted(User.objects.filter(id__in=people).values_list("email", flat=True))
 
 
 def test_the_owner_is_told_first(world):
@@ -193,85 +186,48 @@ def test_without_owner_and_lead_finance_is_told_and_without_finance_the_admins(w
     admin = world.person("admin")
     fired(world, scope=scope)
     assert told() == [admin.email]
-    BudgetNotice.objects.all().delete()
+    Mail.objects.all().delete()
     BudgetThreshold.objects.update(fired_at=None)
     finance = world.person("finance")
     thresholds.fire(budget_id=Budget.objects.get().id, actor=JOB, now=MARCH)
     assert told() == [finance.email]
 
 
-def test_a_notice_is_sent_once_with_the_figures(world, mailoutbox):
+def test_the_mail_about_a_mark_has_the_figures_of_its_moment(world, mailoutbox):
     owner = world.person()
-    fired(world, owner=owner)
-    assert notices.send(now=MARCH) == {"sent": 1, "failed": 0, "given_up": 0}
-    assert notices.send(now=MARCH) == {"sent": 0, "failed": 0, "given_up": 0}
+    budget = fired(world, owner=owner)
+    Budget.objects.filter(pk=budget.pk).update(spent=Decimal("9.99"), amount=900)
+    assert sending.send(now=MARCH) == {"sent": 1, "failed": 0, "given_up": 0, "withdrawn": 0}
     [message] = mailoutbox
     assert message.to == [owner.email]
     assert message.subject == f"Forge: the team budget of {world.team.slug} has passed 80%"
-    assert "Amount   10.00 USD" in message.body
-    assert "Spent    8.00 USD" in message.body
-    notice = BudgetNotice.objects.get()
-    assert notice.sent_at == MARCH
-    assert str(notice.id) in message.extra_headers["Message-ID"]
+    page = message.alternatives[0].content
+    for figure in ("10.00 USD", "8.00 USD", "2026-03-01T00:00:00Z", "2026-03-01 00:00 UTC", "Nothing is blocked yet"):
+        assert figure in message.body
+        assert figure in page
+    assert Mail.objects.get().target_id == budget.id
 
 
-def test_many_senders_send_each_notice_once(world, mailoutbox):
-    for _ in range(6):
-        world.person("team_lead")
-    fired(world, spent=Decimal(10))
-    together(lambda _: notices.send(now=MARCH), range(6))
-    assert len(mailoutbox) == 12
-    assert len({message.extra_headers["Message-ID"] for message in mailoutbox}) == 12
-
-
-def test_a_mail_server_that_is_down_delays_and_loses_nothing(world, mailoutbox, monkeypatch):
+def test_a_mark_and_its_mail_share_a_correlation_and_no_mail_outlives_a_mark_that_failed(world, monkeypatch):
     fired(world, owner=world.person())
+    assert Mail.objects.get().correlation_id == AuditLog.objects.get(action_type="BUDGET_WARNING").correlation_id
 
-    def refuse(self, messages):
-        raise smtplib.SMTPServerDisconnected("down")
+    def fail(**kwargs):
+        raise ConnectionError
 
-    with monkeypatch.context() as patch:
-        patch.setattr(EmailBackend, "send_messages", refuse)
-        assert notices.send(now=MARCH) == {"sent": 0, "failed": 1, "given_up": 0}
-        assert notices.send(now=MARCH)["failed"] == 0
-        assert notices.send(now=MARCH + notices.FIRST_PAUSE)["failed"] == 1
-    assert not notices.due(now=MARCH + 2 * notices.FIRST_PAUSE)
-    assert notices.send(now=MARCH + HOUR)["sent"] == 1
-    assert len(mailoutbox) == 1
-
-
-@pytest.mark.parametrize("error", [ValueError("provider says no"), KeyError("id"), smtplib.SMTPDataError(550, b"")])
-def test_a_notice_that_the_backend_chokes_on_keeps_no_other_from_it(world, mailoutbox, monkeypatch, error):
-    for _ in range(3):
-        world.person("team_lead")
-    fired(world)
-    bad = BudgetNotice.objects.order_by("due_at", "id").first()
-    send = EmailBackend.send_messages
-
-    def choke(self, messages):
-        if str(bad.id) in messages[0].extra_headers["Message-ID"]:
-            raise error
-        return send(self, messages)
-
-    monkeypatch.setattr(EmailBackend, "send_messages", choke)
-    assert notices.send(now=MARCH) == {"sent": 2, "failed": 1, "given_up": 0}
-    assert len(mailoutbox) == 2
-    bad.refresh_from_db()
-    assert (bad.failures, bad.sent_at) == (1, None)
-    assert bad.due_at > MARCH
+    BudgetThreshold.objects.update(fired_at=None)
+    Mail.objects.all().delete()
+    monkeypatch.setattr(thresholds, "record", fail)
+    with pytest.raises(ConnectionError):
+        thresholds.fire(budget_id=Budget.objects.get().id, actor=JOB, now=MARCH)
+    assert not Mail.objects.exists()
 
 
-def test_after_many_failures_a_notice_is_given_up_and_stays_to_be_seen(world, monkeypatch):
-    fired(world, owner=world.person())
-    BudgetNotice.objects.update(failures=notices.MAX_FAILURES - 1)
-
-    def unreachable(self, messages):
-        raise OSError("no route")
-
-    monkeypatch.setattr(EmailBackend, "send_messages", unreachable)
-    assert notices.send(now=MARCH)["given_up"] == 1
-    assert not notices.due(now=MAY)
-    assert BudgetNotice.objects.get().sent_at is None
+def test_the_consequence_is_told_in_the_terms_of_the_budget(world, mailoutbox):
+    fired(world, owner=world.person(), spent=Decimal(10), on_limit="BLOCK_STARTS")
+    sending.send(now=MARCH)
+    limit = next(message for message in mailoutbox if "is used up" in message.subject)
+    assert "Launches and starts are refused" in limit.body
 
 
 # -- Stale launches --------------------------------------------------------------------------------------------------
@@ -346,14 +302,13 @@ def test_a_budget_that_fails_does_not_keep_the_others_from_it(world, monkeypatch
     assert good.thresholds.filter(fired_at__isnull=True).count() == 0
 
 
-def test_the_task_claims_its_slot_and_rings_the_mail_queue(world, unsent):
+def test_the_task_claims_its_slot_and_leaves_its_mail_due(world):
     budget = world.budget(amount=1, spent=Decimal(1), owner=world.person())
     Budget.objects.filter(pk=budget.pk).update(period_end=MARCH + 5000 * DAY)
     assert tasks.check_budgets()["marks"] == 2
-    assert unsent == [1]
     assert tasks.check_budgets() is None
     assert JobRun.objects.get().job == "check_budgets"
-    assert tasks.send_notices()["sent"] == 2
+    assert Mail.objects.filter(state=Mail.State.DUE).count() == 2
 
 
 def run(*arguments):
@@ -370,12 +325,13 @@ def test_the_command_does_what_the_job_does_and_a_dry_run_nothing(world, mailout
     assert Budget.objects.count() == 1
     assert not AuditLog.objects.exists()
     done = json.loads(run("--now", now, "--json"))
-    assert (done["renewed"], done["adopted"], done["marks"], done["mail"]["sent"]) == (1, 1, 2, 2)
-    assert len(mailoutbox) == 2
+    assert (done["renewed"], done["adopted"], done["marks"]) == (1, 1, 2)
+    assert Mail.objects.filter(state=Mail.State.DUE).count() == 2
+    assert not mailoutbox
     assert "0 renewed" in run("--now", now)
 
 
-def test_the_command_sends_the_mail_also_when_a_budget_fails(world, monkeypatch, mailoutbox):
+def test_a_budget_that_fails_keeps_no_other_from_its_mail(world, monkeypatch):
     world.budget(amount=10, spent=Decimal(9), owner=world.person())
     broken = world.budget("PROJECT", adopted_at=None)
 
@@ -385,7 +341,7 @@ def test_the_command_sends_the_mail_also_when_a_budget_fails(world, monkeypatch,
     monkeypatch.setattr(sweep, "adopt", fail)
     with pytest.raises(CommandError, match=str(broken.id)):
         run("--now", MARCH.isoformat())
-    assert len(mailoutbox) == 1
+    assert Mail.objects.count() == 1
 
 
 def test_the_command_says_what_it_cannot_read(world):

@@ -14,7 +14,15 @@ from blueprints.models import Blueprint
 from forge.accounts.models import ApiToken, Membership, Project, Team, User
 from forge.operations.models import Operation
 from tests import factories
-from workspaces.models import Decision, LifecyclePolicy, ProviderAccount, RegionLatency, RegionPolicy, WorkSpace
+from workspaces.models import (
+    Decision,
+    Finding,
+    LifecyclePolicy,
+    ProviderAccount,
+    RegionLatency,
+    RegionPolicy,
+    WorkSpace,
+)
 
 pytestmark = pytest.mark.django_db
 LISTS = [
@@ -29,6 +37,7 @@ LISTS = [
     "workspaces/workspace",
     "workspaces/statechange",
     "workspaces/provideraccount",
+    "workspaces/finding",
     "workspaces/lifecyclepolicy",
     "workspaces/decision",
     "workspaces/regionlatency",
@@ -102,6 +111,15 @@ def test_every_list_and_detail_shows_the_own_organization_only_without_a_count(s
         RegionPolicy.objects.create(organization=one.organization, team=one.team)
         made = {"rule": "idle", "outcome": "warned", "inputs": {}, "correlation_id": one.pk}
         Decision.objects.create(organization=one.organization, workspace=one, decided_at=one.state_since, **made)
+        Finding.objects.create(
+            organization=one.organization,
+            provider_account=one.provider_account,
+            workspace=one,
+            subject=one.provider_id,
+            check_name="protocol",
+            severity="HIGH",
+            found_at=one.state_since,
+        )
         factories.ApplicationStackFactory(organization=one.organization, provider_account=one.provider_account)
         token_of(one.owner, prefix=one.owner.directory_username.replace("person", "abcdefgh").ljust(12, "k")[:12])
     browser = sign_in("admin")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from forge.outbox import sending
 from tests import factories
 from tests import world as worlds
 from tests.workspaces.support import fresh, launch, machine
@@ -33,7 +34,7 @@ def wide(world):
 
 
 @pytest.mark.parametrize("kind", ["resource_limit", "capacity"])
-def test_a_region_without_room_names_the_others_that_are_open(wide, simulator, clock, kind):
+def test_a_region_without_room_names_the_others_that_are_open(wide, simulator, clock, kind, mailoutbox):
     simulator.control.fault(kind, operation="CreateWorkspaces", count=9)
     operation = launch(wide, clock)
     ended = clock.finish(operation)
@@ -43,6 +44,8 @@ def test_a_region_without_room_names_the_others_that_are_open(wide, simulator, c
         {"region": "eu-west-1", "bundle_type": "STANDARD"},
     ]
     assert machine().state == State.FAILED
+    sending.send(now=clock.now)
+    assert "Another region offers the same: ap-southeast-2, eu-west-1." in mailoutbox[0].body
 
 
 def test_another_fault_names_none(wide, simulator, clock):

@@ -248,3 +248,20 @@ def test_launches_are_counted_by_who_asks_for_them_not_by_whose_they_are(world, 
     own = replace(actor(User.objects.get(email=third)), interface=Interface.LUCY)
     assert services.launch(actor=own, spec=world.spec(), now=timezone.now()).workspace is not None
     assert launch(world).workspace is not None
+
+
+def test_a_machine_that_cannot_join_its_domain_is_made_anew(world, clock, simulator):
+    simulator.control.fault("domain_join_failure", count=2)
+    operation = clock.finish(launch(world).operation)
+    assert operation.status == "succeeded", operation.error
+    made = WorkSpace.objects.get()
+    assert (made.state, made.domain_join_status, made.domain_join_attempts) == ("AVAILABLE", "JOINED", 3)
+
+
+def test_a_launch_fails_when_the_domain_was_not_joined_three_times(world, clock, simulator):
+    simulator.control.fault("domain_join_failure", count=9)
+    operation = clock.finish(launch(world).operation)
+    assert (operation.status, operation.error["code"]) == ("failed", "machine_discarded")
+    made = WorkSpace.objects.get()
+    assert (made.state, made.domain_join_status, made.domain_join_attempts) == ("FAILED", "FAILED", 3)
+    assert [fault["struck"] for fault in simulator.control.faults()] == [3]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -184,7 +184,7 @@ def test_the_job_that_found_a_fault_has_failed_and_keeps_its_figures(machine, se
 def test_a_machine_in_error_keeps_its_state_and_leaves_one_entry(machine, simulator, monkeypatch):
     show_as("ERROR", monkeypatch)
     assert reconcile(now=timezone.now())["in_error"] == 1
-    simulator.control.connect(machine.provider_id)
+    WorkSpace.objects.update(ip_address="10.9.9.9")  # so that there is something else to write
     figures = reconcile(now=timezone.now())
     assert (figures["in_error"], figures["refreshed"]) == (1, 1)
     machine.refresh_from_db()
@@ -241,9 +241,49 @@ def test_a_state_that_may_not_follow_is_counted_and_left(machine):
     assert machine.state == State.TERMINATING
 
 
-def test_who_is_connected_is_seen(machine, simulator):
+def connection_calls(simulator):
+    return sum(row["calls"] for row in simulator.control.traffic() if "ConnectionStatus" in row["operation"])
+
+
+def test_who_is_connected_to_a_running_machine_is_left_to_the_collector(machine, simulator):
     simulator.control.connect(machine.provider_id)
-    now = timezone.now()
-    assert reconcile(now=now)["refreshed"] == 1
+    simulator.control.forget_traffic()
+    reconcile(now=timezone.now())
     machine.refresh_from_db()
-    assert machine.last_connected_at == now
+    assert (machine.last_connected_at, connection_calls(simulator)) == (None, 0)
+
+
+def test_the_last_use_before_a_stop_that_came_by_itself_is_asked_for_once(machine, simulator):
+    simulator.control.connect(machine.provider_id)
+    simulator.control.advance(60)
+    simulator.control.disconnect(machine.provider_id)
+    left_at = datetime.fromtimestamp(simulator.control.health()["now"], UTC)
+    stop_by_itself(simulator)
+    simulator.control.forget_traffic()
+    for _ in range(2):
+        reconcile(now=timezone.now())
+    machine.refresh_from_db()
+    assert machine.state == State.STOPPED
+    assert abs(machine.last_connected_at - left_at) < timedelta(seconds=1)
+    assert connection_calls(simulator) == 1
+
+
+def test_the_first_look_at_an_adopted_machine_asks_when_it_was_used_and_no_later_one_does(machine, simulator):
+    simulator.control.connect(machine.provider_id)
+    WorkSpace.objects.update(connection_url=None)  # as after its adoption
+    now = timezone.now()
+    simulator.control.forget_traffic()
+    assert reconcile(now=now)["refreshed"] == 1
+    reconcile(now=now + timedelta(minutes=5))
+    machine.refresh_from_db()
+    assert (machine.last_connected_at, connection_calls(simulator)) == (now, 1)
+
+
+def test_an_older_word_of_aws_takes_nothing_back(machine, simulator):
+    later = timezone.now() + timedelta(hours=1)
+    simulator.control.connect(machine.provider_id)
+    simulator.control.disconnect(machine.provider_id)
+    WorkSpace.objects.update(connection_url=None, last_connected_at=later)
+    reconcile(now=timezone.now())
+    machine.refresh_from_db()
+    assert machine.last_connected_at == later

@@ -14,9 +14,9 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 from blueprints.models import BundleType
 from forge.adminkit.buttons import Button
 from workspaces import actions, services
-from workspaces.lifecycle import legal_actions
 from workspaces.models import WorkSpace
 from workspaces.permissions import may
+from workspaces.services.control import legal_of
 from workspaces.services.mending import LOSSES
 
 
@@ -24,8 +24,7 @@ def legal(action: str) -> Callable[[Any, WorkSpace], bool]:
     """Whether the state and the person's role allow `action`."""
 
     def is_legal(user: Any, workspace: WorkSpace) -> bool:
-        possible = action in legal_actions(workspace.state, workspace.running_mode, workspace.service_type)
-        return possible and may(user, action, workspace)
+        return action in legal_of(workspace) and may(user, action, workspace)
 
     return is_legal
 
@@ -92,6 +91,7 @@ CHANGES = (
         "modify",
         "Modify",
         actions.WORKSPACE_MODIFY,
+        group="Change",
         icon="tune",
         run=_modify,
         form=ModifyForm,
@@ -102,6 +102,7 @@ CHANGES = (
         "reboot",
         "Reboot",
         actions.WORKSPACE_REBOOT,
+        group="Change",
         icon="restart_alt",
         run=ask(services.reboot, "It boots again."),
         legal=legal("reboot"),
@@ -111,6 +112,7 @@ CHANGES = (
         "rebuild",
         "Rebuild",
         actions.WORKSPACE_REBUILD,
+        group="Change",
         icon="build",
         variant=ActionVariant.DANGER,
         run=ask(services.rebuild, "It is rebuilt."),
@@ -122,6 +124,7 @@ CHANGES = (
         "restore",
         "Restore",
         actions.WORKSPACE_RESTORE,
+        group="Change",
         icon="history",
         variant=ActionVariant.DANGER,
         run=ask(services.restore, "It is restored."),

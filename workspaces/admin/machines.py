@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -24,8 +24,10 @@ from workspaces import actions, providers, services
 from workspaces.admin.bulk import ActsOnWhatItShows
 from workspaces.admin.buttons import CHANGES, ask, legal
 from workspaces.fleet.admin import ADOPT_FLEET
+from workspaces.leavers.admin import HAND_OVER, shown_quarantine
 from workspaces.lifecycle import State
 from workspaces.models import ApplicationStack, ProviderAccount, StateChange, WorkSpace, kept_alive
+from workspaces.posture.admin import shown_findings
 from workspaces.rules.admin import EXTEND, LEASE, shown_decisions, shown_reasons
 from workspaces.rules.models import MOST_KEEP_ALIVE_DAYS
 
@@ -106,6 +108,19 @@ def _explain_terminate(request: HttpRequest, workspace: WorkSpace) -> list[str]:
     ]
 
 
+class QuarantineFilter(admin.SimpleListFilter):
+    """Machines that nobody may use because their owner is switched off."""
+
+    title = "quarantine"
+    parameter_name = "quarantine"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Yes"), ("no", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(quarantined_at__isnull=self.value() == "no") if self.value() else queryset
+
+
 class KeptAliveFilter(admin.SimpleListFilter):
     """By what protects a machine now; a keep-alive that is over does not."""
 
@@ -135,7 +150,16 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
         "shown_deadline",
         "created_at",
     )
-    list_filter = ("state", "service_type", "bundle_type", "running_mode", "operating_system", KeptAliveFilter, "team")
+    list_filter = (
+        "state",
+        "service_type",
+        "bundle_type",
+        "running_mode",
+        "operating_system",
+        KeptAliveFilter,
+        QuarantineFilter,
+        "team",
+    )
     list_select_related = ("owner", "team", "organization")
     search_fields = ("id__exact", "name", "directory_user", "provider_id", "owner__email")
     ordering = ("-created_at", "-id")
@@ -163,6 +187,8 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
             },
         ),
         ("Money", {"fields": ("shown_cost",)}),
+        ("Owner switched off", {"fields": ("quarantine",)}),
+        ("Security", {"fields": ("findings",)}),
         ("What happens by itself", {"fields": ("reasons", "decisions")}),
         ("Keep-alive", {"fields": ("shown_kept_alive", "keep_alive_until", "keep_alive_reason")}),
         (
@@ -218,6 +244,7 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
             "keep-alive",
             "Keep alive",
             actions.WORKSPACE_KEEP_ALIVE,
+            group="Keep",
             icon="shield",
             run=_keep_alive,
             form=KeepAliveForm,
@@ -228,6 +255,7 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
             "let-go",
             "End keep-alive",
             actions.WORKSPACE_KEEP_ALIVE,
+            group="Keep",
             icon="remove_moderator",
             run=_let_go,
             legal=lambda user, row: row.is_kept_alive(timezone.now()) and legal("keep-alive")(user, row),
@@ -236,6 +264,7 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
         LEASE,
         EXTEND,
         *CHANGES,
+        HAND_OVER,
         Button(
             "terminate",
             "Terminate",
@@ -266,6 +295,14 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
             return when
         until = workspace.keep_alive_until
         return f"{when}; kept alive until {until:%Y-%m-%d %H:%M} UTC" if until else f"{when}; kept alive"
+
+    @display(description="quarantine")
+    def quarantine(self, workspace: WorkSpace) -> str:
+        return shown_quarantine(workspace)
+
+    @display(description="open findings")
+    def findings(self, workspace: WorkSpace) -> str:
+        return shown_findings(workspace)
 
     @display(description="why")
     def reasons(self, workspace: WorkSpace) -> str:
@@ -338,6 +375,13 @@ class ProviderAccountAdmin(OwnOrganizationAdmin):
         ),
         ADOPT_FLEET,
     )
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Sequence[Any]:
+        return self.fields if obj is None else (*self.fields, "findings")
+
+    @display(description="open findings")
+    def findings(self, account: ProviderAccount) -> str:
+        return shown_findings(account)
 
     def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> ProviderAccount:
         return providers.register_provider_account(

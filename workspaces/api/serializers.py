@@ -11,9 +11,9 @@ from blueprints.models import BundleType, OperatingSystem
 from forge.api.fields import Text
 from forge.operations.api.serializers import OperationSerializer
 from workspaces.intents import LaunchSpec
-from workspaces.lifecycle import legal_actions
-from workspaces.models import ApplicationStack, ConfigurationChange, StateChange, WorkSpace
+from workspaces.models import ApplicationStack, ConfigurationChange, Quarantine, StateChange, WorkSpace
 from workspaces.permissions import may
+from workspaces.services.control import legal_of
 from workspaces.services.many import MOST, VERBS
 
 
@@ -74,6 +74,7 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
             "last_activity_at",
             "next_action",
             "next_action_at",
+            "quarantined_at",
             "tags",
             "actions",
             "version",
@@ -91,8 +92,7 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
 
     def get_actions(self, workspace: WorkSpace) -> list[str]:
         user = self.context["request"].user
-        legal = legal_actions(workspace.state, workspace.running_mode, workspace.service_type)
-        return [action for action in legal if may(user, action, workspace)]
+        return [action for action in legal_of(workspace) if may(user, action, workspace)]
 
 
 class StateChangeSerializer(serializers.ModelSerializer):
@@ -248,3 +248,29 @@ def launch_spec(attrs: dict[str, Any]) -> LaunchSpec:
     """A validated LaunchSerializer body as the service takes it."""
     known = {name: attrs[name] for name in attrs if name not in ("blueprint", "application_ids", "hours")}
     return LaunchSpec(**known, blueprint_id=attrs["blueprint"], application_ids=tuple(attrs["application_ids"]))
+
+
+class QuarantineSerializer(serializers.ModelSerializer):
+    """Since when a machine's owner is switched off, who looks after what is on it, and until when it is kept."""
+
+    heir = serializers.EmailField(source="heir.email", read_only=True, allow_null=True, default=None)
+    is_handed_over = serializers.SerializerMethodField(help_text="Whether the heir may use it now.")
+
+    class Meta:
+        model = Quarantine
+        fields = [
+            "began_at", "kept_until", "heir", "handed_over_at", "is_handed_over", "hand_over_reason", "ended_at",
+            "outcome",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+    def get_is_handed_over(self, quarantine: Quarantine) -> bool:
+        return quarantine.is_handed_over(timezone.now())
+
+
+class HandOverSerializer(serializers.Serializer):
+    """The body of a hand-over."""
+
+    heir = serializers.EmailField(help_text="A lead of the machine's team, or an admin.")
+    until = serializers.DateTimeField()
+    reason = Text(max_length=500)

@@ -33,13 +33,16 @@ from workspaces.api.serializers import (
     BulkSerializer,
     ConfigurationChangeSerializer,
     ConnectSerializer,
+    HandOverSerializer,
     KeepAliveSerializer,
     LaunchSerializer,
     ModifySerializer,
+    QuarantineSerializer,
     StateChangeSerializer,
     WorkSpaceSerializer,
     launch_spec,
 )
+from workspaces.leavers.holding import hand_over
 from workspaces.models import ApplicationStack, WorkSpace
 from workspaces.rules.why import leases_of, why
 
@@ -74,6 +77,7 @@ class WorkSpaceViewSet(ReadViewSet):
         "reboot": actions.WORKSPACE_REBOOT,
         "rebuild": actions.WORKSPACE_REBUILD,
         "restore": actions.WORKSPACE_RESTORE,
+        "hand_over": actions.WORKSPACE_HAND_OVER,
     }
 
     @extend_schema(request=LaunchSerializer, responses={202: WorkSpaceSerializer}, parameters=[_DRY_RUN])
@@ -250,6 +254,30 @@ class WorkSpaceViewSet(ReadViewSet):
             now=timezone.now(),
         )
         return Response(AccessSerializer(access).data)
+
+    @extend_schema(responses={200: QuarantineSerializer(many=True)})
+    @action(detail=True, methods=["get"], pagination_class=None, filter_backends=[])
+    def quarantines(self, request: Request, pk: str | None = None) -> Response:
+        """Every time that the machine's owner was switched off, the latest first; the open one has no `ended_at`."""
+        held = self.get_object().quarantines.select_related("heir").order_by("-began_at", "-id")[:1000]
+        return Response(QuarantineSerializer(held, many=True).data)
+
+    @extend_schema(request=HandOverSerializer, responses={200: WorkSpaceSerializer})
+    @action(detail=True, methods=["post"], url_path="hand-over")
+    @idempotent
+    def hand_over(self, request: Request, pk: str | None = None) -> Response:
+        """Give somebody the use of a machine in quarantine until a time, to save what is on it."""
+        wanted = self.validated(HandOverSerializer)
+        hand_over(
+            actor=self.actor,
+            workspace_id=self.get_object().id,
+            heir_email=wanted["heir"],
+            until=wanted["until"],
+            reason=wanted["reason"],
+            now=timezone.now(),
+        )
+        workspace = self.get_object()
+        return self.shown(workspace, self.body_of(workspace))
 
     @extend_schema(responses={200: StateChangeSerializer(many=True)})
     @action(detail=True, methods=["get"], pagination_class=None, filter_backends=[])

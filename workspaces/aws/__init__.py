@@ -17,7 +17,7 @@ from workspaces.aws.faults import (
 from workspaces.aws.gateway import BATCH, OPERATION_TAG, WORKSPACE_TAG, Gateway, auto_stop_step
 from workspaces.aws.metrics import Figures, Metrics
 from workspaces.aws.provider import Provider, provider_of
-from workspaces.aws.shapes import Connection, Known, Machine, NewMachine, Place, StreamingUrl
+from workspaces.aws.shapes import Connection, Directory, Known, Machine, NewMachine, Place, StreamingUrl
 from workspaces.aws.stacks import Stack, StackCatalogue
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "ApplicationsGateway",
     "AwsError",
     "Connection",
+    "Directory",
     "Exists",
     "Figures",
     "Gateway",

@@ -15,7 +15,7 @@ from django.conf import settings
 from workspaces.aws.calling import Caller
 from workspaces.aws.clients import client_of
 from workspaces.aws.faults import AwsError, UnknownOutcome, failed_items, raise_failed
-from workspaces.aws.shapes import Connection, Known, Machine, NewMachine, Place
+from workspaces.aws.shapes import Connection, Directory, Known, Machine, NewMachine, Place
 from workspaces.capabilities import PERSONAL
 
 BATCH = 25
@@ -23,6 +23,12 @@ BATCH = 25
 
 TAGGED_BATCH = 100
 """GetResources takes at most this many resources in one call."""
+
+VOLUME_KEY = "alias/aws/workspaces"
+"""The key that AWS keeps in each account and region for volumes of WorkSpaces."""
+
+SELF_SERVICE = ("RestartWorkspace", "IncreaseVolumeSize", "ChangeComputeType", "SwitchRunningMode", "RebuildWorkspace")
+"""What a directory may let people do to their machines from the client, past Forge."""
 
 OPERATION_TAG = "forge:operation"
 WORKSPACE_TAG = "forge:workspace"
@@ -136,6 +142,15 @@ class Gateway(Caller):
             answer = self._client.describe_workspace_directories(DirectoryIds=[directory_id])
         return next((row.get("RegistrationCode", "") for row in answer["Directories"]), "")
 
+    def directories(self, directory_ids: Sequence[str]) -> dict[str, Directory]:
+        """What directories allow, by id, in as few calls as AWS allows; what is gone is left out."""
+        found: dict[str, Directory] = {}
+        for batch in _batches(directory_ids):
+            with self._call(looking=True):
+                answer = self._client.describe_workspace_directories(DirectoryIds=batch)
+            found |= {row["DirectoryId"]: _directory(row) for row in answer["Directories"]}
+        return found
+
     def create(self, wanted: NewMachine) -> Machine:
         """Ask for a machine; it is PENDING at first.
 
@@ -157,6 +172,9 @@ class Gateway(Caller):
                         "UserName": wanted.user_name,
                         "BundleId": wanted.bundle_id,
                         "WorkspaceProperties": properties,
+                        "VolumeEncryptionKey": VOLUME_KEY,
+                        "RootVolumeEncryptionEnabled": True,
+                        "UserVolumeEncryptionEnabled": True,
                         "Tags": [{"Key": key, "Value": value} for key, value in sorted(tags.items())],
                     }
                 ]
@@ -249,6 +267,20 @@ def _machine(row: Mapping[str, Any]) -> Machine:
         user_volume_gb=properties.get("UserVolumeSizeGib", 0),
         auto_stop_minutes=properties.get("RunningModeAutoStopTimeoutInMinutes", 0),
         modifying=tuple(change.get("Resource", "") for change in row.get("ModificationStates", ())),
+        protocols=tuple(properties.get("Protocols", ())),
+        root_encrypted=row.get("RootVolumeEncryptionEnabled", False),
+        user_encrypted=row.get("UserVolumeEncryptionEnabled", False),
+    )
+
+
+def _directory(row: Mapping[str, Any]) -> Directory:
+    creation = row.get("WorkspaceCreationProperties", {})
+    permissions = row.get("SelfservicePermissions", {})
+    return Directory(
+        directory_id=row["DirectoryId"],
+        has_internet_access=creation.get("EnableInternetAccess", True),
+        users_are_administrators=creation.get("UserEnabledAsLocalAdministrator", True),
+        self_service=tuple(name for name in SELF_SERVICE if permissions.get(name) != "DISABLED"),
     )
 
 

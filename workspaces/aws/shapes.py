@@ -63,6 +63,24 @@ class Machine:
     auto_stop_minutes: int = 0
     modifying: tuple[str, ...] = ()
     """What AWS is changing now: COMPUTE_TYPE, ROOT_VOLUME, USER_VOLUME."""
+    protocols: tuple[str, ...] = ()
+    """WSP is DCV's name on the wire, the other is PCOIP."""
+    root_encrypted: bool = False
+    user_encrypted: bool = False
+
+
+@dataclass(frozen=True)
+class Directory:
+    """What a directory allows its machines and their users; True and ENABLED where AWS says so.
+
+    What AWS does not show counts as allowed, because most of it is by AWS's own default.
+    """
+
+    directory_id: str
+    has_internet_access: bool
+    users_are_administrators: bool
+    self_service: tuple[str, ...]
+    """The permissions that are not DISABLED, by AWS's names."""
 
 
 @dataclass(frozen=True)

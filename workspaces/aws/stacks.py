@@ -6,7 +6,7 @@ AWS account decides who gets them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,15 @@ from workspaces.aws.shapes import Place
 from workspaces.aws.sizes import BUNDLE_OF_INSTANCE
 
 ORGANIZATION_TAG = "forge:organization"
+
+TRANSFERS = (
+    "CLIPBOARD_COPY_FROM_LOCAL_DEVICE",
+    "CLIPBOARD_COPY_TO_LOCAL_DEVICE",
+    "FILE_UPLOAD",
+    "FILE_DOWNLOAD",
+    "PRINTING_TO_LOCAL_DEVICE",
+)
+"""The user settings of a stack by which data passes between a session and the person's own device."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,14 @@ class StackCatalogue(PagedCaller):
         """The stacks that are marked for an organization and have a fleet, by name."""
         stacks = (self._stack(name) for name in sorted(self._marked(slug)))
         return [stack for stack in stacks if stack is not None]
+
+    def transfers(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The TRANSFERS that are not DISABLED, by stack; what AWS does not show is allowed, as by its default."""
+        found: dict[str, tuple[str, ...]] = {}
+        for row in self._pages("describe_stacks", "Stacks", Names=list(names)) if names else ():
+            settings_ = {one["Action"]: one["Permission"] for one in row.get("UserSettings", ())}
+            found[row["Name"]] = tuple(name for name in TRANSFERS if settings_.get(name) != "DISABLED")
+        return found
 
     def _marked(self, slug: str) -> set[str]:
         filters = [{"Key": ORGANIZATION_TAG, "Values": [slug]}]

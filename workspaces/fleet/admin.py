@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
@@ -79,14 +80,23 @@ def _is_adoptable(user: Any, machine: UnmanagedMachine) -> bool:
     return possible and stands and adopting.may_adopt(user, machine.organization_id)
 
 
+_VERDICT_LABELS = {
+    UnmanagedMachine.Verdict.ADOPTABLE: "success",
+    UnmanagedMachine.Verdict.TEAM_UNCLEAR: "info",
+    UnmanagedMachine.Verdict.NO_OWNER: "warning",
+    UnmanagedMachine.Verdict.OWNER_HAS_MACHINE: "warning",
+    UnmanagedMachine.Verdict.NOT_OFFERED: "default",
+    UnmanagedMachine.Verdict.NOT_SETTLED: "default",
+}
+
+
 @admin.register(UnmanagedMachine)
 class UnmanagedMachineAdmin(ForgeModelAdmin):
     view_roles = ("auditor", "admin")
     list_display = (
         "provider_id",
         "directory_user",
-        "verdict",
-        "is_orphan",
+        "shown_verdict",
         "owner",
         "bundle_type",
         "provider_state",
@@ -113,6 +123,11 @@ class UnmanagedMachineAdmin(ForgeModelAdmin):
             ],
         ),
     )
+
+    @display(description="verdict", ordering="verdict", label=_VERDICT_LABELS)
+    def shown_verdict(self, machine: UnmanagedMachine) -> tuple[str, str]:
+        words = machine.get_verdict_display()
+        return machine.verdict, f"{words}; orphan of Forge" if machine.is_orphan else words
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         return super().get_queryset(request).standing()

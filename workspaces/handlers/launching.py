@@ -7,6 +7,7 @@ AWS gives a directory user one machine at most, and every attempt begins with a 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from workspaces.handlers.common import MachineHandler
 from workspaces.lifecycle import AWS_STATES, State
 from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.places import known
+from workspaces.posture.sweep import note_launched
 from workspaces.transitions import lock_machine, move
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,12 @@ TAGS_VISIBLE_AFTER = timedelta(hours=1)
 
 ADDRESS_TRIES = 3
 """How often a launch asks for the address of its machine; after that it is done, and reconcile finds it."""
+
+JOIN_TRIES = 3
+"""How often a machine is made anew because it could not join the domain of its directory, before the launch fails."""
+
+_NOT_JOINED = re.compile(r"domain.?join|join\w* .*\bdomain", re.IGNORECASE)
+"""How AWS says so in a machine's ErrorCode and ErrorMessage, which it names nowhere in full."""
 
 CALLED_OFF = "called_off"
 
@@ -131,6 +139,8 @@ class Launch(MachineHandler):
                 self.poll_later(claim)
             elif self._is_called_off(claim):
                 self._give_up(claim, workspace, code=CALLED_OFF, detail="Called off; its machine is gone")
+            elif self._may_try_again(claim, workspace):
+                self._try_again(claim, workspace)
             elif (discarded := self._step(claim, "discard")) is not None:
                 self._give_up(claim, workspace, code="machine_discarded", detail=discarded["detail"])
             else:
@@ -161,7 +171,25 @@ class Launch(MachineHandler):
                 actor=self._actor(claim),
                 now=claim.now(),
             )
+            if locked.capabilities.joins_domain:
+                note_launched(workspace=locked, seen=seen, actor=self._actor(claim), now=claim.now())
         self._find_address(claim, workspace, gateway)
+
+    def _may_try_again(self, claim: Claim, workspace: WorkSpace) -> bool:
+        """True when the machine that is gone was discarded because it could not join its domain, and tries are left."""
+        return self._was_not_joined(claim) and workspace.domain_join_attempts < JOIN_TRIES
+
+    def _was_not_joined(self, claim: Claim) -> bool:
+        discarded = self._step(claim, "discard")
+        return discarded is not None and _NOT_JOINED.search(discarded["detail"]) is not None
+
+    def _try_again(self, claim: Claim, workspace: WorkSpace) -> None:
+        """Let the next turn ask for another machine; the one before is surely gone, so the user is free."""
+        with self.finishing(claim, workspace) as locked:
+            locked.provider_id = locked.provider_state = ""
+            locked.domain_join_status = WorkSpace.DomainJoin.RETRY
+            locked.save(update_fields=["provider_id", "provider_state", "domain_join_status", "updated_at"])
+            claim.wait(claim.now())
 
     def _find_address(self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider) -> None:
         """The last step: the machine runs and is paid for, so its address may also come later, by reconcile."""
@@ -193,6 +221,9 @@ class Launch(MachineHandler):
     def _give_up(self, claim: Claim, workspace: WorkSpace, *, code: str, detail: str) -> None:
         """No machine exists: FAILED, with the reservations released by the end hooks."""
         with self.finishing(claim, workspace) as locked:
+            if locked.domain_join_status == WorkSpace.DomainJoin.IN_PROGRESS and self._was_not_joined(claim):
+                locked.domain_join_status = WorkSpace.DomainJoin.FAILED
+                locked.save(update_fields=["domain_join_status", "updated_at"])
             move(
                 workspace=locked,
                 target=State.FAILED,

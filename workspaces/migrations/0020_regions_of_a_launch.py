@@ -10,7 +10,7 @@ import forge.db.ids
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0002_one_index_per_look_up"),
-        ("workspaces", "0009_usage_samples"),
+        ("workspaces", "0011_findings"),
     ]
 
     operations = [

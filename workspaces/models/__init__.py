@@ -9,7 +9,9 @@ from workspaces.models.providers import (
     ProviderAccount,
     ProviderAccountQuerySet,
 )
+from workspaces.models.quarantines import Quarantine, QuarantineQuerySet
 from workspaces.models.unmanaged import UnmanagedMachine, UnmanagedMachineQuerySet
+from workspaces.posture.models import Finding, FindingQuerySet
 from workspaces.regions.models import RegionLatency, RegionPolicy
 from workspaces.rules.models import Decision, LifecyclePolicy, UsageSample, WorkLease
 
@@ -19,9 +21,13 @@ __all__ = [
     "CallAllowance",
     "ConfigurationChange",
     "Decision",
+    "Finding",
+    "FindingQuerySet",
     "LifecyclePolicy",
     "ProviderAccount",
     "ProviderAccountQuerySet",
+    "Quarantine",
+    "QuarantineQuerySet",
     "RegionLatency",
     "RegionPolicy",
     "StateChange",

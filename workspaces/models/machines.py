@@ -113,6 +113,9 @@ class WorkSpace(UUIDModel, TimestampedModel):
     last_signal = models.CharField(max_length=10, blank=True, default="", db_default="", choices=Signal.choices)
     next_action = models.CharField(max_length=20, blank=True, default="")
     next_action_at = models.DateTimeField(null=True, blank=True)
+    quarantined_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when nobody may use it: its owner is switched off. Empty = in use."
+    )
     next_rule = models.CharField(max_length=10, blank=True, default="", db_default="")
     warn_at = models.DateTimeField(null=True, blank=True, help_text="When the next warning falls due.")
     stop_warned_at = models.DateTimeField(null=True, blank=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -14,13 +14,14 @@ from audit.actors import Actor
 from audit.services import record
 from forge.db.ids import uuid7
 from forge.operations.models import Operation
-from workspaces import actions
+from forge.outbox.services import Owed, owe
+from workspaces import actions, mails
 from workspaces.lifecycle import AUTOMATIC, legal_actions
 from workspaces.models import WorkSpace
-from workspaces.rules.deadlines import FLAG, STOP, TERMINATE, Rule, Step
+from workspaces.rules.deadlines import FLAG, STOP, TERMINATE, Plan, Rule, Step
 from workspaces.rules.evidence import Evidence, evidence_of
 from workspaces.rules.models import Decision
-from workspaces.rules.reckoning import apply, facts_of
+from workspaces.rules.reckoning import apply, facts_of, plans_of
 from workspaces.rules.settings import LOOK_AGAIN, terms
 from workspaces.services.control import queue
 from workspaces.transitions import lock_machine, lock_scopes_of
@@ -97,6 +98,9 @@ def _flag(workspace: WorkSpace, step: Step, *, actor: Actor, now: datetime) -> O
         context={"stopped_since": workspace.state_since.isoformat(), "ends_at": ends_at},
         occurred_at=now,
     )
+    if ahead is not None and ahead.action == TERMINATE:
+        owed = mails.about_to(workspace, mails.ABOUT_TO_END, at=ahead.at, rule=ahead.rule.value, actor=actor, now=now)
+        owe([owed], now=now)
     _decide(workspace, step, FLAG, inputs, actor=actor, now=now)
     return Outcome.FLAG
 
@@ -143,10 +147,24 @@ def warn(*, actor: Actor, workspace_ids: Sequence[uuid.UUID], now: datetime) -> 
             for machine in chosen:
                 setattr(machine, column, now)
         if told:
-            apply([machine for machine in machines if machine.id not in held], now=now)
+            ahead = apply([machine for machine in machines if machine.id not in held], now=now)
+            owe(_warnings(told, ahead, actor=actor, now=now), now=now)
         if unproved:
             _wait_for_evidence(unproved, now=now)
     return len(told)
+
+
+def _warnings(
+    told: Sequence[tuple[WorkSpace, Step]], ahead: Mapping[uuid.UUID, Plan], *, actor: Actor, now: datetime
+) -> list[Owed]:
+    """What the owners are told, with the times of the plans that were written in this transaction."""
+    kinds = {STOP: mails.ABOUT_TO_STOP, TERMINATE: mails.ABOUT_TO_END}
+    owed = []
+    for machine, step in told:
+        plan = ahead[machine.id] if machine.id in ahead else plans_of([machine], now=now)[machine.id]
+        at = min((one.at for one in plan.steps if one.action == step.action), default=step.at)
+        owed.append(mails.about_to(machine, kinds[step.action], at=at, rule=step.rule.value, actor=actor, now=now))
+    return owed
 
 
 def _wait_for_evidence(machines: Sequence[WorkSpace], *, now: datetime) -> None:

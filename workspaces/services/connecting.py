@@ -16,7 +16,7 @@ from workspaces import actions, aws
 from workspaces.lifecycle import State
 from workspaces.models import WorkSpace
 from workspaces.places import place_of
-from workspaces.services.control import IllegalInThisState, intent_of, legal_of, require_may
+from workspaces.services.control import IllegalInThisState, intent_of, legal_of, require_may, require_use
 from workspaces.services.launching import ask_guards, with_repairs
 from workspaces.transitions import lock_machine, lock_scopes_of, move
 
@@ -67,7 +67,7 @@ def connect(*, actor: Actor, workspace_id: uuid.UUID, application_id: str = "", 
 
     Of WorkSpaces Applications this starts the machine if it is STOPPED, after the guards of a start, and gives a
     streaming URL, of `application_id` or of the first of the machine's applications. Raises MayNotControl,
-    IllegalInThisState, UnknownApplication, FleetNotRunning, CannotConnectNow, and what the guards refuse.
+    InQuarantine, IllegalInThisState, UnknownApplication, FleetNotRunning, CannotConnectNow, and what the guards refuse.
     """
     seen = _look(actor=actor, workspace_id=workspace_id)
     access = _access(seen, application_id)  # before the transaction: a URL that is then refused is shown to nobody
@@ -109,6 +109,7 @@ def _look(*, actor: Actor, workspace_id: uuid.UUID) -> WorkSpace:
 
 def _require_legal(actor: Actor, workspace: WorkSpace) -> None:
     require_may(actor, "connect", workspace)
+    require_use("connect", workspace)
     legal = legal_of(workspace)
     if "connect" not in legal:
         raise IllegalInThisState(

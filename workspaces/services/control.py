@@ -20,7 +20,7 @@ from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from workspaces import actions, permissions
 from workspaces.intents import Intent
-from workspaces.lifecycle import BY_ITSELF_AFTER, legal_actions
+from workspaces.lifecycle import BARRED_IN_QUARANTINE, BY_ITSELF_AFTER, legal_actions
 from workspaces.models import WorkSpace
 from workspaces.resizing import Configuration
 from workspaces.services.launching import LAUNCH_PROMISE, ask_guards, with_repairs
@@ -36,6 +36,12 @@ class OperationInProgress(Conflict):
     code = "operation_in_progress"
     title = "Something else is being done to this machine"
     suggested_action = "Wait for the operation named in `operation`, or cancel it."
+
+
+class InQuarantine(Conflict):
+    code = "machine_quarantined"
+    title = "The machine's owner is switched off, so nobody uses it"
+    suggested_action = "An admin switches the owner on again, or hands the machine over."
 
 
 @dataclass(frozen=True)
@@ -198,8 +204,18 @@ def in_progress(operation_id: uuid.UUID, kind: str) -> OperationInProgress:
     )
 
 
+def require_use(action: str, workspace: WorkSpace) -> None:
+    """Raises InQuarantine where nobody may use the machine, and `action` would be use."""
+    if workspace.quarantined_at is not None and action in BARRED_IN_QUARANTINE:
+        raise InQuarantine(
+            f"Machine {workspace.id} is in quarantine since {workspace.quarantined_at:%Y-%m-%d %H:%M} UTC.",
+            extra={"quarantined_at": workspace.quarantined_at, "legal": legal_of(workspace)},
+        )
+
+
 def require_legal(action: str, workspace: WorkSpace) -> None:
-    """Raises IllegalInThisState, with what the state allows."""
+    """Raises InQuarantine; IllegalInThisState, with what the state allows."""
+    require_use(action, workspace)
     legal = legal_of(workspace)
     if action not in legal:
         raise IllegalInThisState(
@@ -257,8 +273,9 @@ def queue(
 
 
 def legal_of(workspace: WorkSpace) -> list[str]:
-    """What a machine's state and service allow, whoever asks."""
-    return legal_actions(workspace.state, workspace.running_mode, workspace.service_type)
+    """What a machine's state and service allow, whoever asks; of one in quarantine only what does not use it."""
+    legal = legal_actions(workspace.state, workspace.running_mode, workspace.service_type)
+    return legal if workspace.quarantined_at is None else [one for one in legal if one not in BARRED_IN_QUARANTINE]
 
 
 def intent_of(

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from audit.actors import Actor
-from budgets import notices, sweep
+from budgets import sweep
 
 
 def _instant(text: str) -> datetime:
@@ -23,8 +23,8 @@ def _instant(text: str) -> datetime:
 class Command(BaseCommand):
     help = (
         "Writes the next period of recurring budgets, adopts those that have begun, ends what is held in those that "
-        "are over, calls off launches that came to nothing, fires marks and sends their mail. Safe at any time and "
-        "beside others of its kind. Exits 1 when a budget could not be looked after."
+        "are over, calls off launches that came to nothing and fires marks (send_mails sends their mail). Safe at any "
+        "time and beside others of its kind. Exits 1 when a budget could not be looked after."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -35,16 +35,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         now = options["now"] or timezone.now()
         actor = Actor.command("check_budgets")
-        mail: dict[str, int] = {}
         try:
             figures = sweep.check_budgets(actor=actor, now=now, dry_run=options["dry_run"])
         except sweep.BudgetsFailed as error:
             raise CommandError(str(error)) from error
-        finally:
-            if not options["dry_run"]:
-                mail = notices.send(now=now)
         if options["json"]:
-            self.stdout.write(json.dumps({"ok": True, "dry_run": options["dry_run"], **figures, "mail": mail}))
+            self.stdout.write(json.dumps({"ok": True, "dry_run": options["dry_run"], **figures}))
             return
-        told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in {**figures, **mail}.items())
+        told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in figures.items())
         self.stdout.write(f"{'Due: ' if options['dry_run'] else ''}{told}")

@@ -96,6 +96,14 @@ def _keep(world: Any) -> dict[str, Any]:
     return {"until": (timezone.now() + timedelta(days=3)).isoformat(), "reason": "a reason"}
 
 
+def _hand_over(world: Any) -> dict[str, Any]:
+    return {**_keep(world), "heir": world.lead.email}
+
+
+def _end_quarantine(row: WorkSpace) -> None:
+    row.quarantines.update(ended_at=timezone.now(), outcome="RETURNED")
+
+
 def _hold(world: Any) -> dict[str, Any]:
     return {"user_id": str(world.engineer.id), "reason": "a reason"}
 
@@ -157,6 +165,10 @@ CASES = {
     ),
     ("workspace-keep-alive", "post"): Api(
         "WORKSPACE_KEEP_ALIVE", "WorkSpace", "engineer", "auditor", rows.machine, _keep, conflict=_end
+    ),
+    ("workspace-hand-over", "post"): Api(
+        "WORKSPACE_HAND_OVER", "WorkSpace", "admin", "lead", rows.quarantined, _hand_over,
+        leaves=(("WORKSPACE_KEEP_ALIVE", "SUCCESS"), ("WORKSPACE_HAND_OVER", "SUCCESS")), conflict=_end_quarantine
     ),
     ("workspace-extend", "post"): Api(
         "WORKSPACE_EXTEND", "WorkSpace", "engineer", "auditor", rows.machine, _named(days=9, reason="a reason"),

@@ -151,6 +151,13 @@ BUTTONS = {
     ("workspace", "keep-alive"): Press(
         "WORKSPACE_KEEP_ALIVE", "lead", rows.machine, lambda row: {"days": "9", "reason": "a reason"}
     ),
+    ("workspace", "hand-over"): Press(
+        "WORKSPACE_HAND_OVER",
+        "admin",
+        rows.quarantined,
+        lambda row: {"heir": row.quarantines.get().heir.email, "days": "9", "reason": "a reason"},
+        leaves=(("WORKSPACE_KEEP_ALIVE", "SUCCESS"), ("WORKSPACE_HAND_OVER", "SUCCESS")),
+    ),
     ("workspace", "lease"): Press(
         "WORKSPACE_LEASE", "lead", rows.machine, lambda row: {"hours": "9", "reason": "a reason"}
     ),
@@ -180,6 +187,7 @@ BUTTONS = {
     ("budget", "on"): Press("BUDGET_UPDATE", "finance", rows.budget_off),
     ("price", "close"): Press("PRICE_CLOSE", "finance", rows.price),
     ("legalhold", "release"): Press("LEGAL_HOLD_RELEASE", "admin", rows.hold, lambda row: {"reason": "a reason"}),
+    ("mail", "retry"): Press("MAIL_RETRY", "admin", rows.mail_given_up),
     ("operation", "cancel"): Press(
         "OPERATION_CANCEL", "lead", rows.operation, leaves=(("WORKSPACE_STOP_OUTCOME", "FAILURE"),)
     ),

@@ -20,8 +20,9 @@ from forge.db.ids import uuid7
 from forge.db.models import JobSwitch
 from forge.operations.models import Operation
 from forge.operations.services import enqueue
+from forge.outbox.models import Mail
 from tests import factories
-from workspaces.models import LifecyclePolicy, RegionLatency, RegionPolicy
+from workspaces.models import Finding, LifecyclePolicy, Quarantine, RegionLatency, RegionPolicy
 
 COMMAND = Actor.command("walk")
 
@@ -89,6 +90,22 @@ def kept(world):
     return row
 
 
+def left_behind(world):
+    """The machine, in use, of somebody who is switched off."""
+    gone = factories.UserFactory(organization=world.organization, is_active=False)
+    return machine(world, owner=gone)
+
+
+def quarantined(world):
+    """The machine of somebody who is switched off, with its quarantine."""
+    row, at = left_behind(world), timezone.now()
+    Quarantine.objects.create(
+        organization=world.organization, workspace=row, began_at=at, kept_until=at + timedelta(days=30), heir=world.lead
+    )
+    type(row).objects.filter(pk=row.pk).update(quarantined_at=at)
+    return row
+
+
 def operation(world, *, owner=None, **facts):
     """The queued stop of a machine."""
     target = machine(world, owner=owner)
@@ -128,6 +145,18 @@ def unmanaged(world):
         actor=COMMAND, organization=world.organization, operating_system="LINUX", offer=offer, now=timezone.now()
     )
     return made
+
+
+def finding(world):
+    """An open finding on the account's directory, of what AWS, here the simulator, does not show (any more)."""
+    return Finding.objects.create(
+        organization=world.organization,
+        provider_account=world.account,
+        subject=world.account.directory_id,
+        check_name="internet_access",
+        severity="HIGH",
+        found_at=timezone.now(),
+    )
 
 
 def draft(world):
@@ -220,6 +249,20 @@ def reservation(world):
         budget=budget(world), organization=world.organization, workspace=held, amount=1, remaining=1,
         correlation_id=uuid7(),
     )  # fmt: skip
+
+
+def mail(world, **facts):
+    """A mail about a mark of a budget, to be sent."""
+    key = uuid7()
+    return Mail.objects.create(
+        id=key, organization_id=world.organization.id, recipient_id=world.lead.id, kind="budget.mark",
+        target_type="Budget", target_id=uuid7(), dedupe_key=str(key), message_id=f"<{key}@forge.invalid>",
+        **{"due_at": timezone.now(), **facts},
+    )  # fmt: skip
+
+
+def mail_given_up(world):
+    return mail(world, state=Mail.State.GIVEN_UP, due_at=None, attempts=12, last_error="OSError: no route")
 
 
 def denial_count(world):

@@ -43,6 +43,18 @@ def two_vanished(world: Any) -> None:
         rows.machine(one)
 
 
+def left_behind(world: Any) -> None:
+    """The machines of two people who are switched off."""
+    for _ in range(2):
+        rows.left_behind(world)
+
+
+def two_findings(world: Any) -> None:
+    """Findings in two accounts whose directories, in the simulator, are as they should be."""
+    for one in (world, worlds.build()):
+        rows.finding(one)
+
+
 def two_stops(world: Any) -> list[Any]:
     return [rows.operation(world, owner=factories.UserFactory(organization=world.organization)) for _ in range(2)]
 
@@ -52,7 +64,13 @@ def nothing(world: Any) -> None:
 
 
 TERMINATED = (("WORKSPACE_TERMINATE", "SUCCESS"),) * 2
+LEFT = (
+    ("WORKSPACE_KEEP_ALIVE", "SUCCESS"),
+    ("WORKSPACE_QUARANTINE", "SUCCESS"),
+    ("WORKSPACE_STOP", "SUCCESS"),
+) * 2
 FOLLOWED = (("WORKSPACE_STATE_CHANGE", "SUCCESS"),) * 2
+RESOLVED = (("FINDING_RESOLVE", "SUCCESS"),) * 2
 MARKS = (("BUDGET_WARNING", "SUCCESS"), ("BUDGET_LIMIT_REACHED", "SUCCESS"))
 OUTCOMES = (("WORKSPACE_STOP_OUTCOME", "FAILURE"),) * 2
 FIRST = (("ORGANIZATION_CREATE", "SUCCESS"), ("MEMBER_CREATE", "SUCCESS"))
@@ -64,6 +82,8 @@ COMMANDS = {
     "enforce_lifecycle": Run(two_expired, TERMINATED, "COMMAND enforce_lifecycle"),
     "reconcile_workspaces": Run(two_vanished, FOLLOWED, "COMMAND reconcile_workspaces"),
     "check_budgets": Run(rows.spent, MARKS, "COMMAND check_budgets"),
+    "quarantine_leavers": Run(left_behind, LEFT, "COMMAND quarantine_leavers"),
+    "send_mails": Run(rows.mail, (), ""),
     "run_operations": Run(two_stops, OUTCOMES, "USER", ("--once",)),
     "forge_init": Run(nothing, FIRST, "COMMAND forge_init", INIT),
     "meter_costs": Run(rows.machine, (), ""),  # metering: cost records tell of it
@@ -76,6 +96,7 @@ COMMANDS = {
 TASKS = {
     "workspaces.enforce_lifecycle": Run(two_expired, TERMINATED, "JOB enforce_lifecycle"),
     "workspaces.reconcile_workspaces": Run(two_vanished, FOLLOWED, "JOB reconcile_workspaces"),
+    "workspaces.check_posture": Run(two_findings, RESOLVED, "JOB check_posture"),
     "workspaces.collect_usage": Run(nothing, (), ""),  # samples of use
     "budgets.check_budgets": Run(rows.spent, MARKS, "JOB check_budgets"),
     "audit.close_denial_counts": Run(rows.denial_count, (("AUTH_FAILED", "DENIED"),), "JOB close_denial_counts"),
@@ -91,7 +112,8 @@ TASKS = {
     "audit.purge_exports": Run(rows.expired_export, (("AUDIT_EXPORT_PURGE", "SUCCESS"),), "JOB purge_audit_exports"),
     "audit.retire_months": Run(nothing, (), ""),  # of months that are due: tests/audit/test_retention.py
     "api.purge_idempotency_keys": Run(nothing, (), ""),  # answers that have had their 24 hours
-    "budgets.send_notices": Run(rows.spent, (), ""),  # the mark that is reached has its entry, its mail has none
+    "workspaces.quarantine_leavers": Run(left_behind, LEFT, "JOB quarantine_leavers"),
+    "outbox.send_mails": Run(rows.mail, (), ""),  # what a mail tells of has its entry, the mail has none
 }
 
 NOT_WALKED = {

@@ -19,9 +19,9 @@ from django.urls import include, path
 
 from forge.accounts.authentication import TokenAuthentication
 from forge.accounts.models import User
-from workspaces.lifecycle import legal_actions
 from workspaces.models import WorkSpace
 from workspaces.permissions import may
+from workspaces.services.control import legal_of
 
 PAGE = 100
 
@@ -31,12 +31,13 @@ def workspaces(request: HttpRequest) -> HttpResponse:
     user, _ = TokenAuthentication().authenticate(request)
     machines = WorkSpace.objects.select_related("owner", "team", "project", "organization").visible_to(user)
     page = list(machines.order_by("-created_at", "-pk")[: PAGE + 1])
-    body = {"next": None, "previous": None, "results": [_shown(machine, user) for machine in page[:PAGE]]}
+    body = {"next": None, "previous": None, "results": [_shown(machine, user, request) for machine in page[:PAGE]]}
     return HttpResponse(json.dumps(body), content_type="application/json")
 
 
-def _shown(machine: WorkSpace, user: User) -> dict[str, Any]:
-    actions = legal_actions(machine.state, machine.running_mode)
+def _shown(machine: WorkSpace, user: User, request: HttpRequest) -> dict[str, Any]:
+    actions = legal_of(machine)
+    url = machine.connection_url
     return {
         "id": str(machine.id),
         "name": machine.name,
@@ -59,7 +60,7 @@ def _shown(machine: WorkSpace, user: User) -> dict[str, Any]:
         "directory_user": machine.directory_user,
         "region": machine.region,
         "ip_address": machine.ip_address,
-        "connection_url": machine.connection_url,
+        "connection_url": request.build_absolute_uri(url) if url and url.startswith("/") else url,
         "protocol": machine.protocol,
         "domain_join_status": machine.domain_join_status,
         "owner": machine.owner.email,
@@ -74,8 +75,10 @@ def _shown(machine: WorkSpace, user: User) -> dict[str, Any]:
         "keep_alive": machine.keep_alive,
         "keep_alive_until": _time(machine.keep_alive_until),
         "keep_alive_reason": machine.keep_alive_reason,
+        "last_activity_at": _time(machine.last_activity_at),
         "next_action": machine.next_action,
         "next_action_at": _time(machine.next_action_at),
+        "quarantined_at": _time(machine.quarantined_at),
         "tags": machine.tags,
         "actions": [action for action in actions if may(user, action, machine)],
         "version": machine.version,

@@ -59,6 +59,30 @@ def test_a_connection_is_a_sign_of_use_and_written_once_a_twentieth_of_the_timeo
     assert usage.collect(now=clock.now + 3 * MINUTE)["active"] == 1
 
 
+def test_when_people_were_last_connected_is_kept_to_the_second_however_long_the_idle_time(launched, clock, simulator):
+    WorkSpace.objects.update(auto_stop_timeout_minutes=2880)  # a twentieth of it are more than two hours
+    simulator.control.connect(launched.provider_id)
+    for _ in range(2):
+        advance(clock, simulator, 6)
+        usage.collect(now=clock.now)
+        assert fresh(launched).last_connected_at == clock.now
+    assert fresh(launched).last_activity_at == clock.now - 6 * MINUTE
+    simulator.control.disconnect(launched.provider_id)
+    left_at = datetime.fromtimestamp(simulator.control.health()["now"], UTC)
+    for _ in range(2):
+        advance(clock, simulator, 6)
+        usage.collect(now=clock.now)
+        assert abs(fresh(launched).last_connected_at - left_at) < timedelta(seconds=1)
+
+
+def test_an_older_word_of_a_connection_takes_nothing_back(launched, clock, simulator):
+    simulator.control.connect(launched.provider_id)
+    advance(clock, simulator, 6)
+    WorkSpace.objects.update(last_connected_at=clock.now + MINUTE)
+    usage.collect(now=clock.now)
+    assert fresh(launched).last_connected_at == clock.now + MINUTE
+
+
 def test_an_idle_machine_in_aws_is_warned_stopped_and_stopped_there(launched, clock, simulator):
     """After 30 minutes, which AWS itself does not know: its own AutoStop counts whole hours."""
     WorkSpace.objects.update(auto_stop_timeout_minutes=30)

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from forge.accounts.models import Organization
+from forge.demo.seed.fleet import seed_fleet
 from forge.demo.seed.history import seed_history
 from forge.demo.seed.money import seed_budgets
 from forge.demo.seed.organization import SLUG, seed_organization
@@ -40,6 +41,7 @@ class Command(BaseCommand):
         seeded = seed_organization(actor=actor, now=now, password=password)
         seed_history(seeded=seeded, now=now)
         seed_streams(actor=actor, seeded=seeded, now=now)
+        seed_fleet(actor=actor, seeded=seeded, now=now)
         seed_budgets(actor=actor, seeded=seeded, now=now)
         users = write_sign_ins(actor=actor, seeded=seeded, password=password, now=now)
         if options["json"]:

@@ -1,0 +1,89 @@
+"""`sweep_peak_memory`: the most memory that any of the sweeps takes over 1,000,000 running machines, in megabytes.
+
+Each sweep is the job's own function in a process of its own, all machines are due for it: metering books the first hour
+of each, the collector samples each, reconcile compares each with the simulator, and the rules reckon each, warn as many
+as a run warns, and end those whose lifetime is over (one in a thousand). The value is the greatest; all of them stand
+in `counts`, and what the process had before the sweep began, which is Python with Django and boto3.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from django.db import connection
+
+from tests.bench import cloud
+from tests.bench import fleet as fleets
+from tests.bench.children import child
+from tests.bench.cloud import Holding
+from tests.bench.measure import Figure, Run, Subject, UnequalWork, of_size
+from tests.bench.sweepers import SWEEPS
+from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.simulator.server import Simulator
+
+MACHINES = {"tiny": 60, "quick": 20_000, "full": 1_000_000}
+ONE_IN = 1_000
+
+_OLD = """
+    UPDATE workspaces_workspace SET created_at = created_at - interval '100 days', end_warned_at = created_at
+     WHERE id IN (SELECT id FROM workspaces_workspace ORDER BY id LIMIT %s)
+"""
+
+
+@contextlib.contextmanager
+def prepare(size: str) -> Iterator[Subject]:
+    """A fleet that nothing has swept yet, here and in AWS."""
+    fleet = fleets.build(of_size(size, MACHINES))
+    old = max(1, fleet.count // ONE_IN)
+    with connection.cursor() as cursor:
+        cursor.execute(_OLD, [old])
+    fleets.settle_down()
+    counted: dict[str, Any] = {"machines": fleet.count}
+    account = ProviderAccount.objects.get().account
+    at = fleet.launched_at + timedelta(minutes=30)
+    with cloud.standing(Holding(account, fleet.count), since=fleet.launched_at, at=at) as simulator:
+        yield Subject(run=partial(_run, fleet, old, simulator, counted), verify=lambda: counted)
+
+
+def _run(fleet: fleets.Fleet, old: int, simulator: Simulator, counted: dict[str, Any]) -> Run:
+    env = {"AWS_ENDPOINT_URL": simulator.url, "FORGE_AWS_CALLS_PER_SECOND": "0"}
+    answers = {}
+    began = time.perf_counter()
+    for name in SWEEPS:
+        with child(
+            "tests.bench.apart", "tests.bench.sweepers.sweep", name, fleet.launched_at.isoformat(), env=env
+        ) as one:
+            asked = time.perf_counter()
+            answers[name] = one.ask("go") | {"seconds": time.perf_counter() - asked}
+    seconds = time.perf_counter() - began
+    _check(fleet, old, {name: answer["figures"] for name, answer in answers.items()})
+    counted["table"] = {f"{name}, MB": answer["peak"] for name, answer in answers.items()}
+    counted["megabytes_before"] = {name: round(answer["before"], 1) for name, answer in answers.items()}
+    counted["seconds"] = {name: round(answer["seconds"], 1) for name, answer in answers.items()}
+    return Run(seconds, fleet.count, {"megabytes": round(max(answer["peak"] for answer in answers.values()))})
+
+
+def _check(fleet: fleets.Fleet, old: int, figures: dict[str, Any]) -> None:
+    done = {
+        "metered": figures["meter_costs"]["machines"],
+        "sampled": figures["collect_usage"]["machines"],
+        "compared": figures["reconcile_workspaces"]["seen"],
+        "reckoned": WorkSpace.objects.filter(is_unreckoned=False).count(),
+    }
+    if set(done.values()) != {fleet.count} or figures["enforce_lifecycle"]["ended"] != old:
+        raise UnequalWork(f"the sweeps over {fleet.count} machines, {old} of them old, did something else: {figures}")
+
+
+FIGURE = Figure(
+    name="sweep_peak_memory",
+    goal=200,
+    unit="MB",
+    prepare=prepare,
+    is_rate=False,
+    counted=lambda run: float(run.wrote["megabytes"]),
+)

@@ -1,0 +1,80 @@
+"""Notices that an installation has become mail, and notices again on the way back."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
+
+from forge.db.ids import uuid7
+from forge.outbox import sending
+from forge.outbox.models import Mail
+from tests.forge.db.test_migrate import empty_database, migrate
+
+__all__ = ["empty_database"]
+pytestmark = [pytest.mark.django_db(transaction=True, databases=["default", "owner"]), pytest.mark.servers]
+
+FIRED = datetime(2026, 3, 9, 8, 7, 6, 543210, tzinfo=UTC)
+BEFORE = ("budgets", "0002_ledger")
+
+
+def models_before():
+    return MigrationExecutor(connections["owner"]).loader.project_state([BEFORE]).apps
+
+
+def fill(apps) -> list[dict]:
+    """A sent notice, one that is due and one that was given up; returns the rows."""
+    organization = apps.get_model("accounts", "Organization").objects.create(slug="o", name="O", currency="EUR")
+    budget = apps.get_model("budgets", "Budget").objects.create(
+        organization_id=organization.id, scope="ORGANIZATION", scope_id=organization.id, amount=10, spent=8,
+        period_start=datetime(2026, 3, 1, tzinfo=UTC), period_end=datetime(2026, 4, 1, tzinfo=UTC),
+    )  # fmt: skip
+    threshold = apps.get_model("budgets", "BudgetThreshold").objects.create(
+        organization_id=organization.id, budget_id=budget.id, fraction="0.80", fired_at=FIRED
+    )
+    states = ({"sent_at": FIRED, "due_at": None}, {"due_at": FIRED + timedelta(hours=1), "failures": 3},
+              {"due_at": None, "failures": 12})  # fmt: skip
+    for number, state in enumerate(states):
+        user = apps.get_model("accounts", "User").objects.create(
+            organization_id=organization.id, email=f"{number}@example.com", full_name="A", password="!"
+        )
+        apps.get_model("budgets", "BudgetNotice").objects.create(
+            id=uuid7(), organization_id=organization.id, threshold_id=threshold.id, recipient_id=user.id,
+            fired_at=FIRED, spent="8.123456", **state,
+        )  # fmt: skip
+    return notices(apps)
+
+
+def notices(apps) -> list[dict]:
+    return list(apps.get_model("budgets", "BudgetNotice").objects.order_by("id").values())
+
+
+def test_notices_become_mail_and_notices_again(empty_database):
+    migrate(*BEFORE)
+    before = fill(models_before())
+    migrate("budgets")
+    mails = list(Mail.objects.order_by("id"))
+    assert [(mail.id, mail.state, mail.due_at, mail.sent_at, mail.attempts) for mail in mails] == [
+        (before[0]["id"], "SENT", None, FIRED, 0),
+        (before[1]["id"], "DUE", FIRED + timedelta(hours=1), None, 3),
+        (before[2]["id"], "GIVEN_UP", None, None, 12),
+    ]
+    assert mails[0].message_id == f"<budget-notice-{mails[0].id}@forge.invalid>"
+    assert (
+        mails[1].dedupe_key
+        == f"budget.mark:{mails[1].recipient_id}:{mails[1].facts['threshold']}:{FIRED.timestamp():.6f}"
+    )
+    migrate(*BEFORE)
+    assert notices(models_before()) == before
+    migrate("budgets")
+    assert Mail.objects.count() == 3
+
+
+def test_a_mail_that_was_migrated_is_sent_as_any_other(empty_database, mailoutbox):
+    migrate(*BEFORE)
+    fill(models_before())
+    migrate()
+    assert sending.send(now=FIRED + timedelta(hours=1))["sent"] == 1
+    [message] = mailoutbox
+    assert message.subject == "Forge: the organization budget of o has passed 80%"
+    assert "8.12 EUR" in message.body

@@ -1,0 +1,271 @@
+"""What of machines, directories and stacks is not as safe as asked: found once, told once, resolved once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.admin.sites import site
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from audit.models import AuditLog
+from forge.console.metrics import DatabaseCollector
+from forge.db.models import JobRun
+from tests import factories, query_counts
+from tests.workspaces import streams
+from tests.workspaces.simulator.cloud import Cloud
+from tests.workspaces.support import client_of, launch, machine
+from workspaces import aws, tasks
+from workspaces.aws import gateway
+from workspaces.lifecycle import State
+from workspaces.models import Finding, ProviderAccount, WorkSpace
+from workspaces.places import place_of
+from workspaces.posture import checks, keeping, sweep
+from workspaces.posture.sweep import PostureUnchecked, check
+from workspaces.reconcile import reconcile
+
+FINDINGS = "/api/v1/findings/"
+OPENED, RESOLVED = "FINDING_OPEN", "FINDING_RESOLVE"
+
+
+@pytest.fixture
+def cloud(world, simulator):
+    """AWS as somebody uses it past Forge."""
+    cloud = Cloud(simulator.url, access_key=world.account.account)
+    cloud.directory_id = world.account.directory_id
+    return cloud
+
+
+@pytest.fixture
+def launched(world, clock):
+    """A machine that Forge launched."""
+    operation = clock.finish(launch(world, clock))
+    assert operation.status == "succeeded", operation.error
+    return machine()
+
+
+def count(action):
+    return AuditLog.objects.filter(action_type=action).count()
+
+
+def open_checks():
+    return sorted(Finding.objects.open().values_list("check_name", flat=True))
+
+
+def directory_allows(cloud, **properties):
+    cloud.api.modify_workspace_creation_properties(
+        ResourceId=cloud.directory_id, WorkspaceCreationProperties=properties
+    )
+
+
+def test_a_launched_machine_is_asked_for_with_both_volumes_encrypted_and_nothing_is_found(world, launched):
+    seen = aws.Gateway(place_of(world.account)).describe([launched.provider_id])[launched.provider_id]
+    assert (seen.protocols, seen.root_encrypted, seen.user_encrypted) == (("WSP",), True, True)
+    figures = check(now=timezone.now())
+    assert (figures["machines"], figures["directories"], figures["opened"]) == (1, 1, 0)
+    assert not Finding.objects.exists()
+
+
+@pytest.mark.parametrize("missing", ["RootVolumeEncryptionEnabled", "UserVolumeEncryptionEnabled"])
+def test_a_machine_that_aws_made_without_encryption_is_found_as_soon_as_it_runs(world, clock, monkeypatch, missing):
+    real = gateway._machine
+    monkeypatch.setattr(gateway, "_machine", lambda row: real({**row, missing: False}))
+    clock.finish(launch(world, clock))
+    found = Finding.objects.get()
+    assert (found.check_name, found.severity, found.workspace) == ("volume_encryption", "HIGH", machine())
+    assert found.detail == {"root": not missing.startswith("Root"), "user": not missing.startswith("User")}
+    entry = AuditLog.objects.get(action_type=OPENED)
+    assert (entry.resource_id, entry.organization_id) == (str(found.id), world.organization.id)
+    monkeypatch.undo()
+
+
+def test_what_stands_is_found_once_and_what_is_put_right_is_resolved_once(world, cloud):
+    directory_allows(cloud, EnableInternetAccess=True, UserEnabledAsLocalAdministrator=True)
+    cloud.api.modify_selfservice_permissions(
+        ResourceId=cloud.directory_id, SelfservicePermissions={"RebuildWorkspace": "ENABLED"}
+    )
+    now = timezone.now()
+    assert check(now=now)["opened"] == 3
+    assert open_checks() == ["internet_access", "local_administrator", "self_service"]
+    assert Finding.objects.get(check_name="self_service").detail == {"enabled": ["RebuildWorkspace"]}
+    assert check(now=now + timedelta(hours=1))["opened"] == 0
+    assert set(Finding.objects.values_list("found_at", flat=True)) == {now}
+    directory_allows(cloud, EnableInternetAccess=False)
+    assert check(now=now + timedelta(hours=2))["resolved"] == 1
+    assert open_checks() == ["local_administrator", "self_service"]
+    assert Finding.objects.get(check_name="internet_access").resolved_at == now + timedelta(hours=2)
+    assert (count(OPENED), count(RESOLVED)) == (3, 1)
+    directory_allows(cloud, EnableInternetAccess=True)
+    check(now=now + timedelta(hours=3))
+    assert Finding.objects.filter(check_name="internet_access").count() == 2  # what was resolved stays
+
+
+def test_another_permission_changes_what_is_found_and_opens_nothing(world, cloud):
+    for name in ("RebuildWorkspace", "RestartWorkspace"):
+        cloud.api.modify_selfservice_permissions(
+            ResourceId=cloud.directory_id, SelfservicePermissions={name: "ENABLED"}
+        )
+        check(now=timezone.now())
+    assert Finding.objects.get().detail == {"enabled": ["RestartWorkspace", "RebuildWorkspace"]}
+    assert count(OPENED) == 1
+
+
+def test_a_machine_made_past_forge_is_found_unencrypted_until_it_ends(world, cloud, simulator):
+    made = cloud.launch("ann")
+    simulator.control.advance(600)
+    row = factories.WorkSpaceFactory(
+        organization=world.organization,
+        provider_account=world.account,
+        provider_id=made,
+        directory_id=cloud.directory_id,
+        directory_user="ann",
+        state=State.AVAILABLE,
+        domain_joined=True,
+    )
+    check(now=timezone.now())
+    assert open_checks() == ["volume_encryption"]
+    WorkSpace.objects.filter(pk=row.pk).update(domain_joined=False)
+    check(now=timezone.now())
+    assert open_checks() == ["domain_join", "volume_encryption"]
+    with transaction.atomic():
+        WorkSpace.objects.filter(pk=row.pk).update(state=State.TERMINATING)
+        WorkSpace.objects.filter(pk=row.pk).update(state=State.TERMINATED, terminated_at=timezone.now())
+    assert check(now=timezone.now())["resolved"] == 2
+    assert open_checks() == []
+
+
+@pytest.mark.parametrize("protocols", [("PCOIP",), (), ("PCOIP", "WSP")])
+def test_a_machine_is_found_unless_it_is_shown_with_dcv_alone(protocols):
+    seen = aws.Machine("ws-1", "d-1", "ann", "AVAILABLE", "wsb-1", "STANDARD", "AUTO_STOP", None, "")
+    seen = aws.Machine(**{**vars(seen), "protocols": protocols, "root_encrypted": True, "user_encrypted": True})
+    (found,) = checks.of_machine(seen, workspace_id="1", is_joined=True)
+    assert (found.check, found.detail) == ("protocol", {"protocols": list(protocols)})
+
+
+def test_the_open_ways_of_a_stack_are_found_and_resolved_when_all_are_closed(world, simulator, clock):
+    streams.stack(simulator, world.organization)
+    reconcile(now=clock.now)
+    assert check(now=clock.now)["stacks"] == 1
+    found = Finding.objects.get()
+    assert (found.check_name, found.subject, len(found.detail["enabled"])) == ("stack_transfers", "engineering", 5)
+    closed = [{"Action": name, "Permission": "DISABLED"} for name in found.detail["enabled"]]
+    streams.api(simulator).update_stack(Name="engineering", UserSettings=closed[:4])
+    check(now=clock.now)
+    assert Finding.objects.get().detail == {"enabled": ["PRINTING_TO_LOCAL_DEVICE"]}
+    streams.api(simulator).update_stack(Name="engineering", UserSettings=closed)
+    assert check(now=clock.now)["resolved"] == 1
+
+
+def test_an_account_that_does_not_answer_keeps_its_findings_and_fails_the_run(world, cloud, monkeypatch):
+    directory_allows(cloud, EnableInternetAccess=True)
+    check(now=timezone.now())
+
+    def silent(self, directory_ids):
+        raise aws.Unavailable("Silent", "no answer")
+
+    monkeypatch.setattr(aws.Gateway, "directories", silent)
+    with pytest.raises(PostureUnchecked) as told:
+        check(now=timezone.now())
+    assert told.value.figures["unreachable"] == 1
+    assert open_checks() == ["internet_access"]
+
+
+def test_a_finding_and_its_entry_stand_or_fall_together(world, cloud, monkeypatch):
+    directory_allows(cloud, EnableInternetAccess=True)
+
+    def full(**_):
+        raise RuntimeError("the log is full")
+
+    monkeypatch.setattr(keeping, "record", full)
+    with pytest.raises(RuntimeError, match="the log is full"):
+        check(now=timezone.now())
+    assert not Finding.objects.exists()
+
+
+def test_the_database_keeps_one_open_finding_per_subject_and_check(world):
+    facts = {
+        "organization": world.organization,
+        "provider_account": world.account,
+        "subject": "d-1",
+        "check_name": "self_service",
+        "severity": "MEDIUM",
+        "found_at": timezone.now(),
+    }
+    Finding.objects.create(**facts)
+    for wrong in ({}, {"subject": "d-2", "check_name": "other"}, {"subject": "d-2", "severity": "LOW"}):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Finding.objects.create(**{**facts, **wrong})
+    past = timezone.now() - timedelta(days=1)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Finding.objects.update(resolved_at=past)
+
+
+def test_the_job_runs_once_an_hour(world):
+    assert tasks.check_posture()["directories"] == 1
+    assert tasks.check_posture() is None
+    assert JobRun.objects.get(job=sweep.JOB).outcome == "SUCCEEDED"
+
+
+def of(world, workspace=None, subject="d-1"):
+    return Finding.objects.create(
+        organization=world.organization,
+        provider_account=world.account,
+        workspace=workspace,
+        subject=subject,
+        check_name="volume_encryption" if workspace else "internet_access",
+        severity="HIGH",
+        found_at=timezone.now(),
+    )
+
+
+def test_each_role_sees_the_findings_of_what_it_answers_for(world):
+    own = factories.WorkSpaceFactory(organization=world.organization, owner=world.engineer, team=world.team)
+    other = factories.WorkSpaceFactory(organization=world.organization)
+    of(world, own, "ws-1")
+    of(world, other, "ws-2")
+    of(world)
+    seen = {
+        name: sorted(row["subject"] for row in client_of(getattr(world, name)).get(FINDINGS).json()["results"])
+        for name in ("admin", "lead", "engineer")
+    }
+    assert seen == {"admin": ["d-1", "ws-1", "ws-2"], "lead": ["ws-1"], "engineer": ["ws-1"]}
+
+
+def test_findings_are_filtered_and_listed_in_a_fixed_number_of_queries(world):
+    own = factories.WorkSpaceFactory(organization=world.organization, owner=world.engineer, team=world.team)
+    of(world, own, "ws-1")
+    past = of(world)
+    Finding.objects.filter(pk=past.pk).update(resolved_at=timezone.now() + timedelta(minutes=1))
+    client = client_of(world.admin)
+    client.get(FINDINGS)
+    answer = query_counts.hold("GET /api/v1/findings/", lambda: client.get(FINDINGS))
+    assert len(answer.json()["results"]) == 2
+    for query, subjects in {
+        "open=true": ["ws-1"],
+        "open=false": ["d-1"],
+        "check=internet_access": ["d-1"],
+        f"workspace={own.id}": ["ws-1"],
+        f"provider_account={world.account.id}&severity=HIGH&subject=d-1": ["d-1"],
+    }.items():
+        rows = client.get(f"{FINDINGS}?{query}").json()["results"]
+        assert [row["subject"] for row in rows] == subjects, query
+    assert client.get(f"{FINDINGS}?check=other").status_code == 400
+
+
+def test_the_console_shows_what_stands_on_a_machine_and_in_an_account(world):
+    own = factories.WorkSpaceFactory(organization=world.organization, provider_account=world.account)
+    of(world, own, "ws-1")
+    for model, row in ((WorkSpace, own), (ProviderAccount, world.account)):
+        assert "Volumes are not encrypted (ws-1" in site.get_model_admin(model).findings(row)
+
+
+def test_the_metrics_count_what_stands_by_check(world):
+    of(world)
+    of(world, subject="d-2")
+    Finding.objects.filter(pk=of(world, subject="d-3").pk).update(resolved_at=timezone.now() + timedelta(minutes=1))
+    (family,) = (one for one in DatabaseCollector(timezone.now()).collect() if one.name == "forge_findings_open")
+    counts = {sample.labels["check"]: sample.value for sample in family.samples}
+    assert counts["internet_access"] == 2
+    assert set(counts) == set(Finding.Check.values)
+    assert sum(counts.values()) == 2

@@ -1,0 +1,55 @@
+"""`/api/v1/findings/`: what is not as safe as it should be."""
+
+from __future__ import annotations
+
+from django_filters import rest_framework as filters
+from rest_framework import serializers
+
+from forge.api.filters import ForgeFilterSet
+from forge.api.views import ReadViewSet
+from workspaces.models import Finding
+
+
+class FindingSerializer(serializers.ModelSerializer):
+    """One finding; `subject` is AWS's id of the machine or directory, or the name of the stack."""
+
+    check = serializers.ChoiceField(Finding.Check.choices, source="check_name", read_only=True)
+    title = serializers.CharField(source="get_check_name_display", read_only=True)
+    provider_account = serializers.UUIDField(source="provider_account_id", read_only=True)
+    workspace = serializers.UUIDField(source="workspace_id", read_only=True, allow_null=True)
+
+    class Meta:
+        model = Finding
+        fields = [
+            "id",
+            "check",
+            "title",
+            "severity",
+            "subject",
+            "workspace",
+            "provider_account",
+            "detail",
+            "found_at",
+            "resolved_at",
+        ]
+        read_only_fields = fields
+
+
+class FindingFilterSet(ForgeFilterSet):
+    check = filters.ChoiceFilter(field_name="check_name", choices=Finding.Check.choices)
+    open = filters.BooleanFilter(field_name="resolved_at", lookup_expr="isnull")
+
+    class Meta:
+        model = Finding
+        fields = {"severity": ["exact"], "workspace": ["exact"], "provider_account": ["exact"], "subject": ["exact"]}
+
+
+class FindingViewSet(ReadViewSet):
+    """Findings of the organization: all for admins and auditors, of the team's machines for leads, else of the own."""
+
+    queryset = Finding.objects.all()
+    serializer_class = FindingSerializer
+    filterset_class = FindingFilterSet
+    ordering_fields = ("found_at",)
+    ordering = "-found_at"
+    audit_resource = "Finding"

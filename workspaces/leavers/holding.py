@@ -1,0 +1,257 @@
+"""Putting a machine into quarantine, handing it over, and giving it back."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from audit.actors import Actor, Kind
+from audit.services import record
+from forge.accounts.models import Membership, User
+from forge.api.errors import Conflict, Denied, Refused
+from forge.outbox.services import owe
+from workspaces import actions, mails
+from workspaces.lifecycle import ACTIONS
+from workspaces.models import Quarantine, WorkSpace
+from workspaces.permissions import may
+from workspaces.services.keeping import KeepAliveOutOfRange, keep_alive
+from workspaces.transitions import lock_machine, lock_scopes_of
+
+Role = Membership.Role
+REASON = "quarantine"
+"""The reason of the keep-alive that comes with a quarantine, by which it is known again when the owner returns."""
+
+
+class MayNotHandOver(Denied):
+    code = "may_not_hand_over"
+    title = "Admins hand machines over"
+
+
+class NotInQuarantine(Conflict):
+    code = "not_in_quarantine"
+    title = "The machine's owner is not switched off"
+    suggested_action = "Switch the owner off first, and wait for the next run of quarantine_leavers."
+
+
+class HeirCannotUseIt(Refused):
+    code = "heir_cannot_use_it"
+    title = "This person may not control the machine"
+    suggested_action = "Name a lead of the machine's team, or an admin."
+
+
+class UnknownHeir(Refused):
+    code = "unknown_heir"
+    title = "The organization has nobody with this email"
+
+
+def begin(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> Quarantine | None:
+    """Bar a machine whose owner is switched off, keep it for FORGE_QUARANTINE_DAYS and tell the heir.
+
+    None where that is done, or no longer to be done: the owner is back, or the machine ends. Whoever runs it at the
+    same time waits at the machine's lock and finds it done.
+    """
+    with transaction.atomic():
+        lock_scopes_of(workspace_id)
+        seen = WorkSpace.objects.select_related("owner").get(pk=workspace_id)
+        if not _is_to_be_barred(seen):
+            return None
+        kept_until = _keep(seen, until=now + timedelta(days=settings.FORGE_QUARANTINE_DAYS), actor=actor, now=now)
+        workspace = lock_machine(workspace_id)
+        if not _is_to_be_barred(workspace):
+            transaction.set_rollback(True)  # with the keep-alive that went before
+            return None
+        heirs = _heirs(workspace)
+        made = Quarantine.objects.create(
+            organization_id=workspace.organization_id,
+            workspace=workspace,
+            began_at=now,
+            kept_until=kept_until,
+            heir=heirs[0] if heirs else None,
+        )
+        _bar(workspace, now)
+        _record(workspace, actions.WORKSPACE_QUARANTINE, made, before=None, actor=actor, now=now)
+        _tell(workspace, made, mails.QUARANTINED, heirs[:1] or _admins(workspace), actor=actor, now=now)
+    return made
+
+
+def hand_over(
+    *, actor: Actor, workspace_id: uuid.UUID, heir_email: str, until: datetime, reason: str, now: datetime
+) -> Quarantine:
+    """Give the heir the use of a machine in quarantine until a time, and tell how its data are saved.
+
+    For admins. Raises MayNotHandOver, NotInQuarantine, UnknownHeir, HeirCannotUseIt, KeepAliveOutOfRange, EndUnderWay.
+    """
+    with transaction.atomic():
+        lock_scopes_of(workspace_id)
+        _require_admin(actor, WorkSpace.objects.get(pk=workspace_id))
+        if not Quarantine.objects.open().filter(workspace_id=workspace_id).exists():
+            raise NotInQuarantine(f"Machine {workspace_id} is not in quarantine.")
+        keep_alive(actor=actor, workspace_id=workspace_id, until=until, reason=REASON, now=now)
+        workspace = lock_machine(workspace_id)
+        made = workspace.quarantines.open().select_for_update(no_key=True).first()
+        if made is None:
+            raise NotInQuarantine(f"Machine {workspace_id} is not in quarantine any more.")
+        heir = _heir(workspace, heir_email)
+        before = _facts(made)
+        made.heir, made.handed_over_at, made.hand_over_reason = heir, now, reason
+        made.kept_until, made.reminded_at = until, None
+        made.save()
+        workspace.quarantined_at = None
+        workspace.save(update_fields=["quarantined_at", "updated_at"])
+        record(
+            actor=actor.in_organization(workspace.organization_id),
+            action=actions.WORKSPACE_HAND_OVER,
+            resource_type="WorkSpace",
+            resource_id=str(workspace.id),
+            description=f"Machine {workspace.id} is handed over to user {heir.id}",
+            changes={"before": before, "after": _facts(made)},
+            context={"reason": reason},
+            occurred_at=now,
+        )
+        _tell(workspace, made, mails.HANDED_OVER, [heir], actor=actor, now=now)
+    return made
+
+
+def resume(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> bool:
+    """Bar a machine again whose hand-over is over; True when this call did."""
+    with transaction.atomic():
+        lock_scopes_of(workspace_id)
+        workspace = lock_machine(workspace_id)
+        made = workspace.quarantines.open().select_for_update(no_key=True).first()
+        if made is None or workspace.quarantined_at is not None or made.is_handed_over(now):
+            return False
+        _bar(workspace, now)
+        before = _facts(made) | {"is_barred": False}
+        _record(workspace, actions.WORKSPACE_QUARANTINE, made, before=before, actor=actor, now=now)
+    return True
+
+
+def release(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> bool:
+    """Give a machine back to an owner who is switched on again, or close the books of one that has ended."""
+    with transaction.atomic():
+        lock_scopes_of(workspace_id)
+        workspace = lock_machine(workspace_id)
+        made = workspace.quarantines.open().select_for_update(no_key=True).first()
+        if made is None or (workspace.is_live and not workspace.owner.is_active):
+            return False
+        before = _facts(made)
+        made.ended_at = now
+        made.outcome = Quarantine.Outcome.RETURNED if workspace.is_live else Quarantine.Outcome.MACHINE_ENDED
+        made.save(update_fields=["ended_at", "outcome", "updated_at"])
+        workspace.quarantined_at = None
+        workspace.version += 1
+        workspace.save(update_fields=["quarantined_at", "version", "updated_at"])
+        if workspace.keep_alive_reason == REASON and workspace.state in ACTIONS["keep-alive"]:
+            keep_alive(actor=actor, workspace_id=workspace_id, until=None, reason="", now=now)
+        _record(workspace, actions.WORKSPACE_QUARANTINE_END, made, before=before, actor=actor, now=now)
+    return True
+
+
+def remind(*, actor: Actor, quarantine_id: uuid.UUID, now: datetime) -> bool:
+    """Tell the heir, or the admins, that the machine is kept for few days more; once for each date."""
+    with transaction.atomic():
+        made = Quarantine.objects.select_for_update(no_key=True, of=("self",)).get(pk=quarantine_id)
+        if made.reminded_at is not None or made.ended_at is not None:
+            return False
+        made.reminded_at = now
+        made.save(update_fields=["reminded_at", "updated_at"])
+        workspace = made.workspace
+        readers = [made.heir] if made.heir and made.heir.is_active else _admins(workspace)
+        _tell(workspace, made, mails.KEPT_NO_LONGER, readers, actor=actor, now=now)
+    return True
+
+
+def _is_to_be_barred(workspace: WorkSpace) -> bool:
+    is_left = not workspace.owner.is_active and workspace.state in ACTIONS["keep-alive"]
+    return is_left and not workspace.quarantines.open().exists()
+
+
+def _keep(workspace: WorkSpace, *, until: datetime, actor: Actor, now: datetime) -> datetime:
+    """Protect it from the rules until then, or until the most that is allowed; a longer protection stays."""
+    if workspace.is_kept_alive(now) and (workspace.keep_alive_until is None or workspace.keep_alive_until >= until):
+        return until
+    try:
+        keep_alive(actor=actor, workspace_id=workspace.id, until=until, reason=REASON, now=now)
+    except KeepAliveOutOfRange as refused:
+        until = refused.extra["latest"]
+        keep_alive(actor=actor, workspace_id=workspace.id, until=until, reason=REASON, now=now)
+    return until
+
+
+def _bar(workspace: WorkSpace, now: datetime) -> None:
+    workspace.quarantined_at = now
+    workspace.version += 1
+    workspace.save(update_fields=["quarantined_at", "version", "updated_at"])
+
+
+def _heir(workspace: WorkSpace, email: str) -> User:
+    heir = User.objects.filter(organization_id=workspace.organization_id, email__iexact=email, is_active=True).first()
+    if heir is None:
+        raise UnknownHeir("The organization has nobody with this email who is switched on.")
+    if heir.id == workspace.owner_id or not may(heir, "start", workspace):
+        raise HeirCannotUseIt(f"User {heir.id} may not control machine {workspace.id}.")
+    return heir
+
+
+def _heirs(workspace: WorkSpace) -> Sequence[User]:
+    """The leads of the machine's team who are switched on."""
+    leads = Membership.objects.filter(team_id=workspace.team_id, role=Role.TEAM_LEAD).exclude(
+        user_id=workspace.owner_id
+    )
+    return list(User.objects.filter(id__in=leads.values("user_id"), is_active=True).order_by("id"))
+
+
+def _admins(workspace: WorkSpace) -> Sequence[User]:
+    admins = Membership.objects.filter(organization_id=workspace.organization_id, role=Role.ADMIN).values("user_id")
+    return list(User.objects.filter(id__in=admins, is_active=True).order_by("id"))
+
+
+def _require_admin(actor: Actor, workspace: WorkSpace) -> None:
+    if actor.kind == Kind.COMMAND:
+        return
+    user = actor.user
+    if user is None or user.organization_id != workspace.organization_id or not user.has_role(Role.ADMIN):
+        raise MayNotHandOver(f"You may not hand machine {workspace.id} over.")
+
+
+def _facts(made: Quarantine) -> dict[str, Any]:
+    return {
+        "is_barred": made.ended_at is None and made.handed_over_at is None,
+        "heir_id": str(made.heir_id) if made.heir_id else None,
+        "kept_until": made.kept_until.isoformat(),
+        "outcome": made.outcome or None,
+    }
+
+
+def _record(
+    workspace: WorkSpace, action: str, made: Quarantine, *, before: dict[str, Any] | None, actor: Actor, now: datetime
+) -> None:
+    record(
+        actor=actor.in_organization(workspace.organization_id),
+        action=action,
+        resource_type="WorkSpace",
+        resource_id=str(workspace.id),
+        description=f"Quarantine of machine {workspace.id}",
+        changes={"before": before, "after": _facts(made) | {"is_barred": workspace.quarantined_at is not None}},
+        context={"quarantine_id": str(made.id), "owner_id": str(workspace.owner_id)},
+        occurred_at=now,
+    )
+
+
+def _tell(
+    workspace: WorkSpace, made: Quarantine, kind: str, readers: Sequence[User], *, actor: Actor, now: datetime
+) -> None:
+    facts = {"kept_until": made.kept_until.isoformat()}
+    once = f"{made.id}:{made.kept_until.timestamp():.0f}:{now.timestamp():.0f}"
+    owe(
+        [
+            mails.about(workspace, kind, actor=actor, once=once, facts=facts, recipient_id=reader.id)
+            for reader in readers
+        ],
+        now=now,
+    )

@@ -1,0 +1,1 @@
+"""Whether machines and the places where they stand are as safe as they are asked for."""

@@ -1,0 +1,71 @@
+"""What is looked at, and what of it is wrong: pure functions over what AWS shows.
+
+The sources of each check are in docs/posture.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from workspaces.aws import Directory, Machine
+
+HIGH, MEDIUM = "HIGH", "MEDIUM"
+
+PROTOCOL, ENCRYPTION, DOMAIN = "protocol", "volume_encryption", "domain_join"
+INTERNET, SELF_SERVICE, ADMINISTRATOR = "internet_access", "self_service", "local_administrator"
+TRANSFERS = "stack_transfers"
+
+MACHINE_CHECKS = (PROTOCOL, ENCRYPTION, DOMAIN)
+DIRECTORY_CHECKS = (INTERNET, SELF_SERVICE, ADMINISTRATOR)
+STACK_CHECKS = (TRANSFERS,)
+
+SEVERITY: Mapping[str, str] = {
+    PROTOCOL: HIGH,
+    ENCRYPTION: HIGH,
+    DOMAIN: HIGH,
+    INTERNET: HIGH,
+    SELF_SERVICE: MEDIUM,
+    ADMINISTRATOR: MEDIUM,
+    TRANSFERS: HIGH,
+}
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One thing that is not as it should be; `subject` is AWS's id of the machine or directory, or the stack's name."""
+
+    subject: str
+    check: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    workspace_id: str | None = None
+
+
+def of_machine(seen: Machine, *, workspace_id: str, is_joined: bool) -> list[Deviation]:
+    """What is wrong with a machine of WorkSpaces Personal. A protocol that AWS does not show is not known to be DCV."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    if set(seen.protocols) != {"WSP"}:
+        found.append((PROTOCOL, {"protocols": list(seen.protocols)}))
+    if not (seen.root_encrypted and seen.user_encrypted):
+        found.append((ENCRYPTION, {"root": seen.root_encrypted, "user": seen.user_encrypted}))
+    if not is_joined:
+        found.append((DOMAIN, {"error": seen.error}))
+    return [Deviation(seen.provider_id, check, detail, workspace_id) for check, detail in found]
+
+
+def of_directory(seen: Directory) -> list[Deviation]:
+    """What a directory allows that it should not."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    if seen.has_internet_access:
+        found.append((INTERNET, {"EnableInternetAccess": True}))
+    if seen.self_service:
+        found.append((SELF_SERVICE, {"enabled": list(seen.self_service)}))
+    if seen.users_are_administrators:
+        found.append((ADMINISTRATOR, {"UserEnabledAsLocalAdministrator": True}))
+    return [Deviation(seen.directory_id, check, detail) for check, detail in found]
+
+
+def of_stack(name: str, allowed: tuple[str, ...]) -> list[Deviation]:
+    """Which ways a stack leaves open between a session and the person's own device."""
+    return [Deviation(name, TRANSFERS, {"enabled": list(allowed)})] if allowed else []

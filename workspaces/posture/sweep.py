@@ -1,0 +1,127 @@
+"""Looking at every account: its machines page by page, its directories 25 and its stacks at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from audit.actors import Actor
+from forge.db.jobs import JobFault
+from workspaces import aws
+from workspaces.lifecycle import State
+from workspaces.models import ApplicationStack, ProviderAccount, WorkSpace
+from workspaces.places import place_of
+from workspaces.posture import checks
+from workspaces.posture.keeping import keep, resolve_ended
+
+logger = logging.getLogger(__name__)
+
+JOB = "check_posture"
+EVERY = timedelta(hours=1)
+
+UP = (State.AVAILABLE, State.STOPPING, State.STOPPED, State.STARTING)
+"""States of machines that are looked at: what is being launched or ended is not."""
+
+
+Note = Callable[[Sequence[str], Sequence[str], Sequence[checks.Deviation]], None]
+
+
+class PostureUnchecked(JobFault):
+    """Some accounts could not be looked at; all others were."""
+
+
+@dataclass
+class Figures:
+    """Counts of one run: subjects looked at, findings opened and resolved, accounts that AWS did not answer for."""
+
+    machines: int = 0
+    directories: int = 0
+    stacks: int = 0
+    opened: int = 0
+    resolved: int = 0
+    unreachable: int = 0
+
+
+def check(*, now: datetime, actor: Actor | None = None) -> dict[str, int]:
+    """Look at all accounts, also those that are switched off: their machines run on. Returns the counts of Figures.
+
+    An account that does not answer keeps its findings as they are; PostureUnchecked is raised at the end.
+    """
+    actor = actor or Actor.job(JOB)
+    figures = Figures()
+    faults: list[str] = []
+    for account in ProviderAccount.objects.select_related("organization").order_by("id"):
+        try:
+            _check_account(account, figures, actor, now)
+        except aws.AwsError as error:
+            figures.unreachable += 1
+            faults.append(f"provider account {account.id}: {error}")
+            logger.warning("the posture of provider account %s could not be checked: %s", account.id, error)
+    if faults:
+        raise PostureUnchecked("; ".join(faults[:20]), asdict(figures))
+    return asdict(figures)
+
+
+def note_launched(*, workspace: WorkSpace, seen: aws.Machine, actor: Actor, now: datetime) -> None:
+    """Verify a machine that AWS has just made; what is otherwise than asked is found at once."""
+    keep(
+        account=workspace.provider_account,
+        subjects=[seen.provider_id],
+        checks=checks.MACHINE_CHECKS,
+        deviations=_of(workspace, seen),
+        actor=actor,
+        now=now,
+    )
+
+
+def _check_account(account: ProviderAccount, figures: Figures, actor: Actor, now: datetime) -> None:
+    def note(subjects: Sequence[str], of: Sequence[str], deviations: Sequence[checks.Deviation]) -> None:
+        opened, resolved = keep(
+            account=account, subjects=subjects, checks=of, deviations=deviations, actor=actor, now=now
+        )
+        figures.opened += opened
+        figures.resolved += resolved
+
+    gateway = aws.Gateway(place_of(account))
+    standing = WorkSpace.objects.live().filter(
+        provider_account=account, service_type=WorkSpace.ServiceType.PERSONAL, state__in=UP
+    )
+    wanted = {account.directory_id, *standing.values_list("directory_id", flat=True).distinct()}
+    directories = gateway.directories(sorted(wanted))
+    figures.directories += len(directories)
+    note(
+        list(directories),
+        checks.DIRECTORY_CHECKS,
+        [one for directory in directories.values() for one in checks.of_directory(directory)],
+    )
+    for directory_id in directories:
+        for page in gateway.listed(directory_id):
+            shown = {one.provider_id: one for one in page}
+            ours = list(standing.filter(provider_id__in=list(shown)))
+            figures.machines += len(ours)
+            note(
+                [machine.provider_id for machine in ours],
+                checks.MACHINE_CHECKS,
+                [one for machine in ours for one in _of(machine, shown[machine.provider_id])],
+            )
+    _check_stacks(account, figures, note)
+    figures.resolved += resolve_ended(account=account, actor=actor, now=now)
+
+
+def _check_stacks(account: ProviderAccount, figures: Figures, note: Note) -> None:
+    names = list(
+        ApplicationStack.objects.filter(provider_account=account, is_offered=True).values_list("name", flat=True)
+    )
+    allowed = aws.StackCatalogue(place_of(account)).transfers(names) if names else {}
+    figures.stacks += len(allowed)
+    note(
+        list(allowed),
+        checks.STACK_CHECKS,
+        [one for name, ways in allowed.items() for one in checks.of_stack(name, ways)],
+    )
+
+
+def _of(machine: WorkSpace, seen: aws.Machine) -> list[checks.Deviation]:
+    return checks.of_machine(seen, workspace_id=str(machine.id), is_joined=machine.domain_joined)
