@@ -31,13 +31,12 @@ class LatencyForm(forms.Form):
 
 
 class RegionsForm(forms.Form):
-    """The regions that the team may use; none = all."""
+    """The regions that the team may use; "all" must be said, so that an empty field lifts no bound."""
 
     regions = forms.CharField(
         max_length=1000,
-        required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text="Codes such as eu-central-1, between commas; empty = all.",
+        help_text="Codes such as eu-central-1, between commas; or the word all.",
     )
 
 
@@ -56,7 +55,7 @@ def _change_regions(request: HttpRequest, policy: RegionPolicy, *, regions: str)
     setting.change_region_policy(
         actor=request.actor,  # type: ignore[attr-defined]
         policy_id=policy.pk,
-        regions=setting.split(regions),
+        regions=[] if regions.strip().lower() == "all" else setting.split(regions),
         now=timezone.now(),
     )
     return "Changed; machines that stand elsewhere stay."
@@ -113,7 +112,7 @@ class RegionPolicyAdmin(OwnOrganizationAdmin):
             icon="public",
             run=_change_regions,
             form=RegionsForm,
-            initial=lambda row: {"regions": ", ".join(row.regions)},
+            initial=lambda row: {"regions": ", ".join(row.regions) or "all"},
             legal=lambda user, row: setting.may_set(user, row.organization_id),
             explain=lambda *_: ["The team launches in these regions only; machines that stand elsewhere stay."],
         ),

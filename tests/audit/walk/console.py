@@ -164,9 +164,11 @@ BUTTONS = {
     ("workspace", "extend"): Press(
         "WORKSPACE_EXTEND", "lead", rows.machine, lambda row: {"days": "9", "reason": "a reason"}
     ),
-    ("regionlatency", "latency"): Press("REGION_LATENCY_UPDATE", "admin", rows.latency, _latency),
+    ("regionlatency", "latency"): Press(
+        "REGION_LATENCY_UPDATE", "admin", rows.latency, lambda row: {"milliseconds": "80", "source": "b"}
+    ),
     ("regionpolicy", "regions"): Press(
-        "REGION_POLICY_UPDATE", "admin", rows.region_policy, lambda row: {"regions": ""}
+        "REGION_POLICY_UPDATE", "admin", rows.region_policy, lambda row: {"regions": "all"}
     ),
     ("lifecyclepolicy", "ceilings"): Press(
         "LIFECYCLE_POLICY_UPDATE", "admin", rows.policy, lambda row: {"idle_minutes": "60"}
