@@ -19,6 +19,7 @@ from workspaces.capabilities import CAPABILITIES
 from workspaces.guards import BlueprintNotFound
 from workspaces.intents import Intent, LaunchSpec
 from workspaces.models import ApplicationStack, ProviderAccount, WorkSpace
+from workspaces.regions.choosing import RegionChoice, choose
 
 Role = Membership.Role
 LAUNCHING_ROLES = (Role.CONTRACTOR, Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN)
@@ -71,12 +72,6 @@ class ProjectNotYours(Refused):
     suggested_action = "Choose a project of `GET /api/v1/projects/` that the team may charge, or none."
 
 
-class RegionRequired(BadRequest):
-    code = "region_required"
-    title = "Say in which region"
-    suggested_action = "Send `region` with one of those named."
-
-
 class RegionNotOffered(Refused):
     code = "region_not_offered"
     title = "No machine can be launched in this region"
@@ -116,6 +111,7 @@ class Launch:
     spec: LaunchSpec
     provider_account: ProviderAccount
     place: Place
+    region_choice: RegionChoice
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,7 @@ def resolve_launch(*, actor: Actor, spec: LaunchSpec, now: datetime, only_quote:
     With `only_quote`, a person who has a machine may ask what another would cost.
 
     Raises MayNotLaunch, MayNotLaunchForOthers, UnknownOwner, NoDirectoryUser, TeamRequired, TeamNotYours,
-    ProjectNotYours, BlueprintNotFound, RegionRequired, RegionNotOffered, RunningModeNotOffered,
+    ProjectNotYours, BlueprintNotFound, RegionRequired, RegionNotOffered, RegionNotAllowed, RunningModeNotOffered,
     ApplicationsNotOffered, TagsRefused.
     """
     caller = actor.user
@@ -149,7 +145,7 @@ def resolve_launch(*, actor: Actor, spec: LaunchSpec, now: datetime, only_quote:
     if owner.id != caller.id and role not in (Role.TEAM_LEAD, Role.ADMIN):
         raise MayNotLaunchForOthers(f"In team {team.slug} you launch for yourself only.")
     is_personal = spec.service_type == WorkSpace.ServiceType.PERSONAL
-    blueprint, account, place = (_computer if is_personal else _right)(
+    blueprint, account, place, choice = (_computer if is_personal else _right)(
         organization=organization, team=team, owner=owner, spec=spec
     )
     size = BUNDLES[spec.bundle_type]
@@ -178,7 +174,7 @@ def resolve_launch(*, actor: Actor, spec: LaunchSpec, now: datetime, only_quote:
     )
     if not only_quote:
         refuse_second_machine(organization=organization, region=account.region, place=place)
-    return Launch(intent=intent, spec=spec, provider_account=account, place=place)
+    return Launch(intent=intent, spec=spec, provider_account=account, place=place, region_choice=choice)
 
 
 def check_running_mode(spec: LaunchSpec) -> None:
@@ -192,18 +188,18 @@ def check_running_mode(spec: LaunchSpec) -> None:
 
 def _computer(
     *, organization: Organization, team: Team, owner: User, spec: LaunchSpec
-) -> tuple[Blueprint | None, ProviderAccount, Place]:
+) -> tuple[Blueprint | None, ProviderAccount, Place, RegionChoice]:
     """A machine of WorkSpaces Personal: from a blueprint, in the account's directory."""
     blueprint = _blueprint(organization=organization, team=team, blueprint_id=spec.blueprint_id)
-    account = _account(organization=organization, blueprint=blueprint, spec=spec)
+    account, choice = _account(organization=organization, team=team, owner=owner, blueprint=blueprint, spec=spec)
     if not owner.directory_username:
         raise NoDirectoryUser(f"User {owner.id} has no directory_username; an admin can set it.")
-    return blueprint, account, Place(account.directory_id, owner.directory_username)
+    return blueprint, account, Place(account.directory_id, owner.directory_username), choice
 
 
 def _right(
     *, organization: Organization, team: Team, owner: User, spec: LaunchSpec
-) -> tuple[Blueprint | None, ProviderAccount, Place]:
+) -> tuple[Blueprint | None, ProviderAccount, Place, RegionChoice]:
     """A machine of WorkSpaces Applications: a stack that offers all that is asked for, the first by name."""
     if len(owner.email) > LONGEST_POOL_USER:
         raise NoDirectoryUser(f"The email address of user {owner.id} is longer than AWS takes ({LONGEST_POOL_USER}).")
@@ -227,10 +223,15 @@ def _right(
             f"{spec.operating_system}{f' in {spec.region}' if spec.region else ''}.",
             extra={"offered": [_offer(stack) for stack in stacks]},
         )
-    regions = sorted({stack.provider_account.region for stack in fitting})
-    if len(regions) > 1:
-        raise RegionRequired(f"Give `region` as one of: {', '.join(regions)}.", extra={"regions": regions})
-    return None, fitting[0].provider_account, Place(fitting[0].name, owner.email)
+    choice = choose(
+        organization=organization,
+        team=team,
+        location=owner.location,
+        possible={stack.provider_account.region for stack in fitting},
+        asked=spec.region,
+    )
+    stack = next(stack for stack in fitting if stack.provider_account.region == choice.region)
+    return None, stack.provider_account, Place(stack.name, owner.email), choice
 
 
 def _offer(stack: ApplicationStack) -> dict[str, Any]:
@@ -326,20 +327,23 @@ def _blueprint(*, organization: Organization, team: Team, blueprint_id: uuid.UUI
     return blueprint
 
 
-def _account(*, organization: Organization, blueprint: Blueprint, spec: LaunchSpec) -> ProviderAccount:
+def _account(
+    *, organization: Organization, team: Team, owner: User, blueprint: Blueprint, spec: LaunchSpec
+) -> tuple[ProviderAccount, RegionChoice]:
     accounts = {
         account.region: account for account in ProviderAccount.objects.filter(organization=organization, enabled=True)
     }
-    if spec.region is not None:
-        if spec.region not in accounts:
-            raise RegionNotOffered(
-                f"{spec.region} is not open to your organization.", extra={"offered": sorted(accounts)}
-            )
-        return accounts[spec.region]
-    offered = set(blueprint.bundles.filter(bundle_type=spec.bundle_type).values_list("region", flat=True))
-    regions = sorted(offered & accounts.keys()) or sorted(accounts)
-    if not regions:
+    if spec.region is not None and spec.region not in accounts:
+        raise RegionNotOffered(f"{spec.region} is not open to your organization.", extra={"offered": sorted(accounts)})
+    if not accounts:
         raise RegionNotOffered("Your organization has no provider account; an admin can add one.")
-    if len(regions) > 1:
-        raise RegionRequired(f"Give `region` as one of: {', '.join(regions)}.", extra={"regions": regions})
-    return accounts[regions[0]]
+    offered = set(blueprint.bundles.filter(bundle_type=spec.bundle_type).values_list("region", flat=True))
+    possible = (offered & accounts.keys()) or set(accounts)
+    choice = choose(
+        organization=organization,
+        team=team,
+        location=owner.location,
+        possible=possible | {spec.region} if spec.region else possible,
+        asked=spec.region,
+    )
+    return accounts[choice.region], choice

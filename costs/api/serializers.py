@@ -5,11 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_serializer
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from blueprints.models import BundleType, OperatingSystem
 from costs.models import Basis, CostRecord, Price
+from costs.quotes import Quote
 from costs.reports import MIXED
 from costs.services import PriceTerms
 from forge.api.fields import Text
@@ -178,6 +179,21 @@ class QuoteRequestSerializer(LaunchSerializer):
     hours = serializers.IntegerField(min_value=0, max_value=744, default=40)
 
 
+class ReachSerializer(serializers.Serializer):
+    """A region and its round trip from the place of the machine's owner."""
+
+    region = serializers.CharField()
+    latency_ms = serializers.IntegerField(allow_null=True)
+    basis = serializers.CharField(allow_null=True, help_text="MEASURED or ESTIMATED; null without a figure.")
+
+
+class RegionChoiceSerializer(ReachSerializer):
+    """The region taken, why, and the others that were possible, nearest first."""
+
+    why = serializers.CharField()
+    alternatives = ReachSerializer(many=True)
+
+
 class QuoteSerializer(serializers.Serializer):
     """What a machine would cost, and with what price that was reckoned."""
 
@@ -191,6 +207,16 @@ class QuoteSerializer(serializers.Serializer):
     price = serializers.UUIDField(source="price_id")
     source = serializers.CharField()
     as_of = serializers.DateField()
+
+
+class QuotedLaunchSerializer(QuoteSerializer):
+    """The same, and why the machine would stand where it was priced; `region_choice` in the context."""
+
+    region_choice = serializers.SerializerMethodField()
+
+    @extend_schema_field(RegionChoiceSerializer)
+    def get_region_choice(self, quote: Quote) -> dict[str, Any]:
+        return RegionChoiceSerializer(self.context["region_choice"].answer).data
 
 
 class BundlePriceSerializer(serializers.Serializer):

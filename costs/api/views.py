@@ -22,8 +22,8 @@ from costs.api.serializers import (
     CostRecordSerializer,
     NewPriceSerializer,
     PriceSerializer,
+    QuotedLaunchSerializer,
     QuoteRequestSerializer,
-    QuoteSerializer,
     SummarySerializer,
     TimeseriesSerializer,
     price_terms,
@@ -39,7 +39,8 @@ from forge.api.views import ForgeViewSet, ReadViewSet
 from workspaces.api.serializers import launch_spec
 from workspaces.guards import blueprint_visible
 from workspaces.models import ProviderAccount
-from workspaces.resolve import RegionRequired, resolve_launch
+from workspaces.regions.choosing import RegionRequired
+from workspaces.resolve import resolve_launch
 
 MOST_GROUPS = 1000
 MOST_POINTS = 10_000
@@ -105,13 +106,14 @@ class CostViewSet(ForgeViewSet):
         answer = {"start": start, "end": end, "currency": organization.currency, "group_by": group_by}
         return Response(TimeseriesSerializer({**answer, "results": points}).data)
 
-    @extend_schema(request=QuoteRequestSerializer, responses={200: QuoteSerializer})
+    @extend_schema(request=QuoteRequestSerializer, responses={200: QuotedLaunchSerializer})
     @action(detail=False, methods=["post"], audit_as_read=True, extra_parameters=())
     def quote(self, request: Request) -> Response:
         """What the machine of a launch would cost; reserves nothing, and asks neither budgets nor roles for room."""
         wanted = self.validated(QuoteRequestSerializer)
         now = timezone.now()
-        intent = resolve_launch(actor=self.actor, spec=launch_spec(wanted), now=now, only_quote=True).intent
+        resolved = resolve_launch(actor=self.actor, spec=launch_spec(wanted), now=now, only_quote=True)
+        intent = resolved.intent
         blueprint_visible(intent, dry_run=True)
         price = price_for(
             organization=intent.organization,
@@ -129,7 +131,7 @@ class CostViewSet(ForgeViewSet):
             lifetime_end=intent.lifetime_end,
             now=now,
         )
-        return Response(QuoteSerializer(figures).data)
+        return Response(QuotedLaunchSerializer(figures, context={"region_choice": resolved.region_choice}).data)
 
 
 @extend_schema(

@@ -16,6 +16,7 @@ from budgets.models import Budget
 from budgets.periods import months_later
 from costs import services as costs
 from forge.accounts import services as accounts
+from forge.accounts.models import Organization
 from forge.accounts.token_services import issue_token
 from forge.db.ids import uuid7
 from forge.operations.models import Operation
@@ -28,6 +29,7 @@ from workspaces.models import ProviderAccount
 from workspaces.posture import keeping
 from workspaces.posture.checks import INTERNET, Deviation
 from workspaces.providers import register_provider_account
+from workspaces.regions.setting import create_latency, create_region_policy
 from workspaces.rules.policies import create_policy
 from workspaces.simulator import catalog
 from workspaces.stacks import keep
@@ -96,6 +98,10 @@ def _ask_for_more(command, ann, organization, machine, now):
     workspaces.lease(actor=ann, workspace_id=machine.id, until=now + timedelta(hours=1), reason="a test", now=now)
     account = ProviderAccount.objects.get(organization=organization)
     create_policy(actor=command, organization=organization, ceilings={"idle_minutes": 240}, now=now)
+    create_latency(
+        actor=command, organization=organization, place="Berlin", region=REGION, milliseconds=90, source="test", now=now
+    )
+    create_region_policy(actor=command, organization=organization, team=machine.team, regions=[REGION], now=now)
     adopting.ask(actor=command, account=account, wish=adopting.Wish(), now=now)
     stack = Stack("apps", "apps", "ON_DEMAND", "RUNNING", "stream.standard.medium", "STANDARD", "LINUX", ("editor",))
     with transaction.atomic():
@@ -125,6 +131,8 @@ def hide(superuser, table, only):
 def _apart(table, row):
     """What must differ so that the database's own rules let it in, and what the log is searched by."""
     fresh = str(uuid7())
+    if table == "workspaces_regionpolicy":
+        return {"team_id": _another_team(row, fresh)}
     return {
         "accounts_organization": {"slug": fresh},
         "accounts_team": {"slug": fresh},
@@ -140,10 +148,18 @@ def _apart(table, row):
         "workspaces_finding": {"subject": fresh},
         "workspaces_lifecyclepolicy": {"blueprint_name": fresh},
         "workspaces_provideraccount": {"name": fresh, "enabled": False},
+        "workspaces_regionlatency": {"place": fresh},
         "workspaces_statechange": {"correlation_id": fresh},
         "workspaces_worklease": {},
         "workspaces_workspace": {"directory_user": fresh},
     }[table]
+
+
+def _another_team(policy, slug):
+    """A team that has no policy yet: one per team is the database's own rule."""
+    organization = Organization.objects.get(pk=policy["organization_id"])
+    made = accounts.create_team(actor=Actor.command("tests"), organization=organization, name="Other", slug=slug)
+    return str(made.pk)
 
 
 def _arrive(workspace_id, states, actor, now):

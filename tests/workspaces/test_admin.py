@@ -14,7 +14,15 @@ from blueprints.models import Blueprint
 from forge.accounts.models import ApiToken, Membership, Project, Team, User
 from forge.operations.models import Operation
 from tests import factories
-from workspaces.models import Decision, Finding, LifecyclePolicy, ProviderAccount, WorkSpace
+from workspaces.models import (
+    Decision,
+    Finding,
+    LifecyclePolicy,
+    ProviderAccount,
+    RegionLatency,
+    RegionPolicy,
+    WorkSpace,
+)
 
 pytestmark = pytest.mark.django_db
 LISTS = [
@@ -32,6 +40,8 @@ LISTS = [
     "workspaces/finding",
     "workspaces/lifecyclepolicy",
     "workspaces/decision",
+    "workspaces/regionlatency",
+    "workspaces/regionpolicy",
     "workspaces/applicationstack",
 ]
 
@@ -97,6 +107,8 @@ def test_every_list_and_detail_shows_the_own_organization_only_without_a_count(s
         factories.MembershipFactory(user=one.owner, team=one.team)
         factories.ProjectFactory(organization=one.organization)
         LifecyclePolicy.objects.create(organization=one.organization, idle_minutes=60)
+        RegionLatency.objects.create(organization=one.organization, place="bonn", region="eu-west-1", source="a test")
+        RegionPolicy.objects.create(organization=one.organization, team=one.team)
         made = {"rule": "idle", "outcome": "warned", "inputs": {}, "correlation_id": one.pk}
         Decision.objects.create(organization=one.organization, workspace=one, decided_at=one.state_since, **made)
         Finding.objects.create(

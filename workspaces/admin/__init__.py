@@ -2,6 +2,7 @@
 
 from workspaces.admin.machines import ProviderAccountAdmin, StateChangeAdmin, WorkSpaceAdmin
 from workspaces.posture.admin import FindingAdmin
+from workspaces.regions.admin import RegionLatencyAdmin, RegionPolicyAdmin
 from workspaces.rules.admin import DecisionAdmin, LifecyclePolicyAdmin
 
 __all__ = [
@@ -9,6 +10,8 @@ __all__ = [
     "FindingAdmin",
     "LifecyclePolicyAdmin",
     "ProviderAccountAdmin",
+    "RegionLatencyAdmin",
+    "RegionPolicyAdmin",
     "StateChangeAdmin",
     "WorkSpaceAdmin",
 ]

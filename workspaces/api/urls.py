@@ -1,5 +1,6 @@
 from forge.api.routers import OptionalSlashRouter
 from workspaces.api.findings import FindingViewSet
+from workspaces.api.regions import RegionLatencyViewSet, RegionPolicyViewSet
 from workspaces.api.rules import LifecyclePolicyViewSet
 from workspaces.api.unmanaged import UnmanagedMachineViewSet
 from workspaces.api.views import ApplicationStackViewSet, WorkSpaceViewSet
@@ -8,6 +9,8 @@ router = OptionalSlashRouter()
 router.register("workspaces", WorkSpaceViewSet, basename="workspace")
 router.register("findings", FindingViewSet, basename="finding")
 router.register("lifecycle-policies", LifecyclePolicyViewSet, basename="lifecycle-policy")
+router.register("region-latencies", RegionLatencyViewSet, basename="region-latency")
+router.register("region-policies", RegionPolicyViewSet, basename="region-policy")
 router.register("applications", ApplicationStackViewSet, basename="application")
 router.register("unmanaged-machines", UnmanagedMachineViewSet, basename="unmanaged-machine")
 

@@ -12,6 +12,7 @@ from workspaces.models.providers import (
 from workspaces.models.quarantines import Quarantine, QuarantineQuerySet
 from workspaces.models.unmanaged import UnmanagedMachine, UnmanagedMachineQuerySet
 from workspaces.posture.models import Finding, FindingQuerySet
+from workspaces.regions.models import RegionLatency, RegionPolicy
 from workspaces.rules.models import Decision, LifecyclePolicy, UsageSample, WorkLease
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "ProviderAccountQuerySet",
     "Quarantine",
     "QuarantineQuerySet",
+    "RegionLatency",
+    "RegionPolicy",
     "StateChange",
     "StateChangeQuerySet",
     "UnmanagedMachine",

@@ -45,7 +45,7 @@ def launch(*, actor: Actor, spec: LaunchSpec, now: datetime, dry_run: bool = Fal
     """
     if dry_run:
         resolved = resolve_launch(actor=actor, spec=spec, now=now)
-        return LaunchAnswer(None, None, ask_guards(resolved.intent, dry_run=True))
+        return LaunchAnswer(None, None, _figures(resolved, dry_run=True))
     return with_repairs(lambda: _admit(actor=actor, spec=spec, now=now))
 
 
@@ -55,6 +55,11 @@ def ask_guards(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
     for answer in ports.call_all("FORGE_LAUNCH_GUARDS", intent, dry_run=dry_run):
         figures |= answer
     return figures
+
+
+def _figures(resolved: Launch, *, dry_run: bool) -> dict[str, Any]:
+    """What the guards answer, and why the machine stands in its region."""
+    return {**ask_guards(resolved.intent, dry_run=dry_run), "region_choice": resolved.region_choice.answer}
 
 
 def lock_scopes_of_intent(intent: Intent) -> None:
@@ -82,7 +87,7 @@ def _admit(*, actor: Actor, spec: LaunchSpec, now: datetime) -> LaunchAnswer:
     resolved = resolve_launch(actor=actor, spec=spec, now=now)
     intent = resolved.intent
     lock_scopes_of_intent(intent)
-    figures = ask_guards(intent, dry_run=False)
+    figures = _figures(resolved, dry_run=False)
     exists = MachineExists(
         "Another launch for the same person was faster.", extra={"directory_user": resolved.place.directory_user}
     )

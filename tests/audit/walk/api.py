@@ -183,6 +183,21 @@ CASES = {
     ("lifecycle-policy-detail", "patch"): Api(
         "LIFECYCLE_POLICY_UPDATE", "LifecyclePolicy", "admin", "lead", rows.policy, _named(idle_minutes=90)
     ),
+    ("region-latency-list", "post"): Api(
+        "REGION_LATENCY_CREATE", "RegionLatency", "admin", "lead", status=201,
+        body=_named(place="Berlin", region="us-east-1", milliseconds=90, source="a test"),
+    ),
+    ("region-latency-detail", "patch"): Api(
+        "REGION_LATENCY_UPDATE", "RegionLatency", "admin", "lead", rows.latency,
+        _named(milliseconds=80, source="a test"),
+    ),
+    ("region-policy-list", "post"): Api(
+        "REGION_POLICY_CREATE", "RegionPolicy", "admin", "lead", status=201,
+        body=lambda world: {"team": world.team.slug, "regions": ["us-east-1"]},
+    ),
+    ("region-policy-detail", "patch"): Api(
+        "REGION_POLICY_UPDATE", "RegionPolicy", "admin", "lead", rows.region_policy, _named(regions=[])
+    ),
     ("workspace-connect", "post"): Api(
         "WORKSPACE_CONNECT", "WorkSpace", "engineer", "auditor", rows.connectable, _named(application_id=""),
         conflict=_end,

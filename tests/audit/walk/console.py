@@ -84,6 +84,14 @@ def _policy(world: Any) -> dict[str, Any]:
     return {"team": world.team.pk, "blueprint_name": "", "idle_minutes": "60"}
 
 
+def _latency(world: Any) -> dict[str, Any]:
+    return {"place": "Berlin", "region": "us-east-1", "milliseconds": "90", "source": "a test"}
+
+
+def _regions(world: Any) -> dict[str, Any]:
+    return {"team": world.team.pk, "regions": "us-east-1"}
+
+
 def _hold(world: Any) -> dict[str, Any]:
     dates = {f"period_{end}_{part}": "" for end in ("start", "end") for part in (0, 1)}
     return {"user_id": str(world.engineer.pk), "resource_type": "", "resource_id": "", "reason": "a reason", **dates}
@@ -111,6 +119,8 @@ FORMS = {
     ("budget", "add"): Form("BUDGET_CREATE", "finance", _budget),
     ("price", "add"): Form("PRICE_CREATE", "finance", _price),
     ("lifecyclepolicy", "add"): Form("LIFECYCLE_POLICY_CREATE", "admin", _policy),
+    ("regionlatency", "add"): Form("REGION_LATENCY_CREATE", "admin", _latency),
+    ("regionpolicy", "add"): Form("REGION_POLICY_CREATE", "admin", _regions),
     ("legalhold", "add"): Form("LEGAL_HOLD_PLACE", "admin", _hold),
     ("auditverification", "add"): Form(
         "AUDIT_VERIFY_REQUEST",
@@ -153,6 +163,12 @@ BUTTONS = {
     ),
     ("workspace", "extend"): Press(
         "WORKSPACE_EXTEND", "lead", rows.machine, lambda row: {"days": "9", "reason": "a reason"}
+    ),
+    ("regionlatency", "latency"): Press(
+        "REGION_LATENCY_UPDATE", "admin", rows.latency, lambda row: {"milliseconds": "80", "source": "b"}
+    ),
+    ("regionpolicy", "regions"): Press(
+        "REGION_POLICY_UPDATE", "admin", rows.region_policy, lambda row: {"regions": "all"}
     ),
     ("lifecyclepolicy", "ceilings"): Press(
         "LIFECYCLE_POLICY_UPDATE", "admin", rows.policy, lambda row: {"idle_minutes": "60"}

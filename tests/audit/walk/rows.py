@@ -22,7 +22,7 @@ from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from forge.outbox.models import Mail
 from tests import factories
-from workspaces.models import Finding, LifecyclePolicy, Quarantine
+from workspaces.models import Finding, LifecyclePolicy, Quarantine, RegionLatency, RegionPolicy
 
 COMMAND = Actor.command("walk")
 
@@ -72,6 +72,16 @@ def stopped(world):
 
 def policy(world):
     return LifecyclePolicy.objects.create(organization=world.organization, team=world.team, idle_minutes=30)
+
+
+def latency(world):
+    return RegionLatency.objects.create(
+        organization=world.organization, place="berlin", region="us-east-1", milliseconds=90, source="a test"
+    )
+
+
+def region_policy(world):
+    return RegionPolicy.objects.create(organization=world.organization, team=world.team, regions=["us-east-1"])
 
 
 def kept(world):
