@@ -175,6 +175,8 @@ FOREIGN = {
     "lifecycle-policy-detail": rows.policy,
     "application-detail": rows.stack,
     "workspace-configurations": rows.machine,
+    "region-latency-detail": rows.latency,
+    "region-policy-detail": rows.region_policy,
     "unmanaged-machine-detail": rows.unmanaged,
     "price-detail": rows.price,
     "budget-detail": rows.budget,
