@@ -1,14 +1,13 @@
-"""Machines, their history and provider accounts in the console: states are read, buttons call services."""
+"""Machines and their history in the console: states are read, buttons call services."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html_join
@@ -16,17 +15,14 @@ from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
-from forge.accounts.admin import OwnOrganizationAdmin
-from forge.accounts.services import organization_of
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
-from workspaces import actions, providers, services
+from workspaces import actions, services
 from workspaces.admin.bulk import ActsOnWhatItShows
 from workspaces.admin.buttons import CHANGES, ask, legal
-from workspaces.fleet.admin import ADOPT_FLEET
 from workspaces.leavers.admin import HAND_OVER, shown_quarantine
 from workspaces.lifecycle import State
-from workspaces.models import ApplicationStack, ProviderAccount, StateChange, WorkSpace, kept_alive
+from workspaces.models import StateChange, WorkSpace, kept_alive
 from workspaces.posture.admin import shown_findings
 from workspaces.rules.admin import EXTEND, LEASE, shown_decisions, shown_reasons
 from workspaces.rules.models import MOST_KEEP_ALIVE_DAYS
@@ -333,72 +329,3 @@ class StateChangeAdmin(ForgeModelAdmin):
     search_help_text = "The whole id of a machine or a correlation."
     ordering = ("-id",)
     show_facets = admin.ShowFacets.NEVER
-
-
-def _switch(enabled: bool) -> Callable[..., str]:
-    def run(request: HttpRequest, account: ProviderAccount) -> str:
-        providers.set_enabled(actor=request.actor, provider_account=account, enabled=enabled)  # type: ignore[attr-defined]
-        return f"{account} is switched {'on' if enabled else 'off'}."
-
-    return run
-
-
-@admin.register(ProviderAccount)
-class ProviderAccountAdmin(OwnOrganizationAdmin):
-    audit_add = actions.PROVIDER_ACCOUNT_CREATE
-    view_roles = ("auditor",)
-    add_roles = ("admin",)
-    list_display = ("name", "kind", "region", "account", "directory_id", "enabled", "organization")
-    list_filter = ("kind", "enabled", "organization")
-    list_select_related = ("organization",)
-    search_fields = ("id__exact", "name", "account", "directory_id")
-    ordering = ("name", "id")
-    fields = ("name", "kind", "account", "region", "directory_id", "subnets", "role_arn")
-    buttons = (
-        Button(
-            "switch-off",
-            "Switch off",
-            actions.PROVIDER_ACCOUNT_UPDATE,
-            icon="cloud_off",
-            variant=ActionVariant.DANGER,
-            run=_switch(False),
-            legal=lambda user, row: row.enabled and providers.may_manage(user, row.organization_id),
-            explain=lambda _, row: [f"Nobody launches in {row.region} any more; its machines go on."],
-        ),
-        Button(
-            "switch-on",
-            "Switch on",
-            actions.PROVIDER_ACCOUNT_UPDATE,
-            icon="cloud",
-            run=_switch(True),
-            legal=lambda user, row: not row.enabled and providers.may_manage(user, row.organization_id),
-        ),
-        ADOPT_FLEET,
-    )
-
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Sequence[Any]:
-        return self.fields if obj is None else (*self.fields, "findings")
-
-    @display(description="open findings")
-    def findings(self, account: ProviderAccount) -> str:
-        return shown_findings(account)
-
-    def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> ProviderAccount:
-        return providers.register_provider_account(
-            actor=request.actor,  # type: ignore[attr-defined]
-            organization=organization_of(request.user),
-            **form.cleaned_data,
-        )
-
-
-@admin.register(ApplicationStack)
-class ApplicationStackAdmin(ForgeModelAdmin):
-    view_roles = VIEW_ROLES
-    list_display = (
-        "name", "provider_account", "bundle_type", "operating_system", "fleet_type", "fleet_state", "is_offered",
-        "updated_at",
-    )  # fmt: skip
-    list_filter = ("is_offered", "bundle_type", "operating_system")
-    list_select_related = ("provider_account",)
-    search_fields = ("id__exact", "name", "fleet_name")
-    ordering = ("name", "id")

@@ -32,6 +32,9 @@ KIND = "fleet.adopt"
 LIFETIME_DAYS = 365
 """How long an adopted machine may stay unless somebody says otherwise; it was there before anybody asked for an end."""
 
+MOST_AUTO_STOP_MINUTES = 2880
+"""The longest idle time that a machine here may have; AWS's own of an adopted one may be longer."""
+
 Verdict = UnmanagedMachine.Verdict
 
 
@@ -235,9 +238,10 @@ def _columns(machine: UnmanagedMachine, intent: Intent, wish: Wish) -> dict[str,
         "provider_state": machine.provider_state,
         "health": seen.health,
         "region": intent.region,
+        # AWS makes no machine AVAILABLE or STOPPED that has not joined its domain.
         "domain_joined": True,
         "domain_join_status": WorkSpace.DomainJoin.JOINED,
-        "auto_stop_timeout_minutes": machine.auto_stop_minutes or 60,
+        "auto_stop_timeout_minutes": min(machine.auto_stop_minutes or 60, MOST_AUTO_STOP_MINUTES),
         "max_lifetime_days": wish.max_lifetime_days,
         "next_action": "terminate",
         "next_action_at": intent.lifetime_end,

@@ -11,9 +11,8 @@ from hashlib import blake2b
 class Seen:
     """A set of ids that is filled first and asked afterwards.
 
-    It keeps 64 bits of each id's hash: among a million ids a wrong yes has a chance of one in 10^13, and does nothing
-    but delay by a run that a vanished machine is noticed (the hash is keyed by nothing that changes, so it would be the
-    same again: the id would have to collide with one that is there).
+    It keeps 64 bits of each id's hash. Among a million ids a wrong yes has a chance of one in 10^13; a vanished machine
+    would then not be missed as long as the other one is there.
     """
 
     def __init__(self) -> None:
