@@ -62,9 +62,10 @@ def move(
         fields.append("stopped_at")
     if target in TERMINAL_STATES:
         workspace.terminated_at = at
+        workspace.health = ""
         workspace.next_action = ""
         workspace.next_action_at = None
-        fields += ["terminated_at", "next_action", "next_action_at"]
+        fields += ["terminated_at", "health", "next_action", "next_action_at"]
     workspace.save(update_fields=fields)
     change = record_change(workspace=workspace, source=source, occurred_at=at, reason=reason, actor=actor)
     if target in TERMINAL_STATES:

@@ -85,11 +85,16 @@ def test_a_launch_becomes_an_available_machine(world, simulator):
 def test_a_machine_is_stopped_started_and_terminated(world, simulator):
     workspace = launch(world).workspace
     run_until_done(simulator, Operation.objects.get(target_id=workspace.pk))
-    for verb, state in (("stop", "STOPPED"), ("start", "AVAILABLE"), ("terminate", "TERMINATED")):
+    for verb, state, health in (
+        ("stop", "STOPPED", ""),
+        ("start", "AVAILABLE", "HEALTHY"),
+        ("terminate", "TERMINATED", ""),
+    ):
         answer = getattr(services, verb)(actor=actor(world.engineer), workspace_id=workspace.pk, now=timezone.now())
         operation = run_until_done(simulator, answer.operation)
         assert operation.status == "succeeded", operation.error
-        assert WorkSpace.objects.get(pk=workspace.pk).state == state
+        shown = WorkSpace.objects.get(pk=workspace.pk)
+        assert (shown.state, shown.health) == (state, health)
     assert simulator.control.launches()[0]["live"] == 0
 
 

@@ -76,7 +76,7 @@ def test_a_machine_that_is_gone_in_aws_is_terminated(machine):
     WorkSpace.objects.update(provider_id="ws-000000000", directory_user="somebody-else")
     assert reconcile(now=timezone.now())["vanished"] == 1
     machine.refresh_from_db()
-    assert machine.state == State.TERMINATED
+    assert (machine.state, machine.health) == (State.TERMINATED, "")
     assert machine.state_changes.latest("id").reason == "vanished from AWS"
 
 

@@ -144,7 +144,6 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
         "running_mode",
         "shown_cost",
         "shown_deadline",
-        "created_at",
     )
     list_filter = (
         "state",

@@ -152,21 +152,17 @@ def finish(control: Control, asked: list[tuple[uuid.UUID, datetime]]) -> None:
 
 def _work(workspace_id: uuid.UUID, life: Life, *, now: datetime, chance: random.Random) -> None:
     """Working days between launch and now: stopped in the evening, started on some mornings."""
-    workspace = WorkSpace.objects.get(pk=workspace_id)
-    if workspace.running_mode == WorkSpace.RunningMode.ALWAYS_ON:
+    if life.is_always_on:
         return
     until = now - (timedelta(days=10) if life.end == State.TERMINATED else timedelta(hours=6))
-    evening = life.launched_at + timedelta(hours=chance.uniform(1, 4))
-    while True:
-        morning = _next_morning(evening, chance)
-        if morning >= until:
-            break
-        _follow(workspace_id, [(State.STOPPING, evening), (State.STOPPED, evening + timedelta(minutes=2))])
-        _follow(workspace_id, [(State.STARTING, morning), (State.AVAILABLE, morning + timedelta(minutes=2))])
-        evening = morning + timedelta(hours=chance.uniform(2, 9))
-    if evening < until:
-        _follow(workspace_id, [(State.STOPPING, evening), (State.STOPPED, evening + timedelta(minutes=2))])
-        _follow(workspace_id, [(State.STARTING, until), (State.AVAILABLE, until + timedelta(minutes=2))])
+    with transaction.atomic():
+        lock_scopes_of(workspace_id)
+        workspace = lock_machine(workspace_id)
+        evening = life.launched_at + timedelta(hours=chance.uniform(1, 4))
+        while evening < until:
+            morning = min(_next_morning(evening, chance), until)
+            _rest(workspace, evening, morning)
+            evening = morning + timedelta(hours=chance.uniform(2, 9))
 
 
 def _next_morning(evening: datetime, chance: random.Random) -> datetime:
@@ -177,23 +173,26 @@ def _next_morning(evening: datetime, chance: random.Random) -> datetime:
     return datetime.combine(day, time(7), tzinfo=evening.tzinfo) + timedelta(minutes=chance.randrange(180))
 
 
-def _follow(workspace_id: uuid.UUID, changes: list[tuple[State, datetime]]) -> None:
-    actor = Actor.command("seed_demo")
-    with transaction.atomic():
-        lock_scopes_of(workspace_id)
-        workspace = lock_machine(workspace_id)
-        before = workspace.state
-        for target, at in changes:
-            move(workspace=workspace, target=target, occurred_at=at, reason="working day", actor=actor, now=at)
-        record(
-            actor=actor.in_organization(workspace.organization_id),
-            action=WORKSPACE_STATE_CHANGE,
-            resource_type="WorkSpace",
-            resource_id=str(workspace.id),
-            description=f"Machine {workspace.id} followed its working day",
-            changes={"before": {"state": str(before)}, "after": {"state": str(workspace.state)}},
-            occurred_at=changes[-1][1],
-        )
+def _rest(workspace: WorkSpace, evening: datetime, morning: datetime) -> None:
+    """Stop the locked machine in the evening and start it in the morning, with one entry for both."""
+    actor = Actor.command("seed_demo").in_organization(workspace.organization_id)
+    before = workspace.state
+    for target, at in (
+        (State.STOPPING, evening),
+        (State.STOPPED, evening + timedelta(minutes=2)),
+        (State.STARTING, morning),
+        (State.AVAILABLE, morning + timedelta(minutes=2)),
+    ):
+        move(workspace=workspace, target=target, occurred_at=at, reason="working day", actor=actor, now=at)
+    record(
+        actor=actor,
+        action=WORKSPACE_STATE_CHANGE,
+        resource_type="WorkSpace",
+        resource_id=str(workspace.id),
+        description=f"Machine {workspace.id} rested until its next working day",
+        changes={"before": {"state": str(before)}, "after": {"state": str(workspace.state)}},
+        occurred_at=workspace.state_since,
+    )
 
 
 def _leave_under_way(
