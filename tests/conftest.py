@@ -1,12 +1,19 @@
 """Fixtures that every test may use; the servers behind them are started by tests/plugins/servers.py."""
 
 import pytest
+from django.conf import settings
 
 from tests.plugins.database import django_db_setup, make_app_connection, superuser_connection
 from tests.plugins.scale import scale
 from workspaces.aws import pace
 
 __all__ = ["django_db_setup", "make_app_connection", "scale", "superuser_connection"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def static_files_when_asked_for():
+    """WhiteNoise looks for a file when one is requested; else each new client lists all of them before it begins."""
+    settings.WHITENOISE_AUTOREFRESH = True
 
 
 @pytest.fixture(autouse=True)
