@@ -1,6 +1,6 @@
 # What a checkout can do. Each target makes .venv from requirements.lock first, if it is missing or old.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak bench lint clean
+.PHONY: help setup demo test coverage soak bench lint clean
 SHELL := /bin/bash
 PYTHON_IN_VENV := .venv/bin/python
 # Compiled modules make every start seconds faster, also where the shell has switched them off.
@@ -15,8 +15,11 @@ setup: ## Make .venv from requirements.lock
 demo: setup ## Run everything on this machine with demo data, until Ctrl-C
 	@exec $(PYTHON_IN_VENV) -m forge.demo
 
-test: setup ## Run all tests in their smallest honest counts, with coverage
-	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)
+test: setup ## Run all tests in their smallest honest counts
+	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+coverage: setup ## Run the same tests and tell which lines they reach: it takes twice as long
+	@$(MAKE) --no-print-directory test ARGS="--cov --cov-report=term:skip-covered $(ARGS)"
 
 soak: setup ## Run the races and crashes with their full counts
 	@FORGE_SOAK=$${FORGE_SOAK:-1} $(PYTHON_IN_VENV) -m pytest -m soak --timeout=2400 $(ARGS)

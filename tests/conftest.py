@@ -1,12 +1,25 @@
 """Fixtures that every test may use; the servers behind them are started by tests/plugins/servers.py."""
 
 import pytest
+from django.conf import settings
 
 from tests.plugins.database import django_db_setup, make_app_connection, superuser_connection
 from tests.plugins.scale import scale
 from workspaces.aws import pace
 
 __all__ = ["django_db_setup", "make_app_connection", "scale", "superuser_connection"]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """What has an xdist_group takes minutes: it begins first, or the other worker waits for it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def static_files_when_asked_for():
+    """WhiteNoise looks for a file when one is requested; else each new client lists all of them before it begins."""
+    settings.WHITENOISE_AUTOREFRESH = True
 
 
 @pytest.fixture(autouse=True)
