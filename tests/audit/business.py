@@ -27,6 +27,7 @@ from workspaces.fleet import adopting
 from workspaces.intents import LaunchSpec
 from workspaces.models import ProviderAccount
 from workspaces.posture import keeping
+from workspaces.posture.attesting import attest
 from workspaces.posture.checks import INTERNET, Deviation
 from workspaces.providers import register_provider_account
 from workspaces.regions.setting import create_latency, create_region_policy
@@ -90,7 +91,8 @@ def _ask_for_more(command, ann, organization, machine, now):
     """The launch arrives; then whatever else can be asked of a machine, an account or an organization."""
     _arrive(machine.id, ("AVAILABLE",), ann, now)
     longer = partial(workspaces.modify, wanted={"auto_stop_timeout_minutes": 120})
-    for verb in (longer, workspaces.reboot, workspaces.rebuild, workspaces.restore):
+    tagged = partial(workspaces.tag, tags={"purpose": "build"})
+    for verb in (longer, tagged, workspaces.reboot, workspaces.rebuild, workspaces.restore):
         asks = replace(ann, correlation_id=uuid7())
         verb(actor=asks, workspace_id=machine.id, now=now)
         _arrive(machine.id, (), asks, now)
@@ -106,6 +108,14 @@ def _ask_for_more(command, ann, organization, machine, now):
     stack = Stack("apps", "apps", "ON_DEMAND", "RUNNING", "stream.standard.medium", "STANDARD", "LINUX", ("editor",))
     with transaction.atomic():
         keep(account, None, stack, actor=command, now=now)
+    admin = accounts.create_member(
+        actor=command, organization=organization, email=f"bea@{organization.slug}.example", full_name="Bea",
+        role="admin", now=now,
+    ).user  # fmt: skip
+    attest(
+        actor=world.actor(admin), account=account, controls=["usb"], valid_until=now + timedelta(days=9), note="a test",
+        now=now,
+    )  # fmt: skip
     deviation = Deviation(account.directory_id, INTERNET)
     keeping.keep(
         account=account, subjects=[account.directory_id], checks=[INTERNET], deviations=[deviation], actor=command,
