@@ -45,14 +45,14 @@ def everything() -> tuple[Any, ...]:
 
 def request(call: Callable[[], Any], *, dies: int | None = None) -> tuple[Any, Problem | None]:
     """Ask; the answer (None if the process died) or the refusal, which must have changed nothing."""
-    before, answer = everything(), None
+    before, answer, refusal = everything(), None, None
     try:
         with mortal(dies):
             answer = call()
-    except Problem as refusal:
-        assert everything() == before, f"{refusal.code} changed something"
-        return None, refusal
-    return answer, None
+    except Problem as problem:
+        refusal = problem
+    assert refusal is None or everything() == before, f"{refusal} changed something"
+    return answer, refusal
 
 
 def ask(stage: Stage, number: int, action: str, call: Callable[[WorkSpace], Any], *, dies: int | None = None) -> Any:
@@ -85,9 +85,7 @@ def launch(
             service_type=APPLICATIONS, blueprint_id=None, application_ids=(EDITOR,), operating_system="WINDOWS"
         )
     had = WorkSpace.objects.live().filter(owner=owner, service_type=service).exists()
-    answer, refusal = request(
-        lambda: services.launch(actor=worlds.actor(owner), spec=spec, now=stage.now), dies=dies
-    )
+    answer, refusal = request(lambda: services.launch(actor=worlds.actor(owner), spec=spec, now=stage.now), dies=dies)
     if answer is not None:
         assert not had, "a second machine for the same person was accepted"
         for budget in Budget.objects.all():

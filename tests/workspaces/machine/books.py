@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
 from budgets.models import Budget, Reservation
 from costs.models import CostRecord, DailyCost
 from tests.workspaces.machine.law import LEGAL, TERMINAL
-from tests.workspaces.machine.money import MILLION, Booked, Kind, Life, Terms, booked
+from tests.workspaces.machine.money import HOUR, MILLION, Booked, Kind, Life, Terms, booked
 from tests.workspaces.machine.sky import Sky
 from workspaces.models import ConfigurationChange, StateChange, WorkSpace
 
@@ -22,11 +24,10 @@ def histories() -> dict[object, list[StateChange]]:
     return found
 
 
-def check_moves() -> None:
+def check_moves(machines: Mapping[uuid.UUID, WorkSpace]) -> None:
     """Every recorded move is legal, follows the one before without a gap, and leads to where the machine is."""
-    rows = {machine.id: machine for machine in WorkSpace.objects.all()}
     recorded = histories()
-    assert recorded.keys() == rows.keys()
+    assert recorded.keys() == machines.keys()
     for workspace_id, changes in recorded.items():
         state, at = "", changes[0].occurred_at
         for change in changes:
@@ -34,32 +35,31 @@ def check_moves() -> None:
             assert change.to_state in LEGAL[state], f"{workspace_id}: illegal {change}"
             assert change.occurred_at >= at, f"{workspace_id}: {change} lies before the one before"
             state, at = change.to_state, change.occurred_at
-        machine = rows[workspace_id]
+        machine = machines[workspace_id]
         assert (machine.state, machine.state_since) == (state, at)
         assert (machine.terminated_at is not None) == (state in TERMINAL)
 
 
-def check_one_machine_each(sky: Sky) -> None:
+def check_one_machine_each(machines: Mapping[uuid.UUID, WorkSpace], sky: Sky) -> None:
     """No machine of ours is twice in AWS, and none that has ended here lives on there."""
     live = Counter(one.workspace_id for one in sky.machines() if one.is_live and one.workspace_id)
     assert all(count == 1 for count in live.values()), f"twice in AWS: {live}"
-    states = {str(pk): state for pk, state in WorkSpace.objects.values_list("id", "state")}
+    states = {str(pk): machine.state for pk, machine in machines.items()}
     assert live.keys() <= states.keys()
     ended = [workspace_id for workspace_id in live if states[workspace_id] in TERMINAL]
     assert not ended, f"{ended} have ended here and live on in AWS"
 
 
-def check_reserved() -> None:
-    """What a budget says is reserved is what its reservations hold; what has ended holds nothing."""
+def check_reserved(machines: Mapping[uuid.UUID, WorkSpace]) -> None:
+    """What a budget says is reserved is what its reservations hold: one of each live machine, none of an ended one."""
+    live = {pk for pk, machine in machines.items() if machine.state not in TERMINAL}
+    held: dict[object, dict[uuid.UUID, Decimal]] = defaultdict(dict)
+    for reservation in Reservation.objects.live():
+        assert reservation.workspace_id not in held[reservation.budget_id]
+        held[reservation.budget_id][reservation.workspace_id] = reservation.remaining
     for budget in Budget.objects.all():
-        held = Reservation.objects.live().filter(budget=budget)
-        assert budget.reserved == sum((one.remaining for one in held), Decimal(0)), budget
-    ended = Reservation.objects.live().filter(workspace__state__in=TERMINAL)
-    assert not ended.exists(), list(ended)
-    live = WorkSpace.objects.exclude(state__in=TERMINAL).values_list("id", flat=True)
-    for budget in Budget.objects.all():
-        holders = Reservation.objects.live().filter(budget=budget).values_list("workspace_id", flat=True)
-        assert set(holders) == set(live), budget
+        assert held[budget.id].keys() == live, f"{budget} holds money of others than the live machines"
+        assert budget.reserved == sum(held[budget.id].values(), Decimal(0)), budget
 
 
 def check_money(terms: dict[str, dict[tuple[str, str], Terms]], now: datetime) -> None:
@@ -68,11 +68,12 @@ def check_money(terms: dict[str, dict[tuple[str, str], Terms]], now: datetime) -
     for record in CostRecord.objects.all():
         assert record.total_cost == record.compute_cost + record.storage_cost
         assert record.period_start not in recorded[record.workspace_id], "an hour is charged twice"
+        is_over = record.period_start + HOUR < now  # until then its seconds are as old as the last booking
         recorded[record.workspace_id][record.period_start] = Booked(
             int(record.billed_hours),
             int(record.compute_cost * MILLION),
             int(record.storage_cost * MILLION),
-            record.running_seconds,
+            record.running_seconds if is_over else None,
         )
     for machine, life in lives():
         expected = booked(life, terms[machine.service_type], now)
@@ -87,9 +88,7 @@ def check_sums() -> None:
     total = sum((record.total_cost for record in CostRecord.objects.all()), Decimal(0))
     assert sum((day.total_cost for day in DailyCost.objects.all()), Decimal(0)) == total
     for budget in Budget.objects.all():
-        records = CostRecord.objects.filter(
-            period_start__gte=budget.period_start, period_start__lt=budget.period_end
-        )
+        records = CostRecord.objects.filter(period_start__gte=budget.period_start, period_start__lt=budget.period_end)
         spent = sum((record.total_cost for record in records), Decimal(0))
         assert budget.spent == spent, f"{budget} has spent {budget.spent}, its records are {spent}"
 
@@ -109,9 +108,7 @@ def lives() -> list[tuple[WorkSpace, Life]]:
             Life(
                 states=[(change.occurred_at, change.to_state) for change in changes[machine.id]],
                 kinds=kinds[machine.id],
-                kind=Kind(
-                    machine.bundle_type, machine.running_mode, machine.root_volume_gb + machine.user_volume_gb
-                ),
+                kind=Kind(machine.bundle_type, machine.running_mode, machine.root_volume_gb + machine.user_volume_gb),
             ),
         )
         for machine in WorkSpace.objects.all()

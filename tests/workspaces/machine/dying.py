@@ -10,6 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from django.db import connection
+
 ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("forge/operations", "workspaces", "costs", "budgets")
 IMMORTAL = ("workspaces/simulator", "workspaces/models")
@@ -47,9 +49,17 @@ def mortal(lines: int | None) -> Iterator[None]:
     try:
         yield
     except Killed:
-        pass
+        sys.settrace(before)
+        _hang_up()
     finally:
         sys.settrace(before)
+
+
+def _hang_up() -> None:
+    """Close the connection to PostgreSQL as the end of a process does, also where a transaction was never left."""
+    if connection.connection is not None:
+        connection.connection.close()
+        connection.connection = None
 
 
 @cache

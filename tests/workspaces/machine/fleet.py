@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, rule
 
 from costs import metering
 from forge.operations.models import Operation
@@ -16,39 +18,26 @@ from forge.operations.runner import run_one
 from tests.workspaces.machine import asking, books
 from tests.workspaces.machine.dying import mortal
 from tests.workspaces.machine.law import TERMINAL
-from tests.workspaces.machine.sky import ACCOUNT, REGION, STACK, Sky
+from tests.workspaces.machine.sky import ACCOUNT, REGION, Sky
 from tests.workspaces.machine.stage import APPLICATIONS, PERSONAL, TERMS, Stage
+from tests.workspaces.machine.weather import BY_ITSELF, FAULTS, LIVES, MODES, PAUSES, PEOPLE, TURNS
 from workspaces.models import WorkSpace
 from workspaces.reconcile import ReconcileFailed, reconcile
 from workspaces.rules import sweep
 from workspaces.simulator import catalog
 from workspaces.simulator.client import ControlError
 
-LOOKS = ("DescribeWorkspaces", "DescribeUserStackAssociations", "DescribeSessions", "DescribeTags")
-BATCHED = ("CreateWorkspaces", "StartWorkspaces", "StopWorkspaces", "RebootWorkspaces", "RebuildWorkspaces",
-           "TerminateWorkspaces", "BatchAssociateUserStack", "BatchDisassociateUserStack")  # fmt: skip
-CHANGES = (*BATCHED, "ModifyWorkspaceProperties", "RestoreWorkspace", "ExpireSession", "CreateUser")
-FAULTS = [
-    *[("throttling", operation) for operation in (*LOOKS, *CHANGES)],
-    *[("timeout_before", operation) for operation in (*LOOKS, *CHANGES)],
-    *[("timeout_after", operation) for operation in CHANGES],
-    *[("no_op", operation) for operation in CHANGES],
-    *[("partial_failure", operation) for operation in BATCHED],
-    *[("capacity", operation) for operation in ("CreateWorkspaces", "StartWorkspaces")],
-    *[("unhealthy", operation) for operation in ("CreateWorkspaces", "StartWorkspaces", "RebootWorkspaces")],
-    *[("access_denied", operation) for operation in ("DescribeWorkspaces", "StopWorkspaces", "CreateWorkspaces")],
-    ("resource_limit", "CreateWorkspaces"),
-    ("domain_join_failure", "CreateWorkspaces"),
-    ("late_visibility", "CreateWorkspaces"),
-]
-BY_ITSELF = ("AVAILABLE", "UNHEALTHY", "IMPAIRED", "MAINTENANCE", "ADMIN_MAINTENANCE", "UPDATING", "REBOOTING",
-             "STOPPING", "STOPPED", "STARTING", "SUSPENDED", "ERROR")  # fmt: skip
-"""States into which AWS may put a machine that rests in one of them; PENDING and TERMINATING lead one way only."""
 
-PAUSES = (1, 5, 20, 61, 61, 120, 300, 900, 3600, 3661, 6.5 * 3600)
-PEOPLE = st.integers(0, 2)
-LIVES = st.one_of(st.none(), st.none(), st.integers(1, 500))
-"""After how many lines a process dies, if it does."""
+def judged(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A rule after which everything that must hold is looked at."""
+
+    @wraps(step)
+    def and_judge(fleet: Fleet, **drawn: Any) -> Any:
+        answer = step(fleet, **drawn)
+        fleet.judge()
+        return answer
+
+    return and_judge
 
 
 class Fleet(RuleBasedStateMachine):
@@ -61,9 +50,23 @@ class Fleet(RuleBasedStateMachine):
         self.stage = Stage(sky)
         self.sky = sky
 
-    @initialize(team=st.sampled_from([60, 5000]), organization=st.sampled_from([90, 5000]))
-    def set_budgets(self, team: int, organization: int) -> None:
+    @initialize(
+        target=machines,
+        team=st.sampled_from([60, 5000, 5000]),
+        organization=st.sampled_from([90, 5000, 5000]),
+        first=st.sampled_from([PERSONAL, PERSONAL, APPLICATIONS]),
+        running_mode=MODES,
+        is_up=st.booleans(),
+    )
+    def begin(self, team: int, organization: int, first: str, running_mode: str, is_up: bool) -> Any:
+        """One machine of its kind, mostly with a second one; in half of the examples they run already."""
         self.stage.set_budgets(team, organization)
+        asking.launch(self.stage, 0, first, "STANDARD", running_mode, dies=None)
+        asking.launch(self.stage, 1, PERSONAL, "STANDARD", "AUTO_STOP", dies=None)
+        if is_up:
+            self.carry_out()
+        self.judge()
+        return multiple(*range(len(self.stage.order)))
 
     # -- What people ask for -----------------------------------------------------------------------------------------
 
@@ -72,9 +75,10 @@ class Fleet(RuleBasedStateMachine):
         person=PEOPLE,
         service=st.sampled_from([PERSONAL, PERSONAL, PERSONAL, APPLICATIONS]),
         bundle_type=st.sampled_from(["STANDARD", "STANDARD", "PERFORMANCE"]),
-        running_mode=st.sampled_from(["AUTO_STOP", "AUTO_STOP", "ALWAYS_ON"]),
+        running_mode=MODES,
         dies=LIVES,
     )
+    @judged
     def launch(self, person: int, service: str, bundle_type: str, running_mode: str, dies: int | None) -> Any:
         return multiple(*asking.launch(self.stage, person, service, bundle_type, running_mode, dies=dies))
 
@@ -82,28 +86,37 @@ class Fleet(RuleBasedStateMachine):
         number=machines,
         verb=st.sampled_from(["start", "stop", "start", "stop", "reboot", "rebuild", "restore", "terminate"]),
         dies=LIVES,
+        turns=TURNS,
     )
-    def ask(self, number: int, verb: str, dies: int | None) -> None:
+    @judged
+    def ask(self, number: int, verb: str, dies: int | None, turns: int) -> None:
         asking.control(self.stage, number, verb, dies=dies)
+        self.turn(turns)
 
-    @rule(number=machines, wanted=st.sampled_from(asking.CHANGES), dies=LIVES)
-    def modify(self, number: int, wanted: dict[str, Any], dies: int | None) -> None:
+    @rule(number=machines, wanted=st.sampled_from(asking.CHANGES), dies=LIVES, turns=TURNS)
+    @judged
+    def modify(self, number: int, wanted: dict[str, Any], dies: int | None, turns: int) -> None:
         asking.modify(self.stage, number, wanted, dies=dies)
+        self.turn(turns)
 
     @rule(number=machines, how=st.sampled_from(["lease", "keep-alive", "extend"]))
+    @judged
     def hold(self, number: int, how: str) -> None:
         asking.hold(self.stage, number, how)
 
     @rule(verb=st.sampled_from(["start", "stop", "reboot", "terminate"]), dies=LIVES)
+    @judged
     def bulk(self, verb: str, dies: int | None) -> None:
         if self.stage.order:
             asking.bulk(self.stage, verb, dies=dies)
 
     @rule(number=machines, how=st.sampled_from(["cancel", "retry"]), dies=LIVES)
+    @judged
     def call_off(self, number: int, how: str, dies: int | None) -> None:
         asking.call_off(self.stage, number, how, dies=dies)
 
     @rule(number=machines)
+    @judged
     def use(self, number: int) -> None:
         """The owner asks for the way in, and goes in."""
         url = asking.connect(self.stage, number)
@@ -116,9 +129,45 @@ class Fleet(RuleBasedStateMachine):
 
     # -- What Forge does by itself -----------------------------------------------------------------------------------
 
-    @rule(turns=st.integers(1, 6), dies=LIVES)
-    def work(self, turns: int, dies: int | None) -> None:
+    @rule(seconds=st.sampled_from(PAUSES), turns=st.integers(1, 6), dies=LIVES)
+    @judged
+    def work(self, seconds: float, turns: int, dies: int | None) -> None:
+        """Time passes, and workers do what is due then."""
+        self.stage.pass_time(seconds)
         self.turn(turns, dies)
+
+    @rule(seconds=st.sampled_from(PAUSES), dies=LIVES)
+    @judged
+    def look(self, seconds: float, dies: int | None) -> None:
+        """Time passes, and Forge looks at everything."""
+        self.stage.pass_time(seconds)
+        done = False
+        with suppress(ReconcileFailed), mortal(dies):
+            reconcile(now=self.stage.now)
+            done = True
+        self.stage.check_truth()
+        if done:
+            self.stage.check_agreement()
+
+    @rule(seconds=st.sampled_from(PAUSES), dies=LIVES)
+    @judged
+    def meter(self, seconds: float, dies: int | None) -> None:
+        """Time passes, and metering books it."""
+        self.stage.pass_time(seconds)
+        done = False
+        with mortal(dies):
+            metering.meter(now=self.stage.now)
+            done = True
+        if done:
+            books.check_money(TERMS, self.stage.now)
+
+    @rule(seconds=st.sampled_from(PAUSES), turns=TURNS)
+    @judged
+    def enforce(self, seconds: float, turns: int) -> None:
+        """Time passes, and the rules of the lifecycle act."""
+        self.stage.pass_time(seconds)
+        sweep.enforce(now=self.stage.now)
+        self.turn(turns)
 
     def turn(self, turns: int, dies: int | None = None) -> None:
         """A worker carries out what is due; the last of its turns is the one in which it may die."""
@@ -132,42 +181,17 @@ class Fleet(RuleBasedStateMachine):
         if dies is not None:
             self.stage.new_process()
 
-    @rule(dies=LIVES)
-    def reconcile(self, dies: int | None) -> None:
-        done = False
-        with suppress(ReconcileFailed), mortal(dies):
-            reconcile(now=self.stage.now)
-            done = True
-        self.stage.check_truth()
-        if done:
-            self.stage.check_agreement()
-
-    @rule(dies=LIVES)
-    def meter(self, dies: int | None) -> None:
-        done = False
-        with mortal(dies):
-            metering.meter(now=self.stage.now)
-            done = True
-        if done:
-            books.check_money(TERMS, self.stage.now)
-
-    @rule()
-    def enforce(self) -> None:
-        sweep.enforce(now=self.stage.now)
-
-    @rule(seconds=st.sampled_from(PAUSES))
-    def wait(self, seconds: float) -> None:
-        self.stage.pass_time(seconds)
-
     # -- What AWS and others do --------------------------------------------------------------------------------------
 
     @rule(fault=st.sampled_from(FAULTS), count=st.integers(1, 3))
+    @judged
     def fault(self, fault: tuple[str, str], count: int) -> None:
         kind, operation = fault
         more = {"seconds": 100.0} if kind == "late_visibility" else {}
         self.sky.control.fault(kind, operation=operation, count=count, **more)
 
     @rule(number=machines, state=st.sampled_from(BY_ITSELF))
+    @judged
     def turn_by_itself(self, number: int, state: str) -> None:
         machine = self.stage.machine(number)
         if self.stage.shown(machine) in BY_ITSELF and machine.service_type == PERSONAL:
@@ -175,6 +199,7 @@ class Fleet(RuleBasedStateMachine):
             self.stage.look()
 
     @rule(number=machines, how=st.sampled_from(["vanish", "end", "leave"]))
+    @judged
     def lose(self, number: int, how: str) -> None:
         """A machine is gone at once, is ended in AWS's own console, or its user goes."""
         machine = self.stage.machine(number)
@@ -188,6 +213,7 @@ class Fleet(RuleBasedStateMachine):
         self.stage.look()
 
     @rule(number=machines, mode=st.sampled_from(["ALWAYS_ON", "AUTO_STOP"]))
+    @judged
     def drift(self, number: int, mode: str) -> None:
         machine = self.stage.machine(number)
         if machine.service_type == PERSONAL and machine.provider_id:
@@ -196,6 +222,7 @@ class Fleet(RuleBasedStateMachine):
             self.stage.look()
 
     @rule(person=PEOPLE)
+    @judged
     def appear(self, person: int) -> None:
         """Somebody makes a machine for a person in AWS's own console."""
         workspace = {
@@ -209,15 +236,13 @@ class Fleet(RuleBasedStateMachine):
 
     # -- What must hold ----------------------------------------------------------------------------------------------
 
-    @invariant()
-    def moves_are_legal_and_true(self) -> None:
+    def judge(self) -> None:
+        """After each rule; invariants of hypothesis would fill the printed example with themselves."""
         self.stage.check_truth()
-        books.check_moves()
-        books.check_one_machine_each(self.sky)
-
-    @invariant()
-    def money_is_held(self) -> None:
-        books.check_reserved()
+        machines = WorkSpace.objects.in_bulk()
+        books.check_moves(machines)
+        books.check_one_machine_each(machines, self.sky)
+        books.check_reserved(machines)
 
     def teardown(self) -> None:
         """Let everything come to its end, and compare all of it."""
@@ -238,9 +263,7 @@ class Fleet(RuleBasedStateMachine):
         self.stage.check_history()
         metering.meter(now=self.stage.now)
         books.check_money(TERMS, self.stage.now)
-        books.check_moves()
-        books.check_one_machine_each(self.sky)
-        books.check_reserved()
+        self.judge()
 
     def carry_out(self) -> None:
         """Carry out all that is open, in the time that it takes."""
@@ -261,7 +284,3 @@ class Fleet(RuleBasedStateMachine):
             if machine.state not in TERMINAL and self.stage.shown(machine) == "GONE":
                 asking.control(self.stage, number, "terminate")
         self.carry_out()
-
-
-def live() -> int:
-    return WorkSpace.objects.live().count()

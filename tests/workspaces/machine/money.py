@@ -59,12 +59,12 @@ class Life:
 
 @dataclass(frozen=True)
 class Booked:
-    """One UTC hour of a machine; amounts in millionths."""
+    """One UTC hour of a machine; amounts in millionths. How long it ran is said once the hour is over."""
 
     billed_hours: int
     compute: int
     storage: int
-    running_seconds: Decimal = Decimal(0)
+    running_seconds: Decimal | None
 
 
 def booked(life: Life, terms: Mapping[tuple[str, str], Terms], now: datetime) -> dict[datetime, Booked]:
@@ -79,7 +79,8 @@ def booked(life: Life, terms: Mapping[tuple[str, str], Terms], now: datetime) ->
     hour = floor(first)
     while hour < until:
         is_last = ended is not None and ended <= now and hour + HOUR >= ended
-        found[hour] = _hour(life, terms, hour, begun[hour], seconds[hour], is_last=is_last)
+        ran = seconds[hour] if hour + HOUR < now else None
+        found[hour] = _hour(life, terms, hour, begun[hour], ran, is_last=is_last)
         hour += HOUR
     return found
 
@@ -130,16 +131,14 @@ def _hour(
     terms: Mapping[tuple[str, str], Terms],
     hour: datetime,
     begun: int,
-    seconds: Decimal,
+    seconds: Decimal | None,
     *,
     is_last: bool,
 ) -> Booked:
     kind = life.kind_at(hour)
     month = hour.replace(day=1, hour=0)
     from_here = max(month, floor(life.launched_at or hour))
-    paid_for_the_month = any(
-        one.running_mode == "ALWAYS_ON" and from_here < until <= hour for until, one in life.kinds
-    )
+    paid_for_the_month = any(one.running_mode == "ALWAYS_ON" and from_here < until <= hour for until, one in life.kinds)
     mode = "ALWAYS_ON" if paid_for_the_month else kind.running_mode
     price = terms[kind.bundle_type, mode]
     fees = [price.monthly]
@@ -157,7 +156,7 @@ def _hour(
 
 
 def _accrued(fee: Decimal, hour: datetime) -> int:
-    """What hour n of N of a month gets of a fee: round(fee·n/N, 6) − round(fee·(n−1)/N, 6)."""
+    """What hour n of N of a month gets of a fee: round(fee·n/N, 6) less round(fee·(n-1)/N, 6)."""
     month, hours = _month(hour)
     n = (hour - month) // HOUR + 1
     return _millionths(Fraction(fee) * n / hours) - _millionths(Fraction(fee) * (n - 1) / hours)

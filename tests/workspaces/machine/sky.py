@@ -82,7 +82,8 @@ class Sky:
         packed = found[1].packed() if found else b""
         count = len(packed) // 9
         return [
-            (at, STATES[code // 2]) for at, code in zip(array("d", packed[: count * 8]), packed[count * 8 :], strict=True)
+            (at, STATES[code // 2])
+            for at, code in zip(array("d", packed[: count * 8]), packed[count * 8 :], strict=True)
         ]
 
     def holds(self, user: str) -> bool:

@@ -19,7 +19,6 @@ from tests.workspaces.machine.money import Terms
 from tests.workspaces.machine.sky import ACCOUNT, REGION, STACK, Sky
 from workspaces.aws import pace
 from workspaces.models import StateChange, WorkSpace
-from workspaces.reconcile import reconcile
 
 BEGIN = datetime(2026, 3, 30, 20, 17, tzinfo=UTC)
 """Before the turn of a month, so that examples of a day or two pass it."""
@@ -30,7 +29,7 @@ SESSION_EXPECTED = timedelta(minutes=15)
 TERMS = {
     PERSONAL: {
         ("STANDARD", "AUTO_STOP"): Terms(Decimal("9.75"), Decimal("0.30"), Decimal("0.1"), 130),
-        ("STANDARD", "ALWAYS_ON"): Terms(Decimal("35"), Decimal(0), Decimal("0.1"), 130),
+        ("STANDARD", "ALWAYS_ON"): Terms(Decimal(35), Decimal(0), Decimal("0.1"), 130),
         ("PERFORMANCE", "AUTO_STOP"): Terms(Decimal("13.01"), Decimal("0.47"), Decimal("0.1"), 130),
         ("PERFORMANCE", "ALWAYS_ON"): Terms(Decimal("50.5"), Decimal(0), Decimal("0.1"), 130),
     },
@@ -68,7 +67,9 @@ class Stage:
             },
             stack={"Name": STACK, "Tags": {"forge:organization": self.world.organization.slug}},
         )
-        reconcile(now=self.now)
+        factories.ApplicationStackFactory(
+            organization=self.world.organization, provider_account=self.world.account, name=STACK
+        )
 
     def _set_prices(self) -> None:
         Price.objects.bulk_create(
