@@ -78,14 +78,14 @@ TABLE: tuple[Move, ...] = (
         State.STARTING,
     ),
     *_seen(State.PENDING, State.STOPPING, State.STOPPED, State.TERMINATING, State.TERMINATED),
-    *_seen(State.AVAILABLE, State.STOPPING, State.STOPPED, State.TERMINATING, State.TERMINATED),
+    *_seen(State.AVAILABLE, State.STOPPING, State.STOPPED, State.STARTING, State.TERMINATING, State.TERMINATED),
     *_seen(State.STOPPING, State.STOPPED, State.STARTING, State.AVAILABLE, State.TERMINATING, State.TERMINATED),
-    *_seen(State.STOPPED, State.STARTING, State.AVAILABLE, State.TERMINATING, State.TERMINATED),
+    *_seen(State.STOPPED, State.STARTING, State.AVAILABLE, State.STOPPING, State.TERMINATING, State.TERMINATED),
     *_seen(State.STARTING, State.AVAILABLE, State.STOPPING, State.STOPPED, State.TERMINATING, State.TERMINATED),
     *_seen(State.TERMINATING, State.TERMINATED),
 )
-"""Every move that there is; PostgreSQL refuses all others (migration 0003). Moves that skip a state (AVAILABLE to
-STOPPED) are what a look at AWS shows when the one between passed unseen."""
+"""Every move that there is; PostgreSQL refuses all others (migrations 0002 and 0014). Moves that skip a state
+(AVAILABLE to STOPPED, STOPPED to STOPPING) are what a look at AWS shows when those between passed unseen."""
 
 MOVES: dict[State, frozenset[State]] = {
     state: frozenset(move.target for move in TABLE if move.source == state) for state in State

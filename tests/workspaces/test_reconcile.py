@@ -66,6 +66,15 @@ def test_a_machine_that_aws_stopped_is_stopped_here_with_one_entry(machine, simu
     assert AuditLog.objects.filter(action_type="WORKSPACE_STATE_CHANGE").count() == 1
 
 
+@pytest.mark.parametrize(("was", "passing"), [("AVAILABLE", "STARTING"), ("STOPPED", "STOPPING")])
+def test_a_machine_that_turned_unseen_is_followed_from_where_it_was(machine, simulator, was, passing):
+    for state in (was, passing):
+        simulator.control.set_state(machine.provider_id, state)
+        assert reconcile(now=timezone.now())["unexplained"] == 0
+        machine.refresh_from_db()
+        assert machine.state == state
+
+
 def test_a_machine_in_an_account_that_is_switched_off_is_followed_too(machine, simulator):
     ProviderAccount.objects.update(enabled=False)
     stop_by_itself(simulator)

@@ -1,0 +1,57 @@
+"""A few machines through anything: our states and AWS's agree, no move is illegal, no hour of money is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from functools import partial
+
+import pytest
+from django.db import connections
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from forge.db import partitions
+from tests.workspaces.machine.fleet import Fleet
+from tests.workspaces.machine.sky import Sky
+
+SHORT = 6
+
+pytestmark = [pytest.mark.soak, pytest.mark.django_db(transaction=True, databases=["default", "owner"])]
+
+
+@pytest.fixture
+def sky(settings) -> Iterator[Sky]:
+    made = Sky()
+    settings.AWS_ENDPOINT_URL = made.url
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def months(transactional_db) -> Iterator[None]:
+    """The months of the examples; they go with the test."""
+    made = partitions.ensure("costs_costrecord", date(2026, 3, 1), date(2026, 6, 1))
+    yield
+    with connections["owner"].cursor() as cursor:
+        for name in made:
+            cursor.execute(f"DROP TABLE IF EXISTS {name}")
+
+
+def test_whatever_happens_states_agree_moves_are_legal_and_no_hour_is_missing(sky, months, scale):
+    """The short form takes the same examples each time; an example of many steps is read, not shrunk, for that takes
+    longer than all of them.
+    """
+    examples = scale(300, SHORT)
+    run_state_machine_as_test(
+        partial(Fleet, sky),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=scale(40, 12),
+            derandomize=examples == SHORT,
+            phases=[Phase.explicit, Phase.reuse, Phase.generate],
+            report_multiple_bugs=False,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
