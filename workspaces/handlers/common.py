@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from audit.actors import Actor
 from audit.services import record
 from forge.accounts.models import User
 from forge.api.errors import Conflict
+from forge.operations.backoff import delay
 from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
 from forge.operations.models import Operation
@@ -24,7 +26,10 @@ from workspaces.transitions import lock_machine, lock_scopes_of, move
 
 FIRST_POLL = timedelta(seconds=2)
 LONGEST_POLL = timedelta(seconds=15)
+FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=1), timedelta(seconds=16)
+"""The back-off after calls that did not reach AWS, or that it put off."""
 UNKNOWN_DELAY = timedelta(seconds=5)
+"""The first pause where AWS may have done it: its lists show what is new a little later."""
 
 
 def actor_of(operation: Operation) -> Actor:
@@ -54,7 +59,7 @@ class MachineHandler(Handler):
 
     outcome_action: str
     action: str
-    unknown_delay = UNKNOWN_DELAY
+    first_delay, longest_delay, unknown_delay = FIRST_DELAY, LONGEST_DELAY, UNKNOWN_DELAY
 
     def __init__(self, *, applications: MachineHandler | None = None) -> None:
         """`applications` does the work for machines of WorkSpaces Applications, where it is another one."""
@@ -86,7 +91,7 @@ class MachineHandler(Handler):
         except aws.UnknownOutcome as error:
             with transaction.atomic():
                 claim.lock()
-                claim.unknown(str(error), claim.now() + self._after_unknown(claim), code=error.code)
+                claim.unknown(str(error), self.after_unknown(claim), code=error.code)
         except aws.AwsError as error:
             self.refused(claim, workspace, error)
 
@@ -239,5 +244,9 @@ class MachineHandler(Handler):
             pause = min(max(elapsed / 4, FIRST_POLL), LONGEST_POLL)
             claim.wait(claim.now() + (BY_ITSELF_AFTER if operation.parent_id else pause))
 
-    def _after_unknown(self, claim: Claim) -> timedelta:
-        return min(self.unknown_delay * 2 ** min(claim.failures, 6), timedelta(minutes=5))
+    def after_unknown(self, claim: Claim) -> datetime:
+        """When to look again at what AWS may have done."""
+        spread = random.random()  # noqa: S311 - it only disperses a crowd
+        return claim.now() + delay(
+            claim.failures + 1, first=self.unknown_delay, cap=self.longest_delay, fraction=spread
+        )

@@ -66,7 +66,7 @@ class Launch(MachineHandler):
         """A look was refused, so that nobody knows whether there is a machine: all stays reserved."""
         with transaction.atomic():
             claim.lock()
-            claim.unknown(str(error), code=error.code)
+            claim.unknown(str(error), self.after_unknown(claim), code=error.code)
 
     def figures(self, workspace: WorkSpace, code: str) -> Mapping[str, Any]:
         """Where else the same could be launched, when the region has no room for it."""
@@ -101,7 +101,11 @@ class Launch(MachineHandler):
                 found = gateway.find(directory_id=workspace.directory_id, user_name=workspace.directory_user)
                 if found is None:
                     raise aws.UnknownOutcome(error.code, "AWS has a machine that it does not show yet") from error
+            except (aws.Throttled, aws.Unavailable):
+                self._note_refusal(claim, asked_before)
+                raise
             except (aws.LimitReached, aws.Invalid, aws.NotFound) as error:
+                self._note_refusal(claim, asked_before)
                 if asked_before is not None and claim.now() - asked_before < VISIBLE_AFTER:
                     raise aws.UnknownOutcome(error.code, f"an earlier request may have passed: {error}") from error
                 self._give_up(claim, workspace, code=error.code, detail=error.message)
@@ -247,9 +251,20 @@ class Launch(MachineHandler):
         return next((step for step in claim.operation.steps if step["name"] == name), None)
 
     def _asked_at(self, claim: Claim) -> datetime | None:
-        """When AWS was last asked to create the machine, by this attempt or an earlier one."""
-        step = self._step(claim, "create")
-        return datetime.fromisoformat(step["at"]) if step else None
+        """When AWS was last asked to create the machine, by whatever attempt, and did not clearly refuse."""
+        asked, refused = self._step(claim, "create"), self._step(claim, "refused")
+        if asked is None:
+            return None
+        if refused is None or refused["detail"]["request"] < asked["times"]:
+            return datetime.fromisoformat(asked["at"])
+        before = refused["detail"]["asked_before"]
+        return datetime.fromisoformat(before) if before else None
+
+    def _note_refusal(self, claim: Claim, asked_before: datetime | None) -> None:
+        """The request just made came to nothing for certain; what is unclear is one made before, if any."""
+        asked = self._step(claim, "create")
+        if asked is not None:
+            claim.step("refused", {"request": asked["times"], "asked_before": asked_before})
 
     @staticmethod
     def _is_called_off(claim: Claim) -> bool:

@@ -12,6 +12,7 @@ from django.db import transaction
 from forge.operations.claims import Claim
 from forge.operations.models import Operation
 from workspaces import actions, aws
+from workspaces.handlers.asking import times
 from workspaces.handlers.common import MachineHandler
 from workspaces.lifecycle import AUTOMATIC, AWS_STATES, State, may_move
 from workspaces.models import WorkSpace
@@ -53,6 +54,9 @@ class Power(MachineHandler):
         fault: aws.AwsError | None = None
         try:
             self.ask(gateway, workspace.provider_id)
+        except (aws.Throttled, aws.Unavailable):
+            self.put_off(claim)
+            raise
         except (aws.Invalid, aws.NotFound, aws.LimitReached) as error:
             fault = error
         self.conclude(claim, workspace, seen, fault)
@@ -91,10 +95,13 @@ class Power(MachineHandler):
             self._pass(claim, workspace)
             self.poll_later(claim)
 
+    def put_off(self, claim: Claim) -> None:
+        claim.step("put_off")
+
     @staticmethod
     def _is_deaf(claim: Claim, *, asked_before: int = 0) -> bool:
         """Whether AWS took the request again and again, but for the last `asked_before` times, and did nothing."""
-        asks = next((step["times"] for step in claim.operation.steps if step["name"] == "ask"), 0) - asked_before
+        asks = times(claim, "ask") - times(claim, "put_off") - asked_before
         deadline = claim.operation.deadline_at
         is_late = deadline is not None and claim.now() > deadline
         return asks >= MOST_ASKS or (is_late and asks >= LEAST_ASKS)

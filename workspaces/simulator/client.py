@@ -83,6 +83,13 @@ class Control:
         """Per account, region and operation: `calls`, `peak_per_second`, and `throttled` by the rate limit."""
         return self._call("GET", "traffic")["traffic"]
 
+    def calls(self, *, account: str, region: str) -> dict[str, Any]:
+        """The latest `calls` of a place: service, operation, and `at`, seconds of the machine's steady clock.
+
+        `forgotten` says how many came before them.
+        """
+        return self._call("GET", f"traffic/{quote(account, safe='')}/{quote(region, safe='')}")
+
     def forget_traffic(self) -> None:
         """Begin to count anew."""
         self._call("DELETE", "traffic")

@@ -72,6 +72,8 @@ def _settings(world: World, method: str, parts: list[str], path: str, body: byte
             return {"withdrawn": world.faults.withdraw(int(number))}
         case "GET", ["traffic"]:
             return {"traffic": world.traffic.show(), "is_limited": world.traffic.is_limited}
+        case "GET", ["traffic", account, region]:
+            return world.traffic.calls(account, region)
         case "DELETE", ["traffic"]:
             world.traffic.forget()
             return {}

@@ -157,6 +157,8 @@ class Strike:
         fails = _chosen(fault, len(items)) if fault.kind == "partial_failure" else [True] * len(items)
         kept = [item for item, is_struck in zip(items, fails, strict=True) if not is_struck]
         lost = [_failed(call, item, fault) for item, is_struck in zip(items, fails, strict=True) if is_struck]
+        if _is_of_items(fault):
+            fault.struck += any(fails)
         return request | {asked: kept}, {failed: lost}
 
 
@@ -188,15 +190,19 @@ class Faults:
         """What goes wrong in this call; counts it."""
         met = [fault for fault in self._declared if fault.meets(call) and _falls(fault)]
         for fault in met:
-            fault.struck += 1
+            fault.struck += not _is_of_items(fault)
             if fault.left is not None:
                 fault.left -= 1
         return Strike(tuple(met))
 
 
 def _falls(fault: Fault) -> bool:
-    """A rate of partial failures is one of items, not of calls."""
-    return fault.rate is None or fault.kind == "partial_failure" or fault.dice.random() < fault.rate
+    return fault.rate is None or _is_of_items(fault) or fault.dice.random() < fault.rate
+
+
+def _is_of_items(fault: Fault) -> bool:
+    """A rate of partial failures is one of items, not of calls: which are struck is seen when they are carried out."""
+    return fault.kind == "partial_failure" and fault.rate is not None
 
 
 def _chosen(fault: Fault, count: int) -> list[bool]:

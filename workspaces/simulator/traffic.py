@@ -1,7 +1,7 @@
 """How many calls come, and how many AWS would take: a token bucket per account, region and operation."""
 
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +25,8 @@ PUBLISHED: Mapping[str, Rate] = {
     "GetCallerIdentity": Rate(600, 600),
 }
 OTHERS = Rate(2, 5)
+KEPT = 20_000
+"""So many of the latest calls of each account and region are kept with their times."""
 
 
 @dataclass(slots=True)
@@ -35,6 +37,18 @@ class _Counter:
     recent: deque[float] = field(default_factory=deque)
     tokens: float | None = None
     filled_at: float = 0.0
+
+
+@dataclass(slots=True)
+class _Log:
+    """What came to one account and region."""
+
+    count: int = 0
+    latest: deque[tuple[float, Call]] = field(default_factory=lambda: deque(maxlen=KEPT))
+
+    def add(self, at: float, call: Call) -> None:
+        self.count += 1
+        self.latest.append((at, call))
 
 
 class Traffic:
@@ -49,6 +63,7 @@ class Traffic:
         self._real = real
         self._rates: dict[str, Rate] = {}
         self._counters: dict[Call, _Counter] = {}
+        self._places: defaultdict[tuple[str, str], _Log] = defaultdict(_Log)
 
     def configure(self, *, is_limited: bool, is_simulated: bool, rates: Mapping[str, Rate]) -> None:
         """Switch limits; `rates` replace those of AWS by operation, "*" those of all operations not named."""
@@ -63,6 +78,7 @@ class Traffic:
     def take(self, call: Call, simulated: float) -> None:
         """Count a call, and raise its refusal if it comes too soon."""
         now = simulated if self.is_simulated else self._real()
+        self._places[call.account, call.region].add(self._real(), call)
         counter = self._counters.setdefault(call, _Counter())
         counter.calls += 1
         counter.recent.append(now)
@@ -76,6 +92,18 @@ class Traffic:
     def forget(self) -> None:
         """Begin to count anew, with full buckets."""
         self._counters.clear()
+        self._places.clear()
+
+    def calls(self, account: str, region: str) -> dict[str, Any]:
+        """The latest calls of a place, refused ones too, by when they came: seconds of the machine's steady clock.
+
+        `forgotten` counts those before them.
+        """
+        log = self._places.get((account, region), _Log())
+        return {
+            "calls": [{"at": at, "service": call.service, "operation": call.operation} for at, call in log.latest],
+            "forgotten": log.count - len(log.latest),
+        }
 
     def show(self) -> list[dict[str, Any]]:
         """Per account, region and operation: calls, the most within one second, and how many were refused here."""

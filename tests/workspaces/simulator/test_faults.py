@@ -79,6 +79,13 @@ def test_by_rate_each_item_fails_with_that_probability_and_its_own_code(simulato
     assert {(item["ErrorCode"], item["ErrorMessage"]) for item in failed} == {("Odd", "Why")}
     stopped = {one["workspace_id"] for one in simulator.control.machines(state="STOPPED")}
     assert stopped == set(ids) - {item["WorkspaceId"] for item in failed}
+    assert simulator.control.faults()[0]["struck"] == 1
+
+
+def test_a_call_of_which_no_item_fails_was_not_struck(simulator: Simulator, cloud: Cloud) -> None:
+    simulator.control.fault("partial_failure", rate=1e-12)
+    cloud.launch("ann")
+    assert simulator.control.faults()[0]["struck"] == 0
 
 
 def test_a_resource_limit_refuses_the_whole_call(simulator: Simulator, cloud: Cloud) -> None:

@@ -1,5 +1,8 @@
 """The rate limiter and the counts of calls."""
 
+import itertools
+import time
+
 import pytest
 
 from tests.workspaces.simulator.cloud import Cloud, refused
@@ -7,7 +10,7 @@ from workspaces.simulator.client import ControlError
 from workspaces.simulator.errors import AwsError
 from workspaces.simulator.faults import Call
 from workspaces.simulator.server import Simulator
-from workspaces.simulator.traffic import PUBLISHED, Rate, Traffic
+from workspaces.simulator.traffic import KEPT, PUBLISHED, Rate, Traffic
 
 CALL = Call("workspaces", "DescribeWorkspaces", "123456789012", "us-east-1")
 
@@ -93,6 +96,42 @@ def test_calls_are_counted_without_limits_and_forgotten_on_demand(simulator: Sim
     ]
     simulator.control.forget_traffic()
     assert simulator.control.traffic() == []
+
+
+def test_the_calls_of_a_place_are_listed_with_their_times_refused_ones_too(stepped: Simulator) -> None:
+    cloud = Cloud(stepped.url)
+    stepped.control.limit(enabled=True, clock="simulated", rates={"DescribeAccount": {"per_second": 1, "burst": 1}})
+    before = time.monotonic()
+    cloud.api.describe_workspaces()
+    cloud.api.describe_account()
+    with refused("ThrottlingException"):
+        cloud.api.describe_account()
+    cloud.tagging.get_resources()
+    listed = stepped.control.calls(account="123456789012", region="us-east-1")
+    assert listed["forgotten"] == 0
+    assert [(one["service"], one["operation"]) for one in listed["calls"]] == [
+        ("workspaces", "DescribeWorkspaces"),
+        ("workspaces", "DescribeAccount"),
+        ("workspaces", "DescribeAccount"),
+        ("tagging", "GetResources"),
+    ]
+    times = [before, *(one["at"] for one in listed["calls"]), time.monotonic()]
+    assert times == sorted(times)
+    nobody = {"calls": [], "forgotten": 0}
+    assert stepped.control.calls(account="123456789012", region="eu-west-1") == nobody
+    stepped.control.forget_traffic()
+    assert stepped.control.calls(account="123456789012", region="us-east-1") == nobody
+
+
+def test_only_the_latest_calls_of_a_place_are_kept_and_the_others_counted() -> None:
+    now = itertools.count()
+    traffic = Traffic(real=lambda: float(next(now)))
+    traffic.configure(is_limited=False, is_simulated=True, rates={})
+    for _ in range(KEPT + 3):
+        traffic.take(CALL, 0.0)
+    kept = traffic.calls("123456789012", "us-east-1")
+    assert (kept["forgotten"], len(kept["calls"])) == (3, KEPT)
+    assert [kept["calls"][end]["at"] for end in (0, -1)] == [3, KEPT + 2]
 
 
 def test_published_rates_hold_where_no_other_is_set() -> None:
