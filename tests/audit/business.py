@@ -68,7 +68,7 @@ def live(slug="robco", directory=1):
         actor=command, organization=organization, scope=Budget.Scope.TEAM, scope_id=team.id, amount=Decimal(500),
         period_start=month, period_end=months_later(month, 1), now=now,
     )  # fmt: skip
-    costs.set_price(actor=command, organization=organization, now=now, terms=_terms(now))
+    costs.set_price(actor=command, organization=organization, now=now, terms=_terms(now), reason="test")
     ann = world.actor(user)
     spec = LaunchSpec(
         service_type="WORKSPACES_PERSONAL", blueprint_id=blueprint.id, bundle_type="STANDARD",
