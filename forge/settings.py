@@ -180,6 +180,7 @@ SPECTACULAR_SETTINGS = {
         "TokenInterface": "forge.accounts.models.ApiToken.Interface",
         "AuditInterface": "audit.actors.Interface",
         "ScopeEnum": "budgets.models.Budget.Scope",
+        "BasisEnum": "costs.models.Basis",
         "AuditVerificationScope": "audit.models.AuditVerification.Scope",
         "AuditVerificationRequestScope": "audit.verification.operation.ASKED",
     },

@@ -60,6 +60,7 @@ def form(**changes):
         "valid_from_1": f"{START:%H}:00:00",
         "valid_to_0": "",
         "valid_to_1": "",
+        "reason": "a test",
     } | changes
 
 

@@ -56,6 +56,7 @@ def price_body(**changes):
         "source": "contract 4711",
         "as_of": "2026-01-01",
         "valid_from": HOUR_AHEAD.isoformat(),
+        "reason": "it was read wrongly",
     } | changes
 
 
@@ -297,7 +298,7 @@ def test_finance_sets_a_price_that_is_quoted_once_it_holds_and_closes_it(world):
         str(world.organization.id), "USD", 130,
     )  # fmt: skip
     assert client_of(world.engineer).post(QUOTE, world.body()).json()["price"] == made["id"]
-    problem(client.post(PRICES, price_body(valid_from=past)), 409, "prices_overlap")
+    problem(client.post(PRICES, price_body()), 409, "prices_overlap")
     closed = client.post(f"{PRICES}{made['id']}/close/", {})
     assert closed.status_code == 200, closed.content
     assert datetime.fromisoformat(closed.json()["valid_to"]) >= HOUR_AHEAD
