@@ -112,7 +112,7 @@ def test_old_and_new_are_kept_with_the_reason_and_nobody_changes_them():
     assert (entry.resource_id, entry.context["reason"], entry.context["difference"]) == (
         str(made.pk), "letter of 1 April", "0.200000",
     )  # fmt: skip
-    with pytest.raises(Error, match="append-only|permission denied"), transaction.atomic():
+    with pytest.raises(Error, match=r"append-only|permission denied"), transaction.atomic():
         kept.update(reason="another")
 
 
