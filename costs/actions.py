@@ -5,5 +5,7 @@ from audit.registry import register
 
 PRICE_CREATE = register("PRICE_CREATE", required=("resource_id",))
 PRICE_CLOSE = register("PRICE_CLOSE", required=("resource_id",))
+PRICE_CONFIRM = register("PRICE_CONFIRM", required=("resource_id",))
+COST_RERATE = register("COST_RERATE", required=("resource_id", "context.operation_id"))
 
 expect("costs_price", actions=[PRICE_CREATE])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from django import forms
@@ -11,10 +11,15 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.decorators import display
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSplitDateTimeWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSingleDateWidget,
+    UnfoldAdminSplitDateTimeWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from costs import actions, permissions, services
-from costs.models import CostRecord, DailyCost, Price
+from costs.models import CostRecord, CostRevision, DailyCost, Price
 from costs.pricing import HOUR, hour_of
 from forge.accounts.admin import ServiceForm
 from forge.accounts.models import Membership
@@ -61,6 +66,27 @@ class DailyCostAdmin(ForgeModelAdmin):
         return f"{cost.total_cost} {cost.organization.currency}"
 
 
+@admin.register(CostRevision)
+class CostRevisionAdmin(ForgeModelAdmin):
+    view_roles = Membership.OVERSIGHT
+    list_display = (
+        "recorded_at", "workspace", "period_start", "shown_old", "shown_new", "old_basis", "new_basis", "reason",
+    )  # fmt: skip
+    list_filter = ("recorded_at", "old_basis", "new_basis")
+    list_select_related = ("workspace",)
+    search_fields = ("workspace_id__exact", "operation_id__exact")
+    search_help_text = "The whole id of a machine or an operation."
+    ordering = ("-recorded_at", "-id")
+
+    @display(description="was", ordering="old_total_cost")
+    def shown_old(self, revision: CostRevision) -> str:
+        return f"{revision.old_total_cost} {revision.currency}"
+
+    @display(description="became", ordering="new_total_cost")
+    def shown_new(self, revision: CostRevision) -> str:
+        return f"{revision.new_total_cost} {revision.currency}"
+
+
 class EndForm(forms.Form):
     valid_to = forms.SplitDateTimeField(
         required=False,
@@ -83,11 +109,45 @@ def _close(request: HttpRequest, price: Price, *, valid_to: datetime | None) -> 
 def _explain_close(request: HttpRequest, price: Price) -> list[str]:
     return [
         "What is booked keeps this price. From its end on, machines of this kind need another one.",
-        "Without one nobody can launch them, and what runs waits to be metered.",
+        "Without one nobody can launch them, and what runs is booked at this one as an estimate.",
+    ]
+
+
+class ReadingForm(forms.Form):
+    as_of = forms.DateField(label="Read on", widget=UnfoldAdminSingleDateWidget)
+    source = forms.CharField(
+        required=False,
+        max_length=300,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Where; empty = where it was read before.",
+    )
+
+
+def _confirm(request: HttpRequest, price: Price, *, as_of: date, source: str) -> str:
+    services.confirm_price(
+        actor=request.actor,  # type: ignore[attr-defined]
+        price_id=price.pk,
+        as_of=as_of,
+        source=source or None,
+        now=timezone.now(),
+    )
+    return f"It was read on {as_of}."
+
+
+def _explain_confirm(request: HttpRequest, price: Price) -> list[str]:
+    return [
+        "The figures stay as they are; you say that you have read them again and they stood.",
+        "Hours that were booked as estimates because nobody had read the price for long become metered.",
     ]
 
 
 class PriceForm(ServiceForm):
+    reason = forms.CharField(
+        required=False,
+        max_length=1000,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Needed when it begins in the past: what is booked since is re-rated, old and new figures are kept.",
+    )
     included_storage_gb = forms.IntegerField(
         required=False,
         min_value=0,
@@ -131,10 +191,23 @@ class PriceAdmin(ForgeModelAdmin):
             form=EndForm,
             explain=_explain_close,
         ),
+        Button(
+            "confirm",
+            "It was read again",
+            actions.PRICE_CONFIRM,
+            icon="event_available",
+            run=_confirm,
+            legal=lambda user, price: (
+                permissions.may_close(user, price) and (price.valid_to is None or price.valid_to > timezone.now())
+            ),
+            form=ReadingForm,
+            initial=lambda price: {"as_of": timezone.now().date(), "source": price.source},
+            explain=_explain_confirm,
+        ),
     )
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return self.terms if obj is None else ("shown_for", "status", *self.terms, "created_at")
+        return (*self.terms, "reason") if obj is None else ("shown_for", "status", *self.terms, "created_at")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return () if obj is None else ("shown_for", "status", "created_at")
@@ -153,15 +226,21 @@ class PriceAdmin(ForgeModelAdmin):
             organization=request.user.organization,
             terms=services.PriceTerms(**{name: form.cleaned_data[name] for name in self.terms}),
             now=timezone.now(),
+            reason=form.cleaned_data["reason"],
         )
 
     @display(description="for")
     def shown_for(self, price: Price) -> str:
         return str(price.organization) if price.organization else "all organizations"
 
-    @display(description="status", label={"in force": "success", "to come": "info", "ended": "default"})
+    @display(
+        description="status",
+        label={"in force": "success", "to come": "info", "ended": "default", "withdrawn": "warning"},
+    )
     def status(self, price: Price) -> str:
         now = timezone.now()
+        if price.is_withdrawn:
+            return "withdrawn"
         if price.valid_to is not None and price.valid_to <= now:
             return "ended"
         return "to come" if price.valid_from > now else "in force"

@@ -1,6 +1,6 @@
 """Metering: from the states of machines to cost records, daily sums, cost_to_date and the charges of budgets.
 
-The work is one SQL function per chunk of machines (`costs_book`, migration 0002); here are the order of the locks, the
+The work is one SQL function per chunk of machines (`costs_book`, migration 0008); here are the order of the locks, the
 transactions and the hand-over to the budgets. Business time is always given: history is metered by the same code.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db import DataError, IntegrityError, connection, transaction
 from django.db.models import Min
 
@@ -61,7 +62,7 @@ _LOCK_MACHINES = """
 """
 
 _BOOK = """
-    SELECT workspace_ids, hours, amounts, machines, records, unpriced FROM costs_book(%s::uuid[], %s, %s, %s)
+    SELECT workspace_ids, hours, amounts, machines, records, unpriced FROM costs_book(%s::uuid[], %s, %s, %s, %s)
 """
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -216,7 +217,8 @@ def _book(
     ids: str | list[uuid.UUID], now: datetime, span: timedelta, *, to_the_end: bool = False
 ) -> tuple[Charges, tuple[int, int, int]]:
     with connection.cursor() as cursor:
-        cursor.execute(_BOOK, [ids, now, span, to_the_end])  # type: ignore[list-item]  # psycopg takes a timedelta
+        asked: list[Any] = [ids, now, span, to_the_end, settings.FORGE_PRICE_STALE_DAYS]
+        cursor.execute(_BOOK, asked)
         workspace_ids, numbers, amounts, *counts = cursor.fetchone()
     hours = {number: _EPOCH + timedelta(hours=number) for number in set(numbers)}
     return Charges(workspace_ids, [hours[number] for number in numbers], amounts), tuple(counts)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import RangeBoundary, RangeOperators
 from django.contrib.postgres.indexes import BrinIndex
@@ -40,7 +41,10 @@ class PriceQuerySet(models.QuerySet["Price"]):
 
 
 class Price(UUIDModel, TimestampedModel):
-    """What one kind of machine costs from `valid_from` until `valid_to`; an organization's own price wins there."""
+    """What one kind of machine costs from `valid_from` until `valid_to`; an organization's own price wins there.
+
+    One that a correction has withdrawn is in force at no time: its period is empty, valid_to = valid_from.
+    """
 
     organization = models.ForeignKey(
         Organization, on_delete=models.PROTECT, null=True, blank=True, related_name="prices", help_text="None = all."
@@ -100,8 +104,8 @@ class Price(UUIDModel, TimestampedModel):
                 name="costs_price_no_hours_when_always_on", condition=~Q(running_mode="ALWAYS_ON") | Q(hourly_amount=0)
             ),
             models.CheckConstraint(
-                name="costs_price_period_not_empty",
-                condition=Q(valid_to__isnull=True) | Q(valid_to__gt=F("valid_from")),
+                name="costs_price_period_not_backwards",
+                condition=Q(valid_to__isnull=True) | Q(valid_to__gte=F("valid_from")),
             ),
             models.CheckConstraint(name="costs_price_currency_is_iso4217", condition=Q(currency__regex=r"^[A-Z]{3}$")),
             models.CheckConstraint(
@@ -125,6 +129,17 @@ class Price(UUIDModel, TimestampedModel):
 
     def __str__(self) -> str:
         return f"{self.service_type} {self.bundle_type} {self.operating_system} {self.running_mode} in {self.region}"
+
+    @property
+    def stale_at(self) -> datetime:
+        """The hour from which nobody has read this price for too long (FORGE_PRICE_STALE_DAYS)."""
+        read = datetime(self.as_of.year, self.as_of.month, self.as_of.day, tzinfo=UTC)
+        return read + timedelta(days=settings.FORGE_PRICE_STALE_DAYS)
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether a correction has taken the place of the whole price."""
+        return self.valid_to == self.valid_from
 
 
 def _unconstrained(to: type[models.Model], **options: Any) -> models.ForeignKey:
@@ -214,6 +229,48 @@ class CostRecord(models.Model):
             models.Index(fields=["organization", "team", "period_start"], name="costs_record_by_team"),
             models.Index(fields=["organization", "period_start", "id"], name="costs_record_by_hour"),
             BrinIndex(fields=["period_end", "recorded_at"], name="costs_record_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.workspace_id} {self.period_start:%Y-%m-%d %H:00}"
+
+
+class CostRevision(models.Model):
+    """What a cost record was and became when a corrected price re-rated its hour; append-only.
+
+    A record is known by machine and hour: PostgreSQL takes no foreign key to rows of a table that is partitioned and
+    whose months leave. Figures are those of the whole record; prices and bases say why they differ.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    organization = _unconstrained(Organization, related_name="+")
+    workspace = _unconstrained(WorkSpace, related_name="+")
+    user = _unconstrained(User, related_name="+")
+    team = _unconstrained(Team, related_name="+")
+    period_start = models.DateTimeField()
+    old_price = _unconstrained(Price, related_name="+")
+    new_price = _unconstrained(Price, related_name="+")
+    old_compute_cost = models.DecimalField(max_digits=18, decimal_places=6)
+    new_compute_cost = models.DecimalField(max_digits=18, decimal_places=6)
+    old_storage_cost = models.DecimalField(max_digits=18, decimal_places=6)
+    new_storage_cost = models.DecimalField(max_digits=18, decimal_places=6)
+    old_total_cost = models.DecimalField(max_digits=18, decimal_places=6)
+    new_total_cost = models.DecimalField(max_digits=18, decimal_places=6)
+    currency = models.CharField(max_length=3)
+    old_basis = models.CharField(max_length=10, choices=Basis.choices)
+    new_basis = models.CharField(max_length=10, choices=Basis.choices)
+    reason = models.TextField()
+    actor_id = models.UUIDField(null=True, blank=True, help_text="Who corrected the price; none for commands and jobs.")
+    operation_id = models.UUIDField()
+    recorded_at = models.DateTimeField(db_default=Now())
+
+    objects = VisibleCosts.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["organization", "recorded_at", "id"], name="costs_revision_by_time"),
+            models.Index(fields=["workspace", "period_start"], name="costs_revision_by_record"),
+            models.Index(fields=["operation_id"], name="costs_revision_by_operation"),
         ]
 
     def __str__(self) -> str:

@@ -28,6 +28,11 @@ def require_price(actor: Actor, organization_id: uuid.UUID | None) -> None:
         )
 
 
+def may_price(user: User, organization_id: uuid.UUID | None) -> bool:
+    """True when the person may set prices there; None = the prices for all organizations."""
+    return _may(user, organization_id)
+
+
 def may_close(user: User, price: Price) -> bool:
     """True when the person may give the price an end."""
     return _may(user, price.organization_id)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
-from costs import metering
+from audit.actors import Actor
+from costs import metering, refreshes
 from forge.db.jobs import run_job
 
 
@@ -17,3 +19,19 @@ def meter_costs() -> dict[str, Any] | None:
     """Every minute; machines that could not be metered make the run FAILED, with their ids as its error."""
     now = timezone.now()
     return run_job("meter_costs", now, timedelta(minutes=1), lambda: metering.meter(now=now))
+
+
+@shared_task(name="costs.refresh_prices")
+def refresh_prices() -> dict[str, Any] | None:
+    """Once a day, where FORGE_REFRESH_PRICES is on; ticks hourly, so that a day that failed is made up for."""
+    if not settings.FORGE_REFRESH_PRICES:
+        return None
+    now = timezone.now()
+    return run_job("refresh_prices", now, timedelta(days=1), lambda: _refresh(now))
+
+
+def _refresh(now: datetime) -> dict[str, Any]:
+    regions = refreshes.regions_in_use()
+    report = refreshes.refresh_from_aws(regions=regions, actor=Actor.job("refresh_prices"), now=now).as_dict()
+    counted = {name: len(report[name]) for name in ("new", "changed")}
+    return {**counted, **{name: report[name] for name in ("rows", "unchanged", "confirmed", "left_out")}}

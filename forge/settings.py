@@ -181,6 +181,7 @@ SPECTACULAR_SETTINGS = {
         "AuditInterface": "audit.actors.Interface",
         "AttestationControl": "workspaces.models.Attestation.Control",
         "ScopeEnum": "budgets.models.Budget.Scope",
+        "BasisEnum": "costs.models.Basis",
         "AuditVerificationScope": "audit.models.AuditVerification.Scope",
         "AuditVerificationRequestScope": "audit.verification.operation.ASKED",
     },
@@ -212,6 +213,7 @@ FORGE_OPERATION_HANDLERS = {
     "workspace.rebuild": "workspaces.handlers.rebuild",
     "workspace.restore": "workspaces.handlers.restore",
     "audit.verify": "audit.verification.operation.verify",
+    "costs.rerate": "costs.rerating.rerate",
 }
 FORGE_MAIL_KINDS = {
     "budget.mark": "budgets.notices.mark",
@@ -229,6 +231,8 @@ FORGE_MAIL_READER = "forge.accounts.mailing.reader"
 
 # -- Money -------------------------------------------------------------------------------------------------------
 FORGE_RESERVE_HOURS = env.int("FORGE_RESERVE_HOURS", default=40)
+FORGE_PRICE_STALE_DAYS = env.int("FORGE_PRICE_STALE_DAYS", default=90)
+FORGE_REFRESH_PRICES = env.bool("FORGE_REFRESH_PRICES", default=False)
 
 # -- Seals of the audit log ------------------------------------------------------------------------------------------
 FORGE_AUDIT_SIGNING_KEY = env.str("FORGE_AUDIT_SIGNING_KEY", default="")

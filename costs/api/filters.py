@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
-from costs.models import CostRecord, DailyCost, Price
+from costs.models import CostRecord, CostRevision, DailyCost, Price
 from forge.api.filters import ForgeFilterSet
 
 _OF_MACHINES = {
@@ -57,3 +57,17 @@ class PriceFilterSet(ForgeFilterSet):
 
     def filter_at(self, queryset: QuerySet, name: str, value: datetime) -> QuerySet:
         return queryset.in_force(value)
+
+
+class CostRevisionFilterSet(ForgeFilterSet):
+    operation = filters.UUIDFilter(field_name="operation_id", label="Id of the operation that re-rated.")
+
+    class Meta:
+        model = CostRevision
+        fields = {
+            "workspace": ["exact"],
+            "new_price": ["exact"],
+            "old_basis": ["exact"],
+            "new_basis": ["exact"],
+            "period_start": ["gte", "lt"],
+        }

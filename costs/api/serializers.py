@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from blueprints.models import BundleType, OperatingSystem
-from costs.models import Basis, CostRecord, Price
+from costs.models import Basis, CostRecord, CostRevision, Price
 from costs.quotes import Quote
 from costs.reports import MIXED
 from costs.services import PriceTerms
@@ -76,12 +76,59 @@ class NewPriceSerializer(serializers.Serializer):
     as_of = serializers.DateField(help_text="When they were read there.")
     valid_from = serializers.DateTimeField(help_text="A whole UTC hour.")
     valid_to = serializers.DateTimeField(allow_null=True, default=None, help_text="A whole UTC hour; null = open.")
+    reason = Text(
+        max_length=1000,
+        allow_blank=True,
+        default="",
+        help_text="Needed when it begins in the past: what is booked since is re-rated.",
+    )
 
 
 class ClosePriceSerializer(serializers.Serializer):
     """When the price ends; null is the end of the running hour."""
 
     valid_to = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+
+class ConfirmPriceSerializer(serializers.Serializer):
+    """When the price was read again and stood, and where if that is another source."""
+
+    as_of = serializers.DateField()
+    source = Text(max_length=300, required=False, allow_null=True, default=None)
+
+
+class CostRevisionSerializer(RowSerializer):
+    """What a cost record was and became when a corrected price re-rated its hour."""
+
+    workspace = serializers.UUIDField(source="workspace_id", read_only=True)
+    old_price = serializers.UUIDField(source="old_price_id", read_only=True)
+    new_price = serializers.UUIDField(source="new_price_id", read_only=True)
+    actor = serializers.UUIDField(source="actor_id", read_only=True, allow_null=True)
+    operation = serializers.UUIDField(source="operation_id", read_only=True)
+
+    class Meta:
+        model = CostRevision
+        fields = [
+            "id",
+            "workspace",
+            "period_start",
+            "old_price",
+            "new_price",
+            "old_compute_cost",
+            "new_compute_cost",
+            "old_storage_cost",
+            "new_storage_cost",
+            "old_total_cost",
+            "new_total_cost",
+            "currency",
+            "old_basis",
+            "new_basis",
+            "reason",
+            "actor",
+            "operation",
+            "recorded_at",
+        ]
+        read_only_fields = fields
 
 
 class CostRecordSerializer(RowSerializer):

@@ -14,12 +14,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from costs import actions, permissions, reports, services
-from costs.api.filters import CostRecordFilterSet, DailyCostFilterSet, PriceFilterSet
+from costs.api.filters import CostRecordFilterSet, CostRevisionFilterSet, DailyCostFilterSet, PriceFilterSet
 from costs.api.parameters import days_of, group_by_of, hours_of, invalid
 from costs.api.serializers import (
     BundlesSerializer,
     ClosePriceSerializer,
+    ConfirmPriceSerializer,
     CostRecordSerializer,
+    CostRevisionSerializer,
     NewPriceSerializer,
     PriceSerializer,
     QuotedLaunchSerializer,
@@ -29,7 +31,7 @@ from costs.api.serializers import (
     price_terms,
 )
 from costs.bundles import bundles
-from costs.models import CostRecord, DailyCost, Price
+from costs.models import CostRecord, CostRevision, DailyCost, Price
 from costs.quotes import price_for, quote
 from forge.accounts.models import Team
 from forge.accounts.services import organization_of
@@ -160,6 +162,17 @@ class CostRecordViewSet(ListModelMixin, ForgeViewSet):
         return records.filter(period_start__gte=first, period_start__lt=last)
 
 
+class CostRevisionViewSet(ListModelMixin, ForgeViewSet):
+    """What records were before a corrected price re-rated them, the latest first."""
+
+    queryset = CostRevision.objects.all()
+    serializer_class = CostRevisionSerializer
+    filterset_class = CostRevisionFilterSet
+    ordering_fields = ("recorded_at",)
+    ordering = "-recorded_at"
+    audit_resource = "CostRevision"
+
+
 class PriceViewSet(ReadViewSet):
     """The prices for all and those of the caller's organization."""
 
@@ -169,17 +182,29 @@ class PriceViewSet(ReadViewSet):
     ordering_fields = ("valid_from", "created_at", "monthly_amount", "hourly_amount")
     ordering = "-valid_from"
     search_fields = ("source",)
-    audit_action = {"create": actions.PRICE_CREATE, "close": actions.PRICE_CLOSE}
+    audit_action = {
+        "create": actions.PRICE_CREATE,
+        "close": actions.PRICE_CLOSE,
+        "confirm": actions.PRICE_CONFIRM,
+    }
     audit_resource = "Price"
 
     @extend_schema(request=NewPriceSerializer, responses={201: PriceSerializer})
     @idempotent
     def create(self, request: Request) -> Response:
-        """Set a price of the organization, which wins there over the one for all."""
+        """Set a price of the organization, which wins there over the one for all.
+
+        One that begins in the past needs a reason. It takes the place of the organization's prices that held then, and
+        what is booked since is re-rated by an operation; `/costs/revisions/?new_price=` shows what changed.
+        """
         organization = organization_of(request.user)
         permissions.require_price(self.actor, organization.id)
-        terms = price_terms(self.validated(NewPriceSerializer), currency=organization.currency)
-        price = services.set_price(actor=self.actor, organization=organization, terms=terms, now=timezone.now())
+        wanted = self.validated(NewPriceSerializer)
+        reason = wanted.pop("reason")
+        terms = price_terms(wanted, currency=organization.currency)
+        price = services.set_price(
+            actor=self.actor, organization=organization, terms=terms, now=timezone.now(), reason=reason
+        )
         price.refresh_from_db()
         return self.created(price, self.body_of(price), address=f"/api/v1/costs/prices/{price.pk}/")
 
@@ -191,6 +216,21 @@ class PriceViewSet(ReadViewSet):
         wanted = self.validated(ClosePriceSerializer)
         price = services.close_price(
             actor=self.actor, price_id=self.get_object().pk, valid_to=wanted["valid_to"], now=timezone.now()
+        )
+        return self.shown(price, self.body_of(price))
+
+    @extend_schema(request=ConfirmPriceSerializer, responses={200: PriceSerializer})
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def confirm(self, request: Request, pk: str | None = None) -> Response:
+        """Note that the price was read again and stood; hours estimated because it was stale become metered."""
+        wanted = self.validated(ConfirmPriceSerializer)
+        price = services.confirm_price(
+            actor=self.actor,
+            price_id=self.get_object().pk,
+            as_of=wanted["as_of"],
+            source=wanted["source"],
+            now=timezone.now(),
         )
         return self.shown(price, self.body_of(price))
 

@@ -20,6 +20,7 @@ from audit.archive import retention
 from audit.sealing import seals
 from audit.verification.standing import standing
 from costs import metering
+from costs.standing import standing as price_standing
 from forge.db import partitions
 
 MOST_METERING_LAG = timedelta(minutes=5)
@@ -76,6 +77,12 @@ def check_metering() -> Finding:
     return Finding("degraded" if lag > MOST_METERING_LAG else "ok", f"{lag.total_seconds():.0f} s behind")
 
 
+def check_prices() -> Finding:
+    """Degraded while machines run without a price in force, or at one that nobody has read for too long."""
+    found = price_standing(timezone.now())
+    return Finding("degraded" if found.problems else "ok", str(found))
+
+
 def check_seals() -> Finding:
     """Degraded while the audit log is not sealed, signed and published in time; the detail says how far it is."""
     found = seals.status()
@@ -100,6 +107,7 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "partitions": check_partitions,
     "redis": check_redis,
     "metering": check_metering,
+    "prices": check_prices,
     "seals": check_seals,
     "retention": check_retention,
     "verification": check_verification,

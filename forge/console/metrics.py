@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from audit.sealing import seals
 from audit.verification.standing import standing
 from costs import metering
+from costs.standing import standing as price_standing
 from forge.db import jobs, partitions
 from forge.db.models import JobRun
 from workspaces.models import Finding
@@ -49,6 +50,7 @@ class DatabaseCollector(Collector):
             "Age of the oldest machine-hour that is not booked yet.",
             metering.lag(self._now).total_seconds(),
         )
+        yield from self._prices()
         yield from self._findings()
         yield from self._jobs()
 
@@ -98,6 +100,16 @@ class DatabaseCollector(Collector):
             faults.add_metric([report.table], len(report.faults))
         yield ahead
         yield faults
+
+    def _prices(self) -> Iterator[GaugeMetricFamily]:
+        found = price_standing(self._now)
+        yield _gauge(
+            "forge_price_age_seconds",
+            "Since when nobody has read the oldest price of a live machine.",
+            found.oldest.total_seconds(),
+        )
+        yield _gauge("forge_prices_missing", "Kinds of live machines without a price in force.", len(found.missing))
+        yield _gauge("forge_prices_stale", "Kinds of live machines at a price read too long ago.", len(found.stale))
 
     def _findings(self) -> Iterator[GaugeMetricFamily]:
         open_ = GaugeMetricFamily("forge_findings_open", "Security findings that stand.", labels=["check"])

@@ -73,7 +73,7 @@ def live(slug="robco", directory=1):
     raise_limit(
         actor=command, budget_id=budget.id, amount=Decimal(5), ends_at=budget.period_end, reason="a test", now=now
     )
-    costs.set_price(actor=command, organization=organization, now=now, terms=_terms(now))
+    costs.set_price(actor=command, organization=organization, now=now, terms=_terms(now), reason="test")
     ann = world.actor(user)
     spec = LaunchSpec(
         service_type="WORKSPACES_PERSONAL", blueprint_id=blueprint.id, bundle_type="STANDARD",

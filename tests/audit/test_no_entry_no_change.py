@@ -55,7 +55,9 @@ def _services(world):
         "register_provider_account": lambda: providers.register_provider_account(
             actor=command, organization=organization, name="s", kind="SIMULATOR", **place
         ),
-        "set_price": lambda: prices.set_price(actor=finance, organization=organization, terms=terms, now=now),
+        "set_price": lambda: prices.set_price(
+            actor=finance, organization=organization, terms=terms, now=now, reason="s"
+        ),
         "create_budget": lambda: budgets.create(
             actor=finance, organization=organization, amount=Decimal(5), now=now, **team, **period
         ),

@@ -12,6 +12,7 @@ from django.utils import timezone
 from audit.models import AuditLog
 from costs import metering
 from costs.models import CostRecord, DailyCost, Price
+from forge.operations import runner
 from tests import world as worlds
 from tests.factories import UserFactory, WorkSpaceFactory
 
@@ -60,6 +61,7 @@ def form(**changes):
         "valid_from_1": f"{START:%H}:00:00",
         "valid_to_0": "",
         "valid_to_1": "",
+        "reason": "a test",
     } | changes
 
 
@@ -104,6 +106,24 @@ def test_finance_sets_and_closes_a_price_by_the_services(world):
     price.refresh_from_db()
     assert price.valid_to > timezone.now()
     assert AuditLog.objects.get(action_type="PRICE_CLOSE").resource_id == str(price.pk)
+
+
+def test_a_correction_needs_a_reason_on_the_form_and_what_it_changed_is_listed(world, machine):
+    client = browser(world.finance)
+    past = {"valid_from_0": f"{START - timedelta(days=30):%Y-%m-%d}"}
+    refused = client.post(f"{PRICES}add/", form(**past, reason=""))
+    assert (refused.status_code, "begins in the past" in refused.content.decode()) == (200, True)
+    assert client.post(f"{PRICES}add/", form(**past)).status_code == 302
+    while runner.run_one():
+        pass
+    page = client.get("/admin/costs/costrevision/").content.decode()
+    assert "a test" in page
+    assert machine.name in page
+    price = Price.objects.get(organization=world.organization)
+    assert client.get(f"{PRICES}{price.pk}/do/confirm/").status_code == 200
+    client.post(f"{PRICES}{price.pk}/do/confirm/", {"as_of": f"{timezone.now():%Y-%m-%d}", "source": "the bill"})
+    price.refresh_from_db()
+    assert (price.as_of, price.source) == (timezone.now().date(), "the bill")
 
 
 def test_what_the_service_refuses_stands_on_the_form(world):

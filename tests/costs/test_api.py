@@ -9,8 +9,10 @@ from django.utils import timezone
 from audit.models import AuditLog
 from costs import metering
 from costs.models import CostRecord, Price
+from forge.operations import runner
 from tests import world as worlds
 from tests.factories import MembershipFactory, ProviderAccountFactory, TeamFactory, UserFactory, WorkSpaceFactory
+from tests.query_counts import hold
 from tests.workspaces.support import WORKSPACES, client_of, entries, problem
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
@@ -56,7 +58,17 @@ def price_body(**changes):
         "source": "contract 4711",
         "as_of": "2026-01-01",
         "valid_from": HOUR_AHEAD.isoformat(),
+        "reason": "it was read wrongly",
     } | changes
+
+
+def price_of(world, *, valid_from):
+    """A price of the organization, as a row."""
+    return Price.objects.create(
+        organization=world.organization, region="us-east-1", bundle_type="STANDARD", operating_system="LINUX",
+        running_mode="AUTO_STOP", monthly_amount=Decimal(8), hourly_amount=Decimal("0.25"), included_storage_gb=130,
+        currency="USD", source="contract 4711", as_of=NOW.date(), valid_from=valid_from,
+    )  # fmt: skip
 
 
 def get(user, path, status=200):
@@ -161,10 +173,7 @@ def test_everybody_sees_what_the_role_table_allows(world):
 def test_another_organization_sees_nothing_of_it(world):
     spend(world, world.engineer)
     stranger = worlds.build(expire_at=timezone.now() + timedelta(days=30))
-    own = Price.objects.create(
-        organization=world.organization, included_storage_gb=130, currency="USD",
-        **price_body() | {"valid_from": HOUR_AHEAD, "as_of": NOW.date(), "monthly_amount": Decimal(8)},
-    )  # fmt: skip
+    own = price_of(world, valid_from=HOUR_AHEAD)
     assert get(stranger.admin, f"{COSTS}/summary/?{range_of_days()}")["total"]["total_cost"] == "0.000000"
     assert get(stranger.admin, f"{COSTS}/records/")["results"] == []
     assert get(stranger.admin, f"{COSTS}/records/?team={world.team.slug}")["results"] == []
@@ -297,12 +306,40 @@ def test_finance_sets_a_price_that_is_quoted_once_it_holds_and_closes_it(world):
         str(world.organization.id), "USD", 130,
     )  # fmt: skip
     assert client_of(world.engineer).post(QUOTE, world.body()).json()["price"] == made["id"]
-    problem(client.post(PRICES, price_body(valid_from=past)), 409, "prices_overlap")
+    problem(client.post(PRICES, price_body()), 409, "prices_overlap")
+    problem(client.post(PRICES, price_body(valid_from=past, reason="")), 422, "reason_required")
     closed = client.post(f"{PRICES}{made['id']}/close/", {})
     assert closed.status_code == 200, closed.content
     assert datetime.fromisoformat(closed.json()["valid_to"]) >= HOUR_AHEAD
     actions = list(entries(client).values_list("action_type", "result"))
-    assert actions == [("PRICE_CREATE", "SUCCESS"), ("PRICE_CREATE", "FAILURE"), ("PRICE_CLOSE", "SUCCESS")]
+    assert actions == [
+        ("PRICE_CREATE", "SUCCESS"), ("PRICE_CREATE", "FAILURE"), ("PRICE_CREATE", "DENIED"),
+        ("PRICE_CLOSE", "SUCCESS"),
+    ]  # fmt: skip
+
+
+def test_a_correction_shows_what_records_were_and_a_reading_is_noted(world):
+    machine = spend(world, world.engineer)
+    client = client_of(world.finance)
+    began = (NOW - timedelta(days=60)).replace(minute=0, second=0, microsecond=0)
+    answer = client.post(PRICES, price_body(valid_from=began.isoformat(), as_of=f"{began:%Y-%m-%d}"))
+    assert answer.status_code == 201, answer.content
+    assert get(world.finance, f"{COSTS}/revisions/")["results"] == []
+    while runner.run_one():
+        pass
+    shown = hold(f"GET {COSTS}/revisions/", lambda: client.get(f"{COSTS}/revisions/")).json()["results"]
+    assert len(shown) == CostRecord.objects.filter(workspace=machine).count()
+    assert {(one["workspace"], one["new_price"], one["reason"], one["actor"]) for one in shown} == {
+        (str(machine.pk), answer.json()["id"], "it was read wrongly", str(world.finance.pk))
+    }
+    assert get(world.engineer, f"{COSTS}/revisions/?new_price={answer.json()['id']}")["results"] == shown
+    assert get(world.contractor, f"{COSTS}/revisions/")["results"] == []
+    stranger = worlds.build(expire_at=timezone.now() + timedelta(days=30))
+    assert get(stranger.admin, f"{COSTS}/revisions/")["results"] == []
+    read = client.post(f"{PRICES}{answer.json()['id']}/confirm/", {"as_of": f"{NOW:%Y-%m-%d}", "source": "the bill"})
+    assert (read.status_code, read.json()["source"]) == (200, "the bill")
+    earlier = client.post(f"{PRICES}{answer.json()['id']}/confirm/", {"as_of": "2020-01-01"})
+    problem(earlier, 422, "price_confirmed_earlier")
 
 
 def test_the_same_key_sets_a_price_once(world):

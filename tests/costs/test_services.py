@@ -40,12 +40,13 @@ def world():
     return worlds.build(expire_at=NOW + timedelta(days=30))
 
 
-def set_own(world, user=None, **changes):
+def set_own(world, user=None, reason="a test", **changes):
     return set_price(
         actor=worlds.actor(user or world.finance),
         organization=world.organization,
         terms=replace(TERMS, **changes),
         now=NOW,
+        reason=reason,
     )
 
 
@@ -82,12 +83,12 @@ def test_other_roles_set_no_prices(world, who):
 def test_nobody_sets_prices_of_another_organization_or_for_all(world):
     for organization in (OrganizationFactory(), None):
         with pytest.raises(MayNotSetPrices):
-            set_price(actor=worlds.actor(world.admin), organization=organization, terms=TERMS, now=NOW)
+            set_price(actor=worlds.actor(world.admin), organization=organization, terms=TERMS, now=NOW, reason="a test")
 
 
 def test_operators_set_prices_for_all_in_any_currency():
     operator = worlds.actor(UserFactory(organization=None))
-    price = set_price(actor=operator, organization=None, terms=replace(TERMS, currency="EUR"), now=NOW)
+    price = set_price(actor=operator, organization=None, terms=replace(TERMS, currency="EUR"), now=NOW, reason="x")
     assert (price.organization_id, price.currency) == (None, "EUR")
     assert AuditLog.objects.get(action_type="PRICE_CREATE").organization_id is None
 
@@ -167,10 +168,10 @@ def test_a_price_for_all_is_not_closed_by_an_organization(world):
 
 
 def test_when_the_audit_entry_cannot_be_written_the_price_is_gone_too(world, monkeypatch):
-    def fail(**entry):
+    def fail(entries):
         raise AuditUnavailable()
 
-    monkeypatch.setattr(services, "record", fail)
+    monkeypatch.setattr(services, "record_many", fail)
     with pytest.raises(AuditUnavailable):
         set_own(world)
     assert not Price.objects.filter(organization=world.organization).exists()

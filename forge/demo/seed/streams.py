@@ -68,7 +68,7 @@ def _set_price(actor: Actor, seeded: Seeded, now: datetime) -> None:
         as_of=now.date(),
         valid_from=hour_of(now - timedelta(days=1)),
     )
-    set_price(actor=actor, organization=seeded.organization, terms=terms, now=now)
+    set_price(actor=actor, organization=seeded.organization, terms=terms, now=now, reason=ASSUMED)
 
 
 def _launch(seeded: Seeded, now: datetime) -> None:

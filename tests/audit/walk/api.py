@@ -269,6 +269,9 @@ CASES = {
     ),
     ("price-list", "post"): Api("PRICE_CREATE", "Price", "finance", "auditor", body=_price, status=201),
     ("price-close", "post"): Api("PRICE_CLOSE", "Price", "finance", "auditor", rows.price, _named(valid_to=None)),
+    ("price-confirm", "post"): Api(
+        "PRICE_CONFIRM", "Price", "finance", "auditor", rows.price, _named(as_of=f"{timezone.now():%Y-%m-%d}")
+    ),
     ("budget-list", "post"): Api("BUDGET_CREATE", "Budget", "finance", "auditor", body=_budget, status=201),
     ("budget-detail", "patch"): Api(
         "BUDGET_UPDATE", "Budget", "finance", "auditor", rows.budget, _named(amount="7")

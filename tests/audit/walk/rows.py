@@ -225,7 +225,9 @@ def price_terms(world):
 
 def price(world):
     terms = price_terms(world)
-    return prices.set_price(actor=COMMAND, organization=world.organization, terms=terms, now=timezone.now())
+    return prices.set_price(
+        actor=COMMAND, organization=world.organization, terms=terms, now=timezone.now(), reason="walked"
+    )
 
 
 def account_off(world):

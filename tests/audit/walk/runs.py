@@ -105,6 +105,7 @@ TASKS = {
         two_stops, OUTCOMES[:1], "USER", kwargs=lambda made: {"operation_id": str(made[0].pk)}
     ),
     "costs.meter_costs": Run(rows.machine, (), ""),
+    "costs.refresh_prices": Run(nothing, (), ""),  # off unless FORGE_REFRESH_PRICES: tests/costs/test_refresh.py
     "db.rollover_partitions": Run(nothing, (), ""),
     "audit.seal": Run(nothing, (), ""),
     # The people of a world come from factories, which left no entries: that is found.
@@ -117,6 +118,7 @@ TASKS = {
 }
 
 NOT_WALKED = {
+    "refresh_prices": "needs AWS's list: tests/costs/test_refresh.py",
     "audit_export": "needs sealed months and a folder: tests/audit/test_audit_export.py",
     "aws_simulator": "has no database",
     "migrate": "changes tables, not what is in them; runs before there is a log",
