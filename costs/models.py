@@ -14,6 +14,11 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce, Now
 
 from blueprints.models import Blueprint, BundleType, OperatingSystem
+from costs.bills.models import Bill as Bill
+from costs.bills.models import BilledMachine as BilledMachine
+from costs.bills.models import BillGap as BillGap
+from costs.bills.models import BillLine as BillLine
+from costs.bills.models import BillPart as BillPart
 from costs.expressions import NO_ORGANIZATION, HourOf, Period
 from forge.accounts.models import Membership, Organization, Project, Team, User
 from forge.db.models import TimestampedModel, UUIDModel
@@ -236,7 +241,7 @@ class CostRecord(models.Model):
 
 
 class CostRevision(models.Model):
-    """What a cost record was and became when a corrected price re-rated its hour; append-only.
+    """What a cost record was and became when a corrected price or a bill changed it; append-only.
 
     A record is known by machine and hour: PostgreSQL takes no foreign key to rows of a table that is partitioned and
     whose months leave. Figures are those of the whole record; prices and bases say why they differ.
@@ -260,7 +265,9 @@ class CostRevision(models.Model):
     old_basis = models.CharField(max_length=10, choices=Basis.choices)
     new_basis = models.CharField(max_length=10, choices=Basis.choices)
     reason = models.TextField()
-    actor_id = models.UUIDField(null=True, blank=True, help_text="Who corrected the price; none for commands and jobs.")
+    actor_id = models.UUIDField(
+        null=True, blank=True, help_text="Who corrected the price or gave the bill; none for commands and jobs."
+    )
     operation_id = models.UUIDField()
     recorded_at = models.DateTimeField(db_default=Now())
 

@@ -182,6 +182,8 @@ SPECTACULAR_SETTINGS = {
         "AttestationControl": "workspaces.models.Attestation.Control",
         "ScopeEnum": "budgets.models.Budget.Scope",
         "BasisEnum": "costs.models.Basis",
+        "BillFormat": "costs.bills.models.Bill.Format",
+        "BillState": "costs.bills.models.Bill.State",
         "AuditVerificationScope": "audit.models.AuditVerification.Scope",
         "AuditVerificationRequestScope": "audit.verification.operation.ASKED",
     },
@@ -201,6 +203,7 @@ FORGE_END_HOOKS = ["costs.metering.close", "budgets.ledger.release"]
 FORGE_UNDO_HOOKS = ["budgets.ledger.give_back"]
 FORGE_OPERATION_HANDLERS = {
     "audit.export": "audit.exports.handler.write_export",
+    "costs.import_bill": "costs.bills.handler.import_bill",
     "fleet.adopt": "workspaces.handlers.adopt_fleet",
     "workspace.launch": "workspaces.handlers.launch",
     "workspace.start": "workspaces.handlers.start",
@@ -233,6 +236,9 @@ FORGE_MAIL_READER = "forge.accounts.mailing.reader"
 FORGE_RESERVE_HOURS = env.int("FORGE_RESERVE_HOURS", default=40)
 FORGE_PRICE_STALE_DAYS = env.int("FORGE_PRICE_STALE_DAYS", default=90)
 FORGE_REFRESH_PRICES = env.bool("FORGE_REFRESH_PRICES", default=False)
+FORGE_BILL_UPLOAD_MB = env.int("FORGE_BILL_UPLOAD_MB", default=256)
+FORGE_BILL_MOST_LINES = env.int("FORGE_BILL_MOST_LINES", default=100_000_000)
+FORGE_COST_EXPORT_RECORDS = env.int("FORGE_COST_EXPORT_RECORDS", default=1_000_000)
 
 # -- Seals of the audit log ------------------------------------------------------------------------------------------
 FORGE_AUDIT_SIGNING_KEY = env.str("FORGE_AUDIT_SIGNING_KEY", default="")

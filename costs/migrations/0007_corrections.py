@@ -303,7 +303,9 @@ class Migration(migrations.Migration):
                 (
                     "actor_id",
                     models.UUIDField(
-                        blank=True, help_text="Who corrected the price; none for commands and jobs.", null=True
+                        blank=True,
+                        help_text="Who corrected the price or gave the bill; none for commands and jobs.",
+                        null=True,
                     ),
                 ),
                 ("operation_id", models.UUIDField()),

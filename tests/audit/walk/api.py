@@ -34,6 +34,7 @@ class Api:
     conflict: Callable[[Any], Any] | None = None
     is_read: bool = False
     denied_interfaces: tuple[str, ...] = ()
+    content: Callable[[Any], tuple[bytes, str]] | None = None  # a body that is no JSON, and its media type
 
     @property
     def success(self) -> list[tuple[str, str]]:
@@ -271,6 +272,10 @@ CASES = {
     ("price-close", "post"): Api("PRICE_CLOSE", "Price", "finance", "auditor", rows.price, _named(valid_to=None)),
     ("price-confirm", "post"): Api(
         "PRICE_CONFIRM", "Price", "finance", "auditor", rows.price, _named(as_of=f"{timezone.now():%Y-%m-%d}")
+    ),
+    ("bill-list", "post"): Api(
+        "BILL_UPLOAD", "Bill", "finance", "auditor", status=202,
+        content=lambda world: (rows.bill_text(world), "text/csv"),
     ),
     ("budget-list", "post"): Api("BUDGET_CREATE", "Budget", "finance", "auditor", body=_budget, status=201),
     ("budget-detail", "patch"): Api(

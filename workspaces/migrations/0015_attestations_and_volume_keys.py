@@ -14,7 +14,7 @@ import forge.db.ids
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0002_one_index_per_look_up"),
-        ("workspaces", "0016_applied_tags"),
+        ("workspaces", "0014_applied_tags"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

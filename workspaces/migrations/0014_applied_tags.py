@@ -14,7 +14,7 @@ FORWARD = """
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("workspaces", "0012_regions_of_a_launch"),
+        ("workspaces", "0013_a_stop_that_nobody_saw"),
     ]
 
     operations = [
