@@ -44,17 +44,18 @@ def session_of(place: Place, endpoint_url: str | None) -> boto3.session.Session:
     """One session per place, so that the clients of a place share the credentials of its role, and their renewal."""
     if place.is_simulated:
         return boto3.session.Session(
+            botocore_session=_core(),
             region_name=place.region,
             aws_access_key_id=place.account,
             aws_secret_access_key="simulator",  # noqa: S106 - it opens nothing
         )
-    own = boto3.session.Session(region_name=place.region)
+    own = boto3.session.Session(botocore_session=_core(), region_name=place.region)
     if not place.role_arn:
         return own
     source = own.get_credentials()
     if source is None:
         raise Unavailable("NoCredentialsError", f"There are no credentials with which to assume {place.role_arn}")
-    core = botocore.session.Session()
+    core = _core()
     # botocore has no public way to set credentials that refresh themselves.
     core._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]
         method="assume-role",
@@ -66,6 +67,19 @@ def session_of(place: Place, endpoint_url: str | None) -> boto3.session.Session:
         ).fetch_credentials,
     )
     return boto3.session.Session(botocore_session=core, region_name=place.region)
+
+
+def _core() -> botocore.session.Session:
+    """A session of its own, but for botocore's descriptions of the services: those all sessions share."""
+    core = botocore.session.Session()
+    core.register_component("data_loader", _descriptions())
+    return core
+
+
+@lru_cache(maxsize=1)
+def _descriptions() -> Any:
+    """They are megabytes of JSON, and the same for every place: read once per process."""
+    return botocore.session.Session().get_component("data_loader")
 
 
 def forget() -> None:
