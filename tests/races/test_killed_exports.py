@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 from django.utils import timezone
@@ -21,13 +17,9 @@ from forge.operations.models import Operation
 from tests.audit.support import leave, person
 from tests.audit.test_exports import ids_in, member
 from tests.factories import OrganizationFactory
+from tests.races import export_worker, forked
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def worker() -> subprocess.Popen[bytes]:
-    environment = os.environ | {"FORGE_OPERATION_LEASE_SECONDS": "2"}
-    return subprocess.Popen([sys.executable, "-m", "tests.races.export_worker"], cwd=ROOT, env=environment)
+LEASE_SECONDS = 2
 
 
 def wait_for(condition, deadline: float) -> None:
@@ -47,20 +39,21 @@ def test_workers_killed_while_they_write_leave_a_whole_file(scale):
     killed = 0
     while not Operation.objects.get().is_final and time.monotonic() < deadline:
         before = AuditExportPart.objects.count()
-        running = worker()
+        running = forked.start(export_worker.main, LEASE_SECONDS)
         try:
             if killed < kills:
                 wait_for(lambda before=before: AuditExportPart.objects.count() > before + 3, deadline)
                 time.sleep(chance.uniform(0, 0.05))
                 running.kill()
-                assert running.wait(timeout=10) == -signal.SIGKILL
+                running.join(timeout=10)
+                assert running.exitcode == -signal.SIGKILL
                 assert not Operation.objects.get().is_final
                 killed += 1
             else:
                 wait_for(lambda: Operation.objects.get().is_final, deadline)
         finally:
             running.kill()
-            running.wait(timeout=10)
+            running.join(timeout=10)
     export = AuditExport.objects.get()
     assert killed == kills
     assert (Operation.objects.get().status, export.entries) == ("succeeded", len(mine))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from django.db.models import Sum
@@ -19,10 +15,10 @@ from budgets.models import Budget
 from costs.metering import ensure_months, meter
 from costs.models import CostRecord, DailyCost
 from tests import factories
+from tests.races import forked, metering_worker
 from tests.world import World, build
 from workspaces.models import WorkSpace
 
-ROOT = Path(__file__).resolve().parents[2]
 BEGAN = datetime(2026, 2, 27, 22, 10, tzinfo=UTC)  # over the end of a month
 HOURS = 60
 
@@ -78,19 +74,14 @@ def test_metering_killed_at_random_books_every_hour_once(scale):
     kills = 0
     deadline = time.monotonic() + 120
     while kills < scale(30, 6) and time.monotonic() < deadline:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "tests.races.metering_worker", BEGAN.isoformat(), str(HOURS)],
-            cwd=ROOT,
-            env=os.environ.copy(),
-        )
+        worker = forked.start(metering_worker.main, BEGAN, HOURS)
         before = CostRecord.objects.count()
-        while worker.poll() is None and CostRecord.objects.count() == before and time.monotonic() < deadline:
+        while worker.is_alive() and CostRecord.objects.count() == before and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(chance.uniform(0, 0.2))
-        if worker.poll() is None:
-            worker.send_signal(signal.SIGKILL)
-            kills += 1
-        worker.wait(timeout=30)
+        worker.kill()
+        worker.join(timeout=30)
+        kills += worker.exitcode == -signal.SIGKILL
         if CostRecord.objects.count() == before:
             break
     meter(now=until)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from pathlib import Path
+from multiprocessing.process import BaseProcess
 
 import pytest
 from django.utils import timezone
 
 from forge.operations.models import Operation
+from tests.races import forked, worker
 from tests.world import actor, engineers
 from workspaces import services
 from workspaces.models import WorkSpace
 from workspaces.simulator.server import Simulator
 
-ROOT = Path(__file__).resolve().parents[2]
 LEASE_SECONDS = 2
 
 
@@ -28,37 +25,33 @@ class Workers:
     """Processes that carry out operations until they are killed; `keep(n)` starts new ones for those that died."""
 
     def __init__(self, endpoint_url: str) -> None:
-        self._environment = os.environ | {
-            "AWS_ENDPOINT_URL": endpoint_url,
-            "FORGE_OPERATION_LEASE_SECONDS": str(LEASE_SECONDS),
-        }
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._endpoint_url = endpoint_url
+        self._running: list[BaseProcess] = []
 
     def keep(self, count: int) -> None:
-        self._running = [worker for worker in self._running if worker.poll() is None]
+        self._running = [process for process in self._running if process.is_alive()]
         while len(self._running) < count:
-            self._running.append(
-                subprocess.Popen([sys.executable, "-m", "tests.races.worker"], cwd=ROOT, env=self._environment)
-            )
+            self._running.append(forked.start(worker.main, self._endpoint_url, LEASE_SECONDS))
 
     def kill_one(self, chance: random.Random) -> bool:
         """Kill one of those that run, wherever it is; False when there was none left to kill."""
-        alive = [worker for worker in self._running if worker.poll() is None]
+        alive = [process for process in self._running if process.is_alive()]
         if not alive:
             return False
         victim = chance.choice(alive)
         victim.kill()
-        return victim.wait(timeout=10) == -signal.SIGKILL
+        victim.join(timeout=10)
+        return victim.exitcode == -signal.SIGKILL
 
     def stop(self) -> None:
-        for worker in self._running:
-            worker.kill()
-        for worker in self._running:
-            worker.wait(timeout=10)
+        for process in self._running:
+            process.kill()
+        for process in self._running:
+            process.join(timeout=10)
 
 
 def wait_for_work(deadline: float) -> None:
-    """Until a worker has got somewhere with an operation: on a slow machine most of its life is starting up."""
+    """Until a worker has got somewhere with an operation: on a slow machine a part of its life is starting up."""
     before = state_of_work()
     while state_of_work() == before and Operation.objects.open().exists() and time.monotonic() < deadline:
         time.sleep(0.01)
