@@ -16,7 +16,7 @@ demo: setup ## Run everything on this machine with demo data, until Ctrl-C
 	@exec $(PYTHON_IN_VENV) -m forge.demo
 
 test: setup ## Run all tests in their smallest honest counts
-	@$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(PYTHON_IN_VENV) -m pytest -n 3 --dist loadgroup $(ARGS)
 
 coverage: setup ## Run the same tests and tell which lines they reach: it takes twice as long
 	@$(MAKE) --no-print-directory test ARGS="--cov --cov-report=term:skip-covered $(ARGS)"

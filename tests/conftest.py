@@ -12,7 +12,7 @@ __all__ = ["django_db_setup", "make_app_connection", "scale", "superuser_connect
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """What has an xdist_group takes minutes: it begins first, or the other worker waits for it at the end."""
+    """What has an xdist_group takes long: it begins first, or the other workers wait for it at the end."""
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 

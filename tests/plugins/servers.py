@@ -161,7 +161,7 @@ def _embedded_postgres(servers: Servers) -> str:
     home = servers.folder / "postgres"
     cache.restore(servers.cache_key, home)
     servers.postgres = EmbeddedPostgres(
-        home, durable=False, settings={"max_connections": "400", "shared_buffers": "128MB"}
+        home, durable=False, settings={"max_connections": "600", "shared_buffers": "128MB"}
     )
     servers.postgres.start()
     with servers.postgres.connect() as connection:

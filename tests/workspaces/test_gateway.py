@@ -16,6 +16,8 @@ from workspaces.aws import clients, faults
 from workspaces.tagging.wanted import OPERATION, WORKSPACE
 
 PLACE = aws.Place(region="us-east-1", account="123456789012", is_simulated=True)
+pytestmark = pytest.mark.xdist_group("moto")
+"""In one worker: moto reads what it knows of EC2, seconds long, in each process that asks it."""
 
 
 @pytest.fixture(scope="module")
