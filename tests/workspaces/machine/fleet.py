@@ -41,7 +41,10 @@ def judged(step: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Fleet(RuleBasedStateMachine):
-    """Rules without an answer end with the moves that they wrote down held against what AWS had."""
+    """Rules leave things as they are, half done or not; after each one the books are held against AWS.
+
+    Machines are known by their numbers in the order of launch, so that a printed example can be repeated.
+    """
 
     machines = Bundle("machines")
 

@@ -47,7 +47,7 @@ def test_whatever_happens_states_agree_moves_are_legal_and_no_hour_is_missing(sk
         partial(Fleet, sky),
         settings=settings(
             max_examples=examples,
-            stateful_step_count=scale(40, 12),
+            stateful_step_count=12 if examples == SHORT else 40,
             derandomize=examples == SHORT,
             phases=[Phase.explicit, Phase.reuse, Phase.generate],
             report_multiple_bugs=False,
