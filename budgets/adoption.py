@@ -11,11 +11,10 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 
-from budgets.binding import Rate, Scopes
+from budgets.binding import Scopes
 from budgets.models import EXPIRES_AFTER, Budget, Reservation
-from budgets.rates import rate_of
+from budgets.rates import rate_or_nothing
 from budgets.scopes import FACTS
-from costs.quotes import PriceInOtherCurrency, PriceMissing
 from forge.accounts.locks import lock_scope_for_adoption, lock_scopes
 from forge.db.ids import uuid7
 from workspaces.lifecycle import LIVE_STATES
@@ -202,7 +201,7 @@ def _parameters(budget: Budget, now: datetime) -> dict[str, Any]:
     with connection.cursor() as cursor:
         cursor.execute(_KINDS.format(machine_column=FACTS[budget.scope].machine_column), common)
         kinds = cursor.fetchall()
-    rates = [_rate_or_nothing(budget, kind, now) for kind in kinds]
+    rates = [rate_or_nothing(budget.organization, kind, now=now) for kind in kinds]
     service_types, regions, bundle_types, operating_systems, running_modes, storage_gbs = (
         zip(*kinds, strict=True) if kinds else [()] * 6
     )
@@ -217,24 +216,6 @@ def _parameters(budget: Budget, now: datetime) -> dict[str, Any]:
         "storage_fees": [rate.storage_fee for rate in rates],
         "hourlies": [rate.hourly for rate in rates],
     }
-
-
-def _rate_or_nothing(budget: Budget, kind: tuple[str, str, str, str, str, int], now: datetime) -> Rate:
-    """The kind's rate; nothing where the price book has none, since then nothing can be metered either."""
-    service_type, region, bundle_type, operating_system, running_mode, storage_gb = kind
-    try:
-        return rate_of(
-            organization=budget.organization,
-            region=region,
-            bundle_type=bundle_type,
-            operating_system=operating_system,
-            running_mode=running_mode,
-            service_type=service_type,
-            storage_gb=storage_gb,
-            now=now,
-        )
-    except (PriceMissing, PriceInOtherCurrency):
-        return Rate(Decimal(0), Decimal(0), Decimal(0))
 
 
 def _one(cursor: Any, budget: Budget, parameters: dict[str, Any], *parts: str) -> Decimal:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from budgets.models import Budget
+from budgets.models import Budget, BudgetRaise
 from costs.pricing import cents
 
 _BAR = """
@@ -26,7 +26,7 @@ _BAR = """
 def bar(budget: Budget) -> SafeString:
     """Spent and reserved as a bar and in words; the colours say nothing that the words do not."""
     spent, reserved = percent(budget.spent, budget), percent(budget.reserved, budget)
-    words = f"{spent} % spent, {reserved} % reserved" if budget.amount else "nothing is allowed"
+    words = f"{spent} % spent, {reserved} % reserved" if budget.limit else "nothing is allowed"
     return format_html(_BAR, min(spent, 100), min(reserved, max(100 - spent, 0)), words)
 
 
@@ -40,14 +40,14 @@ def standing(budget: Budget, now: datetime) -> str:
         return "over the limit"
     if budget.is_limit_reached:
         return "limit reached"
-    return "past 80 %" if budget.is_warning_reached else "within"
+    return "past its warning" if budget.is_warning_reached else "within"
 
 
 def percent(part: Decimal, budget: Budget) -> int:
-    """A part of the budget's amount in whole per cent, rounded down; 0 of a budget that allows nothing."""
-    return int(100 * part / budget.amount) if budget.amount else 0
+    """A part of the budget's limit in whole per cent, rounded down; 0 of a budget that allows nothing."""
+    return int(100 * part / budget.limit) if budget.limit else 0
 
 
-def money(budget: Budget, amount: Decimal) -> str:
-    """An amount in the budget's currency, such as `1,234.50 USD`."""
+def money(budget: Budget | BudgetRaise, amount: Decimal) -> str:
+    """An amount in the organization's currency, such as `1,234.50 USD`."""
     return f"{cents(amount):,} {budget.organization.currency}"

@@ -14,6 +14,16 @@ def money(amount: Decimal) -> str:
     return f"{amount:.6f}"
 
 
+def fraction(part: Decimal) -> str:
+    """A fraction with 2 places, or the 4 that it has."""
+    return f"{part:.2f}" if part == round(part, 2) else f"{part:.4f}"
+
+
+def percent(part: Decimal) -> str:
+    """A fraction as people write it, such as 80% or 82.5%."""
+    return f"{(100 * part).normalize():f}%"
+
+
 def instant(at: datetime) -> str:
     """An instant as ISO 8601 in UTC."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

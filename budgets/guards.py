@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -19,9 +19,11 @@ from budgets.adoption import adopt_binding, foresee
 from budgets.binding import Bound, Rate, Scopes
 from budgets.figures import bound_figures, money
 from budgets.ledger import LOW_HOURS
+from budgets.making_room import suggestions
 from budgets.models import EXPIRES_AFTER, Budget, Reservation
 from budgets.rates import month_ahead, rate_of
 from costs.pricing import hour_up
+from forge.accounts.models import User
 from forge.api.errors import Refused
 from workspaces.intents import Intent, RepairFirst
 
@@ -32,6 +34,14 @@ class BudgetExceeded(Refused):
     suggested_action = (
         "Choose a smaller bundle, end machines that you do not need, or ask the budget's owner to raise it."
     )
+
+    def __init__(self, detail: str, *, extra: Mapping[str, Any], room: Callable[[], list[dict[str, Any]]]) -> None:
+        super().__init__(detail, extra=extra)
+        self._room = room
+
+    def document(self, *, instance: str = "", request_id: str | None = None) -> dict[str, Any]:
+        """With `make_room`, looked up only now: the budgets' locks are gone, so nobody waits for it."""
+        return super().document(instance=instance, request_id=request_id) | {"make_room": self._room()}
 
 
 def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
@@ -73,7 +83,7 @@ def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
         )
         if any(budget.obstacle in ("changed", "not_adopted") for budget in bound):
             raise RepairFirst(partial(adopt_binding, scopes=scopes, now=intent.now))
-    refuse_without_room(bound, scopes=scopes, currency=intent.organization.currency)
+    refuse_without_room(bound, scopes=scopes, intent=intent)
     estimated = month_ahead(rate, now=intent.now, lifetime_end=intent.lifetime_end, hours=hours)
     return {
         "estimated_cost": money(estimated),
@@ -83,12 +93,15 @@ def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
     }
 
 
-def refuse_without_room(bound: Sequence[Bound], *, scopes: Scopes, currency: str) -> None:
-    """Raise BudgetExceeded with the figures of the first budget that has no room, and of all such in `budgets`."""
+def refuse_without_room(bound: Sequence[Bound], *, scopes: Scopes, intent: Intent) -> None:
+    """Raise BudgetExceeded with the figures of the first budget that has no room, and of all such in `budgets`.
+
+    Its document also says in `make_room` which machines would make room in the first.
+    """
     lacking = [budget for budget in bound if not budget.has_room]
     if not lacking:
         return
-    first = lacking[0]
+    first, currency = lacking[0], intent.organization.currency
     figures = bound_figures(first, scopes)
     raise BudgetExceeded(
         f"The {first.scope.lower()} budget of {money(first.amount)} {currency} has {money(first.spent)} spent and "
@@ -105,7 +118,12 @@ def refuse_without_room(bound: Sequence[Bound], *, scopes: Scopes, currency: str
             "period_end": figures["period_end"],
             "budgets": [bound_figures(budget, scopes) for budget in lacking],
         },
+        room=partial(suggestions, budget_id=first.id, user=_person(intent), now=intent.now),
     )
+
+
+def _person(intent: Intent) -> User | None:
+    return intent.actor.user if isinstance(intent.actor.user, User) else None
 
 
 def scopes_of(intent: Intent) -> Scopes:
@@ -140,7 +158,7 @@ def _start(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict
             raise RepairFirst(partial(adopt_binding, scopes=scopes, now=intent.now))
     bound = adopted(bound, now=intent.now)
     strict = [budget for budget in bound if _blocks_starts(budget)]
-    refuse_without_room(strict, scopes=scopes, currency=intent.organization.currency)
+    refuse_without_room(strict, scopes=scopes, intent=intent)
     if not dry_run:
         for budget in strict:
             _top_up(intent, budget)
@@ -219,7 +237,7 @@ def _modify(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dic
             raise RepairFirst(partial(adopt_binding, scopes=scopes, now=intent.now))
     bound = adopted(bound, now=intent.now)
     dearer = [budget for budget in bound if budget.needed]
-    refuse_without_room(dearer, scopes=scopes, currency=intent.organization.currency)
+    refuse_without_room(dearer, scopes=scopes, intent=intent)
     if not dry_run:
         for budget in dearer:
             _top_up(intent, budget)

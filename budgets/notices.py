@@ -9,7 +9,8 @@ from decimal import Decimal
 
 from django.db.models import Q
 
-from budgets.figures import instant, money
+from budgets.figures import fraction as shown_fraction
+from budgets.figures import instant, money, percent
 from budgets.models import LIMIT, Budget, BudgetThreshold
 from costs.pricing import cents
 from forge.accounts.models import Membership, User
@@ -26,9 +27,9 @@ def write(*, budget: Budget, threshold: BudgetThreshold, correlation_id: uuid.UU
     """Owe a mail about a fired threshold to everybody whom it concerns, with the figures as they are now."""
     facts = {
         "threshold": str(threshold.id),
-        "fraction": f"{threshold.fraction:.2f}",
+        "fraction": shown_fraction(threshold.fraction),
         "scope": budget.scope,
-        "amount": money(budget.amount),
+        "amount": money(budget.limit),
         "spent": money(budget.spent),
         "currency": budget.organization.currency,
         "period_start": instant(budget.period_start),
@@ -73,7 +74,7 @@ def mark(mail: Mail, reader: Reader) -> Letter:
     budget = Budget.objects.with_scope_name().get(pk=mail.target_id)
     fraction = Decimal(facts["fraction"])
     what = f"{Budget.Scope(facts['scope']).label.lower()} budget of {budget.scope_name}"  # type: ignore[attr-defined]
-    reached = "is used up" if fraction >= LIMIT else f"has passed {fraction:.0%}"
+    reached = "is used up" if fraction == LIMIT else f"has passed {percent(fraction)}"
     return Letter(
         subject=f"Forge: the {what} {reached}",
         sentence=f"The {what} {reached}.",
@@ -92,6 +93,11 @@ def _consequence(fraction: Decimal, on_limit: str) -> str:
         return "Nothing is blocked yet. At 100 % no launch is admitted any more."
     if on_limit == Budget.OnLimit.BLOCK_STARTS:
         return "Launches and starts are refused until the amount is raised or the period ends; machines go on running."
+    if on_limit == Budget.OnLimit.STOP_IDLE:
+        return (
+            "Launches are refused until the amount is raised or the period ends; idle machines are stopped, their "
+            "owners are told before."
+        )
     return "Launches are refused until the amount is raised or the period ends; machines go on running."
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 
 from forge.db.months import add_months
 
 MONTHS = {"MONTHLY": 1, "QUARTERLY": 3}
+CUSTOM = "CUSTOM"
+"""Recurs with the length that it has, however the calendar lies."""
+SHORTEST_CUSTOM_HOURS = 24
 
 
 def is_whole_hour(at: datetime) -> bool:
@@ -26,6 +29,13 @@ def months_later(at: datetime, count: int) -> datetime:
     return datetime.combine(add_months(at.astimezone(UTC).date(), count), time(), tzinfo=UTC)
 
 
-def next_end(period_end: datetime, recurs: str) -> datetime:
-    """When the period after the one that ends at `period_end` ends."""
+def next_end(period_end: datetime, recurs: str, hours: int | None) -> datetime:
+    """When the period after the one that ends at `period_end` ends; `hours` is the length of a CUSTOM one."""
+    if recurs == CUSTOM and hours is not None:
+        return period_end + timedelta(hours=hours)
     return months_later(period_end, MONTHS[recurs])
+
+
+def hours_of(start: datetime, end: datetime) -> int:
+    """The length of a period, which is of whole hours."""
+    return (end - start) // timedelta(hours=1)

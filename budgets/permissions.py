@@ -86,12 +86,29 @@ def require_change(actor: Actor, budget: Budget, wanted: Mapping[str, Any]) -> N
     amount = wanted.get("amount", budget.amount)
     _require_within_team(_led_teams(user, budget), budget, amount)
     switched_off = wanted.get("is_active") is False
-    if budget.is_limit_reached and (amount > budget.amount or switched_off):
+    if budget.is_used_up and (amount > budget.amount or switched_off):
         raise MayNotRaisePastLimit(_used_up(budget))
     if switched_off and budget.set_by_id != user.id:
         raise MayNotSwitchOff("Team leads switch off the budgets that they have set.")
     if wanted.get("is_active") or amount > budget.amount:
         _require_no_more_than_used_up(budget, amount)
+
+
+def require_raise(actor: Actor, budget: Budget) -> None:
+    """Raises MayNotRaisePastLimit unless the actor may approve a raise for a time, or move money between budgets."""
+    if actor.kind == Kind.USER and not _sets_all(_member(actor, budget)):
+        raise MayNotRaisePastLimit("Finance and admins raise a budget for a time and move money between budgets.")
+
+
+def require_some_raise(actor: Actor) -> None:
+    """The same, before it is known of which budget."""
+    if isinstance(actor.user, User) and not _sets_all(actor.user):
+        raise MayNotRaisePastLimit("Finance and admins raise a budget for a time and move money between budgets.")
+
+
+def may_raise(user: User, budget: Budget) -> bool:
+    """True when the person may do that."""
+    return may_change(user, budget) and _sets_all(user)
 
 
 def may_change(user: User, budget: Budget) -> bool:
@@ -103,7 +120,7 @@ def may_change(user: User, budget: Budget) -> bool:
 
 def may_switch_off(user: User, budget: Budget) -> bool:
     """True when the person may switch the budget off."""
-    own = budget.set_by_id == user.id and not budget.is_limit_reached
+    own = budget.set_by_id == user.id and not budget.is_used_up
     return may_change(user, budget) and (own or _sets_all(user))
 
 
@@ -133,11 +150,12 @@ def _require_within_team(teams: list[Any], budget: Budget, amount: Decimal) -> N
         period_start__lt=budget.period_end,
         period_end__gt=budget.period_start,
     )
-    narrow = held_by.filter(amount__lt=amount).order_by("amount").first()
+    own = held_by.annotate(own=F("amount") + F("transferred"))
+    narrow = own.filter(own__lt=amount).order_by("own").first()
     if narrow is not None:
         raise BeyondTeamBudget(
-            f"The team's own budget is {money(narrow.amount)}.",
-            extra={"team_limit": money(narrow.amount), "team_budget": str(narrow.id)},
+            f"The team's own budget is {money(narrow.own)}.",
+            extra={"team_limit": money(narrow.own), "team_budget": str(narrow.id)},
         )
 
 
@@ -148,7 +166,7 @@ def _require_no_more_than_used_up(budget: Budget, amount: Decimal) -> None:
         is_active=False,
         period_start__lt=budget.period_end,
         period_end__gt=budget.period_start,
-        spent__gte=F("amount"),
+        spent__gte=F("amount") + F("transferred"),
         amount__lt=amount,
     )
     used_up = gone.exclude(pk=budget.pk).first()

@@ -8,8 +8,12 @@ from decimal import Decimal
 from budgets.binding import Rate
 from costs import quotes
 from costs.pricing import storage_fee
+from costs.quotes import PriceInOtherCurrency, PriceMissing
 from forge.accounts.models import Organization
 from workspaces.models import WorkSpace
+
+Kind = tuple[str, str, str, str, str, int]
+"""Service type, region, bundle type, operating system, running mode, GB of volumes: what a rate follows from."""
 
 
 def rate_of(
@@ -38,6 +42,24 @@ def rate_of(
         storage_fee=storage_fee(storage_gb, price.included_storage_gb, price.storage_gb_month_amount),
         hourly=price.hourly_amount,
     )
+
+
+def rate_or_nothing(organization: Organization, kind: Kind, *, now: datetime) -> Rate:
+    """The kind's rate; nothing where the price book has none, since then nothing can be metered either."""
+    service_type, region, bundle_type, operating_system, running_mode, storage_gb = kind
+    try:
+        return rate_of(
+            organization=organization,
+            region=region,
+            bundle_type=bundle_type,
+            operating_system=operating_system,
+            running_mode=running_mode,
+            service_type=service_type,
+            storage_gb=storage_gb,
+            now=now,
+        )
+    except (PriceMissing, PriceInOtherCurrency):
+        return Rate(Decimal(0), Decimal(0), Decimal(0))
 
 
 def month_ahead(rate: Rate, *, now: datetime, lifetime_end: datetime, hours: int) -> Decimal:

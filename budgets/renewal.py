@@ -14,7 +14,7 @@ from audit.actors import Actor
 from budgets import thresholds
 from budgets.models import Budget, Reservation
 from budgets.periods import next_end
-from budgets.rows import PeriodsOverlap, record_created, write
+from budgets.rows import PeriodsOverlap, fractions_of, record_created, write
 
 AHEAD = timedelta(days=1)
 
@@ -66,7 +66,7 @@ def carry_on(budget: Budget, *, now: datetime) -> list[Budget]:
     try:
         with transaction.atomic():
             for row in plan.rows:
-                write(row)
+                write(row, fractions=fractions_of(budget))
     except PeriodsOverlap:
         return []  # somebody has just set one; the next look sees it
     if plan.is_done:
@@ -85,7 +85,7 @@ def _plan(budget: Budget, now: datetime) -> Plan:
     rows: list[Budget] = []
     start, carried_on, held_until = budget.period_end, False, None
     while start <= now + AHEAD and not carried_on:
-        end = next_end(start, budget.recurs)
+        end = next_end(start, budget.recurs, budget.recurs_hours)
         within = [row for row in present if row.period_start < end and row.period_end > start]
         for gap_start, gap_end in _gaps(within, start, end):
             rows.append(_next(budget, gap_start, gap_end, budget.recurs if gap_end == end else Budget.Recurs.NONE))
@@ -127,6 +127,7 @@ def _next(budget: Budget, start: datetime, end: datetime, recurs: str) -> Budget
         period_start=start,
         period_end=end,
         recurs=recurs,
+        recurs_hours=None if recurs == Budget.Recurs.NONE else budget.recurs_hours,
         on_limit=budget.on_limit,
         renews=budget,
     )

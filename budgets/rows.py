@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from audit.actors import Actor
@@ -22,14 +24,24 @@ class PeriodsOverlap(Conflict):
     suggested_action = "Change that budget's amount, or switch it off first."
 
 
-def write(budget: Budget) -> None:
-    """Write a budget with its thresholds, not adopted and not yet recorded; raises PeriodsOverlap."""
+def write(budget: Budget, *, fractions: Iterable[Decimal] = FRACTIONS) -> None:
+    """Write a budget with thresholds, not adopted and not yet recorded; raises PeriodsOverlap."""
     with refusing_overlap(budget):
         budget.save(force_insert=True)
-        BudgetThreshold.objects.bulk_create(
-            BudgetThreshold(organization_id=budget.organization_id, budget=budget, fraction=fraction)
-            for fraction in FRACTIONS
-        )
+        add_thresholds(budget, fractions)
+
+
+def add_thresholds(budget: Budget, fractions: Iterable[Decimal]) -> None:
+    """Write thresholds that the budget has not yet."""
+    BudgetThreshold.objects.bulk_create(
+        BudgetThreshold(organization_id=budget.organization_id, budget=budget, fraction=fraction)
+        for fraction in fractions
+    )
+
+
+def fractions_of(budget: Budget) -> list[Decimal]:
+    """The fractions of the budget's thresholds, in their order."""
+    return list(budget.thresholds.order_by("fraction").values_list("fraction", flat=True))
 
 
 def record_created(*, actor: Actor, budget: Budget, now: datetime, context: Mapping[str, Any] | None = None) -> None:
@@ -41,6 +53,29 @@ def record_created(*, actor: Actor, budget: Budget, now: datetime, context: Mapp
         resource_id=str(budget.id),
         description=f"Set budget {budget.id} for {budget.scope.lower()} {budget.scope_id}",
         changes={"before": None, "after": _terms(budget)},
+        context=context,
+        occurred_at=now,
+    )
+
+
+def record_changed(
+    *,
+    actor: Actor,
+    budget: Budget,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    now: datetime,
+    action: str = actions.BUDGET_UPDATE,
+    context: Mapping[str, Any] | None = None,
+) -> None:
+    """The audit entry of terms that were changed, once all locks on budgets are taken."""
+    record(
+        actor=actor.in_organization(budget.organization_id),
+        action=action,
+        resource_type="Budget",
+        resource_id=str(budget.id),
+        description=f"Changed {', '.join(sorted(after))} of budget {budget.id}",
+        changes={"before": _plain(before), "after": _plain(after)},
         context=context,
         occurred_at=now,
     )
@@ -63,6 +98,18 @@ def refusing_overlap(budget: Budget) -> Iterator[None]:
             "Periods of one scope do not overlap.",
             extra={"budget": other.pk, "period_start": other.period_start, "period_end": other.period_end},
         ) from None
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _shown(value) for name, value in values.items()}
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return money(value)
+    if isinstance(value, list):
+        return [str(one) for one in value]
+    return str(value) if isinstance(value, uuid.UUID) else value
 
 
 def _terms(budget: Budget) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from django.db import DatabaseError, OperationalError
 
 from audit.actors import Actor
-from budgets import expiry, renewal, thresholds
+from budgets import expiry, idling, raising, renewal, thresholds
 from budgets.adoption import adopt
 
 logger = logging.getLogger(__name__)
@@ -31,8 +31,12 @@ class Figures:
     renewed: int = 0
     adopted: int = 0
     emptied: int = 0
+    raises_ended: int = 0
     called_off: int = 0
     marks: int = 0
+    idle_warned: int = 0
+    idle_stopped: int = 0
+    held_back: int = 0
     failed: int = 0
 
 
@@ -56,12 +60,19 @@ def check_budgets(*, actor: Actor, now: datetime, dry_run: bool = False) -> dict
         figures.renewed += _each(waiting, lambda i: len(renewal.renew(budget_id=i, actor=actor, now=now)), failed)
     figures.adopted = _each(renewal.to_adopt(now=now), lambda i: adopt(budget_id=i, now=now), failed)
     figures.emptied = _each(renewal.to_empty(now=now), lambda i: renewal.empty(budget_id=i, now=now), failed)
+    figures.raises_ended = _each(
+        raising.to_end(now=now), lambda i: raising.end_over(budget_id=i, actor=actor, now=now), failed
+    )
     figures.called_off = _each(
         expiry.stale_launches(now=now), lambda i: expiry.call_off(operation_id=i, actor=actor, now=now), failed
     )
     figures.marks = _each(
         thresholds.due(now=now), lambda i: len(thresholds.fire(budget_id=i, actor=actor, now=now)), failed
     )
+    stops = idling.Stops()
+    full = {budget.id: budget for budget in idling.at_limit(now=now)}
+    _each(list(full), lambda i: idling.stop_idle(full[i], actor=actor, now=now, stops=stops), failed)
+    figures.idle_warned, figures.idle_stopped, figures.held_back = asdict(stops).values()
     figures.failed = len(failed)
     if failed:
         raise BudgetsFailed(f"{len(failed)} were not looked after: {', '.join(map(str, sorted(failed)[:20]))}")
@@ -73,17 +84,19 @@ def _due(now: datetime) -> Figures:
         renewed=renewal.missing(now=now),
         adopted=len(renewal.to_adopt(now=now)),
         emptied=len(renewal.to_empty(now=now)),
+        raises_ended=len(raising.to_end(now=now)),
         called_off=len(expiry.stale_launches(now=now)),
         marks=len(thresholds.due(now=now)),
+        **asdict(idling.due(now=now)),
     )
 
 
-def _each(ids: Sequence[uuid.UUID], act: Callable[[uuid.UUID], int | bool], failed: set[uuid.UUID]) -> int:
+def _each(ids: Sequence[uuid.UUID], act: Callable[[uuid.UUID], int | None], failed: set[uuid.UUID]) -> int:
     """Act on each id; the sum of what that came to."""
     total = 0
     for one in ids:
         try:
-            total += int(act(one))
+            total += act(one) or 0
         except OperationalError:
             raise
         except DatabaseError:

@@ -213,6 +213,7 @@ FORGE_OPERATION_HANDLERS = {
 }
 FORGE_MAIL_KINDS = {
     "budget.mark": "budgets.notices.mark",
+    "budget.stops_idle": "budgets.idling.letter",
     "workspace.ready": "workspaces.letters.ready",
     "workspace.failed": "workspaces.letters.failed",
     "workspace.ended": "workspaces.letters.ended",

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
-from budgets.models import Budget
+from budgets.models import Budget, BudgetRaise
 from forge.api.filters import ForgeFilterSet
 
 
@@ -30,3 +30,11 @@ class BudgetFilterSet(ForgeFilterSet):
 
     def filter_at(self, queryset: QuerySet, name: str, value: datetime) -> QuerySet:
         return queryset.filter(period_start__lte=value, period_end__gt=value)
+
+
+class RaiseFilterSet(ForgeFilterSet):
+    is_open = filters.BooleanFilter(field_name="ended_at", lookup_expr="isnull", label="Whether it still counts.")
+
+    class Meta:
+        model = BudgetRaise
+        fields = {"budget": ["exact"], "ends_at": ["gte", "lte"]}

@@ -11,18 +11,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from budgets import actions, permissions, services
+from budgets.api.bodies import ChangeSerializer, CheckSerializer, NewBudgetSerializer, TransferSerializer
 from budgets.api.filters import BudgetFilterSet
 from budgets.api.serializers import (
+    BudgetDetailSerializer,
     BudgetSerializer,
-    ChangeSerializer,
     CheckAnswerSerializer,
-    CheckSerializer,
-    NewBudgetSerializer,
     ReservationSerializer,
 )
 from budgets.guards import BudgetExceeded
 from budgets.inquiry import would_fit
 from budgets.models import Budget
+from budgets.terms import UnknownBudget
+from budgets.transferring import transfer
 from forge.api.idempotency import idempotent
 from forge.api.views import ReadViewSet
 from workspaces.api.serializers import LaunchSerializer, launch_spec
@@ -38,7 +39,6 @@ class BudgetViewSet(ReadViewSet):
         Budget.objects.select_related("organization", "owner")
         .prefetch_related("thresholds")
         .with_scope_name()
-        .with_marks()
         .with_holders()
     )
     serializer_class = BudgetSerializer
@@ -47,10 +47,18 @@ class BudgetViewSet(ReadViewSet):
     ordering = "-period_start"
     search_fields = ("scope_name",)
     audit_resource = "Budget"
-    audit_action = {"create": actions.BUDGET_CREATE, "partial_update": actions.BUDGET_UPDATE}
+    audit_action = {
+        "create": actions.BUDGET_CREATE,
+        "partial_update": actions.BUDGET_UPDATE,
+        "transfer": actions.BUDGET_TRANSFER,
+    }
     audit_as_read = False
+    has_etag = True
 
-    @extend_schema(request=NewBudgetSerializer, responses={201: BudgetSerializer})
+    def get_serializer_class(self) -> Any:
+        return BudgetSerializer if self.action == "list" else BudgetDetailSerializer
+
+    @extend_schema(request=NewBudgetSerializer, responses={201: BudgetDetailSerializer})
     @idempotent
     def create(self, request: Request) -> Response:
         """Set a budget; one whose period has begun counts at once what the scope has spent and runs."""
@@ -60,10 +68,11 @@ class BudgetViewSet(ReadViewSet):
             wanted["scope_id"] = organization.id
         permissions.require_some(self.actor)
         wanted["owner"] = services.owner_by(wanted["owner"], organization_id=organization.id)
+        wanted["fractions"] = wanted.pop("thresholds")
         budget = services.create(actor=self.actor, organization=organization, now=timezone.now(), **wanted)
         return self.created(budget, self._body(budget), address=f"/api/v1/budgets/{budget.pk}/")
 
-    @extend_schema(request=ChangeSerializer, responses={200: BudgetSerializer})
+    @extend_schema(request=ChangeSerializer, responses={200: BudgetDetailSerializer})
     def partial_update(self, request: Request, pk: str | None = None) -> Response:
         """Change the amount, the owner or other terms, or switch the budget off or on."""
         wanted = self.validated(ChangeSerializer)
@@ -71,8 +80,34 @@ class BudgetViewSet(ReadViewSet):
         permissions.require_some(self.actor)
         if "owner" in wanted:
             wanted["owner"] = services.owner_by(wanted["owner"], organization_id=budget.organization_id)
-        budget = services.change(actor=self.actor, budget_id=budget.id, now=timezone.now(), **wanted)
-        return Response(self._body(budget))
+        if "thresholds" in wanted:
+            wanted["fractions"] = wanted.pop("thresholds")
+        budget = services.change(
+            actor=self.actor, budget_id=budget.id, now=timezone.now(), if_match=self.if_match, **wanted
+        )
+        return self.shown(budget, self._body(budget))
+
+    @extend_schema(request=TransferSerializer, responses={200: BudgetDetailSerializer})
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def transfer(self, request: Request, pk: str | None = None) -> Response:
+        """Move money that is free to another team's budget, for the period that runs."""
+        wanted = self.validated(TransferSerializer)
+        giver = self.get_object()
+        receiver = self.get_queryset().filter(pk=wanted["to"]).first()
+        permissions.require_raise(self.actor, giver)
+        if receiver is None:
+            raise UnknownBudget(f"You see no budget {wanted['to']}.")
+        giver, _ = transfer(
+            actor=self.actor,
+            giver_id=giver.id,
+            receiver_id=receiver.id,
+            amount=wanted["amount"],
+            reason=wanted["reason"],
+            now=timezone.now(),
+            if_match=self.if_match,
+        )
+        return self.shown(giver, self._body(giver))
 
     @extend_schema(
         request=PolymorphicProxySerializer(

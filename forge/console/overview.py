@@ -48,7 +48,7 @@ class Gauge:
 
     @property
     def amount(self) -> str:
-        return money(self.budget, self.budget.amount)
+        return money(self.budget, self.budget.limit)
 
 
 def overview(user: Any, now: datetime, *, sees_operations: bool) -> dict[str, Any]:
@@ -107,9 +107,11 @@ def _gauges(user: Any, now: datetime) -> list[Gauge]:
     budgets = (
         Budget.objects.visible_to(user)
         .binding(now)
-        .filter(amount__gt=0, adopted_at__isnull=False)
+        .with_limit()
+        .filter(effective__gt=0, adopted_at__isnull=False)
         .with_scope_name()
         .select_related("organization")
-        .order_by(((F("spent") + F("reserved")) / F("amount")).desc(), "id")[:NEAREST]
+        .prefetch_related("thresholds")
+        .order_by(((F("spent") + F("reserved")) / F("effective")).desc(), "id")[:NEAREST]
     )
     return [Gauge(budget, standing(budget, now)) for budget in budgets]

@@ -179,7 +179,8 @@ def test_whatever_people_set_and_switch_off_every_hour_of_the_next_periods_is_bo
     def play(first, act, now):
         kind, one, other = act
         if kind == "off":
-            by_hand = Budget.objects.filter(is_active=True, renews=None).exclude(pk=first.pk).order_by("id")
+            by_hand = Budget.objects.filter(is_active=True, renews=None, period_end__gt=now).exclude(pk=first.pk)
+            by_hand = by_hand.order_by("id")
             for budget in by_hand[one : one + 1]:
                 services.change(actor=JOB, budget_id=budget.id, is_active=False, now=now)
             return

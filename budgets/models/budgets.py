@@ -1,9 +1,9 @@
-"""What may be spent: limits per person, team, project and organization, and the money that machines hold in them."""
+"""What may be spent: limits per person, team, project and organization, and their marks."""
 
 from __future__ import annotations
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from django.contrib.postgres.constraints import ExclusionConstraint
@@ -15,13 +15,13 @@ from django.db.models.functions import Cast, Coalesce
 from costs.expressions import HourOf, Period
 from forge.accounts.models import Membership, Organization, Project, Team, User
 from forge.db.models import TimestampedModel, UUIDModel
-from forge.operations.models import Operation
-from workspaces.models import WorkSpace
 
 WARNING = Decimal("0.80")
 LIMIT = Decimal("1.00")
 FRACTIONS = (WARNING, LIMIT)
 """The thresholds that every budget has from the start."""
+MOST_FRACTION = Decimal(2)
+MOST_THRESHOLDS = 10
 
 
 class BudgetQuerySet(models.QuerySet["Budget"]):
@@ -62,13 +62,14 @@ class BudgetQuerySet(models.QuerySet["Budget"]):
             )
         )
 
-    def with_marks(self) -> BudgetQuerySet:
-        """Each with `warning_sent_at` and `hard_limit_reached_at`: when its two thresholds fired, if they did."""
-        return self.annotate(warning_sent_at=_fired(WARNING), hard_limit_reached_at=_fired(LIMIT))
+    def with_limit(self) -> BudgetQuerySet:
+        """Each with `effective`: its `limit`, to compare with and to order by."""
+        return self.annotate(effective=F("amount") + F("transferred") + F("raised"))
 
     def with_holders(self) -> BudgetQuerySet:
         """Each with `holders`: how many machines hold money in it."""
-        held = Reservation.objects.live().filter(budget=OuterRef("pk")).order_by().values("budget")
+        held = self.model._meta.get_field("reservations").related_model._default_manager  # its module imports this one
+        held = held.live().filter(budget=OuterRef("pk")).order_by().values("budget")
         return self.annotate(holders=Coalesce(Subquery(held.annotate(n=Count("*")).values("n")), 0))
 
 
@@ -76,7 +77,9 @@ class Budget(UUIDModel, TimestampedModel):
     """How much one person, team, project or organization may spend in a period, and how much of it is gone or held.
 
     `spent` and `reserved` are kept by budgets.ledger alone: spent is the sum of the scope's cost records in the period,
-    reserved the sum of what its reservations still hold. Both count only once the budget is adopted.
+    reserved the sum of what its reservations still hold. Both count only once the budget is adopted. What holds is the
+    `limit`: the amount, what was transferred to it from others (below 0: to others), and its raises that have not
+    ended.
     """
 
     class Scope(models.TextChoices):
@@ -89,10 +92,12 @@ class Budget(UUIDModel, TimestampedModel):
         NONE = "NONE", "No"
         MONTHLY = "MONTHLY", "Monthly"
         QUARTERLY = "QUARTERLY", "Quarterly"
+        CUSTOM = "CUSTOM", "With the same length"
 
     class OnLimit(models.TextChoices):
         BLOCK_LAUNCHES = "BLOCK_LAUNCHES", "Refuse launches"
         BLOCK_STARTS = "BLOCK_STARTS", "Refuse launches and starts"
+        STOP_IDLE = "STOP_IDLE", "Refuse launches, stop idle machines"
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="budgets")
     scope = models.CharField(max_length=12, choices=Scope.choices)
@@ -106,9 +111,19 @@ class Budget(UUIDModel, TimestampedModel):
         help_text="Who set it, or the one whose row it carries on; none = a command.",
     )  # fmt: skip
     amount = models.DecimalField(max_digits=18, decimal_places=6)
+    transferred = models.DecimalField(
+        max_digits=18, decimal_places=6, default=0, db_default=0,
+        help_text="Moved to it from other budgets in this period; below 0 = moved to others.",
+    )  # fmt: skip
+    raised = models.DecimalField(
+        max_digits=18, decimal_places=6, default=0, db_default=0, help_text="Sum of its raises that have not ended."
+    )
     period_start = models.DateTimeField(help_text="A whole UTC hour; the period is half-open.")
     period_end = models.DateTimeField(help_text="A whole UTC hour.")
     recurs = models.CharField(max_length=10, choices=Recurs.choices, default=Recurs.NONE)
+    recurs_hours = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Length of the next periods of one that recurs with the same length."
+    )
     renewed_at = models.DateTimeField(
         null=True, blank=True, help_text="When a row of its own carried on; empty = the next period is looked after."
     )
@@ -123,6 +138,7 @@ class Budget(UUIDModel, TimestampedModel):
     )
     spent = models.DecimalField(max_digits=18, decimal_places=6, default=0)
     reserved = models.DecimalField(max_digits=18, decimal_places=6, default=0)
+    version = models.PositiveIntegerField(default=1, db_default=1, help_text="For ETags; raised by people alone.")
 
     objects = BudgetQuerySet.as_manager()
 
@@ -161,10 +177,20 @@ class Budget(UUIDModel, TimestampedModel):
                 condition=~Q(scope="ORGANIZATION") | Q(scope_id=F("organization")),
             ),
             models.CheckConstraint(
-                name="budgets_budget_recurs_known", condition=Q(recurs__in=["NONE", "MONTHLY", "QUARTERLY"])
+                name="budgets_budget_recurs_known",
+                condition=Q(recurs__in=["NONE", "MONTHLY", "QUARTERLY", "CUSTOM"]),
             ),
             models.CheckConstraint(
-                name="budgets_budget_on_limit_known", condition=Q(on_limit__in=["BLOCK_LAUNCHES", "BLOCK_STARTS"])
+                name="budgets_budget_only_custom_has_hours",
+                condition=Q(recurs="CUSTOM", recurs_hours__gte=24) | ~Q(recurs="CUSTOM") & Q(recurs_hours__isnull=True),
+            ),
+            models.CheckConstraint(name="budgets_budget_raised_not_negative", condition=Q(raised__gte=0)),
+            models.CheckConstraint(
+                name="budgets_budget_gives_no_more_than_it_has", condition=Q(amount__gte=-F("transferred"))
+            ),
+            models.CheckConstraint(
+                name="budgets_budget_on_limit_known",
+                condition=Q(on_limit__in=["BLOCK_LAUNCHES", "BLOCK_STARTS", "STOP_IDLE"]),
             ),
         ]
         indexes = [
@@ -187,33 +213,50 @@ class Budget(UUIDModel, TimestampedModel):
         return f"{self.get_scope_display()} budget {self.period_start:%Y-%m-%d} to {self.period_end:%Y-%m-%d}"
 
     @property
+    def limit(self) -> Decimal:
+        """What may be spent and held: the amount, with what was transferred and raised."""
+        return self.amount + self.transferred + self.raised
+
+    @property
     def remaining(self) -> Decimal:
         """What a launch could still reserve."""
-        return max(self.amount - self.spent - self.reserved, Decimal(0))
+        return max(self.limit - self.spent - self.reserved, Decimal(0))
 
     @property
     def overrun(self) -> Decimal:
-        """By how much the spending has passed the amount; reserved money is no overrun."""
-        return max(self.spent - self.amount, Decimal(0))
+        """By how much the spending has passed the limit; reserved money is no overrun."""
+        return max(self.spent - self.limit, Decimal(0))
 
     @property
     def utilization(self) -> Decimal | None:
-        """Spent as a fraction of the amount, at 4 places; None where the amount is 0."""
-        return (self.spent / self.amount).quantize(Decimal("0.0001")) if self.amount else None
+        """Spent as a fraction of the limit, at 4 places; None where the limit is 0."""
+        return (self.spent / self.limit).quantize(Decimal("0.0001")) if self.limit else None
+
+    @property
+    def warning(self) -> BudgetThreshold | None:
+        """Its first threshold below the whole limit; None without one."""
+        below = [threshold for threshold in self.thresholds.all() if threshold.fraction < LIMIT]
+        return min(below, key=lambda threshold: threshold.fraction, default=None)
 
     @property
     def is_warning_reached(self) -> bool:
-        """True from 80 % spent on; a budget of 0 has its marks from the start."""
-        return self.spent >= WARNING * self.amount
+        """True from its first threshold on, 80 % where nobody chose another; a limit of 0 is reached from the start."""
+        first = self.warning
+        return self.spent >= (first.fraction if first else LIMIT) * self.limit
 
     @property
     def is_limit_reached(self) -> bool:
         """True from 100 % spent on."""
-        return self.spent >= self.amount
+        return self.spent >= self.limit
+
+    @property
+    def is_used_up(self) -> bool:
+        """The same without what is raised for a time."""
+        return self.spent >= self.amount + self.transferred
 
 
 class BudgetThreshold(UUIDModel, TimestampedModel):
-    """A fraction of a budget's amount that is told of when the spending reaches it, once per period."""
+    """A fraction of a budget's limit that is told of when the spending reaches it, once per period."""
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="+")
     budget = models.ForeignKey(Budget, on_delete=models.PROTECT, db_index=False, related_name="thresholds")
@@ -224,7 +267,7 @@ class BudgetThreshold(UUIDModel, TimestampedModel):
         constraints = [
             models.UniqueConstraint(fields=["budget", "fraction"], name="budgets_budgetthreshold_one_per_fraction"),
             models.CheckConstraint(
-                name="budgets_budgetthreshold_fraction_in_range", condition=Q(fraction__gt=0, fraction__lte=1)
+                name="budgets_budgetthreshold_fraction_in_range", condition=Q(fraction__gt=0, fraction__lte=2)
             ),
         ]
 
@@ -232,72 +275,5 @@ class BudgetThreshold(UUIDModel, TimestampedModel):
         return f"{self.fraction:.0%} of {self.budget_id}"
 
 
-class ReservationQuerySet(models.QuerySet["Reservation"]):
-    def visible_to(self, user: User) -> ReservationQuerySet:
-        """Those in budgets that the person may see."""
-        return self if user.is_operator else self.filter(budget__in=Budget.objects.visible_to(user))
-
-    def live(self) -> ReservationQuerySet:
-        """Those that have not been released."""
-        return self.filter(released_at__isnull=True)
-
-
-class Reservation(UUIDModel, TimestampedModel):
-    """Money of one budget that is set aside for one machine, until it is spent or given back."""
-
-    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="+")
-    budget = models.ForeignKey(Budget, on_delete=models.PROTECT, db_index=False, related_name="reservations")
-    workspace = models.ForeignKey(WorkSpace, on_delete=models.PROTECT, db_index=False, related_name="reservations")
-    operation = models.ForeignKey(
-        Operation, on_delete=models.PROTECT, db_index=False, null=True, blank=True, related_name="+",
-        help_text="The launch that asked for it; none where adoption or a start made it.",
-    )  # fmt: skip
-    amount = models.DecimalField(max_digits=18, decimal_places=6, help_text="All that was ever set aside.")
-    remaining = models.DecimalField(max_digits=18, decimal_places=6, help_text="What it still holds.")
-    expires_at = models.DateTimeField(
-        null=True, blank=True, help_text="When a launch that never came to anything is called off."
-    )
-    released_at = models.DateTimeField(null=True, blank=True)
-    correlation_id = models.UUIDField()
-
-    objects = ReservationQuerySet.as_manager()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["workspace", "budget"],
-                condition=Q(released_at__isnull=True),
-                name="budgets_reservation_one_live_per_machine",
-            ),
-            models.CheckConstraint(name="budgets_reservation_remaining_not_negative", condition=Q(remaining__gte=0)),
-            models.CheckConstraint(
-                name="budgets_reservation_remaining_within_amount", condition=Q(remaining__lte=F("amount"))
-            ),
-            models.CheckConstraint(
-                name="budgets_reservation_released_holds_nothing",
-                condition=Q(released_at__isnull=True) | Q(remaining=0),
-            ),
-        ]
-        indexes = [
-            models.Index(fields=["budget", "released_at"], name="budgets_reservation_by_budget"),
-            models.Index(
-                fields=["expires_at"],
-                condition=Q(released_at__isnull=True, expires_at__isnull=False),
-                name="budgets_reservation_expiring",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.remaining} of {self.amount} for {self.workspace_id}"
-
-
-EXPIRES_AFTER = timedelta(hours=24)
-"""How long after the last attempt a launch that came to nothing keeps its reservation."""
-
-
 def _named(rows: QuerySet, column: str) -> Subquery:
     return Subquery(rows.filter(id=OuterRef("scope_id")).values(column)[:1])
-
-
-def _fired(fraction: Decimal) -> Subquery:
-    return Subquery(BudgetThreshold.objects.filter(budget=OuterRef("pk"), fraction=fraction).values("fired_at")[:1])

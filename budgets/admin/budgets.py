@@ -11,17 +11,19 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from unfold.decorators import display
-from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget
 
-from budgets import actions, permissions, services
+from budgets import actions, services
+from budgets.admin.buttons import BUTTONS
 from budgets.display import bar, money, standing
-from budgets.models import Budget, BudgetThreshold, Reservation
+from budgets.foresight import holders_of, outlook, says
+from budgets.making_room import suggestions
+from budgets.models import Budget, BudgetThreshold
 from forge.accounts.models import Membership, Project, Team, User
 from forge.adminkit.admin import ForgeInline, ForgeModelAdmin
-from forge.adminkit.buttons import Button
 
 Role = Membership.Role
 
@@ -74,18 +76,6 @@ class BudgetForm(forms.ModelForm):
         return people.first()
 
 
-class AmountForm(forms.Form):
-    amount = forms.DecimalField(
-        max_digits=18, decimal_places=6, min_value=Decimal(0), widget=UnfoldAdminDecimalFieldWidget
-    )
-
-
-class OwnerForm(forms.Form):
-    owner = forms.EmailField(
-        required=False, widget=UnfoldAdminEmailInputWidget, help_text="The email of a colleague; empty = nobody."
-    )
-
-
 class ThresholdInline(ForgeInline):
     model = BudgetThreshold
     fields = ("fraction", "fired_at")
@@ -93,53 +83,12 @@ class ThresholdInline(ForgeInline):
     show_change_link = False
 
 
-def _change_amount(request: HttpRequest, budget: Budget, *, amount: Decimal) -> str:
-    services.change(actor=request.actor, budget_id=budget.pk, amount=amount, now=timezone.now())  # type: ignore[attr-defined]
-    return f"The amount is {amount} now."
-
-
-def _change_owner(request: HttpRequest, budget: Budget, *, owner: str) -> str:
-    person = services.owner_by(owner, organization_id=budget.organization_id)
-    services.change(actor=request.actor, budget_id=budget.pk, owner=person, now=timezone.now())  # type: ignore[attr-defined]
-    return f"{person.email} hears of it first now." if person else "It has no owner now."
-
-
-def _switch_off(request: HttpRequest, budget: Budget) -> str:
-    services.change(actor=request.actor, budget_id=budget.pk, is_active=False, now=timezone.now())  # type: ignore[attr-defined]
-    return "Switched off."
-
-
-def _switch_on(request: HttpRequest, budget: Budget) -> str:
-    services.change(actor=request.actor, budget_id=budget.pk, is_active=True, now=timezone.now())  # type: ignore[attr-defined]
-    return "Switched on, with what the scope has spent and runs."
-
-
-def _explain_amount(request: HttpRequest, budget: Budget) -> list[str]:
-    spent, reserved = money(budget, budget.spent), money(budget, budget.reserved)
-    return [
-        f"The amount is {money(budget, budget.amount)}; {spent} is spent and {reserved} is held by machines.",
-        "A lower amount stops no machine; it only admits no more.",
-    ]
-
-
-def _explain_owner(request: HttpRequest, budget: Budget) -> list[str]:
-    return ["Mail about its marks goes to the owner; without one to the team's leads, else to finance."]
-
-
-def _explain_off(request: HttpRequest, budget: Budget) -> list[str]:
-    return ["It binds nobody any more, and what machines hold in it is given back."]
-
-
-def _explain_on(request: HttpRequest, budget: Budget) -> list[str]:
-    return ["It counts anew what the scope has spent and what runs."]
-
-
 @admin.register(Budget)
 class BudgetAdmin(ForgeModelAdmin):
     audit_add = actions.BUDGET_CREATE
     view_roles = Membership.OVERSIGHT
     add_roles = (Role.TEAM_LEAD, Role.FINANCE, Role.ADMIN)
-    list_display = ("shown_scope", "shown_period", "shown_amount", "bar", "shown_remaining", "status", "recurs")
+    list_display = ("shown_scope", "shown_period", "shown_limit", "bar", "shown_remaining", "status", "recurs")
     list_filter = ("scope", "is_active", "recurs", "on_limit", "period_end")
     search_fields = ("scope_id__exact", "id__exact", "scope_name")
     search_help_text = "The email or slug that it is for, or a whole id."
@@ -150,63 +99,51 @@ class BudgetAdmin(ForgeModelAdmin):
         ("Terms", {"fields": ("amount", "period_start", "period_end", "recurs", "on_limit")}),
     )
     fieldsets = (
-        (None, {"fields": ("shown_scope", "bar", "status", "holders")}),
-        ("Money", {"fields": ("shown_amount", "shown_spent", "shown_reserved", "shown_remaining", "shown_overrun")}),
-        ("Terms", {"fields": ("period_start", "period_end", "recurs", "on_limit", "owner", "is_active")}),
-        ("Books", {"fields": ("adopted_at", "renewed_at", "created_at", "updated_at")}),
+        (None, {"fields": ("shown_scope", "bar", "status")}),
+        (
+            "Money",
+            {
+                "fields": (
+                    "shown_amount",
+                    "shown_transferred",
+                    "shown_raised",
+                    "shown_limit",
+                    "shown_spent",
+                    "shown_reserved",
+                    "shown_remaining",
+                    "shown_overrun",
+                )
+            },
+        ),
+        ("Ahead", {"fields": ("shown_forecast", "shown_runway")}),
+        ("Held", {"fields": ("holders", "room")}),
+        (
+            "Terms",
+            {"fields": ("period_start", "period_end", "recurs", "recurs_hours", "on_limit", "owner", "is_active")},
+        ),
+        ("Books", {"fields": ("is_active", "adopted_at", "renewed_at", "created_at", "updated_at")}),
     )
     readonly_fields = (
-        "shown_scope", "bar", "status", "holders", "shown_amount", "shown_spent", "shown_reserved", "shown_remaining",
-        "shown_overrun", "created_at", "updated_at",
+        "shown_scope", "bar", "status", "holders", "room", "shown_amount", "shown_transferred", "shown_raised",
+        "shown_limit", "shown_spent", "shown_reserved", "shown_remaining", "shown_overrun", "shown_forecast",
+        "shown_runway", "created_at", "updated_at",
     )  # fmt: skip
-    buttons = (
-        Button(
-            "amount",
-            "Change amount",
-            actions.BUDGET_UPDATE,
-            icon="payments",
-            run=_change_amount,
-            legal=permissions.may_change,
-            form=AmountForm,
-            explain=_explain_amount,
-        ),
-        Button(
-            "owner",
-            "Change owner",
-            actions.BUDGET_UPDATE,
-            icon="person",
-            run=_change_owner,
-            legal=permissions.may_change,
-            form=OwnerForm,
-            explain=_explain_owner,
-        ),
-        Button(
-            "off",
-            "Switch off",
-            actions.BUDGET_UPDATE,
-            icon="toggle_off",
-            variant=ActionVariant.DANGER,
-            run=_switch_off,
-            legal=lambda user, budget: budget.is_active and permissions.may_switch_off(user, budget),
-            explain=_explain_off,
-        ),
-        Button(
-            "on",
-            "Switch on",
-            actions.BUDGET_UPDATE,
-            icon="toggle_on",
-            run=_switch_on,
-            legal=lambda user, budget: not budget.is_active and permissions.may_change(user, budget),
-            explain=_explain_on,
-        ),
-    )
+    buttons = BUTTONS
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Operators of the installation look, but belong to no organization that could spend."""
         return super().has_add_permission(request, obj) and not request.user.is_operator
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        return super().get_queryset(request).with_scope_name().select_related("organization", "owner")
+        budgets = super().get_queryset(request).with_scope_name().select_related("organization", "owner")
+        return budgets.prefetch_related("thresholds")
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The budget, with who looks at it: of other people's machines only ids are shown."""
+        budget = super().get_object(request, object_id, from_field)
+        if budget is not None:
+            budget.looked_at_by = request.user
+        return budget
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fieldsets if obj is not None else self.add_fieldsets
@@ -248,6 +185,36 @@ class BudgetAdmin(ForgeModelAdmin):
     def shown_amount(self, budget: Budget) -> str:
         return money(budget, budget.amount)
 
+    @display(description="transferred")
+    def shown_transferred(self, budget: Budget) -> str:
+        return money(budget, budget.transferred)
+
+    @display(description="raised")
+    def shown_raised(self, budget: Budget) -> SafeString:
+        address = reverse(f"{self.admin_site.name}:budgets_budgetraise_changelist")
+        link = '{} <a href="{}?budget__id__exact={}">(raises)</a>'
+        return format_html(link, money(budget, budget.raised), address, budget.pk)
+
+    @display(description="limit", ordering="amount")
+    def shown_limit(self, budget: Budget) -> str:
+        return money(budget, budget.limit)
+
+    @display(description="forecast for the period")
+    def shown_forecast(self, budget: Budget) -> str:
+        ahead = outlook(budget, now=timezone.now())
+        if ahead is None:
+            return "It is not in force."
+        return (
+            f"{money(budget, ahead.total)}: {money(budget, ahead.spent)} spent, {money(budget, ahead.fees)} fees to "
+            f"come, {money(budget, ahead.running)} of running at {money(budget, 24 * ahead.pace)} a day"
+        )
+
+    @display(description="runway")
+    def shown_runway(self, budget: Budget) -> str:
+        now = timezone.now()
+        ahead = outlook(budget, now=now)
+        return says(ahead.full_at, now) if ahead and ahead.full_at else "Launches are not refused in this period."
+
     @display(description="spent", ordering="spent")
     def shown_spent(self, budget: Budget) -> str:
         return money(budget, budget.spent)
@@ -268,7 +235,17 @@ class BudgetAdmin(ForgeModelAdmin):
     def holders(self, budget: Budget) -> str:
         address = reverse(f"{self.admin_site.name}:budgets_reservation_changelist")
         query = f"budget__id__exact={budget.pk}&released_at__isnull=True"
-        return format_html('<a href="{}?{}">Machines that hold money in it</a>', address, query)
+        held = holders_of(budget, user=budget.looked_at_by)  # type: ignore[attr-defined]
+        rows = [(one["name"] or one["workspace"], one["state"], money(budget, one["remaining"])) for one in held]
+        listed = format_html_join("", "<li>{}, {}: {}</li>", rows)
+        return format_html('<ul>{}</ul><a href="{}?{}">All that hold money in it</a>', listed, address, query)
+
+    @display(description="would make room")
+    def room(self, budget: Budget) -> str:
+        found = suggestions(budget_id=budget.pk, user=budget.looked_at_by, now=timezone.now())  # type: ignore[attr-defined]
+        rows = [(one["name"], one["state"], money(budget, Decimal(one["frees"]))) for one in found]
+        listed = format_html_join("", "<li>{}, {}: its end frees {}</li>", rows)
+        return format_html("<ul>{}</ul>", listed) if rows else "no machine that rests or is idle"
 
     @display(description="used")
     def bar(self, budget: Budget) -> str:
@@ -282,21 +259,9 @@ class BudgetAdmin(ForgeModelAdmin):
             "to come": "info",
             "over the limit": "danger",
             "limit reached": "danger",
-            "past 80 %": "warning",
+            "past its warning": "warning",
             "within": "success",
         },
     )
     def status(self, budget: Budget) -> str:
         return standing(budget, timezone.now())
-
-
-@admin.register(Reservation)
-class ReservationAdmin(ForgeModelAdmin):
-    view_roles = Membership.OVERSIGHT
-    list_display = ("workspace", "budget", "amount", "remaining", "created_at", "expires_at", "released_at")
-    list_filter = (("released_at", admin.EmptyFieldListFilter),)
-    link_lookups = ("budget__id__exact",)
-    list_select_related = ("workspace", "budget")
-    search_fields = ("workspace_id__exact", "budget_id__exact", "operation_id__exact", "correlation_id__exact")
-    search_help_text = "The whole id of a machine, a budget, an operation or a correlation."
-    ordering = ("-id",)

@@ -1,0 +1,5 @@
+"""Budgets in the console."""
+
+from budgets.admin import budgets, reservations
+
+__all__ = ["budgets", "reservations"]

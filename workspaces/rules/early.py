@@ -1,0 +1,137 @@
+"""Idle stops before a machine's own idle time is over, asked for by whoever must save: a budget at its limit.
+
+What counts as idle, who is told how long before, what a lease keeps and which organizations have paused the rules is
+as in any other idle stop; only the wait is left out. Whoever asks says `because` of what, which stands in the decision.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Exists, Max, OuterRef, QuerySet
+
+from audit.actors import Actor
+from forge.db.ids import uuid7
+from forge.operations.models import Operation
+from workspaces import actions
+from workspaces.lifecycle import AUTOMATIC, State, legal_actions
+from workspaces.models import Decision, WorkLease, WorkSpace
+from workspaces.rules.acting import Outcome, inputs_of
+from workspaces.rules.deadlines import STOP, Rule, Step
+from workspaces.rules.evidence import Evidence, evidence_of
+from workspaces.rules.settings import terms
+from workspaces.services.control import queue
+from workspaces.transitions import lock_machine, lock_scopes_of
+
+WARNING_HOLDS = timedelta(hours=1)
+"""A stop follows its warning within this, else people are told anew."""
+
+
+def stoppable(machines: QuerySet[WorkSpace], *, now: datetime) -> QuerySet[WorkSpace]:
+    """Those of `machines` that an idle stop may be asked of: running, nothing else under way, not leased."""
+    busy = Operation.objects.open().filter(target_id=OuterRef("pk"))
+    leased = WorkLease.objects.filter(workspace=OuterRef("pk"), until__gt=now)
+    return (
+        machines.filter(state=State.AVAILABLE, running_mode=WorkSpace.RunningMode.AUTO_STOP)
+        .exclude(provider_id="")
+        .filter(~Exists(busy), ~Exists(leased))
+    )
+
+
+def warned_at(machines: Iterable[WorkSpace], *, now: datetime) -> dict[uuid.UUID, datetime]:
+    """When people were told of an early stop that still holds: since then nobody has used the machine."""
+    by_id = {machine.id: machine for machine in machines}
+    told = Decision.objects.filter(
+        workspace_id__in=by_id,
+        decided_at__gt=now - terms().stop_warning - WARNING_HOLDS,
+        decided_at__lte=now,
+        outcome=Decision.Outcome.WARNED,
+        inputs__has_key="because",
+    )
+    newest = told.values_list("workspace_id").annotate(Max("decided_at"))
+    return {machine_id: at for machine_id, at in newest if at >= _used_at(by_id[machine_id])}
+
+
+def idle_ids(machines: Sequence[WorkSpace], *, now: datetime) -> set[uuid.UUID]:
+    """Which of the machines are idle by their samples."""
+    return {machine_id for machine_id, evidence in evidence_of(machines, now=now).items() if evidence.is_idle}
+
+
+def warn_early(
+    *, actor: Actor, workspace_ids: Iterable[uuid.UUID], because: Mapping[str, Any], now: datetime
+) -> list[WorkSpace]:
+    """Note that idle machines will be stopped early; returns those of them that are, and stay locked.
+
+    The caller tells their owners in the same transaction. Machines that others hold, that were told of already or that
+    are not idle are left out.
+    """
+    rows = (
+        stoppable(WorkSpace.objects.filter(id__in=list(workspace_ids)), now=now)
+        .select_related("blueprint")
+        .select_for_update(no_key=True, skip_locked=True, of=("self",))
+        .order_by("id")
+    )
+    machines = list(rows)
+    told = warned_at(machines, now=now)
+    evidence = evidence_of(machines, now=now) if machines else {}
+    idle = [one for one in machines if evidence[one.id].is_idle and one.id not in told and _may_stop(one)]
+    Decision.objects.bulk_create(
+        _decision(one, Decision.Outcome.WARNED, evidence[one.id], because, actor=actor, now=now) for one in idle
+    )
+    return idle
+
+
+def stop_early(
+    *, actor: Actor, workspace_id: uuid.UUID, because: Mapping[str, Any], still: Callable[[], bool], now: datetime
+) -> Outcome:
+    """Queue the stop of a machine whose people were told in time, judged anew under its lock; `still` = it must be."""
+    with transaction.atomic():
+        lock_scopes_of(workspace_id)
+        workspace = lock_machine(workspace_id)
+        told = warned_at([workspace], now=now).get(workspace_id)
+        free = stoppable(WorkSpace.objects.filter(pk=workspace_id), now=now).exists()
+        if not free or not _may_stop(workspace) or told is None or told + terms().stop_warning > now or not still():
+            return Outcome.PASSED_OVER
+        evidence = evidence_of([workspace], now=now)[workspace_id]
+        if not evidence.is_idle:
+            return Outcome.PUT_OFF
+        made = _decision(workspace, Decision.Outcome.STOP, evidence, because, actor=actor, now=now)
+        operation = queue(
+            workspace,
+            actor=actor,
+            verb=STOP,
+            audit_action=actions.WORKSPACE_STOP,
+            operation_id=uuid7(),
+            now=now,
+            spec=AUTOMATIC,
+        )
+        made.operation_id = operation.id
+        made.save(force_insert=True)
+    return Outcome.STOP
+
+
+def _used_at(machine: WorkSpace) -> datetime:
+    return max(machine.state_since, machine.last_activity_at or machine.state_since)
+
+
+def _may_stop(machine: WorkSpace) -> bool:
+    return STOP in legal_actions(machine.state, machine.running_mode, machine.service_type)
+
+
+def _decision(
+    machine: WorkSpace, outcome: str, evidence: Evidence, because: Mapping[str, Any], *, actor: Actor, now: datetime
+) -> Decision:
+    step = Step(STOP, Rule.IDLE, now)
+    return Decision(
+        organization_id=machine.organization_id,
+        workspace=machine,
+        rule=Rule.IDLE.value,
+        outcome=outcome,
+        inputs=inputs_of(machine, step, evidence, now=now) | {"because": dict(because)},
+        correlation_id=actor.correlation_id,
+        decided_at=now,
+    )
