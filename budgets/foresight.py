@@ -157,7 +157,7 @@ def _pace(budget: Budget, now: datetime) -> Decimal:
 
 def _rows(budget: Budget, statement: str, more: dict[str, Any]) -> list[tuple[Any, ...]]:
     facts = FACTS[budget.scope]
-    known = {
+    known: dict[str, Any] = {
         "organization": budget.organization_id,
         "currency": budget.organization.currency,
         "scope_id": budget.scope_id,

@@ -19,7 +19,7 @@ from django.db.models import F
 
 from audit.actors import Actor
 from budgets.figures import instant, money
-from budgets.models import Budget
+from budgets.models import Budget, BudgetQuerySet
 from budgets.scopes import FACTS
 from costs.pricing import cents
 from forge.db.jobs import is_paused
@@ -50,12 +50,8 @@ class Stops:
 
 def at_limit(*, now: datetime) -> list[Budget]:
     """The budgets in force that stop idle machines and have spent what they may, in the order of ids."""
-    full = Budget.objects.binding(now).filter(
-        on_limit=Budget.OnLimit.STOP_IDLE,
-        adopted_at__isnull=False,
-        spent__gte=F("amount") + F("transferred") + F("raised"),
-    )
-    return [one for one in full.order_by("id") if not is_paused(sweep.JOB, one.organization_id)]
+    full = _full(now).select_related("organization").order_by("id")
+    return [one for one in full if not is_paused(sweep.JOB, one.organization_id)]
 
 
 def stop_idle(budget: Budget, *, actor: Actor, now: datetime, stops: Stops) -> None:
@@ -155,4 +151,12 @@ def _warn(budget: Budget, machine_ids: list[uuid.UUID], because: dict[str, Any],
 
 
 def _still(budget_id: uuid.UUID, now: datetime) -> bool:
-    return any(one.id == budget_id for one in at_limit(now=now))
+    return _full(now).filter(pk=budget_id).exists()
+
+
+def _full(now: datetime) -> BudgetQuerySet:
+    return (
+        Budget.objects.binding(now)
+        .with_limit()
+        .filter(on_limit=Budget.OnLimit.STOP_IDLE, adopted_at__isnull=False, spent__gte=F("effective"))
+    )

@@ -121,7 +121,7 @@ class BudgetAdmin(ForgeModelAdmin):
             "Terms",
             {"fields": ("period_start", "period_end", "recurs", "recurs_hours", "on_limit", "owner", "is_active")},
         ),
-        ("Books", {"fields": ("is_active", "adopted_at", "renewed_at", "created_at", "updated_at")}),
+        ("Books", {"fields": ("adopted_at", "renewed_at", "created_at", "updated_at")}),
     )
     readonly_fields = (
         "shown_scope", "bar", "status", "holders", "room", "shown_amount", "shown_transferred", "shown_raised",

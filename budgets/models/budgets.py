@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import RangeBoundary, RangeOperators
 from django.db import models
-from django.db.models import Case, CharField, Count, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, CharField, Count, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Cast, Coalesce
 
 from costs.expressions import HourOf, Period
@@ -68,8 +69,8 @@ class BudgetQuerySet(models.QuerySet["Budget"]):
 
     def with_holders(self) -> BudgetQuerySet:
         """Each with `holders`: how many machines hold money in it."""
-        held = self.model._meta.get_field("reservations").related_model._default_manager  # its module imports this one
-        held = held.live().filter(budget=OuterRef("pk")).order_by().values("budget")
+        reservations: Any = self.model._meta.get_field("reservations").related_model  # its module imports this one
+        held = reservations.objects.live().filter(budget=OuterRef("pk")).order_by().values("budget")
         return self.annotate(holders=Coalesce(Subquery(held.annotate(n=Count("*")).values("n")), 0))
 
 
@@ -275,5 +276,5 @@ class BudgetThreshold(UUIDModel, TimestampedModel):
         return f"{self.fraction:.0%} of {self.budget_id}"
 
 
-def _named(rows: QuerySet, column: str) -> Subquery:
+def _named(rows: models.Manager[Any], column: str) -> Subquery:
     return Subquery(rows.filter(id=OuterRef("scope_id")).values(column)[:1])

@@ -16,7 +16,10 @@ from forge.db.models import TimestampedModel, UUIDModel
 class RaiseQuerySet(models.QuerySet["BudgetRaise"]):
     def visible_to(self, user: User) -> RaiseQuerySet:
         """Those of budgets that the person may see."""
-        return self if user.is_operator else self.filter(budget__in=Budget.objects.visible_to(user))
+        if user.is_operator:
+            return self
+        budgets = Budget.objects.visible_to(user)
+        return self.filter(organization_id=user.organization_id, budget__in=budgets)
 
     def open(self) -> RaiseQuerySet:
         """Those that still count in their budget's `raised`."""

@@ -28,6 +28,7 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
         "Money",
         [
             ("budgets.budget", "Budgets", "savings"),
+            ("budgets.budgetraise", "Raises", "trending_up"),
             ("budgets.reservation", "Reservations", "bookmark"),
             ("costs.dailycost", "Costs by day", "calendar_month"),
             ("costs.costrecord", "Cost records", "receipt_long"),

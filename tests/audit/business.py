@@ -14,6 +14,7 @@ from blueprints import services as blueprints
 from budgets import services as budgets
 from budgets.models import Budget
 from budgets.periods import months_later
+from budgets.raising import raise_limit
 from costs import services as costs
 from forge.accounts import services as accounts
 from forge.accounts.models import Organization
@@ -64,10 +65,13 @@ def live(slug="robco", directory=1):
         account="123456789012", region=REGION, directory_id=catalog.directory_id(REGION, directory),
     )  # fmt: skip
     month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    budgets.create(
+    budget = budgets.create(
         actor=command, organization=organization, scope=Budget.Scope.TEAM, scope_id=team.id, amount=Decimal(500),
         period_start=month, period_end=months_later(month, 1), now=now,
     )  # fmt: skip
+    raise_limit(
+        actor=command, budget_id=budget.id, amount=Decimal(5), ends_at=budget.period_end, reason="a test", now=now
+    )
     costs.set_price(actor=command, organization=organization, now=now, terms=_terms(now))
     ann = world.actor(user)
     spec = LaunchSpec(
@@ -142,6 +146,7 @@ def _apart(table, row):
         "accounts_apitoken": {"prefix": fresh[-12:]},
         "blueprints_blueprint": {"version": 2},
         "budgets_budget": {"is_active": False},
+        "budgets_budgetraise": {},
         "costs_price": {"running_mode": "ALWAYS_ON", "hourly_amount": "0"},
         "operations_operation": {"correlation_id": fresh},
         "workspaces_applicationstack": {"name": fresh},

@@ -181,6 +181,7 @@ FOREIGN = {
     "price-detail": rows.price,
     "budget-detail": rows.budget,
     "budget-reservations": rows.budget,
+    "budget-raise-detail": rows.budget_raise,
     "audit-hold-detail": rows.hold,
     "audit-export-detail": rows.export,
 }

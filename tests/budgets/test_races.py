@@ -3,6 +3,8 @@
 import random
 import threading
 import time
+from contextlib import contextmanager
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -10,7 +12,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from audit.actors import Actor
-from budgets import guards, ledger, services, thresholds
+from budgets import guards, ledger, renewal, services, thresholds
 from budgets.adoption import adopt
 from budgets.models import Budget, Reservation
 from costs import metering
@@ -29,6 +31,7 @@ from tests.budgets.support import (
 )
 from tests.budgets.test_ledger import price, spend
 from tests.budgets.threads import outcome, together
+from tests.factories import WorkSpaceFactory
 from workspaces.intents import RepairFirst
 from workspaces.models import WorkSpace
 
@@ -47,16 +50,55 @@ def launched(world):
     return outcome(guards.BudgetExceeded, lambda intent: admit(intent, world.account))
 
 
-def test_room_for_exactly_ten_admits_exactly_ten_of_two_hundred(world, scale):
-    for _ in range(scale(20, 1)):
-        world = World(world.organization)
+def test_room_for_exactly_ten_admits_exactly_ten_of_two_hundred_beside_three_meters(scale):
+    """Four budgets at once, each with room for ten; what three meters book of running machines takes none of it."""
+    metering.ensure_months(MARCH, MAY)
+    for _ in range(scale(50, 1)):
+        world = World()
         user = world.person()
-        budget = world.budget(amount=10 * STANDARD)
-        intents = [world.intent(user=user) for _ in range(200)]
-        assert sum(together(launched(world), intents, at_once=200)) == 10
-        assert figures(budget) == (0, 10 * STANDARD)
-        assert Reservation.objects.filter(budget=budget).count() == 10
-    assert_sums_agree()
+        budgets = [world.budget(scope, 100_000, user=user, adopted_at=None) for scope in SCOPES]
+        for _ in range(3):
+            WorkSpaceFactory(
+                organization=world.organization, owner=user, team=world.team, project=world.project,
+                history=[(MARCH, "PENDING"), (MARCH, "AVAILABLE")],
+            )  # fmt: skip
+        for budget in budgets:
+            adopt(budget_id=budget.id, now=MARCH)
+        held = figures(budgets[0])[1]
+        Budget.objects.filter(id__in=[budget.id for budget in budgets]).update(amount=held + 10 * STANDARD)
+        with metered_beside(3) as booked:
+            assert sum(together(launched(world), [world.intent(user=user) for _ in range(200)], at_once=200)) == 10
+        assert sum(booked) > 0
+        for budget in budgets:
+            spent, reserved = figures(budget)
+            assert spent > 0
+            assert spent + reserved == held + 10 * STANDARD
+            assert Reservation.objects.filter(budget=budget, operation__isnull=False).count() == 10
+        assert_sums_agree()
+        assert_spent_is_the_sum_of_the_records()
+
+
+@contextmanager
+def metered_beside(meters):
+    """Three hours of metering in steps of ten minutes by each of so many threads; yields the records of each sweep."""
+    booked, faults = [], []
+
+    def sweep():
+        try:
+            booked.extend(metering.meter(now=MARCH + step * timedelta(minutes=10))["records"] for step in range(1, 19))
+        except Exception as error:  # noqa: BLE001 - any fault at all fails the test
+            faults.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=sweep) for _ in range(meters)]
+    for thread in threads:
+        thread.start()
+    yield booked
+    for thread in threads:
+        thread.join(timeout=300)
+    assert faults == []
+    assert not any(thread.is_alive() for thread in threads)
 
 
 @pytest.mark.parametrize("narrow", SCOPES)
@@ -164,6 +206,26 @@ def test_a_budget_set_while_launches_run_holds_every_one_of_them(world):
     assert_sums_agree()
 
 
+def test_at_the_turn_of_the_month_every_live_machine_is_in_the_new_row_once(world):
+    """Launches that meet a row to adopt, and sweeps that adopt it, all at one instant."""
+    old = world.budget("ORGANIZATION", 100_000, recurs="MONTHLY")
+    for _ in range(8):
+        world.launch(now=MARCH + HOUR)
+    [new] = renewal.renew(budget_id=old.id, actor=Actor.job("test"), now=APRIL - HOUR)
+    intents = [world.intent(now=APRIL) for _ in range(24)]
+    jobs = [
+        *(lambda i=intent: admit_with_repair(world, i) for intent in intents),
+        *(lambda: adopt(budget_id=new.id, now=APRIL) for _ in range(4)),
+    ]
+    random.shuffle(jobs)
+    together(lambda job: job(), jobs)
+    machines = set(WorkSpace.objects.values_list("id", flat=True))
+    held = list(Reservation.objects.live().values_list("workspace_id", "budget_id"))
+    assert len(machines) == 32
+    assert sorted(held) == sorted((machine, new.id) for machine in machines)
+    assert_sums_agree()
+
+
 def test_a_budget_is_recorded_after_its_scope_is_taken_over(world):
     """The audit lane is the last lock: whoever waits for a budget does not wait with the lane in hand."""
     machine = world.running()
@@ -240,7 +302,7 @@ def test_settling_releasing_launching_and_adopting_at_once_keep_the_sums(world, 
     random.shuffle(jobs)
     together(lambda job: job(), jobs)
     assert_sums_agree()
-    assert_spent_is_the_sum_of_the_records(world, people)
+    assert_spent_is_the_sum_of_the_records()
     assert not Reservation.objects.live().filter(workspace__in=ended).exists()
 
 
@@ -256,7 +318,7 @@ def admit_with_repair(world, intent):
     return admit(intent, world.account)
 
 
-def assert_spent_is_the_sum_of_the_records(world, people):
+def assert_spent_is_the_sum_of_the_records():
     columns = {"USER": "user_id", "TEAM": "team_id", "PROJECT": "project_id", "ORGANIZATION": "organization_id"}
     for budget in Budget.objects.filter(adopted_at__isnull=False):
         with connection.cursor() as cursor:

@@ -152,6 +152,27 @@ def test_a_row_of_its_own_that_was_switched_off_stays_so(world):
         assert check(now)["renewed"] == 0
 
 
+def test_a_period_of_any_length_is_followed_by_others_of_that_length(world):
+    """Ten days and an hour each, over the turn of the month; a part that was set by hand shortens no other."""
+    length = 10 * DAY + HOUR
+    first = services.create(
+        actor=JOB, organization=world.organization, scope="TEAM", scope_id=world.team.id, amount=Decimal(5),
+        period_start=MARCH, period_end=MARCH + length, recurs="CUSTOM", now=MARCH,
+    )  # fmt: skip
+    by_hand = world.budget(amount=7, period_start=MARCH + length, period_end=MARCH + length + DAY)
+    check(MARCH + 4 * length)
+    rows = list(Budget.objects.exclude(pk=by_hand.pk).order_by("period_start"))
+    assert [(row.period_start, row.period_end) for row in rows] == [
+        (MARCH, MARCH + length),
+        (MARCH + length + DAY, MARCH + 2 * length),
+        *((MARCH + n * length, MARCH + (n + 1) * length) for n in range(2, 5)),
+    ]
+    assert {row.recurs_hours for row in rows} == {241}
+    services.change(actor=JOB, budget_id=first.id, recurs="NONE", now=MARCH)
+    first.refresh_from_db()
+    assert first.recurs_hours is None
+
+
 def test_whatever_people_set_and_switch_off_every_hour_of_the_next_periods_is_bound(scale):
     """Budgets set by hand, of any bounds in April and May and switched off at any time, between sweeps at any time."""
     metering.ensure_months(MARCH, MAY + 40 * DAY)

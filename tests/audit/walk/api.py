@@ -88,6 +88,21 @@ def _budget(world: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _raise(world: Any) -> dict[str, Any]:
+    return {
+        "budget": str(rows.budget(world).pk), "amount": "5", "ends_at": rows.hour(ahead=9).isoformat(),
+        "reason": "a reason",
+    }  # fmt: skip
+
+
+def _end_raise(row: Any) -> None:
+    type(row).objects.filter(pk=row.pk).update(ended_at=timezone.now())
+
+
+def _transfer(world: Any) -> dict[str, Any]:
+    return {"to": str(rows.receiver(world.organization)[0].pk), "amount": "5", "reason": "a reason"}
+
+
 def _member(world: Any) -> dict[str, Any]:
     return {"email": "walked@example.com", "full_name": "W", "role": "engineer", "team": world.team.slug}
 
@@ -238,6 +253,14 @@ CASES = {
     ("budget-list", "post"): Api("BUDGET_CREATE", "Budget", "finance", "auditor", body=_budget, status=201),
     ("budget-detail", "patch"): Api(
         "BUDGET_UPDATE", "Budget", "finance", "auditor", rows.budget, _named(amount="7")
+    ),
+    ("budget-transfer", "post"): Api(
+        "BUDGET_TRANSFER", "Budget", "finance", "auditor", rows.giver, _transfer,
+        leaves=(("BUDGET_TRANSFER", "SUCCESS"),) * 2,
+    ),
+    ("budget-raise-list", "post"): Api("BUDGET_RAISE", "BudgetRaise", "finance", "auditor", body=_raise, status=201),
+    ("budget-raise-end", "post"): Api(
+        "BUDGET_RAISE_END", "BudgetRaise", "finance", "auditor", rows.budget_raise, conflict=_end_raise
     ),
     ("audit-export-list", "post"): Api(
         "AUDIT_EXPORT_REQUEST", "AuditExport", "auditor", "lead", body=_named(format="csv"), status=202

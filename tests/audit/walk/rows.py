@@ -11,7 +11,7 @@ from audit.actors import Actor, Interface, Kind
 from audit.exports import services as exports
 from audit.services import record
 from blueprints.services import BundleOffer, of_adopted
-from budgets.models import Budget, Reservation
+from budgets.models import Budget, BudgetRaise, Reservation
 from costs import services as prices
 from forge.accounts.models import Membership
 from forge.accounts.token_services import issue_token
@@ -177,6 +177,29 @@ def budget(world, **facts):
     return factories.BudgetFactory(
         organization=world.organization, period_start=hour(ahead=-24), period_end=hour(ahead=240), **facts
     )
+
+
+def giver(world):
+    """The budget of the world's team."""
+    return budget(world, scope="TEAM", scope_id=world.team.id)
+
+
+def receiver(organization):
+    """The budget of another team, and its slug."""
+    team = factories.TeamFactory(organization=organization)
+    made = factories.BudgetFactory(
+        organization=organization, scope="TEAM", scope_id=team.id, period_start=hour(ahead=-24),
+        period_end=hour(ahead=240),
+    )  # fmt: skip
+    return made, team.slug
+
+
+def budget_raise(world):
+    raised = budget(world, raised=5)
+    return BudgetRaise.objects.create(
+        organization=world.organization, budget=raised, amount=5, ends_at=hour(ahead=9), reason="a reason",
+        approved_by=world.finance,
+    )  # fmt: skip
 
 
 def budget_off(world):

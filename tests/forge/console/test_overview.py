@@ -44,7 +44,7 @@ def test_a_budget_near_its_limit_stands_first_and_says_so_in_words(world):
     gauges = overview(world.admin, now, sees_operations=True)["gauges"]
     assert [(gauge.budget.spent, gauge.standing) for gauge in gauges] == [
         (100, "limit reached"),
-        (85, "past 80 %"),
+        (85, "past its warning"),
         (10, "within"),
     ]
     assert "85 % spent, 0 % reserved" in gauges[1].bar
