@@ -10,8 +10,8 @@ from rest_framework.response import Response
 
 from budgets import actions, permissions
 from budgets.api.bodies import NewRaiseSerializer
+from budgets.api.details import RaiseSerializer
 from budgets.api.filters import RaiseFilterSet
-from budgets.api.serializers import RaiseSerializer
 from budgets.models import Budget, BudgetRaise
 from budgets.raising import end_raise, raise_limit
 from budgets.terms import UnknownBudget

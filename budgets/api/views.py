@@ -12,9 +12,9 @@ from rest_framework.response import Response
 
 from budgets import actions, permissions, services
 from budgets.api.bodies import ChangeSerializer, CheckSerializer, NewBudgetSerializer, TransferSerializer
+from budgets.api.details import BudgetDetailSerializer
 from budgets.api.filters import BudgetFilterSet
 from budgets.api.serializers import (
-    BudgetDetailSerializer,
     BudgetSerializer,
     CheckAnswerSerializer,
     ReservationSerializer,

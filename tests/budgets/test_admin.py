@@ -88,6 +88,9 @@ def test_the_detail_is_for_looking_and_its_marks_stand_there(world, budget):
     assert "62.00 USD" in html
     assert "0.8000" in html or "0,8000" in html or "0.80" in html
     assert "Change amount" not in html
+    assert "Launches are not refused in this period." in html
+    assert "no machine that rests or is idle" in html
+    assert "62.00 USD spent, 0.00 USD fees to come" in html
     assert browser(world.auditor).post(f"{LIST}{budget.id}/change/", {"spent": "0"}).status_code == 403
 
 

@@ -179,9 +179,10 @@ def test_a_refusal_names_the_resting_and_idle_machines_that_the_person_sees_the_
 
 def test_no_more_than_five_are_named(world, now):
     admin = world.person("admin")
+    machines = [running(world, now, idle=False) for _ in range(7)]
     budget = used_up(world, now)
-    for number in range(7):
-        holding(running(world, now, idle=False), budget, 20 + number, "STOPPED")
+    for number, machine in enumerate(machines):
+        holding(machine, budget, 20 + number, "STOPPED")
     found = making_room.suggestions(budget_id=budget.id, user=admin, now=now)
     frees = [Decimal(one["frees"]) for one in found]
     assert len(frees) == 5
