@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 KIND = "budget.stops_idle"
 TOGETHER = 200
 
+Each = Callable[[Sequence[uuid.UUID], Callable[[uuid.UUID], None]], object]
+
 
 @dataclass
 class Stops:
@@ -48,25 +50,35 @@ class Stops:
     held_back: int = 0
 
 
+def stop_all(*, actor: Actor, now: datetime, each: Each) -> Stops:
+    """Do so for every budget at its limit; `each` acts on one id after the other, whatever becomes of one of them."""
+    stops = Stops()
+    full = {budget.id: budget for budget in at_limit(now=now)}
+    if full:
+        most = at_most(WorkSpace.objects.live().count())
+        each(list(full), lambda i: _stop_idle(full[i], actor=actor, now=now, most=most, stops=stops))
+    if stops.held_back:
+        logger.warning("%s idle machines are held back beyond what a run may stop", stops.held_back)
+    return stops
+
+
 def at_limit(*, now: datetime) -> list[Budget]:
     """The budgets in force that stop idle machines and have spent what they may, in the order of ids."""
     full = _full(now).select_related("organization").order_by("id")
     return [one for one in full if not is_paused(sweep.JOB, one.organization_id)]
 
 
-def stop_idle(budget: Budget, *, actor: Actor, now: datetime, stops: Stops) -> None:
+def _stop_idle(budget: Budget, *, actor: Actor, now: datetime, most: int, stops: Stops) -> None:
     """Tell the owners of the scope's idle machines, and stop those who were told in time; counts in `stops`.
 
     Each stop is a transaction of its own, and so are the warnings of two hundred machines.
     """
-    most = at_most(WorkSpace.objects.live().count())
     because = {"budget": str(budget.id), "limit": money(budget.limit), "spent": money(budget.spent)}
     for machines in _machines(budget, now):
         told = early.warned_at(machines, now=now)
-        new = [machine.id for machine in machines if machine.id not in told]
-        room = max(most - stops.idle_warned, 0)
-        if new[:room]:
-            stops.idle_warned += _warn(budget, new[:room], because, actor=actor, now=now)
+        new = sorted(early.idle_ids(machines, now=now) - told.keys())[: max(most - stops.idle_warned, 0)]
+        if new:
+            stops.idle_warned += _warn(budget, new, because, actor=actor, now=now)
         for machine_id in sorted(one for one, at in told.items() if at + terms().stop_warning <= now):
             if stops.idle_stopped >= most:
                 stops.held_back += 1
@@ -79,8 +91,6 @@ def stop_idle(budget: Budget, *, actor: Actor, now: datetime, stops: Stops) -> N
                 now=now,
             )
             stops.idle_stopped += outcome == Outcome.STOP
-    if stops.held_back:
-        logger.warning("%s idle machines are held back beyond the %s that a run may stop", stops.held_back, most)
 
 
 def due(*, now: datetime) -> Stops:

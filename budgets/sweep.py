@@ -69,9 +69,7 @@ def check_budgets(*, actor: Actor, now: datetime, dry_run: bool = False) -> dict
     figures.marks = _each(
         thresholds.due(now=now), lambda i: len(thresholds.fire(budget_id=i, actor=actor, now=now)), failed
     )
-    stops = idling.Stops()
-    full = {budget.id: budget for budget in idling.at_limit(now=now)}
-    _each(list(full), lambda i: idling.stop_idle(full[i], actor=actor, now=now, stops=stops), failed)
+    stops = idling.stop_all(actor=actor, now=now, each=lambda ids, act: _each(ids, act, failed))
     figures.idle_warned, figures.idle_stopped, figures.held_back = asdict(stops).values()
     figures.failed = len(failed)
     if failed:

@@ -119,6 +119,7 @@ def test_what_keeps_a_machine_from_being_stopped(world, now, keeps):
 
 def test_a_run_stops_no_more_than_the_rules_would_and_the_dry_run_counts_them(world, now, settings):
     settings.FORGE_LIFECYCLE_AT_MOST, settings.FORGE_LIFECYCLE_PERCENT_AT_MOST = 2, 0
+    sample(running(world, now, idle=False), now, cpu=90)
     for _ in range(3):
         running(world, now)
     used_up(world, now, "ORGANIZATION")
