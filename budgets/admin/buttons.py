@@ -39,20 +39,23 @@ class OwnerForm(forms.Form):
     )
 
 
+NOBODY = "none"
+
+
 class ThresholdsForm(forms.Form):
-    """The thresholds in per cent, between commas; none = nobody is told."""
+    """The thresholds in per cent, between commas; the word none = nobody is told."""
 
     thresholds = forms.CharField(
-        required=False,
         max_length=200,
         widget=UnfoldAdminTextInputWidget,
-        help_text="In per cent of the limit, between commas, at most 200: 50, 80, 100",
+        help_text="In per cent of the limit, at most 200, between commas: 50, 80, 100; or the word none.",
     )
 
     def clean_thresholds(self) -> list[Decimal]:
-        words = [word.strip(" %") for word in self.cleaned_data["thresholds"].split(",")]
+        text = self.cleaned_data["thresholds"].strip()
+        words = [] if text == NOBODY else [word.strip(" %") for word in text.split(",")]
         try:
-            return [Decimal(word) / 100 for word in words if word]
+            return [Decimal(word) / 100 for word in words]
         except InvalidOperation:
             raise forms.ValidationError("Numbers between commas, such as 80, 100.") from None
 
@@ -212,7 +215,7 @@ BUTTONS = (
         run=_change_thresholds,
         legal=permissions.may_change,
         form=ThresholdsForm,
-        initial=lambda budget: {"thresholds": ", ".join(percent(one)[:-1] for one in fractions_of(budget))},
+        initial=lambda budget: {"thresholds": ", ".join(percent(one)[:-1] for one in fractions_of(budget)) or NOBODY},
         explain=_explain_thresholds,
     ),
     Button(
