@@ -37,11 +37,11 @@ class BudgetExceeded(Refused):
 
     def __init__(self, detail: str, *, extra: Mapping[str, Any], room: Callable[[], list[dict[str, Any]]]) -> None:
         super().__init__(detail, extra=extra)
-        self._room = room
+        self.room = room
 
     def document(self, *, instance: str = "", request_id: str | None = None) -> dict[str, Any]:
         """With `make_room`, looked up only now: the budgets' locks are gone, so nobody waits for it."""
-        return super().document(instance=instance, request_id=request_id) | {"make_room": self._room()}
+        return super().document(instance=instance, request_id=request_id) | {"make_room": self.room()}
 
 
 def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:

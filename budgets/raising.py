@@ -17,7 +17,7 @@ from budgets.figures import instant, money
 from budgets.models import Budget, BudgetRaise
 from budgets.periods import is_whole_hour
 from budgets.services import locked
-from budgets.terms import PeriodIsOver, check_amount, check_limit
+from budgets.terms import MOST_REASON, PeriodIsOver, check_amount, check_limit
 from forge.accounts.models import User
 from forge.api.errors import Conflict, Refused
 
@@ -52,8 +52,8 @@ def raise_limit(
     check_amount(amount)
     if not amount:
         raise RaiseRefused("A raise is above 0.")
-    if not reason.strip():
-        raise RaiseRefused("Say why in `reason`.")
+    if not reason.strip() or len(reason) > MOST_REASON:
+        raise RaiseRefused(f"Say why in `reason`, in at most {MOST_REASON} characters.")
     if not is_whole_hour(ends_at) or ends_at <= now:
         raise RaiseRefused("`ends_at` is a whole UTC hour that is still to come.")
     with transaction.atomic():
@@ -156,6 +156,7 @@ def _record(actor: Actor, action: str, one: BudgetRaise, budget: Budget, before:
             "currency": budget.organization.currency,
             "ends_at": instant(one.ends_at),
             "approved_by": str(one.approved_by_id) if one.approved_by_id else None,
+            "reason": one.reason,
         },
         occurred_at=now,
     )

@@ -21,6 +21,7 @@ from forge.api.errors import Refused
 
 MOST = Decimal("999999999999.999999")
 LONGEST = timedelta(days=3660)
+MOST_REASON = 500
 
 
 class UnknownOwner(Refused):

@@ -14,11 +14,9 @@ from budgets import actions, permissions, thresholds
 from budgets.figures import money
 from budgets.models import Budget
 from budgets.rows import record_changed
-from budgets.terms import check_amount, check_limit
+from budgets.terms import MOST_REASON, check_amount, check_limit
 from forge.api.errors import Refused
 from forge.api.etags import require_version
-
-MOST_REASON = 500
 
 
 class TransferRefused(Refused):

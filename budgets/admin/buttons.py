@@ -22,7 +22,7 @@ from budgets.figures import percent
 from budgets.models import Budget
 from budgets.raising import raise_limit
 from budgets.rows import fractions_of
-from budgets.terms import UnknownBudget
+from budgets.terms import MOST_REASON, UnknownBudget
 from budgets.transferring import transfer
 from forge.adminkit.buttons import Button
 
@@ -64,12 +64,12 @@ class RaiseForm(AmountForm):
     ends_at = forms.SplitDateTimeField(
         widget=UnfoldAdminSplitDateTimeWidget, help_text="A whole UTC hour, at most the end of the period."
     )
-    reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
+    reason = forms.CharField(max_length=MOST_REASON, widget=UnfoldAdminTextInputWidget)
 
 
 class TransferForm(AmountForm):
     team = forms.SlugField(widget=UnfoldAdminTextInputWidget, help_text="Slug of the team whose budget of now gets it.")
-    reason = forms.CharField(max_length=500, widget=UnfoldAdminTextInputWidget)
+    reason = forms.CharField(max_length=MOST_REASON, widget=UnfoldAdminTextInputWidget)
 
 
 def _change_amount(request: HttpRequest, budget: Budget, *, amount: Decimal) -> str:

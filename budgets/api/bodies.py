@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from budgets.api.serializers import Money
 from budgets.models import FRACTIONS, MOST_THRESHOLDS, Budget
+from budgets.terms import MOST_REASON
 from forge.api.fields import Text
 
 
@@ -70,7 +71,7 @@ class NewRaiseSerializer(serializers.Serializer):
     budget = serializers.UUIDField()
     amount = Money(min_value=Decimal(0))
     ends_at = serializers.DateTimeField(help_text="A whole UTC hour, at most the end of the budget's period.")
-    reason = Text(max_length=500)
+    reason = Text(max_length=MOST_REASON)
 
 
 class TransferSerializer(serializers.Serializer):
@@ -78,4 +79,4 @@ class TransferSerializer(serializers.Serializer):
 
     to = serializers.UUIDField(help_text="The budget of another team that gets it.")
     amount = Money(min_value=Decimal(0))
-    reason = Text(max_length=500)
+    reason = Text(max_length=MOST_REASON)

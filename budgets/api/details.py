@@ -8,7 +8,7 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from budgets.api.serializers import BudgetSerializer, Money
+from budgets.api.serializers import BudgetSerializer, CheckedBudgetSerializer, Money
 from budgets.foresight import Outlook, holders_of, outlook, says
 from budgets.making_room import suggestions
 from budgets.models import Budget, BudgetRaise
@@ -51,6 +51,19 @@ class RoomSerializer(serializers.Serializer):
     frees = Money()
     saves_per_hour = Money()
     actions = serializers.ListField(child=serializers.CharField())
+
+
+class CheckAnswerSerializer(serializers.Serializer):
+    """Whether it fits; `budgets` are all that bind, or those without room.
+
+    `make_room` names machines that would make room for a launch in the first without.
+    """
+
+    fits = serializers.BooleanField()
+    needed = Money()
+    currency = serializers.CharField()
+    budgets = CheckedBudgetSerializer(many=True)
+    make_room = RoomSerializer(many=True)
 
 
 class RaiseSerializer(serializers.ModelSerializer):

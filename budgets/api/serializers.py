@@ -122,15 +122,6 @@ class CheckedBudgetSerializer(serializers.Serializer):
     period_end = serializers.DateTimeField()
 
 
-class CheckAnswerSerializer(serializers.Serializer):
-    """Whether it fits; `budgets` are all that bind, or those without room."""
-
-    fits = serializers.BooleanField()
-    needed = Money()
-    currency = serializers.CharField()
-    budgets = CheckedBudgetSerializer(many=True)
-
-
 class ReservationSerializer(serializers.ModelSerializer):
     """What one machine holds in a budget."""
 

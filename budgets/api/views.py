@@ -12,11 +12,10 @@ from rest_framework.response import Response
 
 from budgets import actions, permissions, services
 from budgets.api.bodies import ChangeSerializer, CheckSerializer, NewBudgetSerializer, TransferSerializer
-from budgets.api.details import BudgetDetailSerializer
+from budgets.api.details import BudgetDetailSerializer, CheckAnswerSerializer
 from budgets.api.filters import BudgetFilterSet
 from budgets.api.serializers import (
     BudgetSerializer,
-    CheckAnswerSerializer,
     ReservationSerializer,
 )
 from budgets.guards import BudgetExceeded
@@ -122,12 +121,13 @@ class BudgetViewSet(ReadViewSet):
         """Would it fit? Takes an amount, or the body of a launch; reserves nothing and changes nothing."""
         if isinstance(request.data, dict) and "amount" in request.data:
             wanted = self.validated(CheckSerializer)
-            return Response(would_fit(user=request.user, now=timezone.now(), **wanted))
+            return Response(would_fit(user=request.user, now=timezone.now(), **wanted) | {"make_room": []})
         spec = launch_spec(self.validated(LaunchSerializer))
         try:
             figures = launch(actor=self.actor, spec=spec, now=timezone.now(), dry_run=True).figures
         except BudgetExceeded as refusal:
-            return Response(_answer(refusal.extra, fits=False, needed=refusal.extra["needed"]))
+            answer = _answer(refusal.extra, fits=False, needed=refusal.extra["needed"])
+            return Response(answer | {"make_room": refusal.room()})
         return Response(_answer(figures, fits=True, needed=figures["reservation"]))
 
     @extend_schema(responses={200: ReservationSerializer(many=True)})
@@ -142,4 +142,5 @@ class BudgetViewSet(ReadViewSet):
 
 
 def _answer(figures: dict[str, Any], *, fits: bool, needed: str) -> dict[str, Any]:
-    return {"fits": fits, "needed": needed, "currency": figures["currency"], "budgets": figures["budgets"]}
+    told = {"fits": fits, "needed": needed, "currency": figures["currency"], "budgets": figures["budgets"]}
+    return told | {"make_room": []}

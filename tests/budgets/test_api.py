@@ -345,6 +345,7 @@ def test_check_takes_the_body_of_a_launch(world):
     refused = client.post(f"{LIST}check/", world.body(), format="json")
     assert refused.status_code == 200, refused.content
     assert (refused.json()["fits"], refused.json()["budgets"][0]["id"]) == (False, str(budget.id))
+    assert refused.json()["make_room"] == []
     Budget.objects.filter(pk=budget.pk).update(amount=STANDARD)
     fits = client.post(f"{LIST}check/", world.body(), format="json").json()
     assert fits["fits"] is True

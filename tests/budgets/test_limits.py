@@ -172,6 +172,8 @@ def test_a_transfer_moves_what_is_free_for_this_period_under_one_correlation(wor
     entries = AuditLog.objects.filter(action_type="BUDGET_TRANSFER")
     assert {entry.resource_id for entry in entries} == {str(giver.id), str(receiver.id)}
     assert len({entry.correlation_id for entry in entries}) == 1
+    assert WHY in str(entries[0].personal)
+    assert WHY not in str(entries[0].content)
     [row] = renewal.renew(budget_id=giver.id, actor=JOB, now=APRIL - HOUR)
     assert row.limit == 100
 

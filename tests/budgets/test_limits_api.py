@@ -128,6 +128,8 @@ def test_a_refused_launch_says_what_would_make_room(world):
         history=[(now - HOUR, "PENDING"), (now - HOUR, "AVAILABLE"), (now, "STOPPING"), (now, "STOPPED")],
     )  # fmt: skip
     client_of(world.finance).post(LIST, body("TEAM", world.team.id, amount="1"), format="json")
+    checked = client_of(world.lead).post(f"{LIST}check/", world.body(), format="json").json()
+    assert [one["workspace"] for one in checked["make_room"]] == [str(machine.id)]
     for headers in ({}, {"Idempotency-Key": "k"}, {"Idempotency-Key": "k"}):
         answer = client_of(world.lead).post("/api/v1/workspaces/", world.body(), format="json", headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (422, "budget_exceeded")
