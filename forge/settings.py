@@ -205,6 +205,7 @@ FORGE_OPERATION_HANDLERS = {
     "workspace.stop": "workspaces.handlers.stop",
     "workspace.terminate": "workspaces.handlers.terminate",
     "workspace.modify": "workspaces.handlers.modify",
+    "workspace.tag": "workspaces.handlers.tag",
     "workspace.bulk": "workspaces.handlers.bulk",
     "workspace.reboot": "workspaces.handlers.reboot",
     "workspace.rebuild": "workspaces.handlers.rebuild",
@@ -277,6 +278,7 @@ FORGE_AWS_READ_TIMEOUT = env.float("FORGE_AWS_READ_TIMEOUT", default=30.0)
 FORGE_AWS_CALLS_PER_SECOND = env.float("FORGE_AWS_CALLS_PER_SECOND", default=5.0)  # of a place; 0: no limit
 FORGE_AWS_CALL_BURST = env.int("FORGE_AWS_CALL_BURST", default=10)
 FORGE_VANISHED_AT_MOST = env.int("FORGE_VANISHED_AT_MOST", default=5)
+FORGE_TAG_REPAIRS_AT_MOST = env.int("FORGE_TAG_REPAIRS_AT_MOST", default=200)
 FORGE_VANISHED_PERCENT_AT_MOST = env.int("FORGE_VANISHED_PERCENT_AT_MOST", default=20)
 FORGE_QUARANTINE_DAYS = env.int("FORGE_QUARANTINE_DAYS", default=30)
 

@@ -17,7 +17,7 @@ class Capabilities:
     has a system of its own to reboot, rebuild and restore. `has_running_modes`: people choose AutoStop or AlwaysOn.
     `starts_by_itself`: there is nothing to start, because connecting does it. `joins_domain`: it is a computer of the
     directory. `address_lasts`: the address to connect to is known once and for all, else it is made for each time.
-    `takes_batches`: AWS starts, stops and ends many in one call.
+    `takes_batches`: AWS starts, stops and ends many in one call. `takes_tags`: AWS can tag it.
     """
 
     can_be_handed_over: bool
@@ -29,6 +29,7 @@ class Capabilities:
     joins_domain: bool
     address_lasts: bool
     takes_batches: bool
+    takes_tags: bool
 
     @property
     def never(self) -> frozenset[str]:
@@ -54,6 +55,7 @@ PERSONAL = Capabilities(
     joins_domain=True,
     address_lasts=True,
     takes_batches=True,
+    takes_tags=True,
 )
 """WorkSpaces Personal: a computer of one directory user, with volumes of its own."""
 
@@ -67,6 +69,7 @@ APPLICATIONS = Capabilities(
     joins_domain=False,
     address_lasts=False,
     takes_batches=False,
+    takes_tags=False,
 )
 """WorkSpaces Applications: a person's right to stream the applications of a stack; each session is a fresh one."""
 

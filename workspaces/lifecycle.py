@@ -103,6 +103,7 @@ ACTIONS: dict[str, tuple[State, ...]] = {
         for wish in ("keep-alive", "extend", "lease")
     },
     "modify": (State.AVAILABLE, State.STOPPED),
+    "tag": (State.AVAILABLE, State.STOPPING, State.STOPPED, State.STARTING),
     "reboot": (State.AVAILABLE,),
     "rebuild": (State.AVAILABLE, State.STOPPED),
     "restore": (State.AVAILABLE, State.STOPPED),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -22,15 +23,16 @@ from django.db.models import Exists, OuterRef, QuerySet
 from audit.actors import Actor
 from audit.services import record
 from forge.db.jobs import JobFault
-from forge.operations.models import Operation
 from workspaces import actions, aws
+from workspaces.busy import under_way
 from workspaces.fleet import survey
 from workspaces.fleet.seen import Seen
 from workspaces.handlers.launching import connection_url
 from workspaces.lifecycle import AWS_STATES, State, may_move
 from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.places import known, place_of
-from workspaces.stacks import refresh_stacks
+from workspaces.stacks import FORBIDDEN, refresh_stacks
+from workspaces.tagging import repairing
 from workspaces.transitions import lock_machine, lock_scopes_of, move
 
 logger = logging.getLogger(__name__)
@@ -54,8 +56,9 @@ class Figures:
 
     `unreachable` counts provider accounts that AWS did not answer for, `implausible` machines whose absence was not
     believed because too many were absent at once, `failed` machines and accounts that could not be looked after.
-    `unmanaged` machines are described by no row of ours; the `orphans` among them carry our tag. `stacks` are those of
-    WorkSpaces Applications that AWS offers.
+    Of ours `untagged` show other tags in AWS than wanted, and `retagging` are being mended now; the tags of `unread`
+    could not be asked for. `unmanaged` machines are described by no row of ours; the `orphans` among them carry our
+    tag. `stacks` are those of WorkSpaces Applications that AWS offers.
     """
 
     seen: int = 0
@@ -67,6 +70,9 @@ class Figures:
     unreachable: int = 0
     implausible: int = 0
     failed: int = 0
+    untagged: int = 0
+    retagging: int = 0
+    unread: int = 0
     unmanaged: int = 0
     orphans: int = 0
     stacks: int = 0
@@ -81,6 +87,15 @@ class _Run:
     actor: Actor
     figures: Figures = field(default_factory=Figures)
     faults: list[str] = field(default_factory=list)
+    repairs: Counter[uuid.UUID] = field(default_factory=Counter)
+
+    def repairs_left(self, account: ProviderAccount) -> int:
+        """How many machines of an account this run may still have its tags mended: each takes calls of its own."""
+        return max(settings.FORGE_TAG_REPAIRS_AT_MOST - self.repairs[account.id], 0)
+
+    def note_repair(self, account: ProviderAccount) -> None:
+        self.repairs[account.id] += 1
+        self.figures.retagging += 1
 
     @contextmanager
     def going_on(self, what: str) -> Iterator[None]:
@@ -138,9 +153,13 @@ def _compare_computers(account: ProviderAccount, run: _Run) -> None:
     seen = Seen()
     for shown in _shown(account, gateway):
         seen.add(machine.provider_id for machine in shown)
-        ours = _ours(account, PERSONAL).filter(provider_id__in=[one.provider_id for one in shown])
+        ours = list(
+            _ours(account, PERSONAL)
+            .filter(provider_id__in=[one.provider_id for one in shown])
+            .select_related("organization", "team", "project", "blueprint")
+        )
         _compare(ours, shown, gateway, run)
-        _survey(account, shown, gateway, run)
+        _compare_tags(account, ours, shown, gateway, run)
     missing: list[WorkSpace] = []
     count = 0
     for machines in _chunks(account, PERSONAL):
@@ -207,18 +226,34 @@ def _shown(account: ProviderAccount, gateway: aws.Gateway) -> Iterator[list[aws.
         yield chunk
 
 
-def _survey(account: ProviderAccount, shown: Sequence[aws.Machine], gateway: aws.Gateway, run: _Run) -> None:
-    """Write down what is nobody's."""
-    unknown = survey.unknown_of(account, shown)
-    if not unknown or run.dry_run:
+def _compare_tags(
+    account: ProviderAccount, ours: Sequence[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Gateway, run: _Run
+) -> None:
+    """Have the tags of ours mended where they differ, and write down what is nobody's; both are asked for together."""
+    unknown = [] if run.dry_run else survey.unknown_of(account, shown)
+    try:
+        tags = gateway.tags_of([one.provider_id for one in ours] + [one.provider_id for one in unknown])
+    except aws.Invalid as error:
+        if error.code not in FORBIDDEN or unknown:
+            raise
+        run.figures.unread += len(ours)
+        logger.warning("the tags in provider account %s could not be read: %s", account.id, error)
         return
-    tags = gateway.tags_of([machine.provider_id for machine in unknown])
-    run.figures.orphans += survey.note(account=account, machines=unknown, tags=tags, now=run.now)
+    if unknown:
+        run.figures.orphans += survey.note(account=account, machines=unknown, tags=tags, now=run.now)
+    differing = repairing.compare(ours, tags, now=run.now, dry_run=run.dry_run)
+    run.figures.untagged += len(differing)
+    if run.dry_run:
+        return
+    for machine in repairing.to_repair(differing, now=run.now)[: run.repairs_left(account)]:
+        with run.going_on(f"machine {machine.id}"):
+            if repairing.repair(actor=run.actor, workspace_id=machine.id, now=run.now):
+                run.note_repair(account)
 
 
 def _ours(account: ProviderAccount, service_type: str) -> QuerySet[WorkSpace]:
     """Live machines of the account and service without an open operation."""
-    busy = Operation.objects.open().filter(target_id=OuterRef("pk"))
+    busy = under_way().filter(target_id=OuterRef("pk"))
     machines = WorkSpace.objects.live().filter(provider_account=account, service_type=service_type)
     return machines.exclude(provider_id="").exclude(Exists(busy))
 
@@ -294,7 +329,7 @@ def _follow(machine: WorkSpace, seen: aws.Machine | None, target: State, run: _R
     with transaction.atomic():
         lock_scopes_of(machine.id)
         workspace = lock_machine(machine.id)
-        busy = Operation.objects.open().filter(target_id=machine.id).exists()
+        busy = under_way().filter(target_id=machine.id).exists()
         if busy or (workspace.state, workspace.version) != (source, version):
             return False
         reason = "vanished from AWS" if seen is None else f"AWS shows {seen.state}"

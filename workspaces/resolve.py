@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,17 +19,13 @@ from workspaces.guards import BlueprintNotFound
 from workspaces.intents import Intent, LaunchSpec
 from workspaces.models import ApplicationStack, ProviderAccount, WorkSpace
 from workspaces.regions.choosing import RegionChoice, choose
+from workspaces.tagging.wanted import check_own
 
 Role = Membership.Role
 LAUNCHING_ROLES = (Role.CONTRACTOR, Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN)
 
 LONGEST_POOL_USER = 128
 """Characters of a user name in the user pool of WorkSpaces Applications, which is an email address."""
-
-MAX_TAGS = 40
-_TAG_KEY = re.compile(r"[\w .:/=+\-@]{1,127}")
-_TAG_VALUE = re.compile(r"[\w .:/=+\-@]{0,255}")
-_RESERVED_PREFIXES = ("aws:", "forge:")
 
 
 class MayNotLaunch(Denied):
@@ -92,11 +87,6 @@ class RunningModeNotOffered(Refused):
     suggested_action = "Leave `running_mode` out, or send AUTO_STOP."
 
 
-class TagsRefused(Refused):
-    code = "tags_refused"
-    title = "The tags do not fit AWS's rules"
-
-
 class MachineExists(Conflict):
     code = "machine_exists"
     title = "This person has a machine already"
@@ -135,7 +125,7 @@ def resolve_launch(*, actor: Actor, spec: LaunchSpec, now: datetime, only_quote:
     if not isinstance(caller, User) or caller.organization is None or not caller.has_role(*LAUNCHING_ROLES):
         raise MayNotLaunch("Machines are launched by contractors, engineers, team leads and admins.")
     check_running_mode(spec)
-    check_tags(spec.tags)
+    check_own(spec.tags)
     organization = caller.organization
     owner = _owner(caller=caller, email=spec.owner)
     team = _team(caller=caller, owner=owner, slug=spec.team)
@@ -263,20 +253,6 @@ def refuse_second_machine(*, organization: Organization, region: str, place: Pla
             f"Machine {workspace_id} is {state}; AWS allows one per user of a directory or stack.",
             extra={"workspace": str(workspace_id), "state": state},
         )
-
-
-def check_tags(tags: dict[str, str]) -> None:
-    """Raises TagsRefused unless the tags fit AWS's limits, leaving room for Forge's own."""
-    if len(tags) > MAX_TAGS:
-        raise TagsRefused(f"{len(tags)} tags; at most {MAX_TAGS} are possible.", extra={"limit": MAX_TAGS})
-    for key, value in tags.items():
-        if not _TAG_KEY.fullmatch(key) or key.lower().startswith(_RESERVED_PREFIXES):
-            raise TagsRefused(
-                f"Tag key {key[:40]!r}: 1 to 127 letters, digits, spaces and _.:/=+-@, beginning neither with aws: "
-                "nor with forge:."
-            )
-        if not _TAG_VALUE.fullmatch(value):
-            raise TagsRefused(f"Value of tag {key!r}: at most 255 letters, digits, spaces and _.:/=+-@.")
 
 
 def _owner(*, caller: User, email: str | None) -> User:

@@ -90,7 +90,8 @@ def _ask_for_more(command, ann, organization, machine, now):
     """The launch arrives; then whatever else can be asked of a machine, an account or an organization."""
     _arrive(machine.id, ("AVAILABLE",), ann, now)
     longer = partial(workspaces.modify, wanted={"auto_stop_timeout_minutes": 120})
-    for verb in (longer, workspaces.reboot, workspaces.rebuild, workspaces.restore):
+    tagged = partial(workspaces.tag, tags={"purpose": "build"})
+    for verb in (longer, tagged, workspaces.reboot, workspaces.rebuild, workspaces.restore):
         asks = replace(ann, correlation_id=uuid7())
         verb(actor=asks, workspace_id=machine.id, now=now)
         _arrive(machine.id, (), asks, now)

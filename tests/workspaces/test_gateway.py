@@ -13,6 +13,7 @@ from moto.server import ThreadedMotoServer
 
 from workspaces import aws
 from workspaces.aws import clients, faults
+from workspaces.tagging.wanted import OPERATION, WORKSPACE
 
 PLACE = aws.Place(region="us-east-1", account="123456789012", is_simulated=True)
 
@@ -71,8 +72,8 @@ def test_create_describe_find_and_tags_hold_against_moto(moto_url, directory_id,
     assert made.provider_id.startswith("ws-")
     assert gateway.tags(made.provider_id) == {
         "cost-center": "r-100",
-        aws.OPERATION_TAG: "operation-1",
-        aws.WORKSPACE_TAG: "workspace-1",
+        OPERATION: "operation-1",
+        WORKSPACE: "workspace-1",
     }
     shown = gateway.describe([made.provider_id])[made.provider_id]
     assert (shown.user_name, shown.bundle_type, shown.running_mode) == ("ann", "STANDARD", "AUTO_STOP")

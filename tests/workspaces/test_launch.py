@@ -36,10 +36,10 @@ from workspaces.resolve import (
     NoDirectoryUser,
     ProjectNotYours,
     RegionNotOffered,
-    TagsRefused,
     TeamNotYours,
     UnknownOwner,
 )
+from workspaces.tagging.wanted import TagKeyReserved, TagValueRefused, TooManyTags
 
 LONG = 3600.0
 
@@ -139,9 +139,9 @@ def test_another_organizations_machine_in_the_directory_is_not_told_of(world):
         ({"owner": "stranger@example.com"}, UnknownOwner),
         ({"blueprint_id": None}, BlueprintNotFound),
         ({"service_type": "WORKSPACES_APPLICATIONS"}, ApplicationsNotOffered),
-        ({"tags": {"aws:x": "y"}}, TagsRefused),
-        ({"tags": {f"k{n}": "v" for n in range(41)}}, TagsRefused),
-        ({"tags": {"key": "v" * 256}}, TagsRefused),
+        ({"tags": {"aws:x": "y"}}, TagKeyReserved),
+        ({"tags": {f"k{n}": "v" for n in range(41)}}, TooManyTags),
+        ({"tags": {"key": "v" * 256}}, TagValueRefused),
     ],
 )
 def test_what_does_not_fit_is_refused_and_leaves_nothing(world, changes, refusal):

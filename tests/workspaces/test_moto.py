@@ -23,6 +23,7 @@ from workspaces.places import known, place_of
 from workspaces.simulator import catalog
 from workspaces.simulator.machine import INSTANT
 from workspaces.simulator.server import Simulator
+from workspaces.tagging.wanted import WORKSPACE
 
 ACCOUNT = "123456789012"
 
@@ -96,7 +97,7 @@ def test_a_launch_is_verified_and_bears_its_tags(world):
     gateway = aws.Gateway(place_of(machine.provider_account))
     tags = gateway.tags(machine.provider_id)
     assert tags["cost-center"] == "r-100"
-    assert tags[aws.WORKSPACE_TAG] == str(machine.pk)
+    assert tags[WORKSPACE] == str(machine.pk)
     seen = gateway.look(known(machine))
     assert (seen.state, seen.bundle_type, seen.running_mode) == ("AVAILABLE", "STANDARD", "AUTO_STOP")
 

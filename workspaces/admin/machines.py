@@ -26,6 +26,7 @@ from workspaces.models import StateChange, WorkSpace, kept_alive
 from workspaces.posture.admin import shown_findings
 from workspaces.rules.admin import EXTEND, LEASE, shown_decisions, shown_reasons
 from workspaces.rules.models import MOST_KEEP_ALIVE_DAYS
+from workspaces.tagging.admin import RETAG, shown_tags
 
 VIEW_ROLES = ("team_lead", "finance", "auditor", "admin")
 SHOWN_CHANGES = 20
@@ -177,10 +178,10 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
                     "user_volume_gb",
                     "auto_stop_timeout_minutes",
                     "max_lifetime_days",
-                    "tags",
                 )
             },
         ),
+        ("Tags", {"fields": ("shown_tags",)}),
         ("Money", {"fields": ("shown_cost",)}),
         ("Owner switched off", {"fields": ("quarantine",)}),
         ("Security", {"fields": ("findings",)}),
@@ -259,6 +260,7 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
         LEASE,
         EXTEND,
         *CHANGES,
+        RETAG,
         HAND_OVER,
         Button(
             "terminate",
@@ -298,6 +300,10 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
     @display(description="open findings")
     def findings(self, workspace: WorkSpace) -> str:
         return shown_findings(workspace)
+
+    @display(description="tags")
+    def shown_tags(self, workspace: WorkSpace) -> str:
+        return shown_tags(workspace)
 
     @display(description="why")
     def reasons(self, workspace: WorkSpace) -> str:

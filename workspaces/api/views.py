@@ -42,6 +42,7 @@ from workspaces.api.serializers import (
     WorkSpaceSerializer,
     launch_spec,
 )
+from workspaces.api.tags import RetagSerializer, TagsSerializer, tags_of
 from workspaces.leavers.holding import hand_over
 from workspaces.models import ApplicationStack, WorkSpace
 from workspaces.rules.why import leases_of, why
@@ -73,6 +74,7 @@ class WorkSpaceViewSet(ReadViewSet):
         "connect": actions.WORKSPACE_CONNECT,
         "open": actions.WORKSPACE_CONNECT,
         "modify": actions.WORKSPACE_MODIFY,
+        "partial_update": actions.WORKSPACE_TAG,
         "bulk": actions.WORKSPACE_BULK,
         "reboot": actions.WORKSPACE_REBOOT,
         "rebuild": actions.WORKSPACE_REBUILD,
@@ -115,6 +117,27 @@ class WorkSpaceViewSet(ReadViewSet):
     def destroy(self, request: Request, pk: str | None = None) -> Response:
         """The same as terminate."""
         return self._control(services.terminate)
+
+    @extend_schema(request=RetagSerializer, responses={202: WorkSpaceSerializer, 200: WorkSpaceSerializer})
+    def partial_update(self, request: Request, pk: str | None = None) -> Response:
+        """Give the machine other tags: 202 with the operation that writes them in AWS; 200 where AWS takes none."""
+        answer = services.tag(
+            actor=self.actor,
+            workspace_id=self.get_object().id,
+            tags=self.validated(RetagSerializer)["tags"],
+            now=timezone.now(),
+            if_match=self.if_match,
+        )
+        if answer.operation is None:
+            workspace = self.get_object()
+            return self.shown(workspace, self.body_of(workspace))
+        return self._accepted(answer.workspace.id, answer.operation, {})
+
+    @extend_schema(responses={200: TagsSerializer})
+    @action(detail=True, methods=["get"], pagination_class=None, filter_backends=[])
+    def tags(self, request: Request, pk: str | None = None) -> Response:
+        """The machine's tags: people's own, those that AWS is wanted to show, and what was written there."""
+        return Response(TagsSerializer(tags_of(self.get_object())).data)
 
     @extend_schema(request=BulkSerializer, responses={202: BulkAnswerSerializer}, parameters=[_DRY_RUN])
     @action(detail=False, methods=["post"], pagination_class=None, filter_backends=[], audit_resource="Operation")

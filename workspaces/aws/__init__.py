@@ -14,7 +14,7 @@ from workspaces.aws.faults import (
     Unavailable,
     UnknownOutcome,
 )
-from workspaces.aws.gateway import BATCH, OPERATION_TAG, WORKSPACE_TAG, Gateway, auto_stop_step
+from workspaces.aws.gateway import BATCH, Gateway, auto_stop_step
 from workspaces.aws.metrics import Figures, Metrics
 from workspaces.aws.provider import Provider, provider_of
 from workspaces.aws.shapes import Connection, Directory, Known, Machine, NewMachine, Place, StreamingUrl
@@ -23,8 +23,6 @@ from workspaces.aws.stacks import Stack, StackCatalogue
 __all__ = [
     "BATCH",
     "NO_ROOM",
-    "OPERATION_TAG",
-    "WORKSPACE_TAG",
     "ApplicationsGateway",
     "AwsError",
     "Connection",

@@ -12,26 +12,21 @@ from typing import Any
 
 from django.conf import settings
 
-from workspaces.aws.calling import Caller
 from workspaces.aws.clients import client_of
 from workspaces.aws.faults import AwsError, UnknownOutcome, failed_items, raise_failed
 from workspaces.aws.shapes import Connection, Directory, Known, Machine, NewMachine, Place
+from workspaces.aws.tags import Tags, tag_list
 from workspaces.capabilities import PERSONAL
+from workspaces.tagging.wanted import OPERATION, WORKSPACE
 
 BATCH = 25
 """AWS takes at most this many machines in one call."""
-
-TAGGED_BATCH = 100
-"""GetResources takes at most this many resources in one call."""
 
 VOLUME_KEY = "alias/aws/workspaces"
 """The key that AWS keeps in each account and region for volumes of WorkSpaces."""
 
 SELF_SERVICE = ("RestartWorkspace", "IncreaseVolumeSize", "ChangeComputeType", "SwitchRunningMode", "RebuildWorkspace")
 """What a directory may let people do to their machines from the client, past Forge."""
-
-OPERATION_TAG = "forge:operation"
-WORKSPACE_TAG = "forge:workspace"
 
 _PROPERTIES = {
     "bundle_type": "ComputeTypeName",
@@ -51,7 +46,7 @@ _BATCHED = {
 """What takes many machines in one call, and under which name."""
 
 
-class Gateway(Caller):
+class Gateway(Tags):
     """WorkSpaces Personal in one account and region; `before_call` is called before each call, which may be slow.
 
     Raises Unavailable when there are no credentials to call with.
@@ -102,20 +97,6 @@ class Gateway(Caller):
                 return
             question["NextToken"] = answer["NextToken"]
 
-    def tags_of(self, provider_ids: Sequence[str]) -> dict[str, dict[str, str]]:
-        """The tags of machines by id, a hundred machines to a call; what has none is left out."""
-        arn = f"arn:{_partition(self._place.region)}:workspaces:{self._place.region}:{self._place.account}:workspace/"
-        found: dict[str, dict[str, str]] = {}
-        for start in range(0, len(provider_ids), TAGGED_BATCH):
-            with self._call(looking=True):
-                answer = self._tagging.get_resources(
-                    ResourceARNList=[arn + provider_id for provider_id in provider_ids[start : start + TAGGED_BATCH]]
-                )
-            for row in answer["ResourceTagMappingList"]:
-                tags = {tag["Key"]: tag["Value"] for tag in row["Tags"]}
-                found[row["ResourceARN"].removeprefix(arn)] = tags
-        return found
-
     def connections(self, provider_ids: Sequence[str]) -> dict[str, Connection]:
         """The connection status of machines by id."""
         found: dict[str, Connection] = {}
@@ -129,12 +110,6 @@ class Gateway(Caller):
                     last_connected_at=row.get("LastKnownUserConnectionTimestamp"),
                 )
         return found
-
-    def tags(self, provider_id: str) -> dict[str, str]:
-        """The tags of a machine."""
-        with self._call(looking=True):
-            answer = self._client.describe_tags(ResourceId=provider_id)
-        return {tag["Key"]: tag.get("Value", "") for tag in answer["TagList"]}
 
     def registration_code(self, directory_id: str) -> str:
         """What people type into the WorkSpaces client to reach the directory; empty when AWS has none."""
@@ -163,7 +138,7 @@ class Gateway(Caller):
         }
         if wanted.running_mode == "AUTO_STOP":
             properties["RunningModeAutoStopTimeoutInMinutes"] = auto_stop_step(wanted.auto_stop_minutes)
-        tags = {**wanted.tags, OPERATION_TAG: wanted.operation_id, WORKSPACE_TAG: wanted.workspace_id}
+        tags = {**wanted.tags, OPERATION: wanted.operation_id, WORKSPACE: wanted.workspace_id}
         with self._call():
             answer = self._client.create_workspaces(
                 Workspaces=[
@@ -175,7 +150,7 @@ class Gateway(Caller):
                         "VolumeEncryptionKey": VOLUME_KEY,
                         "RootVolumeEncryptionEnabled": True,
                         "UserVolumeEncryptionEnabled": True,
-                        "Tags": [{"Key": key, "Value": value} for key, value in sorted(tags.items())],
+                        "Tags": tag_list(tags),
                     }
                 ]
             )
@@ -282,11 +257,6 @@ def _directory(row: Mapping[str, Any]) -> Directory:
         users_are_administrators=creation.get("UserEnabledAsLocalAdministrator", True),
         self_service=tuple(name for name in SELF_SERVICE if permissions.get(name) != "DISABLED"),
     )
-
-
-def _partition(region: str) -> str:
-    """The partition of AWS in which a region lies, as it stands in ARNs."""
-    return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region.rsplit("-", 2)[0], "aws")
 
 
 def _batches(ids: Sequence[str]) -> Iterator[list[str]]:

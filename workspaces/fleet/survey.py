@@ -16,10 +16,11 @@ from django.db import connection, transaction
 
 from blueprints.models import BundleType
 from forge.db.locks import advisory_lock
-from workspaces.aws import WORKSPACE_TAG, Machine
+from workspaces.aws import Machine
 from workspaces.fleet.seen import Seen
 from workspaces.lifecycle import AWS_STATES, LIVE_STATES, State
 from workspaces.models import ProviderAccount, UnmanagedMachine, WorkSpace
+from workspaces.tagging.wanted import WORKSPACE
 
 CHUNK = 500
 SETTLED = tuple(name for name, seen in AWS_STATES.items() if seen.state in (State.AVAILABLE, State.STOPPED))
@@ -110,14 +111,14 @@ def note(
 
     A machine whose launch is under way (its row has no id of AWS's yet) is nobody's but the launch's: passed over.
     """
-    named = {tags.get(machine.provider_id, {}).get(WORKSPACE_TAG, "") for machine in machines}
+    named = {tags.get(machine.provider_id, {}).get(WORKSPACE, "") for machine in machines}
     being_launched = _being_launched(named)
     rows = []
     for machine in machines:
         own = dict(tags.get(machine.provider_id, {}))
-        if own.get(WORKSPACE_TAG) in being_launched:
+        if own.get(WORKSPACE) in being_launched:
             continue
-        rows.append({**asdict(machine), "tags": own, "is_orphan": WORKSPACE_TAG in own})
+        rows.append({**asdict(machine), "tags": own, "is_orphan": WORKSPACE in own})
     if rows:
         parameters: dict[str, Any] = {
             "organization": account.organization_id,

@@ -7,8 +7,21 @@ from workspaces.handlers.launching import Launch
 from workspaces.handlers.many import Bulk
 from workspaces.handlers.mending import Reboot, Rebuild, Restore
 from workspaces.handlers.power import Start, Stop, Terminate
+from workspaces.handlers.tagging import Tag
 
-__all__ = ["adopt_fleet", "bulk", "launch", "modify", "reboot", "rebuild", "restore", "start", "stop", "terminate"]
+__all__ = [
+    "adopt_fleet",
+    "bulk",
+    "launch",
+    "modify",
+    "reboot",
+    "rebuild",
+    "restore",
+    "start",
+    "stop",
+    "tag",
+    "terminate",
+]
 
 bulk = Bulk()
 launch = Launch(applications=LaunchOfApplications())
@@ -18,4 +31,5 @@ rebuild = Rebuild()
 restore = Restore()
 start = Start()
 stop = Stop()
+tag = Tag()
 terminate = Terminate()

@@ -25,6 +25,7 @@ from workspaces.lifecycle import AWS_STATES, State
 from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.places import known
 from workspaces.posture.sweep import note_launched
+from workspaces.tagging.wanted import OPERATION, wanted_of
 from workspaces.transitions import lock_machine, move
 
 logger = logging.getLogger(__name__)
@@ -117,6 +118,8 @@ class Launch(MachineHandler):
         with self.finishing(claim, workspace) as locked:
             locked.provider_id = found.provider_id
             locked.provider_state = found.state
+            if locked.capabilities.takes_tags:
+                locked.applied_tags = wanted_of(workspace)
             if locked.capabilities.joins_domain:
                 locked.domain_join_status = WorkSpace.DomainJoin.IN_PROGRESS
                 locked.domain_join_attempts += 1
@@ -124,6 +127,7 @@ class Launch(MachineHandler):
                 update_fields=[
                     "provider_id",
                     "provider_state",
+                    "applied_tags",
                     "domain_join_status",
                     "domain_join_attempts",
                     "updated_at",
@@ -261,7 +265,7 @@ class Launch(MachineHandler):
         tags = gateway.tags(found.provider_id)
         if not tags and asked_before is not None and claim.now() - asked_before < TAGS_VISIBLE_AFTER:
             raise aws.UnknownOutcome("TagsNotShown", f"{found.provider_id} may be the machine that was asked for")
-        return tags.get(aws.OPERATION_TAG) == str(claim.operation.id)
+        return tags.get(OPERATION) == str(claim.operation.id)
 
     def _fault(self, claim: Claim, workspace: WorkSpace, seen: aws.Machine) -> str:
         """Why the machine is to be ended at once, in words; empty when it is welcome."""
@@ -285,7 +289,7 @@ class Launch(MachineHandler):
             auto_stop_minutes=workspace.auto_stop_timeout_minutes,
             operation_id=str(claim.operation.id),
             workspace_id=str(workspace.id),
-            tags=workspace.tags,
+            tags=wanted_of(workspace),
         )
 
     @staticmethod

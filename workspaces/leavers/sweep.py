@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from audit.actors import Actor
 from forge.db.jobs import JobFault
-from forge.operations.models import Operation
+from workspaces.busy import under_way
 from workspaces.leavers import holding
 from workspaces.lifecycle import ACTIONS, TERMINAL_STATES, State
 from workspaces.models import Quarantine, WorkSpace
@@ -115,7 +115,7 @@ def to_stop() -> QuerySet:
 
     AWS stops no AlwaysOn machine.
     """
-    busy = Operation.objects.open().filter(target_id=OuterRef("pk"))
+    busy = under_way().filter(target_id=OuterRef("pk"))
     running = WorkSpace.objects.filter(
         quarantined_at__isnull=False, state=State.AVAILABLE, running_mode=WorkSpace.RunningMode.AUTO_STOP
     )

@@ -125,7 +125,13 @@ class WorkSpace(UUIDModel, TimestampedModel):
     is_unreckoned = models.BooleanField(
         default=True, db_default=True, editable=False, help_text="Something changed that its next action follows from."
     )
-    tags = models.JSONField(default=dict, blank=True)
+    tags = models.JSONField(default=dict, blank=True, help_text="People's own; Forge's are workspaces.tagging.wanted.")
+    applied_tags = models.JSONField(
+        default=dict, db_default={}, blank=True, editable=False, help_text="What Forge wrote to the machine in AWS."
+    )
+    tags_applied_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When AWS was first seen to show the wanted tags."
+    )
     version = models.PositiveIntegerField(default=1, help_text="For ETags; raised by people and operations only.")
 
     objects = WorkSpaceQuerySet.as_manager()

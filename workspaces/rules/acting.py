@@ -16,6 +16,7 @@ from forge.db.ids import uuid7
 from forge.operations.models import Operation
 from forge.outbox.services import Owed, owe
 from workspaces import actions, mails
+from workspaces.busy import under_way
 from workspaces.lifecycle import AUTOMATIC, legal_actions
 from workspaces.models import WorkSpace
 from workspaces.rules.deadlines import FLAG, STOP, TERMINATE, Plan, Rule, Step
@@ -49,7 +50,7 @@ def act(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> Outcome:
     with transaction.atomic():
         lock_scopes_of(workspace_id)
         workspace = lock_machine(workspace_id)
-        if Operation.objects.open().filter(target_id=workspace_id).exists():
+        if under_way().filter(target_id=workspace_id).exists():
             return Outcome.PASSED_OVER
         step = apply([workspace], now=now)[workspace_id].due(now)
         if step is None:

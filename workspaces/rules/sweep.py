@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from audit.actors import Actor
 from forge.db.jobs import JobFault
 from forge.db.models import JobSwitch
-from forge.operations.models import Operation
+from workspaces.busy import under_way
 from workspaces.lifecycle import LIVE_STATES, State
 from workspaces.models import LifecyclePolicy, WorkSpace
 from workspaces.rules.acting import Outcome, act, put_off_after_fault, warn
@@ -186,7 +186,7 @@ def _due(now: datetime) -> QuerySet[WorkSpace]:
 
 def _free(now: datetime) -> QuerySet[WorkSpace]:
     """Machines that nothing else is being done to, of organizations that have not paused the rules."""
-    busy = Operation.objects.open().filter(target_id=OuterRef("pk"))
+    busy = under_way().filter(target_id=OuterRef("pk"))
     paused = JobSwitch.objects.filter(job=JOB, is_paused=True, organization_id__isnull=False)
     machines = WorkSpace.objects.exclude(Exists(busy))
     organizations = [one for one in paused.values_list("organization_id", flat=True) if one is not None]

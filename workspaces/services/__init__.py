@@ -9,12 +9,14 @@ from workspaces.services.launching import LaunchAnswer, launch
 from workspaces.services.leasing import lease
 from workspaces.services.many import BulkAnswer, bulk
 from workspaces.services.mending import reboot, rebuild, restore
+from workspaces.services.tagging import Tagged, tag
 
 __all__ = [
     "Accepted",
     "Access",
     "BulkAnswer",
     "LaunchAnswer",
+    "Tagged",
     "bulk",
     "connect",
     "extend",
@@ -28,5 +30,6 @@ __all__ = [
     "show_access",
     "start",
     "stop",
+    "tag",
     "terminate",
 ]

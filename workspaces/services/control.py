@@ -19,6 +19,7 @@ from forge.operations import services as operations
 from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from workspaces import actions, permissions
+from workspaces.busy import under_way
 from workspaces.intents import Intent
 from workspaces.lifecycle import BARRED_IN_QUARANTINE, BY_ITSELF_AFTER, legal_actions
 from workspaces.models import WorkSpace
@@ -192,7 +193,7 @@ def require_able(
     require_may(actor, action, workspace)
     require_version(workspace, if_match)
     require_legal(action, workspace)
-    active = Operation.objects.open().filter(target_id=workspace.id).values_list("id", "kind").first()
+    active = under_way().filter(target_id=workspace.id).values_list("id", "kind").first()
     if exclusive and active is not None:
         raise in_progress(*active)
 

@@ -19,6 +19,7 @@ from forge.db.ids import uuid7
 from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from workspaces import actions
+from workspaces.busy import under_way
 from workspaces.models import WorkSpace
 from workspaces.permissions import MayNotControl
 from workspaces.services.control import in_progress, require_legal, require_may
@@ -112,7 +113,7 @@ def _judged(*, actor: Actor, verb: str, ids: Sequence[uuid.UUID]) -> list[dict[s
     machines = {machine.id: machine for machine in WorkSpace.objects.visible_to(user).filter(id__in=ids)}
     busy = {
         target: (operation_id, kind)
-        for target, operation_id, kind in Operation.objects.open()
+        for target, operation_id, kind in under_way()
         .filter(target_id__in=machines)
         .values_list("target_id", "id", "kind")
     }

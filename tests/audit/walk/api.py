@@ -160,6 +160,10 @@ CASES = {
     ("workspace-detail", "delete"): Api(
         "WORKSPACE_TERMINATE", "WorkSpace", "engineer", "auditor", rows.machine, status=202, conflict=_end
     ),
+    ("workspace-detail", "patch"): Api(
+        "WORKSPACE_TAG", "WorkSpace", "engineer", "auditor", rows.machine, _named(tags={"purpose": "build"}),
+        status=202, conflict=_end,
+    ),
     ("workspace-terminate", "post"): Api(
         "WORKSPACE_TERMINATE", "WorkSpace", "engineer", "auditor", rows.machine, status=202, conflict=_end
     ),

@@ -1,0 +1,1 @@
+"""The tags of a machine in AWS: which Forge wants there, and keeping them so."""
