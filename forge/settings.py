@@ -179,6 +179,7 @@ SPECTACULAR_SETTINGS = {
         "WorkSpaceState": "workspaces.lifecycle.State",
         "TokenInterface": "forge.accounts.models.ApiToken.Interface",
         "AuditInterface": "audit.actors.Interface",
+        "AttestationControl": "workspaces.models.Attestation.Control",
         "ScopeEnum": "budgets.models.Budget.Scope",
         "AuditVerificationScope": "audit.models.AuditVerification.Scope",
         "AuditVerificationRequestScope": "audit.verification.operation.ASKED",

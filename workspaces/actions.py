@@ -38,6 +38,8 @@ WORKSPACE_QUARANTINE_END = register("WORKSPACE_QUARANTINE_END", required=("resou
 WORKSPACE_HAND_OVER = register("WORKSPACE_HAND_OVER", required=("resource_id",), personal=("reason",))
 FINDING_OPEN = register("FINDING_OPEN")
 FINDING_RESOLVE = register("FINDING_RESOLVE")
+ATTESTATION_CREATE = register("ATTESTATION_CREATE", personal=("note",))
+ATTESTATION_WITHDRAW = register("ATTESTATION_WITHDRAW", personal=("note",))
 PROVIDER_ACCOUNT_CREATE = register("PROVIDER_ACCOUNT_CREATE")
 PROVIDER_ACCOUNT_UPDATE = register("PROVIDER_ACCOUNT_UPDATE")
 LIFECYCLE_POLICY_CREATE = register("LIFECYCLE_POLICY_CREATE")
@@ -63,6 +65,7 @@ _REQUESTS = {
 }
 
 expect("workspaces_finding", actions=[FINDING_OPEN], at="found_at")
+expect("workspaces_attestation", actions=[ATTESTATION_CREATE], at="attested_at")
 expect("workspaces_provideraccount", actions=[PROVIDER_ACCOUNT_CREATE])
 expect("workspaces_lifecyclepolicy", actions=[LIFECYCLE_POLICY_CREATE])
 expect("workspaces_regionlatency", actions=[REGION_LATENCY_CREATE])

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from django.db import transaction
+
 from audit.actors import Actor
 from audit.services import record
 from forge.accounts.models import Membership, Organization, User
@@ -18,6 +20,8 @@ _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 _DIRECTORY = re.compile(r"(d|wsd)-[0-9a-z]{8,63}")
 _SUBNET = re.compile(r"subnet-[0-9a-f]{8,17}")
+_KMS_ARN = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:"
+_VOLUME_KEY = re.compile(rf"({_KMS_ARN})?alias/[\w/-]{{1,250}}|{_KMS_ARN}key/[\w-]{{1,128}}", re.ASCII)
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,128}")
 
 
@@ -64,6 +68,7 @@ def register_provider_account(
     directory_id: str,
     subnets: Sequence[str] = (),
     role_arn: str = "",
+    volume_key: str = "",
 ) -> ProviderAccount:
     """Open a region to an organization's machines; for its admins and the command line.
 
@@ -79,6 +84,7 @@ def register_provider_account(
         directory_id=directory_id,
         subnets=subnets,
         role_arn=role_arn,
+        volume_key=volume_key,
     )
     elsewhere = PlaceTaken(f"Directory {directory_id} in {region}, or the role, is in use already.")
     taken = {
@@ -97,6 +103,7 @@ def register_provider_account(
             directory_id=directory_id,
             subnets=list(subnets),
             role_arn=role_arn,
+            volume_key=volume_key,
         )
         record(
             actor=actor.in_organization(organization.id),
@@ -129,12 +136,37 @@ def set_enabled(*, actor: Actor, provider_account: ProviderAccount, enabled: boo
     return locked
 
 
+def set_volume_key(*, actor: Actor, provider_account: ProviderAccount, volume_key: str) -> ProviderAccount:
+    """Say under which key the volumes of new machines are encrypted: an alias or an ARN, empty = AWS's own.
+
+    Machines that stand keep theirs: AWS fixes it when they are made. Raises MayNotManageProviderAccounts and
+    ProviderAccountRefused.
+    """
+    _require_may_manage(actor, provider_account.organization_id)
+    if volume_key and not _VOLUME_KEY.fullmatch(volume_key):
+        raise ProviderAccountRefused("Neither an alias nor an ARN of a KMS key.", extra={"fields": ["volume_key"]})
+    with transaction.atomic():
+        locked = ProviderAccount.objects.select_for_update(no_key=True).get(pk=provider_account.pk)
+        before = _facts(locked)
+        locked.volume_key = volume_key
+        locked.save(update_fields=["volume_key", "updated_at"])
+        record(
+            actor=actor.in_organization(locked.organization_id),
+            action=actions.PROVIDER_ACCOUNT_UPDATE,
+            resource_type="ProviderAccount",
+            resource_id=str(locked.id),
+            description=f"Set the volume key of provider account {locked.id}",
+            changes={"before": before, "after": _facts(locked)},
+        )
+    return locked
+
+
 def _require_may_manage(actor: Actor, organization_id: Any) -> None:
     if actor.kind != "COMMAND" and not may_manage(actor.user, organization_id):
         raise MayNotManageProviderAccounts("This needs the role: admin.")
 
 
-def _check(*, name: str, kind: str, subnets: Sequence[str], role_arn: str, **words: str) -> None:
+def _check(*, name: str, kind: str, subnets: Sequence[str], role_arn: str, volume_key: str, **words: str) -> None:
     forms = {"account": _ACCOUNT, "region": _REGION, "directory_id": _DIRECTORY}
     wrong = [field for field, form in forms.items() if not form.fullmatch(words[field])]
     if not name.strip() or len(name) > 100:
@@ -145,6 +177,8 @@ def _check(*, name: str, kind: str, subnets: Sequence[str], role_arn: str, **wor
         wrong.append("subnets")
     if role_arn and not _ROLE_ARN.fullmatch(role_arn):
         wrong.append("role_arn")
+    if volume_key and not _VOLUME_KEY.fullmatch(volume_key):
+        wrong.append("volume_key")
     if wrong:
         raise ProviderAccountRefused(
             f"Not of the form that AWS uses: {', '.join(sorted(wrong))}.", extra={"fields": sorted(wrong)}
@@ -157,5 +191,6 @@ def _facts(account: ProviderAccount) -> dict[str, Any]:
         "account": account.account,
         "region": account.region,
         "directory_id": account.directory_id,
+        "volume_key": account.volume_key,
         "enabled": account.enabled,
     }

@@ -27,6 +27,7 @@ from workspaces.fleet import adopting
 from workspaces.intents import LaunchSpec
 from workspaces.models import ProviderAccount
 from workspaces.posture import keeping
+from workspaces.posture.attesting import attest
 from workspaces.posture.checks import INTERNET, Deviation
 from workspaces.providers import register_provider_account
 from workspaces.regions.setting import create_latency, create_region_policy
@@ -107,6 +108,14 @@ def _ask_for_more(command, ann, organization, machine, now):
     stack = Stack("apps", "apps", "ON_DEMAND", "RUNNING", "stream.standard.medium", "STANDARD", "LINUX", ("editor",))
     with transaction.atomic():
         keep(account, None, stack, actor=command, now=now)
+    admin = accounts.create_member(
+        actor=command, organization=organization, email=f"bea@{organization.slug}.example", full_name="Bea",
+        role="admin", now=now,
+    ).user  # fmt: skip
+    attest(
+        actor=world.actor(admin), account=account, controls=["usb"], valid_until=now + timedelta(days=9), note="a test",
+        now=now,
+    )  # fmt: skip
     deviation = Deviation(account.directory_id, INTERNET)
     keeping.keep(
         account=account, subjects=[account.directory_id], checks=[INTERNET], deviations=[deviation], actor=command,

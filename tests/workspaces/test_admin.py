@@ -38,6 +38,7 @@ LISTS = [
     "workspaces/statechange",
     "workspaces/provideraccount",
     "workspaces/finding",
+    "workspaces/attestation",
     "workspaces/lifecyclepolicy",
     "workspaces/decision",
     "workspaces/regionlatency",

@@ -15,18 +15,37 @@ from forge.db.models import JobRun
 from tests import factories, query_counts
 from tests.workspaces import streams
 from tests.workspaces.simulator.cloud import Cloud
-from tests.workspaces.support import client_of, launch, machine
+from tests.workspaces.support import client_of, launch, machine, problem
+from tests.world import actor
 from workspaces import aws, tasks
 from workspaces.aws import gateway
 from workspaces.lifecycle import State
-from workspaces.models import Finding, ProviderAccount, WorkSpace
+from workspaces.models import Attestation, Finding, ProviderAccount, WorkSpace
 from workspaces.places import place_of
-from workspaces.posture import checks, keeping, sweep
+from workspaces.posture import attesting, checks, keeping, sweep
 from workspaces.posture.sweep import PostureUnchecked, check
 from workspaces.reconcile import reconcile
 
 FINDINGS = "/api/v1/findings/"
 OPENED, RESOLVED = "FINDING_OPEN", "FINDING_RESOLVE"
+
+
+def attest(world, *, at, days=30, controls=tuple(Attestation.Control.values), **more):
+    return attesting.attest(
+        actor=actor(world.admin),
+        account=world.account,
+        controls=list(controls),
+        valid_until=at + timedelta(days=days),
+        note="GPO WorkSpaces-Lockdown",
+        now=at,
+        **more,
+    )
+
+
+@pytest.fixture(autouse=True)
+def attested(world):
+    """Somebody vouches for the group policies of the directory, so that what AWS shows is found alone."""
+    return attest(world, at=timezone.now() - timedelta(days=1))
 
 
 @pytest.fixture
@@ -269,3 +288,133 @@ def test_the_metrics_count_what_stands_by_check(world):
     assert counts["internet_access"] == 2
     assert set(counts) == set(Finding.Check.values)
     assert sum(counts.values()) == 2
+
+
+# -- People's word -----------------------------------------------------------------------------------------------------
+
+
+def test_policies_that_nobody_attests_or_no_longer_are_found_and_say_by_whom_they_were(world, attested):
+    Attestation.objects.filter(control="watermark").delete()
+    now = timezone.now()
+    assert check(now=now)["opened"] == 1
+    found = Finding.objects.get(check_name="attestation")
+    assert (found.subject, found.severity, found.is_attested) == (world.account.directory_id, "MEDIUM", True)
+    assert (found.detail["never"], found.detail["expired"]) == (["watermark"], [])
+    usb = Attestation.objects.get(control="usb")
+    assert found.detail["attested"]["usb"] == {
+        "on": usb.attested_at.isoformat(),
+        "by": str(world.admin.id),
+        "until": usb.valid_until.isoformat(),
+    }
+    attest(world, at=now, days=60, controls=["watermark"])
+    assert check(now=now)["resolved"] == 1
+    check(now=now + timedelta(days=31))
+    later = Finding.objects.open().get(check_name="attestation")
+    assert later.detail["expired"] == ["clipboard", "usb", "drives", "printing"]
+    attesting.withdraw(
+        actor=actor(world.admin), attestation_id=Attestation.objects.get(control="watermark").id, now=now
+    )
+    check(now=now + timedelta(days=31))
+    later.refresh_from_db()
+    assert later.detail["never"] == ["watermark"]
+
+
+def test_an_attestation_is_dated_bounded_and_an_admins(world):
+    now = timezone.now()
+    for wrong in ({"days": 0}, {"days": 367}, {"controls": []}, {"controls": ["usb", "usb"]}, {"controls": ["other"]}):
+        with pytest.raises(attesting.AttestationRefused):
+            attest(world, at=now, **wrong)
+    with pytest.raises(attesting.UnknownDirectory):
+        attest(world, at=now, directory_id="d-0000000000")
+    before = Attestation.objects.count()
+    for person in (world.lead, world.auditor):
+        with pytest.raises(attesting.MayNotAttest):
+            attesting.attest(
+                actor=actor(person), account=world.account, controls=["usb"], note="n", now=now,
+                valid_until=now + timedelta(days=1),
+            )  # fmt: skip
+    assert Attestation.objects.count() == before
+
+
+def test_admins_attest_and_withdraw_through_the_api_and_auditors_read(world):
+    client, address = client_of(world.admin), "/api/v1/attestations/"
+    until = (timezone.now() + timedelta(days=9)).isoformat()
+    body = {
+        "provider_account": str(world.account.id),
+        "controls": ["usb", "printing"],
+        "valid_until": until,
+        "note": "n",
+    }
+    answer = client.post(address, body, format="json")
+    assert answer.status_code == 201, answer.content
+    made = answer.json()["results"]
+    assert [(row["control"], row["attested_by"], row["is_valid"]) for row in made] == [
+        ("printing", world.admin.email, True),
+        ("usb", world.admin.email, True),
+    ]
+    problem(client.post(address, body | {"provider_account": str(world.team.id)}, format="json"), 422,
+            "unknown_provider_account")  # fmt: skip
+    withdrawn = client.post(f"{address}{made[0]['id']}/withdraw/")
+    assert (withdrawn.status_code, withdrawn.json()["is_valid"]) == (200, False)
+    problem(client.post(f"{address}{made[0]['id']}/withdraw/"), 409, "attestation_withdrawn")
+    auditor = client_of(world.auditor)
+    listed = query_counts.hold("GET /api/v1/attestations/", lambda: auditor.get(f"{address}?control=usb&open=true"))
+    assert len(listed.json()["results"]) == 2
+    assert client_of(world.lead).get(address).json()["results"] == []
+
+
+# -- Zero clients, keys ------------------------------------------------------------------------------------------------
+
+
+def test_a_directory_that_lets_zero_clients_in_is_found(world, cloud):
+    cloud.api.modify_workspace_access_properties(
+        ResourceId=cloud.directory_id, WorkspaceAccessProperties={"DeviceTypeZeroClient": "ALLOW"}
+    )
+    check(now=timezone.now())
+    assert open_checks() == ["zero_clients"]
+
+
+def test_machines_are_encrypted_under_the_key_of_their_account_and_verified(world, clock):
+    key = "arn:aws:kms:us-east-1:123456789012:key/0b7a"
+    ProviderAccount.objects.update(volume_key=key)
+    clock.finish(launch(world, clock))
+    seen = aws.Gateway(place_of(world.account)).describe([machine().provider_id])[machine().provider_id]
+    assert seen.volume_key == key
+    assert check(now=timezone.now())["opened"] == 0
+    ProviderAccount.objects.update(volume_key=f"{key}c")
+    check(now=timezone.now())
+    assert Finding.objects.get().detail == {"wanted": f"{key}c", "shown": key}
+    assert Finding.objects.get().workspace == machine()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shown", "is_another"),
+    [
+        ("alias/aws/workspaces", "alias/aws/workspaces", False),
+        ("alias/a", "arn:aws:kms:us-east-1:1:alias/a", False),
+        ("alias/a", "arn:aws:kms:us-east-1:1:alias/b", True),
+        ("alias/a", "arn:aws:kms:us-east-1:1:key/b", False),
+        ("arn:aws:kms:us-east-1:1:key/a", "arn:aws:kms:us-east-1:1:key/b", True),
+        ("alias/a", "", False),
+    ],
+)
+def test_an_alias_is_not_compared_with_the_key_behind_it(wanted, shown, is_another):
+    assert checks.is_another_key(wanted, shown) is is_another
+
+
+def test_a_machine_says_where_its_findings_are_and_its_page_shows_those_of_its_place(world):
+    own = factories.WorkSpaceFactory(
+        organization=world.organization, owner=world.engineer, team=world.team, provider_account=world.account,
+        directory_id=world.account.directory_id,
+    )  # fmt: skip
+    of(world, own, "ws-1")
+    of(world, subject=world.account.directory_id)
+    client = client_of(world.engineer)
+    link = client.get(f"/api/v1/workspaces/{own.id}/").json()["findings"]
+    assert [row["basis"] for row in client.get(link).json()["results"]] == ["CHECKED"]
+    page = site.get_model_admin(WorkSpace)
+    assert "Directory gives machines internet access" in page.findings(own)
+    day = f"{timezone.now() - timedelta(days=1):%Y-%m-%d}"
+    assert f"Clipboard is off: attested on {day} by {world.admin}, until" in page.attestations(own)
+    Attestation.objects.update(withdrawn_at=timezone.now())
+    assert "Clipboard is off: not attested" in page.attestations(own)

@@ -136,6 +136,7 @@ def test_other_tags_are_an_operation_that_is_done_when_aws_shows_them(standing, 
     assert shown(standing) == {"theirs": "1", **wanted_of(machine())}
     assert (machine().applied_tags, machine().version) == (wanted_of(machine()), version + 2)
     entry = AuditLog.objects.get(action_type="WORKSPACE_TAG")
+    assert entry.changes == {"before": {"keys": ["purpose"]}, "after": {"keys": ["cost-center"]}}
     assert entry.personal == {"before.tags": '{"purpose": "build"}', "after.tags": '{"cost-center": "r-100"}'}
     assert AuditLog.objects.filter(action_type="WORKSPACE_TAG_OUTCOME", result="SUCCESS").count() == 1
 

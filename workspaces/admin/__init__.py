@@ -4,12 +4,13 @@ from workspaces.admin.machines import StateChangeAdmin, WorkSpaceAdmin
 from workspaces.admin.places import ApplicationStackAdmin, ProviderAccountAdmin
 from workspaces.fleet.admin import UnmanagedMachineAdmin
 from workspaces.leavers.admin import QuarantineAdmin
-from workspaces.posture.admin import FindingAdmin
+from workspaces.posture.admin import AttestationAdmin, FindingAdmin
 from workspaces.regions.admin import RegionLatencyAdmin, RegionPolicyAdmin
 from workspaces.rules.admin import DecisionAdmin, LifecyclePolicyAdmin
 
 __all__ = [
     "ApplicationStackAdmin",
+    "AttestationAdmin",
     "DecisionAdmin",
     "FindingAdmin",
     "LifecyclePolicyAdmin",

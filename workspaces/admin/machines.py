@@ -23,7 +23,7 @@ from workspaces.admin.buttons import CHANGES, ask, legal
 from workspaces.leavers.admin import HAND_OVER, shown_quarantine
 from workspaces.lifecycle import State
 from workspaces.models import StateChange, WorkSpace, kept_alive
-from workspaces.posture.admin import shown_findings
+from workspaces.posture.admin import shown_attestations, shown_findings
 from workspaces.rules.admin import EXTEND, LEASE, shown_decisions, shown_reasons
 from workspaces.rules.models import MOST_KEEP_ALIVE_DAYS
 from workspaces.tagging.admin import RETAG, shown_tags
@@ -184,7 +184,7 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
         ("Tags", {"fields": ("shown_tags",)}),
         ("Money", {"fields": ("shown_cost",)}),
         ("Owner switched off", {"fields": ("quarantine",)}),
-        ("Security", {"fields": ("findings",)}),
+        ("Security", {"fields": ("findings", "attestations")}),
         ("What happens by itself", {"fields": ("reasons", "decisions")}),
         ("Keep-alive", {"fields": ("shown_kept_alive", "keep_alive_until", "keep_alive_reason")}),
         (
@@ -300,6 +300,12 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
     @display(description="open findings")
     def findings(self, workspace: WorkSpace) -> str:
         return shown_findings(workspace)
+
+    @display(description="group policies")
+    def attestations(self, workspace: WorkSpace) -> str:
+        if not workspace.capabilities.joins_domain:
+            return "None: what a session may do stands on its stack, and is checked."
+        return shown_attestations(workspace.provider_account, workspace.directory_id)
 
     @display(description="tags")
     def shown_tags(self, workspace: WorkSpace) -> str:

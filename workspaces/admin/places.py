@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 from unfold.decorators import display
 from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from forge.accounts.admin import OwnOrganizationAdmin
 from forge.accounts.services import organization_of
@@ -18,7 +20,7 @@ from forge.adminkit.buttons import Button
 from workspaces import actions, providers
 from workspaces.fleet.admin import ADOPT_FLEET
 from workspaces.models import ApplicationStack, ProviderAccount
-from workspaces.posture.admin import shown_findings
+from workspaces.posture.admin import ATTEST, shown_attestations, shown_findings
 
 
 def _switch(enabled: bool) -> Callable[..., str]:
@@ -27,6 +29,22 @@ def _switch(enabled: bool) -> Callable[..., str]:
         return f"{account} is switched {'on' if enabled else 'off'}."
 
     return run
+
+
+class VolumeKeyForm(forms.Form):
+    """Alias or ARN of a key; nothing = AWS's own."""
+
+    volume_key = forms.CharField(
+        required=False,
+        max_length=300,
+        widget=UnfoldAdminTextInputWidget,
+        label="Alias or ARN of a symmetric KMS key; empty: alias/aws/workspaces",
+    )
+
+
+def _set_key(request: HttpRequest, account: ProviderAccount, *, volume_key: str) -> str:
+    changed = providers.set_volume_key(actor=request.actor, provider_account=account, volume_key=volume_key)  # type: ignore[attr-defined]
+    return f"New machines are encrypted under {changed.volume_key or 'alias/aws/workspaces'}."
 
 
 @admin.register(ProviderAccount)
@@ -39,7 +57,7 @@ class ProviderAccountAdmin(OwnOrganizationAdmin):
     list_select_related = ("organization",)
     search_fields = ("id__exact", "name", "account", "directory_id")
     ordering = ("name", "id")
-    fields = ("name", "kind", "account", "region", "directory_id", "subnets", "role_arn")
+    fields = ("name", "kind", "account", "region", "directory_id", "subnets", "role_arn", "volume_key")
     buttons = (
         Button(
             "switch-off",
@@ -59,15 +77,34 @@ class ProviderAccountAdmin(OwnOrganizationAdmin):
             run=_switch(True),
             legal=lambda user, row: not row.enabled and providers.may_manage(user, row.organization_id),
         ),
+        Button(
+            "volume-key",
+            "Volume key",
+            actions.PROVIDER_ACCOUNT_UPDATE,
+            icon="key",
+            run=_set_key,
+            form=VolumeKeyForm,
+            initial=lambda row: {"volume_key": row.volume_key},
+            legal=lambda user, row: providers.may_manage(user, row.organization_id),
+            explain=lambda *_: [
+                "Volumes of new machines are encrypted under it; those that stand keep theirs, and are found to.",
+                "WorkSpaces and whoever signs in to it must be allowed to use it, or launches fail.",
+            ],
+        ),
+        ATTEST,
         ADOPT_FLEET,
     )
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Sequence[Any]:
-        return self.fields if obj is None else (*self.fields, "findings")
+        return self.fields if obj is None else (*self.fields, "findings", "attestations")
 
     @display(description="open findings")
     def findings(self, account: ProviderAccount) -> str:
         return shown_findings(account)
+
+    @display(description="group policies")
+    def attestations(self, account: ProviderAccount) -> str:
+        return shown_attestations(account, account.directory_id)
 
     def save_by_service(self, request: HttpRequest, obj: Model, form: Any, *, change: bool) -> ProviderAccount:
         return providers.register_provider_account(

@@ -16,6 +16,7 @@ class FindingSerializer(serializers.ModelSerializer):
     check = serializers.ChoiceField(Finding.Check.choices, source="check_name", read_only=True)
     title = serializers.CharField(source="get_check_name_display", read_only=True)
     provider_account = serializers.UUIDField(source="provider_account_id", read_only=True)
+    basis = serializers.SerializerMethodField(help_text="CHECKED: AWS shows it. ATTESTED: it rests on people's word.")
     workspace = serializers.UUIDField(source="workspace_id", read_only=True, allow_null=True)
 
     class Meta:
@@ -25,6 +26,7 @@ class FindingSerializer(serializers.ModelSerializer):
             "check",
             "title",
             "severity",
+            "basis",
             "subject",
             "workspace",
             "provider_account",
@@ -33,6 +35,9 @@ class FindingSerializer(serializers.ModelSerializer):
             "resolved_at",
         ]
         read_only_fields = fields
+
+    def get_basis(self, finding: Finding) -> str:
+        return "ATTESTED" if finding.is_attested else "CHECKED"
 
 
 class FindingFilterSet(ForgeFilterSet):

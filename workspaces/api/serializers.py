@@ -30,6 +30,7 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
         help_text="Null until the machine is AVAILABLE. Of Applications: where a POST gives a streaming URL."
     )
     keep_alive = serializers.SerializerMethodField(help_text="Protected from automatic ends now.")
+    findings = serializers.SerializerMethodField(help_text="Where the open findings of the machine are.")
     actions = serializers.SerializerMethodField()
 
     class Meta:
@@ -76,6 +77,7 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
             "next_action_at",
             "quarantined_at",
             "tags",
+            "findings",
             "actions",
             "version",
             "created_at",
@@ -89,6 +91,9 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
 
     def get_keep_alive(self, workspace: WorkSpace) -> bool:
         return workspace.is_kept_alive(timezone.now())
+
+    def get_findings(self, workspace: WorkSpace) -> str:
+        return self.context["request"].build_absolute_uri(f"/api/v1/findings/?workspace={workspace.id}&open=true")
 
     def get_actions(self, workspace: WorkSpace) -> list[str]:
         user = self.context["request"].user

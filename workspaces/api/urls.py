@@ -1,4 +1,5 @@
 from forge.api.routers import OptionalSlashRouter
+from workspaces.api.attestations import AttestationViewSet
 from workspaces.api.findings import FindingViewSet
 from workspaces.api.regions import RegionLatencyViewSet, RegionPolicyViewSet
 from workspaces.api.rules import LifecyclePolicyViewSet
@@ -7,6 +8,7 @@ from workspaces.api.views import ApplicationStackViewSet, WorkSpaceViewSet
 
 router = OptionalSlashRouter()
 router.register("workspaces", WorkSpaceViewSet, basename="workspace")
+router.register("attestations", AttestationViewSet, basename="attestation")
 router.register("findings", FindingViewSet, basename="finding")
 router.register("lifecycle-policies", LifecyclePolicyViewSet, basename="lifecycle-policy")
 router.register("region-latencies", RegionLatencyViewSet, basename="region-latency")

@@ -14,7 +14,7 @@ from workspaces.aws.faults import (
     Unavailable,
     UnknownOutcome,
 )
-from workspaces.aws.gateway import BATCH, Gateway, auto_stop_step
+from workspaces.aws.gateway import BATCH, DEFAULT_KEY, Gateway, auto_stop_step
 from workspaces.aws.metrics import Figures, Metrics
 from workspaces.aws.provider import Provider, provider_of
 from workspaces.aws.shapes import Connection, Directory, Known, Machine, NewMachine, Place, StreamingUrl
@@ -22,6 +22,7 @@ from workspaces.aws.stacks import Stack, StackCatalogue
 
 __all__ = [
     "BATCH",
+    "DEFAULT_KEY",
     "NO_ROOM",
     "ApplicationsGateway",
     "AwsError",

@@ -22,7 +22,7 @@ from workspaces.tagging.wanted import OPERATION, WORKSPACE
 BATCH = 25
 """AWS takes at most this many machines in one call."""
 
-VOLUME_KEY = "alias/aws/workspaces"
+DEFAULT_KEY = "alias/aws/workspaces"
 """The key that AWS keeps in each account and region for volumes of WorkSpaces."""
 
 SELF_SERVICE = ("RestartWorkspace", "IncreaseVolumeSize", "ChangeComputeType", "SwitchRunningMode", "RebuildWorkspace")
@@ -147,7 +147,7 @@ class Gateway(Tags):
                         "UserName": wanted.user_name,
                         "BundleId": wanted.bundle_id,
                         "WorkspaceProperties": properties,
-                        "VolumeEncryptionKey": VOLUME_KEY,
+                        "VolumeEncryptionKey": wanted.volume_key or DEFAULT_KEY,
                         "RootVolumeEncryptionEnabled": True,
                         "UserVolumeEncryptionEnabled": True,
                         "Tags": tag_list(tags),
@@ -245,16 +245,19 @@ def _machine(row: Mapping[str, Any]) -> Machine:
         protocols=tuple(properties.get("Protocols", ())),
         root_encrypted=row.get("RootVolumeEncryptionEnabled", False),
         user_encrypted=row.get("UserVolumeEncryptionEnabled", False),
+        volume_key=row.get("VolumeEncryptionKey", ""),
     )
 
 
 def _directory(row: Mapping[str, Any]) -> Directory:
     creation = row.get("WorkspaceCreationProperties", {})
     permissions = row.get("SelfservicePermissions", {})
+    access = row.get("WorkspaceAccessProperties", {})
     return Directory(
         directory_id=row["DirectoryId"],
         has_internet_access=creation.get("EnableInternetAccess", True),
         users_are_administrators=creation.get("UserEnabledAsLocalAdministrator", True),
+        allows_zero_clients=access.get("DeviceTypeZeroClient") != "DENY",
         self_service=tuple(name for name in SELF_SERVICE if permissions.get(name) != "DISABLED"),
     )
 

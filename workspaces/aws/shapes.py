@@ -42,6 +42,8 @@ class NewMachine:
     operation_id: str
     workspace_id: str
     tags: Mapping[str, str] = field(default_factory=dict)
+    volume_key: str = ""
+    """Alias or ARN of the key for the volumes; empty = AWS's own for WorkSpaces."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Machine:
     """WSP is DCV's name on the wire, the other is PCOIP."""
     root_encrypted: bool = False
     user_encrypted: bool = False
+    volume_key: str = ""
+    """What the volumes are encrypted under, in the form in which AWS shows it: an alias or an ARN."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class Directory:
     directory_id: str
     has_internet_access: bool
     users_are_administrators: bool
+    allows_zero_clients: bool
+    """Zero clients speak PCoIP alone."""
     self_service: tuple[str, ...]
     """The permissions that are not DISABLED, by AWS's names."""
 

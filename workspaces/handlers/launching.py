@@ -290,6 +290,7 @@ class Launch(MachineHandler):
             operation_id=str(claim.operation.id),
             workspace_id=str(workspace.id),
             tags=wanted_of(workspace),
+            volume_key=workspace.provider_account.volume_key,
         )
 
     @staticmethod

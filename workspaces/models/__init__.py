@@ -11,13 +11,15 @@ from workspaces.models.providers import (
 )
 from workspaces.models.quarantines import Quarantine, QuarantineQuerySet
 from workspaces.models.unmanaged import UnmanagedMachine, UnmanagedMachineQuerySet
-from workspaces.posture.models import Finding, FindingQuerySet
+from workspaces.posture.models import Attestation, AttestationQuerySet, Finding, FindingQuerySet
 from workspaces.regions.models import RegionLatency, RegionPolicy
 from workspaces.rules.models import Decision, LifecyclePolicy, UsageSample, WorkLease
 
 __all__ = [
     "ApplicationStack",
     "ApplicationStackQuerySet",
+    "Attestation",
+    "AttestationQuerySet",
     "CallAllowance",
     "ConfigurationChange",
     "Decision",

@@ -35,6 +35,13 @@ class ProviderAccount(UUIDModel, TimestampedModel):
     role_arn = models.CharField(max_length=200, blank=True, default="")
     directory_id = models.CharField(max_length=32)
     subnets = ArrayField(models.CharField(max_length=32), default=list, blank=True)
+    volume_key = models.CharField(
+        max_length=300,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Alias or ARN of the KMS key for volumes of new machines; empty = alias/aws/workspaces.",
+    )
     enabled = models.BooleanField(default=True)
 
     objects = ProviderAccountQuerySet.as_manager()

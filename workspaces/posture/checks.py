@@ -9,16 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from workspaces.aws import Directory, Machine
+from workspaces.aws import DEFAULT_KEY, Directory, Machine
 
 HIGH, MEDIUM = "HIGH", "MEDIUM"
 
 PROTOCOL, ENCRYPTION, DOMAIN = "protocol", "volume_encryption", "domain_join"
 INTERNET, SELF_SERVICE, ADMINISTRATOR = "internet_access", "self_service", "local_administrator"
 TRANSFERS = "stack_transfers"
+ZERO_CLIENTS, KEY, ATTESTATION = "zero_clients", "volume_key", "attestation"
 
-MACHINE_CHECKS = (PROTOCOL, ENCRYPTION, DOMAIN)
-DIRECTORY_CHECKS = (INTERNET, SELF_SERVICE, ADMINISTRATOR)
+MACHINE_CHECKS = (PROTOCOL, ENCRYPTION, KEY, DOMAIN)
+DIRECTORY_CHECKS = (INTERNET, SELF_SERVICE, ADMINISTRATOR, ZERO_CLIENTS, ATTESTATION)
 STACK_CHECKS = (TRANSFERS,)
 
 SEVERITY: Mapping[str, str] = {
@@ -29,6 +30,9 @@ SEVERITY: Mapping[str, str] = {
     SELF_SERVICE: MEDIUM,
     ADMINISTRATOR: MEDIUM,
     TRANSFERS: HIGH,
+    ZERO_CLIENTS: MEDIUM,
+    KEY: MEDIUM,
+    ATTESTATION: MEDIUM,
 }
 
 
@@ -42,13 +46,18 @@ class Deviation:
     workspace_id: str | None = None
 
 
-def of_machine(seen: Machine, *, workspace_id: str, is_joined: bool) -> list[Deviation]:
-    """What is wrong with a machine of WorkSpaces Personal. A protocol that AWS does not show is not known to be DCV."""
+def of_machine(seen: Machine, *, workspace_id: str, is_joined: bool, key: str = DEFAULT_KEY) -> list[Deviation]:
+    """What is wrong with a machine of WorkSpaces Personal; `key` is what its volumes should be encrypted under.
+
+    A protocol that AWS does not show is not known to be DCV.
+    """
     found: list[tuple[str, dict[str, Any]]] = []
     if set(seen.protocols) != {"WSP"}:
         found.append((PROTOCOL, {"protocols": list(seen.protocols)}))
     if not (seen.root_encrypted and seen.user_encrypted):
         found.append((ENCRYPTION, {"root": seen.root_encrypted, "user": seen.user_encrypted}))
+    elif is_another_key(key, seen.volume_key):
+        found.append((KEY, {"wanted": key, "shown": seen.volume_key}))
     if not is_joined:
         found.append((DOMAIN, {"error": seen.error}))
     return [Deviation(seen.provider_id, check, detail, workspace_id) for check, detail in found]
@@ -63,7 +72,23 @@ def of_directory(seen: Directory) -> list[Deviation]:
         found.append((SELF_SERVICE, {"enabled": list(seen.self_service)}))
     if seen.users_are_administrators:
         found.append((ADMINISTRATOR, {"UserEnabledAsLocalAdministrator": True}))
+    if seen.allows_zero_clients:
+        found.append((ZERO_CLIENTS, {"DeviceTypeZeroClient": "ALLOW"}))
     return [Deviation(seen.directory_id, check, detail) for check, detail in found]
+
+
+def is_another_key(wanted: str, shown: str) -> bool:
+    """Whether AWS surely shows another key than wanted: an alias says nothing of the ARN of the key behind it."""
+    return bool(shown) and _kind(wanted) == _kind(shown) and _name(wanted) != _name(shown)
+
+
+def _kind(key: str) -> str:
+    return "alias" if _name(key).startswith("alias/") else "key"
+
+
+def _name(key: str) -> str:
+    """`alias/…` or `key/…` of a reference, whether it is an ARN or not."""
+    return key.rpartition(":")[2]
 
 
 def of_stack(name: str, allowed: tuple[str, ...]) -> list[Deviation]:

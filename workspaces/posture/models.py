@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import F, Q
 
@@ -38,6 +40,9 @@ class Finding(UUIDModel):
         SELF_SERVICE = "self_service", "People may change machines past Forge"
         LOCAL_ADMINISTRATOR = "local_administrator", "People are administrators of their machines"
         STACK_TRANSFERS = "stack_transfers", "Clipboard, files or printing are open"
+        ZERO_CLIENTS = "zero_clients", "PCoIP zero clients may connect"
+        VOLUME_KEY = "volume_key", "Volumes are encrypted under another key"
+        ATTESTATION = "attestation", "Group policies are not attested"
 
     class Severity(models.TextChoices):
         HIGH = "HIGH", "High"
@@ -76,6 +81,9 @@ class Finding(UUIDModel):
                         "self_service",
                         "local_administrator",
                         "stack_transfers",
+                        "zero_clients",
+                        "volume_key",
+                        "attestation",
                     ]
                 ),
             ),
@@ -93,3 +101,74 @@ class Finding(UUIDModel):
 
     def __str__(self) -> str:
         return f"{self.check_name} of {self.subject}"
+
+    @property
+    def is_attested(self) -> bool:
+        """True where people's word is looked at, and not AWS."""
+        return self.check_name == self.Check.ATTESTATION
+
+
+class AttestationQuerySet(models.QuerySet["Attestation"]):
+    def visible_to(self, user: User) -> AttestationQuerySet:
+        """Admins and auditors see those of the organization: they bear names."""
+        if user.is_operator:
+            return self
+        if not user.has_role(Membership.Role.ADMIN, Membership.Role.AUDITOR):
+            return self.none()
+        return self.filter(organization_id=user.organization_id)
+
+    def valid(self, now: datetime) -> AttestationQuerySet:
+        """Those that hold at `now`."""
+        return self.filter(attested_at__lte=now, valid_until__gt=now, withdrawn_at__isnull=True)
+
+
+class Attestation(UUIDModel):
+    """Somebody's word, until a day, that a group policy of a directory is as it should be: AWS does not show it."""
+
+    class Control(models.TextChoices):
+        CLIPBOARD = "clipboard", "Clipboard is off"
+        USB = "usb", "USB devices are off"
+        DRIVES = "drives", "Drives are not redirected"
+        PRINTING = "printing", "Printing is off"
+        WATERMARK = "watermark", "A watermark is shown"
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="+")
+    provider_account = models.ForeignKey(
+        "workspaces.ProviderAccount", on_delete=models.PROTECT, db_index=False, related_name="attestations"
+    )
+    directory_id = models.CharField(max_length=32)
+    control = models.CharField(max_length=20, choices=Control.choices)
+    attested_by = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
+    attested_at = models.DateTimeField()
+    valid_until = models.DateTimeField()
+    note = models.CharField(max_length=500, help_text="What was looked at: the policy object, a ticket, a report.")
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+
+    objects = AttestationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="workspaces_attestation_control_known",
+                condition=Q(control__in=["clipboard", "usb", "drives", "printing", "watermark"]),
+            ),
+            models.CheckConstraint(
+                name="workspaces_attestation_ends_later", condition=Q(valid_until__gt=F("attested_at"))
+            ),
+            models.CheckConstraint(
+                name="workspaces_attestation_withdrawn_later",
+                condition=Q(withdrawn_at__isnull=True) | Q(withdrawn_at__gte=F("attested_at")),
+            ),
+            models.CheckConstraint(name="workspaces_attestation_says_what", condition=~Q(note="")),
+        ]
+        indexes = [
+            models.Index("organization", F("attested_at").desc(), F("id").desc(), name="workspaces_attestation_list"),
+            models.Index(
+                fields=["provider_account", "directory_id", "control"],
+                condition=Q(withdrawn_at__isnull=True),
+                name="workspaces_attestation_place",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.control} of {self.directory_id}"

@@ -14,6 +14,7 @@ from workspaces.lifecycle import State
 from workspaces.models import ApplicationStack, ProviderAccount, WorkSpace
 from workspaces.places import place_of
 from workspaces.posture import checks
+from workspaces.posture.attesting import unattested
 from workspaces.posture.keeping import keep, resolve_ended
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def note_launched(*, workspace: WorkSpace, seen: aws.Machine, actor: Actor, now:
         account=workspace.provider_account,
         subjects=[seen.provider_id],
         checks=checks.MACHINE_CHECKS,
-        deviations=_of(workspace, seen),
+        deviations=_of(workspace, seen, workspace.provider_account),
         actor=actor,
         now=now,
     )
@@ -94,7 +95,8 @@ def _check_account(account: ProviderAccount, figures: Figures, actor: Actor, now
     note(
         list(directories),
         checks.DIRECTORY_CHECKS,
-        [one for directory in directories.values() for one in checks.of_directory(directory)],
+        [one for directory in directories.values() for one in checks.of_directory(directory)]
+        + unattested(account, list(directories), now=now),
     )
     for directory_id in directories:
         for page in gateway.listed(directory_id):
@@ -104,7 +106,7 @@ def _check_account(account: ProviderAccount, figures: Figures, actor: Actor, now
             note(
                 [machine.provider_id for machine in ours],
                 checks.MACHINE_CHECKS,
-                [one for machine in ours for one in _of(machine, shown[machine.provider_id])],
+                [one for machine in ours for one in _of(machine, shown[machine.provider_id], account)],
             )
     _check_stacks(account, figures, note)
     figures.resolved += resolve_ended(account=account, actor=actor, now=now)
@@ -123,5 +125,10 @@ def _check_stacks(account: ProviderAccount, figures: Figures, note: Note) -> Non
     )
 
 
-def _of(machine: WorkSpace, seen: aws.Machine) -> list[checks.Deviation]:
-    return checks.of_machine(seen, workspace_id=str(machine.id), is_joined=machine.domain_joined)
+def _of(machine: WorkSpace, seen: aws.Machine, account: ProviderAccount) -> list[checks.Deviation]:
+    return checks.of_machine(
+        seen,
+        workspace_id=str(machine.id),
+        is_joined=machine.domain_joined,
+        key=account.volume_key or aws.DEFAULT_KEY,
+    )

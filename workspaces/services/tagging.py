@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
@@ -50,7 +51,7 @@ def tag(
         before, after = dict(workspace.tags), dict(tags)
         workspace.tags = after
         workspace.save(update_fields=["tags", "updated_at"])
-        changes = {"before": {"tags": _as_text(before)}, "after": {"tags": _as_text(after)}}
+        changes = {"before": _told(before), "after": _told(after)}
         if workspace.capabilities.takes_tags:
             operation = queue(
                 workspace,
@@ -77,6 +78,6 @@ def tag(
     return Tagged(workspace, None)
 
 
-def _as_text(tags: Mapping[str, str]) -> str:
-    """Tags as the audit log takes them: people write what they like into them, so they are text that can be erased."""
-    return json.dumps(tags, sort_keys=True, ensure_ascii=False)
+def _told(tags: Mapping[str, str]) -> dict[str, Any]:
+    """Tags as the audit log has them: people write what they like into values, so those are text that can be erased."""
+    return {"keys": sorted(tags), "tags": json.dumps(tags, sort_keys=True, ensure_ascii=False)}

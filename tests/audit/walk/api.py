@@ -100,6 +100,15 @@ def _hand_over(world: Any) -> dict[str, Any]:
     return {**_keep(world), "heir": world.lead.email}
 
 
+def _attest(world: Any) -> dict[str, Any]:
+    until = (timezone.now() + timedelta(days=9)).isoformat()
+    return {"provider_account": str(world.account.id), "controls": ["usb"], "valid_until": until, "note": "a test"}
+
+
+def _withdraw(row: Any) -> None:
+    type(row).objects.filter(pk=row.pk).update(withdrawn_at=timezone.now())
+
+
 def _end_quarantine(row: WorkSpace) -> None:
     row.quarantines.update(ended_at=timezone.now(), outcome="RETURNED")
 
@@ -186,6 +195,12 @@ CASES = {
     ),
     ("lifecycle-policy-detail", "patch"): Api(
         "LIFECYCLE_POLICY_UPDATE", "LifecyclePolicy", "admin", "lead", rows.policy, _named(idle_minutes=90)
+    ),
+    ("attestation-list", "post"): Api(
+        "ATTESTATION_CREATE", "Attestation", "admin", "lead", body=_attest, status=201
+    ),
+    ("attestation-withdraw", "post"): Api(
+        "ATTESTATION_WITHDRAW", "Attestation", "admin", "auditor", rows.attestation, conflict=_withdraw
     ),
     ("region-latency-list", "post"): Api(
         "REGION_LATENCY_CREATE", "RegionLatency", "admin", "lead", status=201,

@@ -77,7 +77,7 @@ def _draft(world: Any) -> dict[str, Any]:
 
 def _account(world: Any) -> dict[str, Any]:
     place = {"account": "123456789012", "region": "eu-west-1", "directory_id": "d-0123456789", "subnets": ""}
-    return {"name": "walked", "kind": "SIMULATOR", "role_arn": "", **place}
+    return {"name": "walked", "kind": "SIMULATOR", "role_arn": "", "volume_key": "", **place}
 
 
 def _policy(world: Any) -> dict[str, Any]:
@@ -181,6 +181,16 @@ BUTTONS = {
     ("provideraccount", "adopt"): Press(
         "FLEET_ADOPT", "admin", lambda world: world.account, lambda row: {"max_lifetime_days": "90"}
     ),
+    ("provideraccount", "volume-key"): Press(
+        "PROVIDER_ACCOUNT_UPDATE", "admin", lambda world: world.account, lambda row: {"volume_key": "alias/forge"}
+    ),
+    ("provideraccount", "attest"): Press(
+        "ATTESTATION_CREATE",
+        "admin",
+        lambda world: world.account,
+        lambda row: {"controls": ["usb"], "days": "9", "note": "a test"},
+    ),
+    ("attestation", "withdraw"): Press("ATTESTATION_WITHDRAW", "admin", rows.attestation),
     ("unmanagedmachine", "adopt"): Press(
         "WORKSPACE_ADOPT", "admin", rows.unmanaged, lambda row: {"max_lifetime_days": "90"}
     ),

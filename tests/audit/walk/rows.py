@@ -22,7 +22,7 @@ from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from forge.outbox.models import Mail
 from tests import factories
-from workspaces.models import Finding, LifecyclePolicy, Quarantine, RegionLatency, RegionPolicy
+from workspaces.models import Attestation, Finding, LifecyclePolicy, Quarantine, RegionLatency, RegionPolicy
 
 COMMAND = Actor.command("walk")
 
@@ -82,6 +82,14 @@ def latency(world):
 
 def region_policy(world):
     return RegionPolicy.objects.create(organization=world.organization, team=world.team, regions=["us-east-1"])
+
+
+def attestation(world):
+    now = timezone.now()
+    return Attestation.objects.create(
+        organization=world.organization, provider_account=world.account, directory_id=world.account.directory_id,
+        control="usb", attested_by=world.admin, attested_at=now, valid_until=now + timedelta(days=9), note="a test",
+    )  # fmt: skip
 
 
 def kept(world):
