@@ -1,8 +1,9 @@
 """What of a machine can be changed while it exists, and AWS's own limits on that.
 
-The limits are those of the WorkSpaces administration guide, "Modify a WorkSpace": a larger compute type once in six
-hours (and not in the first six), a smaller one once in thirty days, no conversion to or from graphics, volumes that
-only grow, once in six hours, in the pairs of sizes that AWS sells. They are checked before AWS is asked.
+The limits are those of the WorkSpaces administration guide, "Modify a WorkSpace in WorkSpaces Personal": a larger compute
+type once in six hours (and not in the first six), a smaller one once every thirty days (a new machine does not wait for
+it), no conversion to or from graphics, volumes that only grow, once in six hours, in the pairs of sizes that AWS sells.
+They are checked before AWS is asked.
 """
 
 from __future__ import annotations
@@ -109,10 +110,14 @@ NAMES = tuple(field.name for field in fields(Configuration))
 
 @dataclass(frozen=True)
 class Past:
-    """When the machine came to be, and when its compute type and its volumes were last changed."""
+    """When the machine came to be, and when its compute type and its volumes were last changed.
+
+    `compute_reduced_at` is the last change to a smaller compute type.
+    """
 
     launched_at: datetime
     compute_changed_at: datetime | None = None
+    compute_reduced_at: datetime | None = None
     volumes_changed_at: datetime | None = None
 
 
@@ -143,12 +148,11 @@ def _check_compute(before: Configuration, after: Configuration, *, past: Past, n
             extra={"convertible": [str(size) for size in sizes]},
         )
     is_larger = sizes.index(BundleType(after.bundle_type)) > sizes.index(BundleType(before.bundle_type))
-    _require_rest(
-        "a larger compute type" if is_larger else "a smaller compute type",
-        since=past.compute_changed_at or past.launched_at,
-        every=LARGER_EVERY if is_larger else SMALLER_EVERY,
-        now=now,
-    )
+    if is_larger:
+        since = past.compute_changed_at or past.launched_at
+        _require_rest("a larger compute type", since=since, every=LARGER_EVERY, now=now)
+    elif past.compute_reduced_at is not None:
+        _require_rest("a smaller compute type", since=past.compute_reduced_at, every=SMALLER_EVERY, now=now)
 
 
 def _check_volumes(before: Configuration, after: Configuration, *, past: Past, now: datetime) -> None:

@@ -74,10 +74,13 @@ def test_nothing_becomes_of_graphics_either():
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "rest"),
-    [("STANDARD", "POWER", timedelta(hours=6)), ("POWER", "STANDARD", timedelta(days=30))],
+    ("before", "after", "rest", "fact"),
+    [
+        ("STANDARD", "POWER", timedelta(hours=6), "launched_at"),
+        ("STANDARD", "POWER", timedelta(hours=6), "compute_changed_at"),
+        ("POWER", "STANDARD", timedelta(days=30), "compute_reduced_at"),
+    ],
 )
-@pytest.mark.parametrize("fact", ["launched_at", "compute_changed_at"])
 def test_compute_types_change_at_aws_intervals(before, after, rest, fact):
     one = SMALL.changed({"bundle_type": before})
     other = one.changed({"bundle_type": after})
@@ -87,6 +90,11 @@ def test_compute_types_change_at_aws_intervals(before, after, rest, fact):
         check(one, other, past=past, now=NOW)
     assert refusal.value.extra["possible_at"] == NOW + timedelta(seconds=1)
     check(one, other, past=Past(**{"launched_at": NOW - timedelta(days=300), fact: at}), now=NOW)
+
+
+def test_a_smaller_compute_type_waits_for_neither_the_launch_nor_a_larger_one():
+    large = SMALL.changed({"bundle_type": "POWER"})
+    check(large, SMALL, past=Past(launched_at=NOW, compute_changed_at=NOW), now=NOW)
 
 
 def test_volumes_change_once_in_six_hours_but_also_right_after_the_launch():

@@ -83,6 +83,8 @@ def test_forges_tags_are_what_costs_are_booked_by(standing, world):
         ({"": "v"}, tags.TagKeyRefused),
         ({"k" * 128: "v"}, tags.TagKeyRefused),
         ({"a#b": "v"}, tags.TagKeyRefused),
+        ({" a": "v"}, tags.TagKeyRefused),
+        ({"a": "v "}, tags.TagValueRefused),
         ({"AWS:name": "v"}, tags.TagKeyReserved),
         ({"Forge:team": "v"}, tags.TagKeyReserved),
         ({"key": "v" * 256}, tags.TagValueRefused),

@@ -18,6 +18,7 @@ from forge.accounts.services import organization_of
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from workspaces import actions, providers
+from workspaces.aws import DEFAULT_KEY
 from workspaces.fleet.admin import ADOPT_FLEET
 from workspaces.models import ApplicationStack, ProviderAccount
 from workspaces.posture.admin import ATTEST, shown_attestations, shown_findings
@@ -32,19 +33,18 @@ def _switch(enabled: bool) -> Callable[..., str]:
 
 
 class VolumeKeyForm(forms.Form):
-    """Alias or ARN of a key; nothing = AWS's own."""
+    """Alias or ARN of a key."""
 
     volume_key = forms.CharField(
-        required=False,
         max_length=300,
         widget=UnfoldAdminTextInputWidget,
-        label="Alias or ARN of a symmetric KMS key; empty: alias/aws/workspaces",
+        label=f"Alias or ARN of a symmetric KMS key; AWS's own is {DEFAULT_KEY}",
     )
 
 
 def _set_key(request: HttpRequest, account: ProviderAccount, *, volume_key: str) -> str:
     changed = providers.set_volume_key(actor=request.actor, provider_account=account, volume_key=volume_key)  # type: ignore[attr-defined]
-    return f"New machines are encrypted under {changed.volume_key or 'alias/aws/workspaces'}."
+    return f"New machines are encrypted under {changed.volume_key}."
 
 
 @admin.register(ProviderAccount)
@@ -84,7 +84,7 @@ class ProviderAccountAdmin(OwnOrganizationAdmin):
             icon="key",
             run=_set_key,
             form=VolumeKeyForm,
-            initial=lambda row: {"volume_key": row.volume_key},
+            initial=lambda row: {"volume_key": row.volume_key or DEFAULT_KEY},
             legal=lambda user, row: providers.may_manage(user, row.organization_id),
             explain=lambda *_: [
                 "Volumes of new machines are encrypted under it; those that stand keep theirs, and are found to.",

@@ -6,15 +6,16 @@ import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import combinations
 from typing import Any
 
-from django.db.models import F, Max
+from django.db.models import F, Max, Q
 
 from audit.actors import Actor
 from forge.db.ids import uuid7
 from workspaces import actions
 from workspaces.models import ConfigurationChange, WorkSpace
-from workspaces.resizing import Configuration, Past, check
+from workspaces.resizing import CONVERTIBLE, Configuration, Past, check
 from workspaces.services.control import intent_of, queue, require_able, take
 from workspaces.services.launching import LaunchAnswer, ask_guards, with_repairs
 
@@ -89,8 +90,12 @@ def _past(workspace: WorkSpace) -> Past:
         before_root_volume_gb=F("after_root_volume_gb"), before_user_volume_gb=F("after_user_volume_gb")
     )
     computed = changes.exclude(before_bundle_type=F("after_bundle_type"))
+    reduced = Q()
+    for smaller, larger in combinations(CONVERTIBLE, 2):
+        reduced |= Q(before_bundle_type=larger, after_bundle_type=smaller)
     return Past(
         launched_at=workspace.launched_at or workspace.created_at,
         compute_changed_at=computed.aggregate(at=Max("occurred_at"))["at"],
+        compute_reduced_at=computed.filter(reduced).aggregate(at=Max("occurred_at"))["at"],
         volumes_changed_at=resized.aggregate(at=Max("occurred_at"))["at"],
     )

@@ -98,6 +98,7 @@ class Machine:
     idle_since: float | None = None
     running_mode_changed_at: float | None = None
     compute_changed_at: float | None = None
+    compute_reduced_at: float | None = None
     volumes_changed_at: float | None = None
     modification: Modification | None = None
     visible_from: float | None = None

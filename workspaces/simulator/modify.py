@@ -106,9 +106,14 @@ def _with_compute_type(machine: Machine, wanted: str, now: float, durations: Map
     step = sizes.index(wanted) - sizes.index(machine.compute_type)
     if step == 0:
         raise AwsError(INVALID, f"The compute type is {wanted} already.")
-    interval = UP_INTERVAL if step > 0 else DOWN_INTERVAL
-    _require_interval("compute type", machine.compute_changed_at or machine.created_at, now, interval)
-    changed = _modifying(machine, "COMPUTE_TYPE", {"compute_type": wanted, "compute_changed_at": now}, now, durations)
+    changes = {"compute_type": wanted, "compute_changed_at": now}
+    if step > 0:
+        _require_interval("compute type", machine.compute_changed_at or machine.created_at, now, UP_INTERVAL)
+    else:
+        if machine.compute_reduced_at is not None:
+            _require_interval("compute type", machine.compute_reduced_at, now, DOWN_INTERVAL)
+        changes["compute_reduced_at"] = now
+    changed = _modifying(machine, "COMPUTE_TYPE", changes, now, durations)
     return enter(changed, "REBOOTING", now, durations) if machine.state == "AVAILABLE" else changed
 
 

@@ -22,15 +22,16 @@ class TagsForm(forms.Form):
     """All of people's own tags, a line each."""
 
     tags = forms.CharField(
-        label="All tags of the machine, a line each: key=value",
-        required=False,
+        label="All tags of the machine, a line each: key=value; or the word none",
         max_length=20_000,
         widget=UnfoldAdminTextareaWidget,
     )
 
     def clean_tags(self) -> dict[str, str]:
-        """The lines as tags; a key ends at the first equals sign."""
+        """The lines as tags; a key ends at the first equals sign. To have none, the word must be said."""
         tags: dict[str, str] = {}
+        if self.cleaned_data["tags"].strip().lower() == "none":
+            return tags
         for line in self.cleaned_data["tags"].splitlines():
             key, sign, value = (part.strip() for part in line.partition("="))
             if not line.strip():
@@ -70,7 +71,7 @@ RETAG = Button(
     icon="sell",
     run=_retag,
     form=TagsForm,
-    initial=lambda row: {"tags": "\n".join(f"{key}={value}" for key, value in sorted(row.tags.items()))},
+    initial=lambda row: {"tags": "\n".join(f"{key}={value}" for key, value in sorted(row.tags.items())) or "none"},
     legal=lambda user, row: "tag" in legal_of(row) and may(user, "tag", row),
     explain=_explain,
 )

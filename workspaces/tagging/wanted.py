@@ -1,8 +1,8 @@
 """Which tags Forge wants on a machine, which are refused, and how what AWS shows differs: pure functions.
 
-AWS's limits: 50 tags a resource, keys of 1 to 127 and values of 0 to 255 characters (API reference, CreateTags and
-Tag); letters, digits, spaces and _ . : / = + - @, nothing that begins with `aws:`, whose tags do not count (AWS's
-tagging guides).
+AWS's limits (administration guide, "Tag WorkSpaces resources"; API reference, CreateTags and Tag): 50 tags a resource,
+keys of 1 to 127 and values of 0 to 255 characters; letters, digits, spaces (not first or last) and _ . : / = + - @;
+neither keys nor values begin with `aws:`. That AWS's own tags do not count is said in other services' guides only.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ LONGEST_KEY, LONGEST_VALUE = 127, 255
 OWN_COST_CENTER = "cost-center"
 """The tag of people that is the cost center of a machine whose project has none."""
 
-_KEY = re.compile(r"[\w .:/=+\-@]{1,127}")
-_VALUE = re.compile(r"[\w .:/=+\-@]{0,255}")
+_KEY = re.compile(r"(?! )[\w .:/=+\-@]{1,127}(?<! )")
+_VALUE = re.compile(r"|(?! )[\w .:/=+\-@]{1,255}(?<! )")
 _FOREIGN = re.compile(r"[^\w .:/=+\-@]")
-_ALLOWED = "letters, digits, spaces and _.:/=+-@"
+_ALLOWED = "letters, digits, spaces (not first or last) and _.:/=+-@"
 AWS_PREFIX, FORGE_PREFIX = "aws:", "forge:"
 
 
@@ -146,4 +146,4 @@ def difference(wanted: Mapping[str, str], shown: Mapping[str, str], *, applied: 
 
 def _as_value(text: str) -> str:
     """The text in the letters that AWS takes: others become _, and what is too long is cut."""
-    return _FOREIGN.sub("_", text)[:LONGEST_VALUE]
+    return _FOREIGN.sub("_", text.strip())[:LONGEST_VALUE].strip()

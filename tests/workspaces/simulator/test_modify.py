@@ -148,6 +148,8 @@ def test_a_larger_compute_type_waits_six_hours_after_creation_and_after_each_cha
 
 def test_a_smaller_compute_type_waits_thirty_days(stepped: Simulator, stepped_cloud: Cloud) -> None:
     workspace_id = _running(stepped, stepped_cloud)
+    stepped_cloud.modify(workspace_id, ComputeTypeName="POWERPRO")
+    stepped.control.advance(HOUR)
     stepped_cloud.modify(workspace_id, ComputeTypeName="POWER")
     stepped.control.advance(29 * 24 * HOUR)
     with refused("UnsupportedWorkspaceConfigurationException"):
