@@ -1,9 +1,9 @@
 """What of a machine can be changed while it exists, and AWS's own limits on that.
 
-The limits are those of the WorkSpaces administration guide, "Modify a WorkSpace in WorkSpaces Personal": a larger compute
-type once in six hours (and not in the first six), a smaller one once every thirty days (a new machine does not wait for
-it), no conversion to or from graphics, volumes that only grow, once in six hours, in the pairs of sizes that AWS sells.
-They are checked before AWS is asked.
+The limits are those of the WorkSpaces administration guide, "Modify a WorkSpace in WorkSpaces Personal": a larger
+compute type once in six hours (and not in the first six), a smaller one once every thirty days (a new machine does not
+wait for it), no conversion to or from graphics, volumes that only grow, once in six hours, in the pairs of sizes that
+AWS sells. They are checked before AWS is asked.
 """
 
 from __future__ import annotations

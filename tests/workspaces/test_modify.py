@@ -171,6 +171,15 @@ def test_an_always_on_machine_is_made_autostop_and_can_be_stopped_then(world, si
 def test_the_next_larger_one_waits_six_hours(world, simulator, clock, running):
     clock.finish(modify(world, clock, bundle_type="PERFORMANCE").operation)
     with pytest.raises(resizing.TooSoon):
+        modify(world, clock, bundle_type="POWER")
+
+
+def test_a_smaller_one_is_had_at_once_and_the_next_after_thirty_days(world, simulator, clock, running):
+    for size in ("PERFORMANCE", "STANDARD", "PERFORMANCE"):
+        assert clock.finish(modify(world, clock, bundle_type=size).operation).status == "succeeded"
+        clock.now += resizing.LARGER_EVERY
+        simulator.control.advance(resizing.LARGER_EVERY.total_seconds())
+    with pytest.raises(resizing.TooSoon):
         modify(world, clock, bundle_type="STANDARD")
 
 
