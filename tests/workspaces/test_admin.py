@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -15,6 +16,7 @@ from forge.accounts.models import ApiToken, Membership, Project, Team, User
 from forge.operations.models import Operation
 from tests import factories
 from workspaces.models import (
+    Attestation,
     Decision,
     Finding,
     LifecyclePolicy,
@@ -120,6 +122,16 @@ def test_every_list_and_detail_shows_the_own_organization_only_without_a_count(s
             check_name="protocol",
             severity="HIGH",
             found_at=one.state_since,
+        )
+        Attestation.objects.create(
+            organization=one.organization,
+            provider_account=one.provider_account,
+            directory_id=one.directory_id,
+            control="usb",
+            attested_by=one.owner,
+            attested_at=one.state_since,
+            valid_until=one.state_since + timedelta(days=9),
+            note="a test",
         )
         factories.ApplicationStackFactory(organization=one.organization, provider_account=one.provider_account)
         token_of(one.owner, prefix=one.owner.directory_username.replace("person", "abcdefgh").ljust(12, "k")[:12])
