@@ -5,5 +5,9 @@ from audit.registry import register
 
 PRICE_CREATE = register("PRICE_CREATE", required=("resource_id",))
 PRICE_CLOSE = register("PRICE_CLOSE", required=("resource_id",))
+BILL_UPLOAD = register("BILL_UPLOAD", required=("resource_id",))
+BILL_IMPORT = register("BILL_IMPORT", required=("resource_id",))
+COST_EXPORT = register("COST_EXPORT", required=("context.format",), personal=("filters",))
 
 expect("costs_price", actions=[PRICE_CREATE])
+expect("costs_bill", actions=[BILL_IMPORT], at="booked_at", only=("state", "BOOKED"))

@@ -13,6 +13,11 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce, Now
 
 from blueprints.models import Blueprint, BundleType, OperatingSystem
+from costs.bills.models import Bill as Bill
+from costs.bills.models import BilledMachine as BilledMachine
+from costs.bills.models import BillGap as BillGap
+from costs.bills.models import BillLine as BillLine
+from costs.bills.models import BillPart as BillPart
 from costs.expressions import NO_ORGANIZATION, HourOf, Period
 from forge.accounts.models import Membership, Organization, Project, Team, User
 from forge.db.models import TimestampedModel, UUIDModel
@@ -215,6 +220,38 @@ class CostRecord(models.Model):
             models.Index(fields=["organization", "period_start", "id"], name="costs_record_by_hour"),
             BrinIndex(fields=["period_end", "recorded_at"], name="costs_record_by_time"),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.workspace_id} {self.period_start:%Y-%m-%d %H:00}"
+
+
+class CostRevision(models.Model):
+    """The figures of a cost record before and after they were changed by a bill; append-only.
+
+    No foreign keys: a record is found by machine and hour, and PostgreSQL refuses one to a partitioned record.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    workspace = _unconstrained(WorkSpace, related_name="+")
+    organization = _unconstrained(Organization, related_name="+")
+    period_start = models.DateTimeField()
+    recorded_at = models.DateTimeField(db_default=Now())
+    reason = models.CharField(max_length=300)
+    actor_id = models.UUIDField(null=True, blank=True, help_text="Who changed it; none = a job or command.")
+    correlation_id = models.UUIDField(help_text="As in the audit entry that tells of it.")
+    old_basis = models.CharField(max_length=10, choices=Basis.choices)
+    old_compute_cost = models.DecimalField(max_digits=18, decimal_places=6)
+    old_storage_cost = models.DecimalField(max_digits=18, decimal_places=6)
+    old_data_transfer_cost = models.DecimalField(max_digits=18, decimal_places=6)
+    new_basis = models.CharField(max_length=10, choices=Basis.choices)
+    new_compute_cost = models.DecimalField(max_digits=18, decimal_places=6)
+    new_storage_cost = models.DecimalField(max_digits=18, decimal_places=6)
+    new_data_transfer_cost = models.DecimalField(max_digits=18, decimal_places=6)
+
+    objects = VisibleCosts.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["workspace", "period_start", "id"], name="costs_costrevision_by_record")]
 
     def __str__(self) -> str:
         return f"{self.workspace_id} {self.period_start:%Y-%m-%d %H:00}"

@@ -1,8 +1,13 @@
-"""Who may set prices: finance and admins those of their organization, operators of the installation all."""
+"""Who may set prices and import bills: finance and admins those of their organization; operators all prices.
+
+Costs are exported by finance and admins (all), and by team leads (their teams').
+"""
 
 from __future__ import annotations
 
 import uuid
+
+from django.db.models import Q
 
 from audit.actors import Actor, Kind
 from costs.models import Price
@@ -16,6 +21,16 @@ PRICING = (Role.FINANCE, Role.ADMIN)
 class MayNotSetPrices(Denied):
     code = "may_not_set_prices"
     title = "Your role may not set this price"
+
+
+class MayNotImportBills(Denied):
+    code = "may_not_import_bills"
+    title = "Your role may not import bills"
+
+
+class MayNotExportCosts(Denied):
+    code = "may_not_export_costs"
+    title = "Your role may not export costs"
 
 
 def require_price(actor: Actor, organization_id: uuid.UUID | None) -> None:
@@ -37,3 +52,27 @@ def _may(user: User, organization_id: uuid.UUID | None) -> bool:
     if user.is_operator:
         return True
     return organization_id is not None and user.organization_id == organization_id and user.has_role(*PRICING)
+
+
+def may_import_bills(user: User) -> bool:
+    """True when the person may import bills of the own organization."""
+    return user.organization_id is not None and user.has_role(*PRICING)
+
+
+def require_bill(actor: Actor, organization_id: uuid.UUID) -> None:
+    """Raises MayNotImportBills unless the actor is a command, or finance or admin of that organization."""
+    if actor.kind != Kind.USER:
+        return
+    user = actor.user
+    if not (isinstance(user, User) and user.organization_id == organization_id and may_import_bills(user)):
+        raise MayNotImportBills("Finance and admins import the bills of their organization.")
+
+
+def exported_by(user: User) -> Q:
+    """The costs that the person may export, of those that they see; raises MayNotExportCosts where that is none."""
+    if user.is_operator or user.has_role(*PRICING):
+        return Q()
+    teams = [team for role, team in user.roles if role == Role.TEAM_LEAD and team is not None]
+    if not teams:
+        raise MayNotExportCosts("Finance and admins export all costs, team leads those of their teams.")
+    return Q(team_id__in=teams)

@@ -199,6 +199,7 @@ FORGE_END_HOOKS = ["costs.metering.close", "budgets.ledger.release"]
 FORGE_UNDO_HOOKS = ["budgets.ledger.give_back"]
 FORGE_OPERATION_HANDLERS = {
     "audit.export": "audit.exports.handler.write_export",
+    "costs.import_bill": "costs.bills.handler.import_bill",
     "fleet.adopt": "workspaces.handlers.adopt_fleet",
     "workspace.launch": "workspaces.handlers.launch",
     "workspace.start": "workspaces.handlers.start",
@@ -226,6 +227,9 @@ FORGE_MAIL_READER = "forge.accounts.mailing.reader"
 
 # -- Money -------------------------------------------------------------------------------------------------------
 FORGE_RESERVE_HOURS = env.int("FORGE_RESERVE_HOURS", default=40)
+FORGE_BILL_UPLOAD_MB = env.int("FORGE_BILL_UPLOAD_MB", default=256)
+FORGE_BILL_MOST_LINES = env.int("FORGE_BILL_MOST_LINES", default=100_000_000)
+FORGE_COST_EXPORT_RECORDS = env.int("FORGE_COST_EXPORT_RECORDS", default=1_000_000)
 
 # -- Seals of the audit log ------------------------------------------------------------------------------------------
 FORGE_AUDIT_SIGNING_KEY = env.str("FORGE_AUDIT_SIGNING_KEY", default="")

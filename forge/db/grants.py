@@ -30,6 +30,7 @@ READ_ONLY = (
 
 APPEND_ONLY = (
     "audit_auditverification",
+    "costs_costrevision",
     "workspaces_configurationchange",
     "workspaces_decision",
     "workspaces_statechange",

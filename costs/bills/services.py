@@ -1,0 +1,207 @@
+"""Taking the provider's bills in: a file is received once, booked once, and what came of it is kept and audited."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from audit.actors import Actor
+from audit.services import record
+from costs import actions
+from costs.bills import files, staging
+from costs.bills.booking import Cause
+from costs.bills.files import Received
+from costs.bills.models import Bill
+from costs.permissions import require_bill
+from forge.accounts.models import Organization
+from forge.api.errors import Conflict
+from forge.db.ids import uuid7
+from forge.db.integrity import refusing
+from forge.operations.models import Operation
+from forge.operations.services import enqueue
+
+KIND = "costs.import_bill"
+ABANDONED_AFTER = timedelta(hours=1)
+"""A command that has read nothing for so long does not come back."""
+
+
+class BillUnderWay(Conflict):
+    code = "bill_under_way"
+    title = "Another bill of the organization is being imported"
+    suggested_action = "Wait until it is BOOKED or FAILED; look at its operation."
+    retryable = True
+
+
+class StagedLinesLost(RuntimeError):
+    """The staged lines, which are not logged, are gone with a crash of the database: the file is read again."""
+
+
+def receive(
+    *, actor: Actor, organization: Organization, name: str, file: Received, now: datetime
+) -> tuple[Bill, Operation | None, bool]:
+    """Keep an uploaded file and have an operation book it; (bill, operation, whether it is new).
+
+    The same bytes again are the bill that there is, and change nothing. Raises MayNotImportBills, BillUnderWay.
+    """
+    require_bill(actor, organization.id)
+    if there := known(organization, file):
+        return there, Operation.objects.filter(pk=there.operation_id).first(), False
+    with refusing(_refusals()):
+        operation_id = uuid7()
+        bill = _write(actor, organization, name, file, now, operation_id=operation_id)
+        files.keep(bill, file)
+        operation = enqueue(
+            id=operation_id,
+            organization_id=organization.id,
+            actor_id=actor.user_id,
+            owner_id=actor.user_id,
+            kind=KIND,
+            target_type="Bill",
+            target_id=bill.id,
+            spec={"sha256": file.sha256},
+            correlation_id=actor.correlation_id,
+            now=now,
+        )
+        record(
+            actor=actor,
+            action=actions.BILL_UPLOAD,
+            resource_type="Bill",
+            resource_id=str(bill.id),
+            description=f"Gave bill {bill.id}",
+            organization_id=organization.id,
+            changes={"before": None, "after": {"sha256": file.sha256, "size": file.size, "state": bill.state}},
+            context={"operation_id": operation.id},
+            occurred_at=now,
+        )
+    return bill, operation, True
+
+
+def begin(*, actor: Actor, organization: Organization, name: str, file: Received, now: datetime) -> Bill:
+    """The bill of a file that a command reads where it lies: the one that there is, else a new one.
+
+    One that a command had begun goes on. Raises BillUnderWay.
+    """
+    there = known(organization, file)
+    if there is not None and there.operation_id is not None and there.state in (Bill.State.READING, Bill.State.BOOKING):
+        raise BillUnderWay(extra={"bill": there.id})
+    if there is not None:
+        return there
+    with refusing(_refusals()):
+        return _write(actor, organization, name, file, now, operation_id=None)
+
+
+def known(organization: Organization, file: Received) -> Bill | None:
+    """The organization's bill of this very file that has not failed."""
+    bills = Bill.objects.filter(organization=organization, sha256=file.sha256)
+    return bills.exclude(state=Bill.State.FAILED).select_related("organization").first()
+
+
+def cause_of(bill: Bill, actor: Actor) -> Cause:
+    """Why records change by this bill, as their revisions say it."""
+    return Cause(f"Bill {bill.id}", actor.user_id, actor.correlation_id)
+
+
+def finish(*, bill: Bill, actor: Actor, now: datetime) -> Bill:
+    """Say that all of the bill is booked, in the caller's transaction; what it takes the place of is marked so.
+
+    Raises StagedLinesLost after setting the bill back to be read again when not all of its lines were settled.
+    """
+    locked = _locked(bill)
+    if locked.settled_lines != locked.machine_lines:
+        raise StagedLinesLost(str(bill.pk))
+    earlier = Bill.objects.filter(
+        organization_id=locked.organization_id,
+        month=locked.month,
+        accounts__overlap=locked.accounts,
+        state=Bill.State.BOOKED,
+        replaced_at=None,
+    )
+    earlier.exclude(pk=locked.pk).update(replaced_at=now, updated_at=now)
+    locked.state, locked.booked_at = Bill.State.BOOKED, now
+    locked.save()
+    locked.parts.all().delete()
+    _record(actor, locked, result="SUCCESS", now=now, **_figures(locked))
+    return locked
+
+
+def read_again(*, bill: Bill) -> None:
+    """Set a bill back whose staged lines are lost."""
+    with transaction.atomic():
+        locked = _locked(bill)
+        locked.state, locked.reading = Bill.State.READING, None
+        locked.save(update_fields=["state", "reading", "updated_at"])
+
+
+def fail(*, bill: Bill, actor: Actor, code: str, detail: str, now: datetime) -> None:
+    """Give up a bill of which nothing is booked, in the caller's transaction."""
+    locked = _locked(bill)
+    locked.state, locked.error = Bill.State.FAILED, f"{code}: {detail}"[:500]
+    locked.save(update_fields=["state", "error", "updated_at"])
+    staging.forget(locked)
+    locked.parts.all().delete()
+    _record(actor, locked, result="FAILURE", now=now, code=code)
+
+
+def _locked(bill: Bill) -> Bill:
+    rows = Bill.objects.select_for_update(no_key=True, of=("self",)).select_related("organization")
+    return rows.get(pk=bill.pk)
+
+
+def _write(
+    actor: Actor,
+    organization: Organization,
+    name: str,
+    file: Received,
+    now: datetime,
+    *,
+    operation_id: uuid.UUID | None,
+) -> Bill:
+    left = Bill.objects.filter(
+        organization=organization, operation_id=None, state=Bill.State.READING, updated_at__lt=now - ABANDONED_AFTER
+    )
+    for bill in left.select_for_update(no_key=True):
+        fail(bill=bill, actor=actor, code="abandoned", detail="Its command did not come back.", now=now)
+    return Bill.objects.create(
+        organization=organization,
+        asked_by_id=actor.user_id,
+        operation_id=operation_id,
+        name=name[:200],
+        size=file.size,
+        sha256=file.sha256,
+    )
+
+
+def _refusals() -> Mapping[str, Exception]:
+    return {
+        "costs_bill_one_open_per_organization": BillUnderWay(),
+        "costs_bill_one_per_file": BillUnderWay("This very file is being imported."),
+    }
+
+
+def _figures(bill: Bill) -> dict[str, Any]:
+    return {
+        "month": f"{bill.month:%Y-%m}",
+        "format": bill.format,
+        "sha256": bill.sha256,
+        "lines": bill.lines,
+        "machine_lines": bill.machine_lines,
+        "machine_amount": str(bill.machine_amount),
+        "currency": bill.currency,
+    }
+
+
+def _record(actor: Actor, bill: Bill, *, result: str, now: datetime, **facts: Any) -> None:
+    record(
+        actor=actor.in_organization(bill.organization_id),
+        action=actions.BILL_IMPORT,
+        resource_type="Bill",
+        resource_id=str(bill.id),
+        result=result,
+        description=f"Import of bill {bill.id}: {bill.state.lower()}",
+        context={"operation_id": bill.operation_id, **facts},
+        occurred_at=now,
+    )

@@ -1,0 +1,165 @@
+"""From a file to staged lines: checked, narrowed, and copied into the table of lines a batch at a time.
+
+Each batch commits with the bill's counts under a lock on the bill's row, which also finds out whoever has been put out
+by another reader. Reading begins anew when it was cut off: a text file has no place to go on from, and costs seconds.
+"""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from costs.bills.formats import BillRefused
+from costs.bills.models import Bill, BilledMachine, BillGap, BillLine
+from costs.bills.reading import BillFile, Lines
+from forge.db.ids import uuid7
+from forge.db.models import ArchivedMonth
+from workspaces.models import ProviderAccount
+
+_COPY = """
+    COPY costs_billline (bill_id, resource, account, starts, ends, part, amount, quantity) FROM STDIN (FORMAT csv)
+"""
+
+
+class BillOfNobody(BillRefused):
+    code = "bill_of_nobody"
+    title = "The bill is of no account of this organization"
+    suggested_action = "Register the provider account first, or give the bill to the organization that has it."
+
+
+class BillOfSeveralMonths(BillRefused):
+    code = "bill_of_several_months"
+    title = "The file holds more than one billing period"
+    suggested_action = "Give each month's file by itself."
+
+
+class BillNotClosed(BillRefused):
+    code = "bill_not_closed"
+    title = "The month has not ended, so its bill still changes"
+    suggested_action = "Import it when the provider has closed the month."
+
+
+class BillTooOld(BillRefused):
+    code = "bill_too_old"
+    title = "The month's cost records are archived and never change"
+
+
+class BillInOtherCurrency(BillRefused):
+    code = "bill_in_other_currency"
+    title = "The bill is not in the organization's currency"
+
+
+class BillTooLong(BillRefused):
+    code = "bill_too_long"
+    title = "The bill has more lines than are read"
+
+
+class PutOut(Exception):
+    """Another one reads this bill now, or it was called off: nothing more may be written."""
+
+
+def stage(*, bill: Bill, path: Path, now: datetime, beat: Callable[[], None] = lambda: None) -> None:
+    """Read the file and stage its lines; the bill is BOOKING then. Raises BillRefused and PutOut."""
+    file = BillFile(path)
+    own = ProviderAccount.objects.filter(organization_id=bill.organization_id).values_list("account", flat=True)
+    accounts = frozenset(own)
+    reader = _begin(bill, file)
+    found: set[str] = set()
+    months: set[date] = set()
+    for lines in file.lines(accounts):
+        beat()
+        found |= lines.accounts
+        months |= lines.months
+        _check(bill, lines, months, now)
+        with transaction.atomic():
+            _lock(bill, reader)
+            _copy(bill, lines)
+            _count(bill, lines)
+    if not found:
+        raise BillOfNobody(f"None of its accounts is one of: {', '.join(sorted(accounts)) or 'none'}.")
+    with transaction.atomic():
+        _lock(bill, reader)
+        bill.month, bill.accounts = months.pop(), sorted(found)
+        bill.currency, bill.format, bill.state = bill.organization.currency, file.layout.name, Bill.State.BOOKING
+        bill.save()
+
+
+def forget(bill: Bill) -> None:
+    """Take away whatever is staged of the bill, and what it has put down of machines and gaps."""
+    BillLine.objects.filter(bill_id=bill.pk).delete()
+    BillGap.objects.filter(bill=bill).delete()
+    BilledMachine.objects.filter(bill=bill).delete()
+
+
+def _begin(bill: Bill, file: BillFile) -> uuid.UUID:
+    """Put out whoever was reading and begin with nothing."""
+    reader = uuid7()
+    with transaction.atomic():
+        locked = Bill.objects.select_for_update(no_key=True, of=("self",)).get(pk=bill.pk)
+        if locked.state != Bill.State.READING:
+            raise PutOut(str(bill.pk))
+        forget(bill)
+        for name in ("lines", "machine_lines", "settled_lines", "other_lines", "elsewhere_lines"):
+            setattr(bill, name, 0)
+        bill.machine_amount = bill.other_amount = bill.tax_amount = 0  # type: ignore[assignment]
+        bill.reading, bill.format = reader, file.layout.name
+        bill.save()
+    return reader
+
+
+def _lock(bill: Bill, reader: uuid.UUID) -> None:
+    mine = Bill.objects.select_for_update(no_key=True, of=("self",)).filter(
+        pk=bill.pk, reading=reader, state=Bill.State.READING
+    )
+    if not mine.exists():
+        raise PutOut(str(bill.pk))
+
+
+def _check(bill: Bill, lines: Lines, months: set[date], now: datetime) -> None:
+    if len(months) > 1:
+        raise BillOfSeveralMonths(f"It holds {', '.join(f'{month:%Y-%m}' for month in sorted(months))}.")
+    for month in months:
+        if month >= now.astimezone(UTC).date().replace(day=1):
+            raise BillNotClosed(f"{month:%Y-%m} ends when the next month begins in UTC.")
+        if ArchivedMonth.objects.filter(table="costs_costrecord", month=month).exists():
+            raise BillTooOld(f"{month:%Y-%m} has left the database.")
+    currency = bill.organization.currency
+    if other := sorted(lines.currencies - {currency}):
+        raise BillInOtherCurrency(f"It is in {other[0]}; the organization reckons in {currency}.")
+    if bill.lines + lines.count > settings.FORGE_BILL_MOST_LINES:
+        raise BillTooLong(f"More than {settings.FORGE_BILL_MOST_LINES} lines.")
+
+
+def _copy(bill: Bill, lines: Lines) -> None:
+    table = lines.machine
+    if not table.num_rows:
+        return
+    table = table.sort_by("resource")  # neighbours in the index are written together
+    rows = table.add_column(0, "bill_id", pa.array([str(bill.pk)] * table.num_rows))
+    text = pa.table({name: pc.cast(rows[name], pa.string()) for name in rows.column_names})
+    buffer = io.BytesIO()
+    pacsv.write_csv(text, buffer, pacsv.WriteOptions(include_header=False))
+    with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+        copy.write(buffer.getbuffer())
+
+
+def _count(bill: Bill, lines: Lines) -> None:
+    table = lines.machine
+    bill.lines += lines.count
+    bill.machine_lines += table.num_rows
+    bill.other_lines += lines.others
+    bill.elsewhere_lines += lines.elsewhere
+    bill.machine_amount += pc.sum(table["amount"]).as_py() or 0
+    bill.other_amount += lines.others_amount
+    bill.tax_amount += lines.tax_amount
+    Bill.objects.filter(pk=bill.pk).update(lines=bill.lines, machine_lines=bill.machine_lines, updated_at=Now())
