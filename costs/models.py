@@ -226,32 +226,42 @@ class CostRecord(models.Model):
 
 
 class CostRevision(models.Model):
-    """The figures of a cost record before and after they were changed by a bill; append-only.
+    """What a cost record was and became when a bill took its place or gave it back; append-only.
 
-    No foreign keys: a record is found by machine and hour, and PostgreSQL refuses one to a partitioned record.
+    A record is known by machine and hour: PostgreSQL takes no foreign key to rows of a table that is partitioned and
+    whose months leave. Figures are those of the whole record; prices and bases say why they differ.
     """
 
     id = models.BigAutoField(primary_key=True)
-    workspace = _unconstrained(WorkSpace, related_name="+")
     organization = _unconstrained(Organization, related_name="+")
+    workspace = _unconstrained(WorkSpace, related_name="+")
+    user = _unconstrained(User, related_name="+")
+    team = _unconstrained(Team, related_name="+")
     period_start = models.DateTimeField()
-    recorded_at = models.DateTimeField(db_default=Now())
-    reason = models.CharField(max_length=300)
-    actor_id = models.UUIDField(null=True, blank=True, help_text="Who changed it; none = a job or command.")
-    correlation_id = models.UUIDField(help_text="As in the audit entry that tells of it.")
-    old_basis = models.CharField(max_length=10, choices=Basis.choices)
+    old_price = _unconstrained(Price, related_name="+")
+    new_price = _unconstrained(Price, related_name="+")
     old_compute_cost = models.DecimalField(max_digits=18, decimal_places=6)
-    old_storage_cost = models.DecimalField(max_digits=18, decimal_places=6)
-    old_data_transfer_cost = models.DecimalField(max_digits=18, decimal_places=6)
-    new_basis = models.CharField(max_length=10, choices=Basis.choices)
     new_compute_cost = models.DecimalField(max_digits=18, decimal_places=6)
+    old_storage_cost = models.DecimalField(max_digits=18, decimal_places=6)
     new_storage_cost = models.DecimalField(max_digits=18, decimal_places=6)
-    new_data_transfer_cost = models.DecimalField(max_digits=18, decimal_places=6)
+    old_total_cost = models.DecimalField(max_digits=18, decimal_places=6)
+    new_total_cost = models.DecimalField(max_digits=18, decimal_places=6)
+    currency = models.CharField(max_length=3)
+    old_basis = models.CharField(max_length=10, choices=Basis.choices)
+    new_basis = models.CharField(max_length=10, choices=Basis.choices)
+    reason = models.TextField()
+    actor_id = models.UUIDField(null=True, blank=True, help_text="Who gave the bill; none for commands and jobs.")
+    operation_id = models.UUIDField()
+    recorded_at = models.DateTimeField(db_default=Now())
 
     objects = VisibleCosts.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["workspace", "period_start", "id"], name="costs_costrevision_by_record")]
+        indexes = [
+            models.Index(fields=["organization", "recorded_at", "id"], name="costs_revision_by_time"),
+            models.Index(fields=["workspace", "period_start"], name="costs_revision_by_record"),
+            models.Index(fields=["operation_id"], name="costs_revision_by_operation"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.workspace_id} {self.period_start:%Y-%m-%d %H:00}"

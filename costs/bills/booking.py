@@ -53,7 +53,7 @@ class Cause:
 
     reason: str
     actor_id: uuid.UUID | None
-    correlation_id: uuid.UUID
+    operation_id: uuid.UUID
 
 
 @dataclass
@@ -219,7 +219,7 @@ def _run(statement: str, bill: Bill, machines: dict[uuid.UUID, str], cause: Caus
         "resources": list(machines.values()),
         "reason": cause.reason,
         "actor": cause.actor_id,
-        "correlation": cause.correlation_id,
+        "operation": cause.operation_id,
     }
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL jit = off; SET LOCAL enable_seqscan = off")

@@ -101,8 +101,8 @@ def known(organization: Organization, file: Received) -> Bill | None:
 
 
 def cause_of(bill: Bill, actor: Actor) -> Cause:
-    """Why records change by this bill, as their revisions say it."""
-    return Cause(f"Bill {bill.id}", actor.user_id, actor.correlation_id)
+    """Why records change by this bill, as their revisions say it; a command has no operation: the bill stands for it."""
+    return Cause(f"Bill {bill.id}", actor.user_id, bill.operation_id or bill.id)
 
 
 def finish(*, bill: Bill, actor: Actor, now: datetime) -> Bill:

@@ -17,7 +17,7 @@ from __future__ import annotations
 _RECORD = """
 WITH record AS MATERIALIZED (
     SELECT r.workspace_id, r.period_start, r.organization_id, r.user_id, r.team_id, r.project_id, r.blueprint_id,
-           r.cost_center, r.bundle_type, r.region, r.running_mode, r.basis, r.billed_hours, r.compute_cost,
+           r.cost_center, r.bundle_type, r.region, r.running_mode, r.price_id, r.currency, r.basis, r.billed_hours, r.compute_cost,
            r.storage_cost, r.data_transfer_cost, r.data_transfer_gb,
            row_number() OVER (PARTITION BY r.workspace_id ORDER BY r.period_start) AS nr,
            coalesce(metered.old_basis, 'METERED') AS metered_basis,
@@ -31,7 +31,8 @@ WITH record AS MATERIALIZED (
       JOIN costs_costrecord r ON r.workspace_id = m.workspace_id
        AND r.period_start >= %(start)s AND r.period_start < %(end)s
       LEFT JOIN LATERAL (
-          SELECT v.id, v.old_basis, v.old_compute_cost, v.old_storage_cost, v.old_data_transfer_cost
+          SELECT v.id, v.old_basis, v.old_compute_cost, v.old_storage_cost,
+                 v.old_total_cost - v.old_compute_cost - v.old_storage_cost AS old_data_transfer_cost
             FROM costs_costrevision v
            WHERE r.basis = 'BILLED' AND v.workspace_id = r.workspace_id AND v.period_start = r.period_start
              AND v.old_basis <> 'BILLED' AND v.new_basis = 'BILLED'
@@ -163,12 +164,13 @@ corrected AS (
 ),
 revised AS (
     INSERT INTO costs_costrevision (
-        workspace_id, organization_id, period_start, reason, actor_id, correlation_id,
-        old_basis, old_compute_cost, old_storage_cost, old_data_transfer_cost,
-        new_basis, new_compute_cost, new_storage_cost, new_data_transfer_cost
+        organization_id, workspace_id, user_id, team_id, period_start, old_price_id, new_price_id, old_compute_cost,
+        new_compute_cost, old_storage_cost, new_storage_cost, old_total_cost, new_total_cost, currency, old_basis,
+        new_basis, reason, actor_id, operation_id
     )
-    SELECT workspace_id, organization_id, period_start, %(reason)s, %(actor)s, %(correlation)s,
-           basis, compute_cost, storage_cost, data_transfer_cost, new_basis, new_compute, new_storage, new_transfer
+    SELECT organization_id, workspace_id, user_id, team_id, period_start, price_id, price_id, compute_cost, new_compute,
+           storage_cost, new_storage, compute_cost + storage_cost + data_transfer_cost,
+           new_compute + new_storage + new_transfer, currency, basis, new_basis, %(reason)s, %(actor)s, %(operation)s
       FROM changed
      WHERE (compute_cost, storage_cost, data_transfer_cost) <> (new_compute, new_storage, new_transfer)
      ORDER BY workspace_id, period_start

@@ -1,14 +1,21 @@
-"""Cost records that were changed keep what they said before: append-only, found by machine and hour."""
+"""Cost records that were changed keep what they were: append-only, found by machine and hour."""
 
 import django.db.models.deletion
 import django.db.models.functions.datetime
+from django.conf import settings
 from django.db import migrations, models
 
 from forge.db.operations import AppendOnly
 
 
 class Migration(migrations.Migration):
-    dependencies = [("costs", "0009_bills"), ("db", "0001_initial")]
+    dependencies = [
+        ("accounts", "0002_one_index_per_look_up"),
+        ("costs", "0009_bills"),
+        ("db", "0001_initial"),
+        ("workspaces", "0012_regions_of_a_launch"),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+    ]
 
     operations = [
         migrations.CreateModel(
@@ -16,13 +23,13 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 ("period_start", models.DateTimeField()),
-                ("recorded_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ("reason", models.CharField(max_length=300)),
-                (
-                    "actor_id",
-                    models.UUIDField(blank=True, help_text="Who changed it; none = a job or command.", null=True),
-                ),
-                ("correlation_id", models.UUIDField(help_text="As in the audit entry that tells of it.")),
+                ("old_compute_cost", models.DecimalField(decimal_places=6, max_digits=18)),
+                ("new_compute_cost", models.DecimalField(decimal_places=6, max_digits=18)),
+                ("old_storage_cost", models.DecimalField(decimal_places=6, max_digits=18)),
+                ("new_storage_cost", models.DecimalField(decimal_places=6, max_digits=18)),
+                ("old_total_cost", models.DecimalField(decimal_places=6, max_digits=18)),
+                ("new_total_cost", models.DecimalField(decimal_places=6, max_digits=18)),
+                ("currency", models.CharField(max_length=3)),
                 (
                     "old_basis",
                     models.CharField(
@@ -30,9 +37,6 @@ class Migration(migrations.Migration):
                         max_length=10,
                     ),
                 ),
-                ("old_compute_cost", models.DecimalField(decimal_places=6, max_digits=18)),
-                ("old_storage_cost", models.DecimalField(decimal_places=6, max_digits=18)),
-                ("old_data_transfer_cost", models.DecimalField(decimal_places=6, max_digits=18)),
                 (
                     "new_basis",
                     models.CharField(
@@ -40,9 +44,33 @@ class Migration(migrations.Migration):
                         max_length=10,
                     ),
                 ),
-                ("new_compute_cost", models.DecimalField(decimal_places=6, max_digits=18)),
-                ("new_storage_cost", models.DecimalField(decimal_places=6, max_digits=18)),
-                ("new_data_transfer_cost", models.DecimalField(decimal_places=6, max_digits=18)),
+                ("reason", models.TextField()),
+                (
+                    "actor_id",
+                    models.UUIDField(blank=True, help_text="Who gave the bill; none for commands and jobs.", null=True),
+                ),
+                ("operation_id", models.UUIDField()),
+                ("recorded_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "new_price",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="costs.price",
+                    ),
+                ),
+                (
+                    "old_price",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="costs.price",
+                    ),
+                ),
                 (
                     "organization",
                     models.ForeignKey(
@@ -51,6 +79,26 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="accounts.organization",
+                    ),
+                ),
+                (
+                    "team",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.team",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
                     ),
                 ),
                 (
@@ -64,10 +112,13 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-        ),
-        migrations.AddIndex(
-            model_name="costrevision",
-            index=models.Index(fields=["workspace", "period_start", "id"], name="costs_costrevision_by_record"),
+            options={
+                "indexes": [
+                    models.Index(fields=["organization", "recorded_at", "id"], name="costs_revision_by_time"),
+                    models.Index(fields=["workspace", "period_start"], name="costs_revision_by_record"),
+                    models.Index(fields=["operation_id"], name="costs_revision_by_operation"),
+                ],
+            },
         ),
         AppendOnly("costs_costrevision"),
     ]

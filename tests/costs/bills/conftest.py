@@ -11,6 +11,7 @@ from tests.costs.bills.sheets import APRIL, LAUNCHED
 from tests.factories import WorkSpaceFactory
 
 NOW = datetime(2026, 4, 3, tzinfo=UTC)
+STOPPED = LAUNCHED.replace(hour=10)
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def account(db):
 def fleet(account):
     """`fleet(n)` are n machines that have run for ten hours of 30 March and stand since, metered to April."""
 
-    def build(count, *, launched=LAUNCHED, stopped=LAUNCHED.replace(hour=10), **facts):
+    def build(count, *, launched=LAUNCHED, stopped=STOPPED, **facts):
         machines = [
             WorkSpaceFactory(
                 organization=account.organization,
