@@ -101,7 +101,7 @@ def known(organization: Organization, file: Received) -> Bill | None:
 
 
 def cause_of(bill: Bill, actor: Actor) -> Cause:
-    """Why records change by this bill, as their revisions say it; a command has no operation: the bill stands for it."""
+    """Why records change by this bill, as their revisions say it; of a command the bill stands for the operation."""
     return Cause(f"Bill {bill.id}", actor.user_id, bill.operation_id or bill.id)
 
 

@@ -17,8 +17,8 @@ from __future__ import annotations
 _RECORD = """
 WITH record AS MATERIALIZED (
     SELECT r.workspace_id, r.period_start, r.organization_id, r.user_id, r.team_id, r.project_id, r.blueprint_id,
-           r.cost_center, r.bundle_type, r.region, r.running_mode, r.price_id, r.currency, r.basis, r.billed_hours, r.compute_cost,
-           r.storage_cost, r.data_transfer_cost, r.data_transfer_gb,
+           r.cost_center, r.bundle_type, r.region, r.running_mode, r.price_id, r.currency, r.basis, r.billed_hours,
+           r.compute_cost, r.storage_cost, r.data_transfer_cost, r.data_transfer_gb,
            row_number() OVER (PARTITION BY r.workspace_id ORDER BY r.period_start) AS nr,
            coalesce(metered.old_basis, 'METERED') AS metered_basis,
            CASE WHEN r.basis = 'BILLED' AND metered.id IS NOT NULL THEN metered.old_compute_cost

@@ -1,0 +1,1 @@
+from tests.costs.bills.fixtures import account, fleet, give, of_months  # noqa: F401
