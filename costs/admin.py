@@ -14,6 +14,7 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSplitDateTimeWidget
 
 from costs import actions, permissions, services
+from costs.bills.admin import BillAdmin as BillAdmin
 from costs.models import CostRecord, DailyCost, Price
 from costs.pricing import HOUR, hour_of
 from forge.accounts.admin import ServiceForm

@@ -180,6 +180,8 @@ SPECTACULAR_SETTINGS = {
         "TokenInterface": "forge.accounts.models.ApiToken.Interface",
         "AuditInterface": "audit.actors.Interface",
         "ScopeEnum": "budgets.models.Budget.Scope",
+        "BillFormat": "costs.bills.models.Bill.Format",
+        "BillState": "costs.bills.models.Bill.State",
         "AuditVerificationScope": "audit.models.AuditVerification.Scope",
         "AuditVerificationRequestScope": "audit.verification.operation.ASKED",
     },

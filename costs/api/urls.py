@@ -1,9 +1,15 @@
+from costs.api.bills import BilledMachineViewSet, BillGapViewSet, BillViewSet
+from costs.api.exports import CostExportViewSet
 from costs.api.views import BundleViewSet, CostRecordViewSet, CostViewSet, PriceViewSet
 from forge.api.routers import OptionalSlashRouter
 
 router = OptionalSlashRouter()
 router.register("costs/records", CostRecordViewSet, basename="costrecord")
 router.register("costs/prices", PriceViewSet, basename="price")
+router.register("costs/bills", BillViewSet, basename="bill")
+router.register("costs/billed-machines", BilledMachineViewSet, basename="billed-machine")
+router.register("costs/bill-gaps", BillGapViewSet, basename="bill-gap")
+router.register("costs/export", CostExportViewSet, basename="cost-export")
 router.register("costs", CostViewSet, basename="cost")
 router.register("bundles", BundleViewSet, basename="bundle")
 

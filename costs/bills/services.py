@@ -49,6 +49,8 @@ def receive(
     """
     require_bill(actor, organization.id)
     if there := known(organization, file):
+        with transaction.atomic():
+            _record_upload(actor, there, now, changes=None)
         return there, Operation.objects.filter(pk=there.operation_id).first(), False
     with refusing(_refusals()):
         operation_id = uuid7()
@@ -66,17 +68,8 @@ def receive(
             correlation_id=actor.correlation_id,
             now=now,
         )
-        record(
-            actor=actor,
-            action=actions.BILL_UPLOAD,
-            resource_type="Bill",
-            resource_id=str(bill.id),
-            description=f"Gave bill {bill.id}",
-            organization_id=organization.id,
-            changes={"before": None, "after": {"sha256": file.sha256, "size": file.size, "state": bill.state}},
-            context={"operation_id": operation.id},
-            occurred_at=now,
-        )
+        asked = {"sha256": file.sha256, "size": file.size, "state": bill.state}
+        _record_upload(actor, bill, now, changes={"before": None, "after": asked})
     return bill, operation, True
 
 
@@ -192,6 +185,21 @@ def _figures(bill: Bill) -> dict[str, Any]:
         "machine_amount": str(bill.machine_amount),
         "currency": bill.currency,
     }
+
+
+def _record_upload(actor: Actor, bill: Bill, now: datetime, *, changes: dict[str, Any] | None) -> None:
+    """The entry of a file that was given; without changes where it was there already."""
+    record(
+        actor=actor,
+        action=actions.BILL_UPLOAD,
+        resource_type="Bill",
+        resource_id=str(bill.id),
+        description=f"Gave bill {bill.id}" + ("" if changes else " again"),
+        organization_id=bill.organization_id,
+        changes=changes,
+        context={"operation_id": bill.operation_id},
+        occurred_at=now,
+    )
 
 
 def _record(actor: Actor, bill: Bill, *, result: str, now: datetime, **facts: Any) -> None:

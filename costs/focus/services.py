@@ -17,7 +17,6 @@ from costs import actions
 from costs.focus import rows
 from costs.focus.writing import FORMATS
 from costs.models import CostRecord
-from forge.accounts.models import Organization
 from forge.api.errors import Refused
 
 logger = logging.getLogger(__name__)
@@ -33,10 +32,10 @@ class ExportCut(RuntimeError):
     """Fewer or more records were read than there were: the stream ends without its last bytes."""
 
 
-def of_days(organization: Organization, start: date, end: date) -> QuerySet[CostRecord]:
-    """The organization's records of the UTC days [start, end)."""
+def of_days(records: QuerySet[CostRecord], start: date, end: date) -> QuerySet[CostRecord]:
+    """Those of the UTC days [start, end)."""
     first, last = (datetime.combine(day, time.min, UTC) for day in (start, end))
-    return CostRecord.objects.filter(organization=organization, period_start__gte=first, period_start__lt=last)
+    return records.filter(period_start__gte=first, period_start__lt=last)
 
 
 def stream(

@@ -32,6 +32,7 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
             ("costs.dailycost", "Costs by day", "calendar_month"),
             ("costs.costrecord", "Cost records", "receipt_long"),
             ("costs.price", "Price book", "sell"),
+            ("costs.bill", "Bills", "request_quote"),
         ],
     ),
     (

@@ -1,10 +1,12 @@
 """A small business that leaves its entries, through the services alone; and rows slipped in that leave none."""
 
 import json
+import tempfile
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 
 from django.db import transaction
 from django.utils import timezone
@@ -15,12 +17,14 @@ from budgets import services as budgets
 from budgets.models import Budget
 from budgets.periods import months_later
 from costs import services as costs
+from costs.bills.importing import import_file
 from forge.accounts import services as accounts
 from forge.accounts.models import Organization
 from forge.accounts.token_services import issue_token
 from forge.db.ids import uuid7
 from forge.operations.models import Operation
 from tests import world
+from tests.costs.bills import sheets
 from workspaces import services as workspaces
 from workspaces.aws import Stack
 from workspaces.fleet import adopting
@@ -106,12 +110,22 @@ def _ask_for_more(command, ann, organization, machine, now):
     stack = Stack("apps", "apps", "ON_DEMAND", "RUNNING", "stream.standard.medium", "STANDARD", "LINUX", ("editor",))
     with transaction.atomic():
         keep(account, None, stack, actor=command, now=now)
+    _give_bill(command, organization, account, now)
     deviation = Deviation(account.directory_id, INTERNET)
     keeping.keep(
         account=account, subjects=[account.directory_id], checks=[INTERNET], deviations=[deviation], actor=command,
         now=now,
     )  # fmt: skip
     Operation.objects.open().update(status="succeeded", finished_at=now, next_attempt_at=None)
+
+
+def _give_bill(command, organization, account, now):
+    """A bill of the last month, booked: it names a machine that nobody has."""
+    month = (now.replace(day=1, hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)).replace(day=1)
+    lines = [sheets.line(f"ws-{organization.slug}", "1", at=month, month=month, account=account.account)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = sheets.as_csv(Path(folder) / "bill.csv", lines)
+        import_file(actor=command, organization=organization, path=path, now=now)
 
 
 def hide(superuser, table, only):
@@ -142,6 +156,7 @@ def _apart(table, row):
         "accounts_apitoken": {"prefix": fresh[-12:]},
         "blueprints_blueprint": {"version": 2},
         "budgets_budget": {"is_active": False},
+        "costs_bill": {"sha256": fresh},
         "costs_price": {"running_mode": "ALWAYS_ON", "hourly_amount": "0"},
         "operations_operation": {"correlation_id": fresh},
         "workspaces_applicationstack": {"name": fresh},

@@ -61,9 +61,11 @@ class Walked:
         self.user = getattr(world, self.case.by)
         self.row = self.case.row(world) if self.case.row else None
         self.body = self.case.body(world) if self.case.body else None
+        self.content = self.case.content(world) if self.case.content else None
 
     def ask(self, client, *, row, query="", content=None):
         send, path = getattr(client, self.method), address(self.name, row) + query
+        content = content or self.content
         if content is not None:
             return left_by(lambda: send(path, content[0], content_type=content[1]))
         return left_by(lambda: send(path, self.body, **({} if self.body is None else {"format": "json"})))
@@ -136,6 +138,7 @@ def test_bad_bodies_missing_and_foreign_rows_narrow_tokens_conflicts_and_strange
     walked.refused(client_of(walked.user, "API", scopes=("write",) if case.is_read else ("read",)), 403, "DENIED")
     if case.body is not None:
         walked.refused(client, 400, "FAILURE", content=("{", "application/json"))
+    if case.body is not None or case.content is not None:
         walked.refused(client, 415, "FAILURE", content=("<x/>", "text/xml"))
     if case.row is not None:
         walked.refused(client, 404, "FAILURE", row=nowhere())
@@ -179,6 +182,7 @@ FOREIGN = {
     "region-policy-detail": rows.region_policy,
     "unmanaged-machine-detail": rows.unmanaged,
     "price-detail": rows.price,
+    "bill-detail": rows.bill,
     "budget-detail": rows.budget,
     "budget-reservations": rows.budget,
     "audit-hold-detail": rows.hold,

@@ -14,6 +14,7 @@ from audit.actors import Actor
 from audit.management.arguments import as_month
 from costs.focus import services
 from costs.focus.writing import FORMATS
+from costs.models import CostRecord
 from forge.accounts.models import Organization
 from forge.db.months import add_months
 
@@ -49,7 +50,7 @@ def _write(organization: Organization, start: date, end: date, form: str, path: 
         try:
             _, pieces = services.stream(
                 actor=Actor.command("export_focus").in_organization(organization.id),
-                records=services.of_days(organization, start, end),
+                records=services.of_days(CostRecord.objects.filter(organization=organization), start, end),
                 form=form,
                 start=start,
                 end=end,

@@ -34,6 +34,7 @@ class Api:
     conflict: Callable[[Any], Any] | None = None
     is_read: bool = False
     denied_interfaces: tuple[str, ...] = ()
+    content: Callable[[Any], tuple[bytes, str]] | None = None  # a body that is no JSON, and its media type
 
     @property
     def success(self) -> list[tuple[str, str]]:
@@ -235,6 +236,10 @@ CASES = {
     ),
     ("price-list", "post"): Api("PRICE_CREATE", "Price", "finance", "auditor", body=_price, status=201),
     ("price-close", "post"): Api("PRICE_CLOSE", "Price", "finance", "auditor", rows.price, _named(valid_to=None)),
+    ("bill-list", "post"): Api(
+        "BILL_UPLOAD", "Bill", "finance", "auditor", status=202,
+        content=lambda world: (rows.bill_text(world), "text/csv"),
+    ),
     ("budget-list", "post"): Api("BUDGET_CREATE", "Budget", "finance", "auditor", body=_budget, status=201),
     ("budget-detail", "patch"): Api(
         "BUDGET_UPDATE", "Budget", "finance", "auditor", rows.budget, _named(amount="7")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
 from tests import factories
@@ -59,6 +60,10 @@ def _price(world: Any) -> dict[str, Any]:
         "currency": world.organization.currency, "source": "walk", "as_of": f"{timezone.now():%Y-%m-%d}",
     }  # fmt: skip
     return terms | _at("valid_from", rows.hour(ahead=1))
+
+
+def _bill(world: Any) -> dict[str, Any]:
+    return {"file": SimpleUploadedFile("walk.csv", rows.bill_text(world))}
 
 
 def _named(world: Any) -> dict[str, Any]:
@@ -118,6 +123,7 @@ FORMS = {
     ("provideraccount", "add"): Form("PROVIDER_ACCOUNT_CREATE", "admin", _account),
     ("budget", "add"): Form("BUDGET_CREATE", "finance", _budget),
     ("price", "add"): Form("PRICE_CREATE", "finance", _price),
+    ("bill", "add"): Form("BILL_UPLOAD", "finance", _bill),
     ("lifecyclepolicy", "add"): Form("LIFECYCLE_POLICY_CREATE", "admin", _policy),
     ("regionlatency", "add"): Form("REGION_LATENCY_CREATE", "admin", _latency),
     ("regionpolicy", "add"): Form("REGION_POLICY_CREATE", "admin", _regions),

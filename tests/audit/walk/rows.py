@@ -13,6 +13,8 @@ from audit.services import record
 from blueprints.services import BundleOffer, of_adopted
 from budgets.models import Budget, Reservation
 from costs import services as prices
+from costs.bills import files
+from costs.bills import services as bills
 from forge.accounts.models import Membership
 from forge.accounts.token_services import issue_token
 from forge.api.models import DenialCount
@@ -22,6 +24,7 @@ from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from forge.outbox.models import Mail
 from tests import factories
+from tests.costs.bills import sheets
 from workspaces.models import Finding, LifecyclePolicy, Quarantine, RegionLatency, RegionPolicy
 
 COMMAND = Actor.command("walk")
@@ -195,6 +198,22 @@ def price_terms(world):
 def price(world):
     terms = price_terms(world)
     return prices.set_price(actor=COMMAND, organization=world.organization, terms=terms, now=timezone.now())
+
+
+def bill_text(world):
+    """A bill of the last month in CUR, with a line of a machine that nobody has."""
+    month = (hour().replace(day=1, hour=0) - timedelta(days=1)).replace(day=1)
+    return sheets.text(
+        [sheets.line(f"ws-{uuid7().hex[-9:]}", "1", at=month, month=month, account=world.account.account)]
+    )
+
+
+def bill(world):
+    actor = Actor.of_user(world.finance)
+    with files.received([bill_text(world)]) as file:
+        return bills.receive(
+            actor=actor, organization=world.organization, name="walk.csv", file=file, now=timezone.now()
+        )[0]
 
 
 def account_off(world):
