@@ -61,7 +61,7 @@ class BillAdmin(OwnOrganizationAdmin):
         given = form.cleaned_data["file"]
         with files.received(given.chunks()) as file:
             BillFile(file.path)
-            bill, _, _ = services.receive(
+            bill, _ = services.receive(
                 actor=request.actor,  # type: ignore[attr-defined]
                 organization=request.user.organization,
                 name=given.name,

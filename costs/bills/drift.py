@@ -45,7 +45,8 @@ def not_billed(bill: Bill) -> dict[str, Any]:
 def gaps(bill: Bill) -> list[dict[str, Any]]:
     """Per reason: machines that the bill names, lines and amount that are not booked."""
     rows = BillGap.objects.filter(bill=bill).values("reason").order_by("reason")
-    return list(rows.annotate(resources=Count("id"), lines=Sum("lines"), amount=Sum(F("amount"))))
+    sums = rows.annotate(resources=Count("id"), lines=Sum("lines"), amount=Sum(F("amount")))
+    return [dict(row) for row in sums]
 
 
 def percent(difference: Decimal, metered: Decimal) -> Decimal | None:

@@ -16,8 +16,9 @@ from audit.actors import Actor
 from costs.bills import drift, files, services
 from costs.bills.booking import Progress, book_next, restore_next
 from costs.bills.formats import BillRefused
-from costs.bills.models import Bill, BillLine
+from costs.bills.models import Bill
 from costs.bills.staging import PutOut, forget, stage
+from costs.permissions import require_bill
 from forge.accounts.models import Organization
 
 TIMES_READ = 3
@@ -32,7 +33,7 @@ def import_file(
     A dry run reads it and books every few machines in a transaction that it takes back. Raises BillRefused,
     BillUnderWay, MayNotImportBills, OSError.
     """
-    services.require_bill(actor, organization.id)
+    require_bill(actor, organization.id)
     file = files.lying_at(path)
     there = services.known(organization, file)
     if there is not None and there.state == Bill.State.BOOKED:
@@ -153,5 +154,4 @@ def _taken_back(bill: Bill) -> Iterator[None]:
         yield
     finally:
         forget(bill)
-        BillLine.objects.filter(bill_id=bill.pk).delete()
         bill.delete()

@@ -42,16 +42,17 @@ class StagedLinesLost(RuntimeError):
 
 def receive(
     *, actor: Actor, organization: Organization, name: str, file: Received, now: datetime
-) -> tuple[Bill, Operation | None, bool]:
-    """Keep an uploaded file and have an operation book it; (bill, operation, whether it is new).
+) -> tuple[Bill, Operation | None]:
+    """Keep an uploaded file and have an operation book it; (bill, operation).
 
-    The same bytes again are the bill that there is, and change nothing. Raises MayNotImportBills, BillUnderWay.
+    The same bytes again are the bill that there is: they change nothing, and there is no operation. Raises
+    MayNotImportBills, BillUnderWay.
     """
     require_bill(actor, organization.id)
     if there := known(organization, file):
         with transaction.atomic():
             _record_upload(actor, there, now, changes=None)
-        return there, Operation.objects.filter(pk=there.operation_id).first(), False
+        return there, None
     with refusing(_refusals()):
         operation_id = uuid7()
         bill = _write(actor, organization, name, file, now, operation_id=operation_id)
@@ -70,7 +71,7 @@ def receive(
         )
         asked = {"sha256": file.sha256, "size": file.size, "state": bill.state}
         _record_upload(actor, bill, now, changes={"before": None, "after": asked})
-    return bill, operation, True
+    return bill, operation
 
 
 def begin(*, actor: Actor, organization: Organization, name: str, file: Received, now: datetime) -> Bill:

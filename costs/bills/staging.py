@@ -111,7 +111,7 @@ def _begin(bill: Bill, file: BillFile) -> uuid.UUID:
         forget(bill)
         for name in ("lines", "machine_lines", "settled_lines", "other_lines", "elsewhere_lines"):
             setattr(bill, name, 0)
-        bill.machine_amount = bill.other_amount = bill.tax_amount = 0  # type: ignore[assignment]
+        bill.machine_amount = bill.other_amount = bill.tax_amount = 0
         bill.reading, bill.format = reader, file.layout.name
         bill.save()
     return reader

@@ -1,0 +1,156 @@
+"""Whose machines a bill may change, and what becomes of one that is cut off anywhere."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from costs.bills import booking, importing, services, staging
+from costs.bills.formats import BillRefused
+from costs.bills.models import Bill, BillGap, BillLine
+from costs.metering import meter
+from costs.models import CostRecord, MeterMark
+from forge.db.models import ArchivedMonth
+from tests import factories
+from tests.costs.bills.sheets import APRIL, LAUNCHED, MARCH, as_csv, fee, line
+from tests.costs.meters import assert_sums_agree, total
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+
+
+def test_machines_of_another_organization_in_the_same_account_are_counted_and_left(fleet, give, account, tmp_path):
+    (ours,) = fleet(1, prefix="a")
+    other = factories.ProviderAccountFactory(account=account.account, region="us-west-2")
+    theirs = factories.WorkSpaceFactory(
+        organization=other.organization, provider_account=other, provider_id="ws-theirs", region="us-east-1",
+        history=[(LAUNCHED, "PENDING"), (LAUNCHED, "AVAILABLE")],
+    )  # fmt: skip
+    meter(now=APRIL)
+    before = total(theirs)
+    elsewhere = line("ws-far", "3", account="999999999999")
+    given = give(as_csv(tmp_path / "b.csv", [fee(ours, "10"), fee(theirs, "20"), elsewhere]))
+    assert (given["elsewhere_lines"], given["machine_lines"]) == (2, 1)
+    assert (total(ours), total(theirs)) == (10, before)
+    assert not BillGap.objects.exists()
+    assert not CostRecord.objects.filter(workspace=theirs, basis="BILLED").exists()
+
+
+def test_a_machine_that_is_not_metered_to_the_month_s_end_waits_as_a_gap(fleet, give, account, tmp_path):
+    (ready,) = fleet(1)
+    late = factories.WorkSpaceFactory(
+        organization=account.organization, provider_account=account, provider_id="ws-late",
+        history=[(LAUNCHED, "PENDING"), (LAUNCHED, "AVAILABLE")],
+    )  # fmt: skip
+    unused = factories.WorkSpaceFactory(
+        organization=account.organization, provider_account=account, provider_id="ws-unused",
+        history=[(LAUNCHED, "PENDING"), (LAUNCHED, "FAILED")],
+    )  # fmt: skip
+    meter_one(unused)
+    give(as_csv(tmp_path / "b.csv", [fee(ready, "10"), fee(late, "20"), fee(unused, "5")]))
+    assert set(BillGap.objects.values_list("resource", "reason", "amount")) == {
+        ("ws-late", "NOT_METERED", 20), ("ws-unused", "NO_RECORDS", 5),
+    }  # fmt: skip
+    assert total(ready) == 10
+
+
+def meter_one(machine):
+    machine.__class__.objects.filter(pk=machine.pk).update(launched_at=None)
+    MeterMark.objects.filter(workspace=machine).update(next_due_at=None, dirty_from=None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [
+        ([fee("ws-1", "1", account="999999999999")], "bill_of_nobody"),
+        ([fee("ws-1", "1"), fee("ws-1", "1", month=APRIL)], "bill_of_several_months"),
+        ([fee("ws-1", "1", month=APRIL, at=APRIL)], "bill_not_closed"),
+        ([fee("ws-1", "1", currency="EUR")], "bill_in_other_currency"),
+        ([fee("ws-1", "1", month=MARCH.replace(year=2019), at=MARCH)], "bill_too_old"),
+        ([line("ws-1", "1")] * 11, "bill_too_long"),
+    ],
+)
+def test_a_bill_that_cannot_be_booked_is_refused_and_leaves_no_line(give, account, tmp_path, settings, rows, code):
+    settings.FORGE_BILL_MOST_LINES = 10
+    ArchivedMonth.objects.create(
+        table="costs_costrecord", month=MARCH.replace(year=2019).date(), partition="p", detached_at=MARCH
+    )
+    with pytest.raises(BillRefused) as refused:
+        give(as_csv(tmp_path / "b.csv", rows))
+    assert refused.value.code == code
+    assert (Bill.objects.get().state, BillLine.objects.count()) == ("FAILED", 0)
+
+
+CUTS = [
+    (staging, "_copy", 0), (staging, "_count", 0), (booking, "_run", 1), (booking, "lock_scopes", 1),
+    (booking, "_execute", 2), (services, "finish", 0), (services, "record", 0),
+]  # fmt: skip
+"""Where an import is cut off: the function, and at which of its calls."""
+
+
+def test_an_import_that_is_cut_off_anywhere_goes_on_to_the_same_end(fleet, give, tmp_path, monkeypatch):
+    machines = fleet(3)
+    lines = [line(m, "0.1234567", at=LAUNCHED + timedelta(hours=n)) for m in machines for n in range(5)]
+    path = as_csv(tmp_path / "b.csv", [*lines, *(fee(m, "7.25") for m in machines), fee("ws-none", "1")])
+    monkeypatch.setattr(booking, "CHUNK", 1)
+    for module, name, at in CUTS:
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, cut_at(getattr(module, name), at))
+            with pytest.raises(KeyboardInterrupt):
+                give(path)
+    give(path)
+    bill = Bill.objects.get()
+    assert (bill.state, bill.settled_lines, bill.machine_lines) == ("BOOKED", 19, 19)
+    assert {total(machine) for machine in machines} == {Decimal("7.867284")}  # 5 times 0.1234567 and 7.25
+    assert_sums_agree()
+
+
+def cut_at(real, at):
+    left = [at]
+
+    def cut(*args, **options):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return real(*args, **options)
+
+    return cut
+
+
+def test_staged_lines_that_are_lost_are_read_again(fleet, give, tmp_path, monkeypatch):
+    machines = fleet(2)
+    path = as_csv(tmp_path / "b.csv", [fee(machine, "10") for machine in machines])
+    real, lost = staging.stage, []
+
+    def stage(**options):
+        real(**options)
+        if not lost:  # as a crash of the server empties the table that is not logged
+            lost.append(BillLine.objects.all().delete())
+
+    monkeypatch.setattr(importing, "stage", stage)
+    assert give(path)["state"] == "BOOKED"
+    assert [total(machine) for machine in machines] == [10, 10]
+
+
+def test_a_command_that_did_not_come_back_is_put_out_after_an_hour(fleet, give, account, tmp_path):
+    (machine,) = fleet(1)
+    left = Bill.objects.create(organization=account.organization, name="left", size=1, sha256="0" * 64)
+    with pytest.raises(services.BillUnderWay):
+        give(as_csv(tmp_path / "1.csv", [fee(machine, "10")]))
+    Bill.objects.filter(pk=left.pk).update(updated_at=MARCH)
+    assert give(as_csv(tmp_path / "1.csv", [fee(machine, "10")]))["state"] == "BOOKED"
+    assert Bill.objects.get(pk=left.pk).error == "abandoned: Its command did not come back."
+
+
+@pytest.mark.soak
+def test_a_hundred_thousand_lines_and_more(fleet, give, tmp_path, scale):
+    machines = fleet(20)
+    count = scale(400_000, 100_000)
+    rows = (
+        line(machines[n % 20], "0.0001", at=LAUNCHED + timedelta(hours=n % 48)) if n % 3 == 0 else line(f"i-{n}", "1")
+        for n in range(count)
+    )
+    given = give(as_csv(tmp_path / "b.csv", rows))
+    own = len(range(0, count, 3))
+    assert (given["lines"], given["machine_lines"], given["other_lines"]) == (count, own, count - own)
+    assert sum(total(machine) for machine in machines) == given["machine_amount"]
+    assert_sums_agree()
