@@ -28,6 +28,7 @@ BENCHMARKS = {
     "audit_verify_rows_per_s_per_core": "tests.bench.audit_verify.BENCHMARK",
     "metering_vs_bare_sql": "tests.bench.metering.BENCHMARK",
     "metering_idle_vs_scan": "tests.bench.metering.IDLE",
+    "cur_import_vs_copy": "tests.bench.bills.BENCHMARK",
     "lifecycle_sweep_growth": "tests.bench.lifecycle.BENCHMARK",
     "list_vs_bare_view": "tests.bench.listing.BENCHMARK",
     "reconcile_calls_per_1000": "tests.bench.reconciling.FIGURE",

@@ -1,0 +1,40 @@
+"""The bare side of `cur_import_vs_copy`: PostgreSQL's own COPY of the same file, as fast as it takes one.
+
+It is told the columns, checks nothing, matches nothing and changes no record: it parses the CSV and writes every column
+of every line as text into a table without index, key or log. That is less than an import can do with it, which is the
+point: it is the floor of getting such a file into PostgreSQL at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+PIECE_BYTES = 1024 * 1024
+TABLE = "bench_bill"
+
+
+def make_table(columns: Sequence[str]) -> None:
+    """A table of text columns, not logged."""
+    made = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(name)) for name in columns)
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True, connect_timeout=10) as owner:
+        owner.execute(sql.SQL("CREATE UNLOGGED TABLE {} ({})").format(sql.Identifier(TABLE), made))
+
+
+def empty() -> None:
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True, connect_timeout=10) as owner:
+        owner.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(TABLE)))
+
+
+def copy(path: Path) -> int:
+    """Copy the file; returns how many lines."""
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], connect_timeout=10) as owner, owner.cursor() as cursor:
+        statement = sql.SQL("COPY {} FROM STDIN (FORMAT csv, HEADER true)").format(sql.Identifier(TABLE))
+        with path.open("rb") as file, cursor.copy(statement) as target:
+            while piece := file.read(PIECE_BYTES):
+                target.write(piece)
+        return cursor.rowcount
