@@ -3,6 +3,7 @@
 `BOOK` puts a bill's lines in place of what was metered, `RESTORE` puts back what was metered where a later bill of the
 month names a machine no more. Both make a CTE `changed`, of records that must become other than they are, and end in
 the same steps: records, revisions of those whose figures differ, daily sums in the order of their key, cost_to_date.
+`nr` numbers the records of all the machines: one key by which two thousand rows of each find each other again.
 Answer of both: what was changed as three arrays for the budgets, counts, and daily sums that have come to nothing.
 
 How lines come to hours (docs/money.md, "The provider's bill"): a line of one hour belongs to the record of that hour;
@@ -19,7 +20,7 @@ WITH record AS MATERIALIZED (
     SELECT r.workspace_id, r.period_start, r.organization_id, r.user_id, r.team_id, r.project_id, r.blueprint_id,
            r.cost_center, r.bundle_type, r.region, r.running_mode, r.price_id, r.currency, r.basis, r.billed_hours,
            r.compute_cost, r.storage_cost, r.data_transfer_cost, r.data_transfer_gb,
-           row_number() OVER (PARTITION BY r.workspace_id ORDER BY r.period_start) AS nr,
+           row_number() OVER (ORDER BY r.workspace_id, r.period_start) AS nr,
            coalesce(metered.old_basis, 'METERED') AS metered_basis,
            CASE WHEN r.basis = 'BILLED' AND metered.id IS NOT NULL THEN metered.old_compute_cost
                 ELSE r.compute_cost END AS metered_compute,
@@ -107,11 +108,11 @@ target AS (
            coalesce(b.transfer_gb, 0) AS new_transfer_gb
       FROM record r
       LEFT JOIN (
-          SELECT workspace_id, nr, sum(amount) FILTER (WHERE part = 0) AS compute,
+          SELECT nr, sum(amount) FILTER (WHERE part = 0) AS compute,
                  sum(amount) FILTER (WHERE part = 1) AS storage, sum(amount) FILTER (WHERE part = 2) AS transfer,
                  round(sum(quantity) FILTER (WHERE part = 2), 6) AS transfer_gb
-            FROM share GROUP BY workspace_id, nr
-      ) b USING (workspace_id, nr)
+            FROM share GROUP BY nr
+      ) b USING (nr)
 ),
 told AS (
     INSERT INTO costs_billedmachine AS told (
