@@ -23,6 +23,11 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 BEGAN = END - timedelta(hours=5)
 
 
+@pytest.fixture(autouse=True)
+def _ninety_days(settings):
+    settings.FORGE_PRICE_STALE_DAYS = 90
+
+
 @pytest.fixture
 def organization():
     Price.objects.filter(organization=None, bundle_type="STANDARD").delete()

@@ -1,14 +1,15 @@
 """A corrected price re-rates what is booked: as if it had stood from the start, once, and with what was kept."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import Error, connection, transaction
+from django.db import Error, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import AuditLog
-from costs import metering, rerating, services
+from costs import metering, pricing, rerating, services
 from costs.models import CostRecord, CostRevision, DailyCost, Price
 from costs.services import close_price
 from forge.operations import runner
@@ -16,7 +17,7 @@ from forge.operations.models import Operation
 from tests.costs import spending
 from tests.costs.books import ACTOR, NOW, own_price, rerated
 from tests.costs.meters import assert_sums_agree, reach, total
-from tests.factories import OrganizationFactory, WorkSpaceFactory
+from tests.factories import BudgetFactory, OrganizationFactory, WorkSpaceFactory
 from workspaces.models import WorkSpace
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("months")]
@@ -252,3 +253,79 @@ def test_a_price_that_is_still_to_come_makes_no_room():
     with pytest.raises(services.PricesOverlap):
         own_price(organization, MARCH)
     own_price(organization, MARCH, valid_to=on(1, month=5))
+
+
+# -- Beside others -----------------------------------------------------------------------------------------------------
+
+
+def test_budgets_settle_by_the_difference(settings):
+    settings.FORGE_SPEND_HOOKS = ["budgets.ledger.settle"]
+    organization = OrganizationFactory()
+    prices(organization, **OPEN)
+    march = BudgetFactory(organization=organization)
+    april = BudgetFactory(organization=organization, period_start=on(1, month=4), period_end=on(1, month=5))
+    fleet(organization)
+    metering.meter(now=NOW)
+    before = [budget_of(budget) for budget in (march, april)]
+    own_price(organization, MARCH, hourly_amount=Decimal("0.20"))
+    rerated()
+    cheaper = [budget_of(budget) for budget in (march, april)]
+    assert all(0 < now < was for was, now in zip(before, cheaper, strict=True))
+    own_price(organization, MARCH, hourly_amount=Decimal("0.30"))
+    rerated()
+    assert [budget_of(budget) for budget in (march, april)] == before
+
+
+def budget_of(budget):
+    """What the budget has spent, which is what its records sum to."""
+    budget.refresh_from_db()
+    period = {"period_start__gte": budget.period_start, "period_start__lt": budget.period_end}
+    records = CostRecord.objects.filter(organization=budget.organization, **period)
+    assert budget.spent == sum(records.values_list("total_cost", flat=True))
+    return budget.spent
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+def test_beside_metering_both_come_to_what_the_new_price_books(monkeypatch):
+    """Two sweeps and two workers at once over the same machines, in chunks of a few."""
+    monkeypatch.setattr(rerating, "CHUNK", 3)
+    organization = OrganizationFactory()
+    prices(organization, **OPEN)
+    machines = [
+        WorkSpaceFactory(organization=organization, history=[(on(31, number / 3), "AVAILABLE")]) for number in range(12)
+    ]
+    metering.meter(now=on(1, 2, month=4))
+    own_price(organization, MARCH, hourly_amount=Decimal("0.41"))
+    own_price(organization, on(31, 12), hourly_amount=Decimal("0.47"))
+    barrier, failures = threading.Barrier(4), []
+
+    def sweep():
+        for hour in range(3, 12):
+            metering.meter(now=on(1, hour + 0.01, month=4), chunk=4)
+
+    def work():
+        while runner.run_one(now=NOW):
+            pass
+
+    def alone(what):
+        try:
+            barrier.wait()
+            what()
+        except Exception as error:  # noqa: BLE001  shown by the test, whatever it is
+            failures.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=alone, args=[what]) for what in (sweep, work, sweep, work)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    rerated()
+    metering.meter(now=NOW)
+    for record in CostRecord.objects.filter(workspace__in=machines).select_related("price"):
+        hourly = Decimal("0.47") if record.period_start >= on(31, 12) else Decimal("0.41")
+        fee = pricing.accrual(Decimal("9.75"), record.period_start)
+        assert (record.price.hourly_amount, record.compute_cost) == (hourly, record.billed_hours * hourly + fee)
+    assert_sums_agree()

@@ -9,6 +9,10 @@ AWS_FIRST = "PEERS.md AWS facts: fees fall on the 1st at 00:00 UTC"
 AWS_COMMUNITY = (
     "community.aws Understanding cost for Amazon WorkSpaces: billed at 00:00 UTC on the 1st, running or stopped"
 )
+MAINTENANCE = (
+    "community.aws Understanding cost for Amazon WorkSpaces: hourly fee when running (until stopped) or undergoing "
+    "maintenance; README reading 34"
+)
 BUG_9 = "PEERS.md; aws-solutions/cost-optimizer-for-amazon-workspaces issue 9: 616 h on 18 February"
 BUG_17 = (
     "PEERS.md; aws-solutions/cost-optimizer-for-amazon-workspaces issue 17: hours to the stop, not to the disconnect"

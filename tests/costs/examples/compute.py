@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import cases
+import corrections
 import machines
 import sequences
 import volumes
@@ -25,6 +26,7 @@ from rules import (
     by_month,
     cents,
     chains,
+    corrected,
     fee_hours,
     hour_name,
     instant,
@@ -216,6 +218,18 @@ def topups_file():
         ]
 
 
+def corrections_file():
+    yield ["case", "running_mode", "history", "prices", "now", "billed_hours", "total_cost", "months", "source"]
+    for case, mode, history, text, now, source in corrections.CORRECTIONS:
+        prices = []
+        for part in text.split("|"):
+            since, figures = part.split("=")
+            prices.append((instant(since), *(Fraction(figure) for figure in figures.split("/"))))
+        costs, hours = corrected(mode, history, instant(now), prices)
+        total, months = money(sum(costs.values())), month_list(by_month(costs), money)
+        yield [case, mode, history, text, now, hours, total, months, source]
+
+
 def ledger_file():
     yield ["case", "step", "operation", "reservation", "figures", "admitted", "after", "marks_fired", "source"]
     for case, steps, source in sequences.LEDGER:
@@ -231,6 +245,7 @@ FILES = {
     "fees.csv": fees_file,
     "machines.csv": machines_file,
     "storage.csv": storage_file,
+    "corrections.csv": corrections_file,
     "reservations.csv": reservations_file,
     "settlements.csv": settlements_file,
     "topups.csv": topups_file,

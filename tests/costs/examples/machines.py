@@ -1,6 +1,6 @@
 """The inputs of the worked examples about machines: state histories and reservations."""
 
-from cases import APR, AWS_FIRST, BUG_9, LATER, MAR, MONEY, PRICE, joined
+from cases import APR, AWS_FIRST, BUG_9, LATER, MAINTENANCE, MAR, MONEY, PRICE, joined
 
 WORKDAY = joined(
     "2026-03-02T08:00:00Z PENDING",
@@ -218,6 +218,32 @@ MACHINES = [
         "2019-02-01T00:00:00Z AVAILABLE",
         "2019-02-18T12:00:00Z",
         BUG_9,
+    ),
+    (
+        "the_monthly_maintenance_of_a_stopped_machine_is_paid",
+        "STANDARD",
+        "AUTO_STOP",
+        joined(
+            "2026-03-02T08:00:00Z AVAILABLE",
+            "2026-03-02T12:00:00Z STOPPED",
+            "2026-03-15T00:10:00Z AVAILABLE",
+            "2026-03-15T01:40:00Z STOPPED",
+        ),
+        APR,
+        MAINTENANCE + "; by hand 4 + 2 hours",
+    ),
+    (
+        "maintenance_inside_the_stop_tail_is_paid_already",
+        "STANDARD",
+        "AUTO_STOP",
+        joined(
+            "2026-03-14T22:30:00Z AVAILABLE",
+            "2026-03-15T00:05:00Z STOPPED",
+            "2026-03-15T00:10:00Z AVAILABLE",
+            "2026-03-15T00:25:00Z STOPPED",
+        ),
+        APR,
+        MAINTENANCE + "; by hand 2 hours, the second until 00:30",
     ),
 ]
 

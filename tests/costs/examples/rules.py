@@ -214,6 +214,29 @@ def machine(bundle, mode, history, now):
     return costs, sum(started.values()), sum(hours.values())
 
 
+def corrected(mode, history, now, prices):
+    """A STANDARD machine whose price is another one since each instant of `prices`: (since, monthly, hourly).
+
+    Each hour has its own price's part of the fee and session hours; the rest of the month is that of the last hour's.
+    """
+
+    def at(hour):
+        fee, hourly = (Fraction(text) for text in PRICES["STANDARD", mode])
+        for since, monthly, per_hour in sorted(prices, key=lambda price: price[0]):
+            if since <= hour:
+                fee, hourly = monthly, per_hour
+        return fee, hourly
+
+    changes = [(when, state) for when, state in read_history(history) if when <= now]
+    ended = first_of(changes, "TERMINATED")
+    stay = fee_hours(Fraction(0), first_of(changes, "AVAILABLE"), ended, now)
+    started = billed(chains(known_at(running_intervals(changes), now))) if mode == "AUTO_STOP" else {}
+    costs = {hour: accrued(at(hour)[0], hour) + at(hour)[1] * started.get(hour, 0) for hour in stay}
+    if ended is not None:
+        costs[max(stay)] += rest_after(at(max(stay))[0], max(stay))
+    return costs, sum(started.values())
+
+
 def storage_hours(fee, history, now):
     """The fee of the storage beyond what is included, booked in each UTC hour of the stay like the machine's."""
     changes = [(at, state) for at, state in read_history(history) if at <= now]
