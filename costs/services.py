@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from audit.actors import Actor
-from audit.services import Entry, record, record_many
+from audit.services import Entry, append, record
 from costs import actions, permissions, rerating
 from costs.corrections import make_room
 from costs.models import Price
@@ -124,7 +124,8 @@ def set_price(
             context={"reason": reason} if is_past else None,
             occurred_at=now,
         )
-        record_many([*entries, made])
+        for entry in (*entries, made):
+            append(entry)
     return price
 
 
@@ -135,7 +136,7 @@ def close_price(*, actor: Actor, price_id: uuid.UUID, now: datetime, valid_to: d
     """
     with refusing({"costs_price_no_two_at_once": PricesOverlap()}):
         price, entry = _end(actor=actor, price_id=price_id, ends_at=valid_to or hour_of(now) + HOUR, now=now)
-        record_many([entry])
+        append(entry)
     return price
 
 

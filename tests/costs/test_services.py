@@ -168,10 +168,10 @@ def test_a_price_for_all_is_not_closed_by_an_organization(world):
 
 
 def test_when_the_audit_entry_cannot_be_written_the_price_is_gone_too(world, monkeypatch):
-    def fail(entries):
+    def fail(entry):
         raise AuditUnavailable()
 
-    monkeypatch.setattr(services, "record_many", fail)
+    monkeypatch.setattr(services, "append", fail)
     with pytest.raises(AuditUnavailable):
         set_own(world)
     assert not Price.objects.filter(organization=world.organization).exists()

@@ -221,7 +221,7 @@ BUTTONS = {
     ("budgetraise", "end"): Press("BUDGET_RAISE_END", "finance", rows.budget_raise),
     ("price", "close"): Press("PRICE_CLOSE", "finance", rows.price),
     ("price", "confirm"): Press(
-        "PRICE_CONFIRM", "finance", rows.price, lambda row: {"as_of": f"{timezone.now():%Y-%m-%d}", "source": ""}
+        "PRICE_CONFIRM", "finance", rows.price, lambda row: {"as_of": f"{timezone.now():%Y-%m-%d}", "source": "a bill"}
     ),
     ("legalhold", "release"): Press("LEGAL_HOLD_RELEASE", "admin", rows.hold, lambda row: {"reason": "a reason"}),
     ("mail", "retry"): Press("MAIL_RETRY", "admin", rows.mail_given_up),
