@@ -85,6 +85,17 @@ def test_a_stop_that_waits_for_its_warning_takes_no_place_of_one_that_can_be_don
     assert [run(now), run(now)] == [{"warned": 1}, {"warned": 1}]
 
 
+def test_warning_many_machines_takes_as_many_queries_as_warning_one(world, now):
+    counts = []
+    for count in (1, 6):
+        for owner in engineers(world, count):
+            idle_samples(machine(world, owner=owner, since=now - 2 * HOUR), now)
+        with CaptureQueriesContext(connection) as asked:
+            assert run(now) == {"warned": count}
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
+
+
 @pytest.mark.parametrize("gap", [0, 1, 2])
 def test_one_missing_sample_never_stops_a_machine(world, now, gap):
     """Two samples say idle and the third is missing: nothing happens, whichever it is."""
