@@ -91,6 +91,39 @@ def price_for(
     )
 
 
+def of_keeping(*, workspace: WorkSpace, now: datetime) -> dict[str, Any] | None:
+    """What a machine costs each month even if nobody starts it: the fixed fee, and the storage beyond the bundle's.
+
+    From the price in force at `now`; `hourly` comes on top for each started hour. None where there is no price in the
+    organization's currency.
+    """
+    try:
+        price = price_for(
+            organization=workspace.organization,
+            region=workspace.region,
+            bundle_type=workspace.bundle_type,
+            operating_system=workspace.operating_system,
+            running_mode=workspace.running_mode,
+            service_type=workspace.service_type,
+            now=now,
+        )
+    except (PriceMissing, PriceInOtherCurrency):
+        return None
+    volumes = workspace.root_volume_gb + workspace.user_volume_gb
+    storage = pricing.storage_fee(volumes, price.included_storage_gb, price.storage_gb_month_amount)
+    return {
+        "amount": price.monthly_amount + storage,
+        "fee": price.monthly_amount,
+        "storage": storage,
+        "hourly": price.hourly_amount,
+        "currency": price.currency,
+        "basis": str(Basis.ESTIMATED),
+        "price_id": price.id,
+        "source": price.source,
+        "as_of": price.as_of,
+    }
+
+
 def month_ahead(
     *, fees: Iterable[Decimal], hourly: Decimal, now: datetime, lifetime_end: datetime, hours: int
 ) -> Decimal:

@@ -23,7 +23,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from audit.actors import Actor
 from audit.services import record
 from forge.db.jobs import JobFault
-from workspaces import actions, aws
+from workspaces import actions, autostop, aws
 from workspaces.busy import under_way
 from workspaces.fleet import survey
 from workspaces.fleet.seen import Seen
@@ -58,7 +58,8 @@ class Figures:
     believed because too many were absent at once, `failed` machines and accounts that could not be looked after.
     Of ours `untagged` show other tags in AWS than wanted, and `retagging` are being mended now; the tags of `unread`
     could not be asked for. `unmanaged` machines are described by no row of ours; the `orphans` among them carry our
-    tag. `stacks` are those of WorkSpaces Applications that AWS offers.
+    tag. `stacks` are those of WorkSpaces Applications that AWS offers, `auto_stops` AutoStop times that
+    AWS is told because of a work lease.
     """
 
     seen: int = 0
@@ -76,6 +77,7 @@ class Figures:
     unmanaged: int = 0
     orphans: int = 0
     stacks: int = 0
+    auto_stops: int = 0
 
 
 @dataclass
@@ -159,6 +161,7 @@ def _compare_computers(account: ProviderAccount, run: _Run) -> None:
             .select_related("organization", "team", "project", "blueprint")
         )
         _compare(ours, shown, gateway, run)
+        _settle_auto_stop(ours, shown, gateway, run)
         _compare_tags(account, ours, shown, gateway, run)
     missing: list[WorkSpace] = []
     count = 0
@@ -285,6 +288,24 @@ def _compare(machines: Iterable[WorkSpace], shown: Sequence[aws.Machine], gatewa
         with run.going_on(f"machine {machine.id}"):
             if not _awaits_session(machine, by_id[machine.provider_id], connected_at, run.now):
                 _follow_one(machine, by_id[machine.provider_id], beside, run)
+
+
+def _settle_auto_stop(
+    machines: Sequence[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Gateway, run: _Run
+) -> None:
+    """Let AWS's own AutoStop wait as long as work leases last, and no longer."""
+    by_id = {one.provider_id: one for one in shown}
+    for machine, minutes, lease in autostop.unlike(machines, by_id, now=run.now):
+        run.figures.auto_stops += 1
+        if run.dry_run:
+            continue
+        before = by_id[machine.provider_id].auto_stop_minutes
+        try:
+            with run.going_on(f"machine {machine.id}"):
+                autostop.tell(machine, minutes, lease, before=before, gateway=gateway, actor=run.actor, now=run.now)
+        except aws.Invalid as error:
+            run.figures.failed += 1
+            run.faults.append(f"machine {machine.id}: {error}")
 
 
 def _connection_is_wanted(machine: WorkSpace, seen: aws.Machine) -> bool:

@@ -7,8 +7,8 @@ import pytest
 
 from budgets.rates import month_ahead, rate_of
 from costs.models import Price
-from costs.quotes import PriceInOtherCurrency, PriceMissing, price_for, quote
-from tests.factories import OrganizationFactory
+from costs.quotes import PriceInOtherCurrency, PriceMissing, of_keeping, price_for, quote
+from tests.factories import OrganizationFactory, WorkSpaceFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -90,3 +90,28 @@ def test_budgets_reckon_with_the_same_price_and_the_same_month():
     end = NOW + timedelta(days=90)
     figures = quote(price=held, storage_gb=180, hours=10, lifetime_end=end, now=NOW)
     assert month_ahead(rate, now=NOW, lifetime_end=end, hours=10) == figures.estimated_cost
+
+
+def test_keeping_a_machine_costs_the_fee_and_the_storage_beyond_the_bundles_each_month():
+    organization = OrganizationFactory()
+    own = price(organization=organization, storage_gb_month_amount=Decimal("0.1"))
+    machine = WorkSpaceFactory(organization=organization, root_volume_gb=175, user_volume_gb=100)
+    assert of_keeping(workspace=machine, now=NOW) == {
+        "amount": Decimal("21.5"),
+        "fee": Decimal(7),
+        "storage": Decimal("14.5"),
+        "hourly": Decimal("0.2"),
+        "currency": "USD",
+        "basis": "ESTIMATED",
+        "price_id": own.id,
+        "source": "contract",
+        "as_of": date(2026, 1, 1),
+    }
+
+
+@pytest.mark.parametrize("facts", [{"region": "eu-north-1"}, {"region": "eu-north-1", "currency": "EUR"}])
+def test_keeping_has_no_price_where_the_book_has_none_in_the_organizations_currency(facts):
+    if "currency" in facts:
+        price(**facts)
+    machine = WorkSpaceFactory(region="eu-north-1")
+    assert of_keeping(workspace=machine, now=NOW) is None

@@ -245,7 +245,10 @@ def test_terminate_wants_the_machines_name(sign_in, machine):
 
 def test_a_machine_is_kept_alive_for_days_with_a_reason_and_let_go(sign_in, machine):
     browser = sign_in("admin")
-    assert browser.post(page(machine, "do/keep-alive/"), {"days": "0", "reason": "x"}).status_code == 200
+    asked = browser.post(page(machine, "do/keep-alive/"), {"days": "0", "reason": "x"})
+    costs = "Kept, it costs 9.75 USD a month even if nobody starts it, and 0.30 for each started hour (estimated"
+    assert (asked.status_code, costs in asked.content.decode()) == (200, True)
+    assert costs in browser.get(page(machine)).content.decode()
     assert press(browser, machine, "keep-alive", days="5", reason="long build")[0].startswith("Kept alive until")
     machine.refresh_from_db()
     assert (machine.keep_alive, machine.keep_alive_reason) == (True, "long build")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from audit.models import AuditLog
 from budgets.models import Reservation
+from costs.models import Price
 from forge.accounts import services as accounts
 from forge.operations.models import Operation
 from tests import factories, query_counts
@@ -418,6 +421,7 @@ def test_keep_alive_is_set_and_taken_away(world, engineer):
     problem(engineer.post(address, {"until": until}, format="json"), 400, "invalid")
     answer = engineer.post(address, {"until": until, "reason": "build"}, format="json")
     assert (answer.status_code, answer.json()["keep_alive"], answer["ETag"]) == (200, True, '"2"')
+    kept = answer.json()["monthly_price"]
     answer = engineer.post(address, {"until": None}, format="json")
     assert (answer.json()["keep_alive"], answer.json()["keep_alive_reason"]) == (False, "")
     results = [(entry.action_type, entry.result) for entry in entries(engineer)]
@@ -425,6 +429,14 @@ def test_keep_alive_is_set_and_taken_away(world, engineer):
     assert results[1:] == [(keep, "SUCCESS"), (keep, "SUCCESS")]
     given = entries(engineer).filter(action_type=keep, result="SUCCESS").order_by("id")[0]
     assert given.personal["after.reason"] == "build"
+    told = engineer.get(f"{WORKSPACES}{machine.pk}/why/").json()["monthly_price"]
+    assert (given.context["monthly_price"], kept) == (
+        {name: told[name] for name in ("amount", "currency", "basis", "price_id")},
+        told,
+    )
+    assert (told["currency"], told["basis"], Decimal(told["amount"]) > 0) == ("USD", "ESTIMATED", True)
+    Price.objects.all().update(valid_to=F("valid_from") + timedelta(hours=1))
+    assert engineer.get(f"{WORKSPACES}{machine.pk}/why/").json()["monthly_price"] is None
     late = problem(
         engineer.post(address, {"until": (timezone.now() + timedelta(days=999)).isoformat(), "reason": "build"}),
         422,

@@ -26,6 +26,7 @@ from workspaces.models import StateChange, WorkSpace, kept_alive
 from workspaces.posture.admin import shown_attestations, shown_findings
 from workspaces.rules.admin import EXTEND, LEASE, shown_decisions, shown_reasons
 from workspaces.rules.models import MOST_KEEP_ALIVE_DAYS
+from workspaces.rules.price import in_words, monthly_price
 from workspaces.tagging.admin import RETAG, shown_tags
 
 VIEW_ROLES = ("team_lead", "finance", "auditor", "admin")
@@ -79,6 +80,11 @@ def _keep_alive(request: HttpRequest, workspace: WorkSpace, *, days: int, reason
         now=now,
     )
     return f"Kept alive until {kept.keep_alive_until:%Y-%m-%d %H:%M} UTC."
+
+
+def _explain_keep_alive(request: HttpRequest, workspace: WorkSpace) -> list[str]:
+    price = monthly_price(workspace, now=timezone.now())
+    return [f"No rule ends {workspace.name} until then.", in_words(price)]
 
 
 def _let_go(request: HttpRequest, workspace: WorkSpace) -> str:
@@ -186,7 +192,7 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
         ("Owner switched off", {"fields": ("quarantine",)}),
         ("Security", {"fields": ("findings", "attestations")}),
         ("What happens by itself", {"fields": ("reasons", "decisions")}),
-        ("Keep-alive", {"fields": ("shown_kept_alive", "keep_alive_until", "keep_alive_reason")}),
+        ("Keep-alive", {"fields": ("shown_kept_alive", "keep_alive_until", "keep_alive_reason", "price_of_keeping")}),
         (
             "In AWS",
             {
@@ -245,7 +251,7 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
             run=_keep_alive,
             form=KeepAliveForm,
             legal=legal("keep-alive"),
-            explain=lambda _, row: [f"No rule ends {row.name} until then; it goes on costing."],
+            explain=_explain_keep_alive,
         ),
         Button(
             "let-go",
@@ -322,6 +328,10 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
     @display(description="kept alive", boolean=True)
     def shown_kept_alive(self, workspace: WorkSpace) -> bool:
         return workspace.is_kept_alive(timezone.now())
+
+    @display(description="price")
+    def price_of_keeping(self, workspace: WorkSpace) -> str:
+        return in_words(monthly_price(workspace, now=timezone.now())) if workspace.is_live else "It has ended."
 
     @display(description=f"last {SHOWN_CHANGES} changes")
     def history(self, workspace: WorkSpace) -> str:

@@ -19,6 +19,7 @@ from forge.api.filters import ForgeFilterSet
 from forge.api.idempotency import idempotent
 from forge.api.views import ReadViewSet
 from workspaces import actions
+from workspaces.api.serializers import MonthlyPriceSerializer
 from workspaces.models import Decision, LifecyclePolicy, WorkLease
 from workspaces.rules import policies
 from workspaces.rules.models import MOST_KEEP_ALIVE_DAYS, MOST_LIFETIME_DAYS
@@ -57,13 +58,17 @@ class WorkLeaseSerializer(serializers.ModelSerializer):
 
 
 class LeasedSerializer(WorkLeaseSerializer):
-    """A new lease: `holds_until` is when it ends, or the hard deadline at which the machine is stopped in any case."""
+    """A new lease: `holds_until` is when it ends, or the hard deadline at which the machine is stopped in any case.
+
+    `held_in_aws_until` is how long AWS's own AutoStop waits if nobody connects meanwhile: at most 48 hours.
+    """
 
     holds_until = serializers.DateTimeField(read_only=True)
     hard_deadline = serializers.DateTimeField(read_only=True, allow_null=True)
+    held_in_aws_until = serializers.DateTimeField(read_only=True)
 
     class Meta(WorkLeaseSerializer.Meta):
-        fields = [*WorkLeaseSerializer.Meta.fields, "holds_until", "hard_deadline"]
+        fields = [*WorkLeaseSerializer.Meta.fields, "holds_until", "hard_deadline", "held_in_aws_until"]
         read_only_fields = fields
 
 
@@ -71,6 +76,7 @@ def leased(answer: Leased) -> dict[str, Any]:
     """The body that answers a new lease."""
     answer.lease.holds_until = answer.holds_until  # type: ignore[attr-defined]
     answer.lease.hard_deadline = answer.hard_deadline  # type: ignore[attr-defined]
+    answer.lease.held_in_aws_until = answer.held_in_aws_until  # type: ignore[attr-defined]
     return LeasedSerializer(answer.lease).data
 
 
@@ -145,6 +151,7 @@ class WhySerializer(serializers.Serializer):
     lifetime_end = serializers.DateTimeField()
     leased_until = serializers.DateTimeField(allow_null=True)
     keep_alive_until = serializers.DateTimeField(allow_null=True)
+    monthly_price = MonthlyPriceSerializer(allow_null=True, help_text="Of keeping it; null where there is no price.")
     stop_warned_at = serializers.DateTimeField(allow_null=True)
     end_warned_at = serializers.DateTimeField(allow_null=True)
     stale_notified_at = serializers.DateTimeField(allow_null=True)

@@ -237,6 +237,33 @@ class BulkAnswerSerializer(serializers.Serializer):
     operation = OperationSerializer(required=False, help_text="Not on a dry run.")
 
 
+class MonthlyPriceSerializer(serializers.Serializer):
+    """What the machine costs each month even if nobody starts it: `fee` and `storage` make the `amount`.
+
+    `hourly` comes on top for each started hour. ESTIMATED: from the price book, `source` and `as_of` say whence.
+    """
+
+    amount = serializers.DecimalField(max_digits=18, decimal_places=6)
+    fee = serializers.DecimalField(max_digits=18, decimal_places=6)
+    storage = serializers.DecimalField(max_digits=18, decimal_places=6)
+    hourly = serializers.DecimalField(max_digits=18, decimal_places=6)
+    currency = serializers.CharField()
+    basis = serializers.CharField()
+    price_id = serializers.UUIDField()
+    source = serializers.CharField()
+    as_of = serializers.DateField()
+
+
+class KeptSerializer(WorkSpaceSerializer):
+    """A machine, and what keeping it costs; null where there is no price."""
+
+    monthly_price = MonthlyPriceSerializer(read_only=True, allow_null=True)
+
+    class Meta(WorkSpaceSerializer.Meta):
+        fields = [*WorkSpaceSerializer.Meta.fields, "monthly_price"]
+        read_only_fields = fields
+
+
 class KeepAliveSerializer(serializers.Serializer):
     """Until when, and why; `until` null takes the protection away and needs no reason."""
 

@@ -35,8 +35,10 @@ from workspaces.api.serializers import (
     ConnectSerializer,
     HandOverSerializer,
     KeepAliveSerializer,
+    KeptSerializer,
     LaunchSerializer,
     ModifySerializer,
+    MonthlyPriceSerializer,
     QuarantineSerializer,
     StateChangeSerializer,
     WorkSpaceSerializer,
@@ -45,6 +47,7 @@ from workspaces.api.serializers import (
 from workspaces.api.tags import RetagSerializer, TagsSerializer, tags_of
 from workspaces.leavers.holding import hand_over
 from workspaces.models import ApplicationStack, WorkSpace
+from workspaces.rules.price import monthly_price
 from workspaces.rules.why import leases_of, why
 
 _DRY_RUN = OpenApiParameter("dry_run", bool, description="Answer what it would cost, and change nothing.")
@@ -197,11 +200,14 @@ class WorkSpaceViewSet(ReadViewSet):
         """Take both volumes back to their last snapshot; what was written since is lost."""
         return self._control(services.restore)
 
-    @extend_schema(request=KeepAliveSerializer, responses={200: WorkSpaceSerializer})
+    @extend_schema(request=KeepAliveSerializer, responses={200: KeptSerializer})
     @action(detail=True, methods=["post"], url_path="keep-alive")
     @idempotent
     def keep_alive(self, request: Request, pk: str | None = None) -> Response:
-        """Protect a machine from automatic ends until a time, or take that away with `until: null`."""
+        """Protect a machine from automatic ends until a time, or take that away with `until: null`.
+
+        `monthly_price` says what it costs each month even if nobody starts it.
+        """
         wanted = self.validated(KeepAliveSerializer)
         services.keep_alive(
             actor=self.actor,
@@ -212,7 +218,9 @@ class WorkSpaceViewSet(ReadViewSet):
             if_match=self.if_match,
         )
         workspace = self.get_object()
-        return self.shown(workspace, self.body_of(workspace))
+        price = monthly_price(workspace, now=timezone.now())
+        shown = MonthlyPriceSerializer(price).data if price else None
+        return self.shown(workspace, {**self.body_of(workspace), "monthly_price": shown})
 
     @extend_schema(request=ExtendSerializer, responses={200: WorkSpaceSerializer})
     @action(detail=True, methods=["post"])

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from audit.actors import Actor
 from audit.services import record
@@ -19,10 +19,10 @@ from workspaces import actions, mails
 from workspaces.busy import under_way
 from workspaces.lifecycle import AUTOMATIC, legal_actions
 from workspaces.models import WorkSpace
-from workspaces.rules.deadlines import FLAG, STOP, TERMINATE, Plan, Rule, Step
+from workspaces.rules.deadlines import FLAG, STOP, TERMINATE, Facts, Plan, Rule, Step
 from workspaces.rules.evidence import Evidence, evidence_of
 from workspaces.rules.models import Decision
-from workspaces.rules.reckoning import apply, facts_of, plans_of
+from workspaces.rules.reckoning import apply
 from workspaces.rules.settings import LOOK_AGAIN, terms
 from workspaces.services.control import queue
 from workspaces.transitions import lock_machine, lock_scopes_of
@@ -30,6 +30,11 @@ from workspaces.transitions import lock_machine, lock_scopes_of
 _AUDIT = {STOP: actions.WORKSPACE_STOP, TERMINATE: actions.WORKSPACE_TERMINATE}
 
 PUT_OFF = ("put_off_until", "stop_put_off_until")
+_WAIT = """
+    UPDATE workspaces_workspace AS machine SET stop_put_off_until = new.until, updated_at = %(now)s
+      FROM unnest(%(ids)s::uuid[], %(until)s::timestamptz[]) AS new (id, until)
+     WHERE machine.id = new.id
+"""
 
 
 class Outcome(StrEnum):
@@ -52,20 +57,21 @@ def act(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> Outcome:
         workspace = lock_machine(workspace_id)
         if under_way().filter(target_id=workspace_id).exists():
             return Outcome.PASSED_OVER
-        step = apply([workspace], now=now)[workspace_id].due(now)
+        plan = apply([workspace], now=now)[workspace_id]
+        step = plan.due(now)
         if step is None:
             return Outcome.PASSED_OVER
         evidence = None
         if step.rule == Rule.IDLE:
             evidence = evidence_of([workspace], now=now)[workspace_id]
             if not evidence.is_idle:
-                _wait_for_evidence([workspace], now=now)
+                _wait_for_evidence([workspace], {workspace_id: plan}, now=now)
                 return Outcome.PUT_OFF
         if step.action == FLAG:
-            return _flag(workspace, step, actor=actor, now=now)
+            return _flag(workspace, step, plan.facts, actor=actor, now=now)
         if step.action not in legal_actions(workspace.state, workspace.running_mode, workspace.service_type):
             return Outcome.PASSED_OVER
-        inputs = inputs_of(workspace, step, evidence, now=now)
+        inputs = inputs_of(workspace, step, plan.facts, evidence)
         operation = queue(
             workspace,
             actor=actor,
@@ -79,8 +85,8 @@ def act(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> Outcome:
         return Outcome(step.action)
 
 
-def _flag(workspace: WorkSpace, step: Step, *, actor: Actor, now: datetime) -> Outcome:
-    inputs = inputs_of(workspace, step, None, now=now)
+def _flag(workspace: WorkSpace, step: Step, facts: Facts, *, actor: Actor, now: datetime) -> Outcome:
+    inputs = inputs_of(workspace, step, facts, None)
     before = workspace.stale_notified_at
     workspace.stale_notified_at = now
     workspace.save(update_fields=["stale_notified_at", "updated_at"])
@@ -136,7 +142,9 @@ def warn(*, actor: Actor, workspace_ids: Sequence[uuid.UUID], now: datetime) -> 
                 machine,
                 step,
                 Decision.Outcome.WARNED,
-                inputs_of(machine, step, evidence.get(machine.id) if step.action == STOP else None, now=now),
+                inputs_of(
+                    machine, step, plans[machine.id].facts, evidence.get(machine.id) if step.action == STOP else None
+                ),
                 actor=actor.for_one_of(machine.organization_id),
                 now=now,
             )
@@ -147,11 +155,11 @@ def warn(*, actor: Actor, workspace_ids: Sequence[uuid.UUID], now: datetime) -> 
             WorkSpace.objects.filter(id__in=[one.id for one in chosen]).update(**{column: now}, updated_at=now)
             for machine in chosen:
                 setattr(machine, column, now)
-        if told:
-            ahead = apply([machine for machine in machines if machine.id not in held], now=now)
-            owe(_warnings(told, ahead, actor=actor, now=now), now=now)
         if unproved:
-            _wait_for_evidence(unproved, now=now)
+            _wait_for_evidence(unproved, plans, now=now)
+        if told:
+            ahead = apply([machine for machine, _ in told], now=now)
+            owe(_warnings(told, ahead, actor=actor, now=now), now=now)
     return len(told)
 
 
@@ -162,38 +170,43 @@ def _warnings(
     kinds = {STOP: mails.ABOUT_TO_STOP, TERMINATE: mails.ABOUT_TO_END}
     owed = []
     for machine, step in told:
-        plan = ahead[machine.id] if machine.id in ahead else plans_of([machine], now=now)[machine.id]
-        at = min((one.at for one in plan.steps if one.action == step.action), default=step.at)
+        at = min((one.at for one in ahead[machine.id].steps if one.action == step.action), default=step.at)
         owed.append(mails.about_to(machine, kinds[step.action], at=at, rule=step.rule.value, actor=actor, now=now))
     return owed
 
 
-def _wait_for_evidence(machines: Sequence[WorkSpace], *, now: datetime) -> None:
-    """Put an idle stop off until there may be samples, and a warning before it; the hard deadline stays."""
-    facts = facts_of(machines, now=now)
+def _wait_for_evidence(machines: Sequence[WorkSpace], plans: Mapping[uuid.UUID, Plan], *, now: datetime) -> None:
+    """Put the idle stop of locked machines off until there may be samples, and a warning before it.
+
+    At most until the hard deadline, which is another rule's.
+    """
+    later = now + LOOK_AGAIN + terms().stop_warning
     for machine in machines:
-        later = now + LOOK_AGAIN + terms().stop_warning
-        until = max(now, min(later, facts[machine.id].hard_deadline))
-        put_off(machine, until=until, now=now, columns=["stop_put_off_until"])
-
-
-def put_off(workspace: WorkSpace, *, until: datetime, now: datetime, columns: Sequence[str] = PUT_OFF) -> None:
-    """Let no rule end, flag or stop a locked machine before a time; `columns` says which of these."""
-    for column in columns:
-        setattr(workspace, column, until)
-    workspace.save(update_fields=[*columns, "updated_at"])
-    apply([workspace], now=now)
+        machine.stop_put_off_until = max(now, min(later, plans[machine.id].facts.hard_deadline))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _WAIT,
+            {
+                "ids": [machine.id for machine in machines],
+                "until": [machine.stop_put_off_until for machine in machines],
+                "now": now,
+            },
+        )
+    apply(machines, now=now)
 
 
 def put_off_after_fault(workspace_id: uuid.UUID, *, wait: timedelta, now: datetime) -> None:
     """Let a machine whose action could not even be queued take nobody's place in the next runs."""
     with transaction.atomic():
-        put_off(lock_machine(workspace_id), until=now + wait, now=now)
+        workspace = lock_machine(workspace_id)
+        for column in PUT_OFF:
+            setattr(workspace, column, now + wait)
+        workspace.save(update_fields=[*PUT_OFF, "updated_at"])
+        apply([workspace], now=now)
 
 
-def inputs_of(workspace: WorkSpace, step: Step, evidence: Evidence | None, *, now: datetime) -> dict[str, Any]:
+def inputs_of(workspace: WorkSpace, step: Step, facts: Facts, evidence: Evidence | None) -> dict[str, Any]:
     """What a decision follows from, as JSON: ids, times and figures, no names."""
-    facts = facts_of([workspace], now=now)[workspace.id]
     ceilings = facts.ceilings
     inputs: dict[str, Any] = {
         "deadline": step.at.isoformat(),

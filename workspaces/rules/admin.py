@@ -94,7 +94,11 @@ def _lease(request: HttpRequest, workspace: WorkSpace, *, hours: int, reason: st
         reason=reason,
         now=now,
     )
-    return f"It is not stopped for idleness until {made.holds_until:%Y-%m-%d %H:%M} UTC."
+    said = f"It is not stopped for idleness until {made.holds_until:%Y-%m-%d %H:%M} UTC."
+    if made.held_in_aws_until < made.holds_until:
+        at = f"{made.held_in_aws_until:%Y-%m-%d %H:%M} UTC"
+        said += f" AWS itself may stop it from {at} on, unless somebody connects."
+    return said
 
 
 def _extend(request: HttpRequest, workspace: WorkSpace, *, days: int, reason: str) -> str:

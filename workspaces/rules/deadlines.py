@@ -112,9 +112,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """What lies ahead of a machine, the next thing first."""
+    """What lies ahead of a machine, the next thing first, and the facts that it follows from."""
 
     steps: tuple[Step, ...]
+    facts: Facts
 
     @property
     def next(self) -> Step | None:
@@ -154,7 +155,7 @@ def end_of_lifetime(facts: Facts, terms: Terms) -> datetime:
 
 def plan(facts: Facts, terms: Terms) -> Plan:
     """Everything that the rules will do to a machine if nothing else happens, in the order of time."""
-    return Plan(tuple(sorted(_steps(facts, terms), key=lambda step: (step.at, step.action))))
+    return Plan(tuple(sorted(_steps(facts, terms), key=lambda step: (step.at, step.action))), facts)
 
 
 def _steps(facts: Facts, terms: Terms) -> Iterator[Step]:
@@ -173,7 +174,7 @@ def _stop(facts: Facts, terms: Terms) -> Step:
     idle = extended(facts.state_since, active_at=facts.active_at, by=facts.timeout, hard=hard)
     deadline = min(_later(idle, facts.leased_until), hard)
     at = _later(deadline, facts.stop_put_off_until)
-    rule = Rule.SESSION if deadline == hard else Rule.IDLE
+    rule = Rule.SESSION if at >= hard else Rule.IDLE  # a stop that waited for samples waits no longer than that
     warn_at = at - terms.stop_warning
     warned_at = facts.stop_warned_at
     if warned_at is not None and warned_at >= max(warn_at, facts.state_since):

@@ -97,9 +97,11 @@ def reckon(*, now: datetime) -> int:
     """Reckon every machine that is marked, a chunk to a transaction; returns how many. Locked ones keep their mark."""
     spread_policies(now=now)
     count = 0
-    while reckoned := reckon_chunk(now=now):
+    while True:
+        reckoned = reckon_chunk(now=now)
         count += reckoned
-    return count
+        if reckoned < CHUNK:
+            return count
 
 
 def reckon_chunk(*, now: datetime) -> int:

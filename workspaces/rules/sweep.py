@@ -21,7 +21,7 @@ from workspaces.lifecycle import LIVE_STATES, State
 from workspaces.models import LifecyclePolicy, WorkSpace
 from workspaces.rules.acting import Outcome, act, put_off_after_fault, warn
 from workspaces.rules.ceilings import bound_by
-from workspaces.rules.deadlines import Rule, Step
+from workspaces.rules.deadlines import STOP, Rule, Step
 from workspaces.rules.evidence import evidence_of
 from workspaces.rules.reckoning import plans_of, reckon
 from workspaces.rules.settings import AFTER_A_FAULT, at_most
@@ -83,16 +83,19 @@ def enforce(*, now: datetime, actor: Actor | None = None) -> dict[str, int]:
     """
     actor = actor or Actor.job(JOB)
     figures = Figures(reckoned=reckon(now=now))
-    figures.warned = _warn(actor=actor, now=now)
-    due = _due(now)
+    free = _free()
+    figures.warned = _warn(free, actor=actor, now=now)
+    due = _due(free, now)
     most = settings.FORGE_LIFECYCLE_AT_MOST
-    if due[: most + 1].count() > most:
+    chosen = list(due.values_list("id", "organization_id")[: most + 1])
+    if len(chosen) > most:
         most = at_most(WorkSpace.objects.live().count())
         figures.held_back = max(0, due.count() - most)
+        chosen = list(due.values_list("id", "organization_id")[:most])
         if figures.held_back:
             logger.warning("%s machines are due beyond the %s that a run may touch", figures.held_back, most)
     faults: list[str] = []
-    for workspace_id, organization_id in list(due.values_list("id", "organization_id")[:most]):
+    for workspace_id, organization_id in chosen:
         figures.due += 1
         try:
             figures.count(act(actor=actor.for_one_of(organization_id), workspace_id=workspace_id, now=now))
@@ -117,7 +120,7 @@ def foresee(*, now: datetime) -> list[dict[str, Any]]:
     anew = Q(is_unreckoned=True)
     for policy in unspread:
         anew |= bound_by(policy)
-    asked = _free(now).filter(anew | Q(next_action_at__lte=now) | Q(warn_at__lte=now), state__in=LIVE_STATES)
+    asked = _free().filter(anew | Q(next_action_at__lte=now) | Q(warn_at__lte=now), state__in=LIVE_STATES)
     most = at_most(WorkSpace.objects.live().count())
     found: list[dict[str, Any]] = []
     for machines in _chunks(asked):
@@ -169,8 +172,8 @@ def _chunks(machines: QuerySet[WorkSpace]) -> Iterator[list[WorkSpace]]:
         after = chunk[-1].id
 
 
-def _warn(*, actor: Actor, now: datetime) -> int:
-    due = _free(now).filter(warn_at__lte=now).order_by("warn_at", "id").values_list("id", flat=True)
+def _warn(free: QuerySet[WorkSpace], *, actor: Actor, now: datetime) -> int:
+    due = free.filter(warn_at__lte=now).order_by("warn_at", "id").values_list("id", flat=True)
     ids = list(due[:MOST_WARNINGS])
     return sum(
         warn(actor=actor, workspace_ids=ids[first : first + WARNED_TOGETHER], now=now)
@@ -178,13 +181,16 @@ def _warn(*, actor: Actor, now: datetime) -> int:
     )
 
 
-def _due(now: datetime) -> QuerySet[WorkSpace]:
-    """Machines whose next action is due, the longest due first; found by the index on it, however many there are."""
-    due = _free(now).filter(next_action_at__lte=now).exclude(provider_id="").exclude(state=State.TERMINATING)
-    return due.order_by("next_action_at", "id")
+def _due(free: QuerySet[WorkSpace], now: datetime) -> QuerySet[WorkSpace]:
+    """Machines whose next action is due, the longest due first; found by the index on it, however many there are.
+
+    A stop of which nobody was told yet waits for the warning, and takes no place of one that can be done.
+    """
+    due = free.filter(next_action_at__lte=now).exclude(provider_id="").exclude(state=State.TERMINATING)
+    return due.exclude(next_action=STOP, warn_at__lte=now).order_by("next_action_at", "id")
 
 
-def _free(now: datetime) -> QuerySet[WorkSpace]:
+def _free() -> QuerySet[WorkSpace]:
     """Machines that nothing else is being done to, of organizations that have not paused the rules."""
     busy = under_way().filter(target_id=OuterRef("pk"))
     paused = JobSwitch.objects.filter(job=JOB, is_paused=True, organization_id__isnull=False)

@@ -157,6 +157,8 @@ def _chunks(account: ProviderAccount) -> Iterator[Sequence[WorkSpace]]:
     after: uuid.UUID | None = None
     while chunk := list((wanted.filter(id__gt=after) if after else wanted)[:CHUNK]):
         yield chunk
+        if len(chunk) < CHUNK:
+            return
         after = chunk[-1].id
 
 

@@ -9,6 +9,7 @@ from workspaces.lifecycle import State
 from workspaces.models import WorkLease, WorkSpace
 from workspaces.rules.deadlines import Ceiling, Facts, Plan, Rule, Step, end_of_lifetime, plan
 from workspaces.rules.evidence import Evidence, evidence_of
+from workspaces.rules.price import monthly_price
 from workspaces.rules.reckoning import facts_of
 from workspaces.rules.settings import terms
 
@@ -38,6 +39,7 @@ def why(*, workspace: WorkSpace, now: datetime) -> dict[str, Any]:
         "lifetime_end": end_of_lifetime(facts, terms()),
         "leased_until": facts.leased_until,
         "keep_alive_until": facts.keep_alive_until,
+        "monthly_price": monthly_price(workspace, now=now),
         "stop_warned_at": workspace.stop_warned_at,
         "end_warned_at": workspace.end_warned_at,
         "stale_notified_at": workspace.stale_notified_at,

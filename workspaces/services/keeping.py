@@ -14,6 +14,7 @@ from forge.api.errors import Refused
 from workspaces import actions
 from workspaces.models import WorkSpace
 from workspaces.rules.ceilings import ceilings_of
+from workspaces.rules.price import monthly_price
 from workspaces.rules.reckoning import apply
 from workspaces.services.calling_off import call_off_automatic, refuse_while_under_way
 from workspaces.services.control import take
@@ -34,6 +35,8 @@ def keep_alive(
     if_match: frozenset[str] | None = None,
 ) -> WorkSpace:
     """Protect a machine from automatic ends until a time (None = take the protection away).
+
+    The audit entry says what that costs each month, as the price book has it now.
 
     An automatic end that is queued is called off with it, and a machine that was flagged as stale no longer is.
     Raises KeepAliveOutOfRange beyond the smallest ceiling, UnderWay (past the point of no return, or a person asked
@@ -66,6 +69,7 @@ def keep_alive(
             resource_id=str(workspace.id),
             description=f"Keep-alive of machine {workspace.id}",
             changes={"before": before, "after": _facts(workspace)},
+            context=_price(workspace, now) if until is not None else {},
             occurred_at=now,
         )
     return workspace
@@ -78,6 +82,14 @@ def _require_in_range(workspace: WorkSpace, *, until: datetime, now: datetime) -
             f"`until` must lie in the future, at most {ceiling.value.days} days ahead ({ceiling.source}).",
             extra={"until": until, "after": now, "latest": now + ceiling.value, "ceiling": ceiling.source},
         )
+
+
+def _price(workspace: WorkSpace, now: datetime) -> dict[str, Any]:
+    price = monthly_price(workspace, now=now)
+    if price is None:
+        return {"monthly_price": None}
+    shown = {"amount": str(price["amount"]), **{name: price[name] for name in ("currency", "basis")}}
+    return {"monthly_price": shown | {"price_id": str(price["price_id"])}}
 
 
 def _facts(workspace: WorkSpace) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from audit.actors import Actor
 from audit.services import record
 from forge.api.errors import Refused
 from workspaces import actions
+from workspaces.autostop import held_in_aws_until
 from workspaces.lifecycle import State
 from workspaces.models import WorkLease, WorkSpace
 from workspaces.rules.ceilings import ceilings_of
@@ -34,6 +35,13 @@ class Leased:
     hard_deadline: datetime | None
 
     @property
+    def held_in_aws_until(self) -> datetime:
+        """Until when AWS's own AutoStop does not stop it either, if nobody connects meanwhile."""
+        if self.workspace.running_mode != WorkSpace.RunningMode.AUTO_STOP:
+            return self.lease.until
+        return held_in_aws_until(self.workspace.auto_stop_timeout_minutes, self.lease)
+
+    @property
     def holds_until(self) -> datetime:
         """Until when it keeps the machine from being stopped."""
         return min(self.lease.until, self.hard_deadline or self.lease.until)
@@ -42,7 +50,7 @@ class Leased:
 def lease(*, actor: Actor, workspace_id: uuid.UUID, until: datetime, reason: str, now: datetime) -> Leased:
     """Keep a machine from being stopped for idleness until a time; its lifetime and the longest run hold all the same.
 
-    It holds the rules of Forge back, not AWS's own AutoStop, which counts whole hours since the last connection.
+    AWS's own AutoStop is made to wait for it too by the next reconcile, up to 48 hours (`workspaces.autostop`).
 
     An automatic stop that is queued is called off with it. Raises LeaseOutOfRange beyond the smallest ceiling,
     StopUnderWay, and what `start` raises but for OperationInProgress.

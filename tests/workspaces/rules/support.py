@@ -21,10 +21,14 @@ def machine(world, *, owner=None, since=None, states=("PENDING", "AVAILABLE"), *
     return factories.WorkSpaceFactory(
         organization=world.organization,
         owner=owner or world.engineer,
-        team=world.team,
-        blueprint=world.blueprint,
         provider_account=world.account,
-        **{"provider_id": f"ws-{uuid7().hex[-9:]}", "history": history, **facts},
+        **{
+            "team": world.team,
+            "blueprint": world.blueprint,
+            "provider_id": f"ws-{uuid7().hex[-9:]}",
+            "history": history,
+            **facts,
+        },
     )
 
 

@@ -183,6 +183,14 @@ def test_an_end_that_is_due_does_not_wait_for_the_warning_of_a_stop():
     assert plan(known, TERMS).due(START + 3 * HOUR).action == "terminate"
 
 
+def test_an_idle_stop_that_is_put_off_until_the_longest_run_is_over_is_that_rules_and_needs_no_samples():
+    hard = START + 168 * HOUR
+    assert step("stop", stop_put_off_until=hard - HOUR).rule == Rule.IDLE
+    waited = step("stop", stop_put_off_until=hard)
+    assert (waited.at, waited.rule) == (hard, Rule.SESSION)
+    assert step("stop", stop_put_off_until=hard + HOUR).rule == Rule.SESSION
+
+
 def test_what_is_put_off_waits():
     until = START + 200 * DAY
     ahead = plan(facts(put_off_until=until, stop_put_off_until=START + 2 * HOUR), TERMS).steps

@@ -67,6 +67,35 @@ def test_without_samples_no_machine_is_stopped_for_idleness(world, now):
     assert why(workspace=fresh(idle), now=now)["evidence"]["reason"] == "no samples of its use"
 
 
+def test_without_samples_a_machine_is_stopped_when_its_longest_run_is_over(world, now, settings):
+    settings.FORGE_SESSION_HOURS_AT_MOST = 2
+    silent = machine(world, since=now)
+    done = {minutes: run(now + minutes * MINUTE) for minutes in range(0, 125, 5)}
+    assert {minutes: figures for minutes, figures in done.items() if figures} == {
+        110: {"warned": 1},
+        120: {"due": 1, "stopped": 1},
+    }
+    assert [one.rule for one in silent.decisions.all()] == ["session", "session"]
+
+
+def test_a_stop_that_waits_for_its_warning_takes_no_place_of_one_that_can_be_done(world, now, monkeypatch):
+    for owner in engineers(world, 3):
+        idle_samples(machine(world, owner=owner, since=now - 2 * HOUR), now)
+    monkeypatch.setattr(sweep, "MOST_WARNINGS", 1)
+    assert [run(now), run(now)] == [{"warned": 1}, {"warned": 1}]
+
+
+def test_warning_many_machines_takes_as_many_queries_as_warning_one(world, now):
+    counts = []
+    for count in (1, 6):
+        for owner in engineers(world, count):
+            idle_samples(machine(world, owner=owner, since=now - 2 * HOUR), now)
+        with CaptureQueriesContext(connection) as asked:
+            assert run(now) == {"warned": count}
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
+
+
 @pytest.mark.parametrize("gap", [0, 1, 2])
 def test_one_missing_sample_never_stops_a_machine(world, now, gap):
     """Two samples say idle and the third is missing: nothing happens, whichever it is."""
@@ -338,5 +367,5 @@ def test_what_is_due_is_found_by_an_index(world, now, column, index):
     factories.WorkSpaceFactory(organization=world.organization, team=world.team)
     with connection.cursor() as cursor, transaction.atomic():
         cursor.execute("SET LOCAL enable_seqscan = off")
-        plan = sweep._free(now).filter(**{f"{column}__lte": now}).order_by(column, "id")[:50].explain()
+        plan = sweep._free().filter(**{f"{column}__lte": now}).order_by(column, "id")[:50].explain()
     assert index in plan

@@ -1,0 +1,101 @@
+"""A work lease holds AWS's own AutoStop back too, and its end lets go of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from audit.models import AuditLog
+from tests.workspaces.support import launch, machine
+from tests.world import actor
+from workspaces import aws, services
+from workspaces.autostop import held_in_aws_until, minutes_wanted
+from workspaces.lifecycle import State
+from workspaces.models import WorkLease
+from workspaces.places import known, place_of
+from workspaces.reconcile import ReconcileFailed, reconcile
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+
+
+@pytest.fixture
+def launched(world, clock):
+    assert clock.finish(launch(world, clock)).status == "succeeded"
+    return machine()
+
+
+@pytest.fixture
+def leased(world, launched):
+    """A machine that runs, and a lease of twenty hours on it from now on."""
+    now = timezone.now()
+    answer = services.lease(
+        actor=actor(world.engineer), workspace_id=launched.pk, until=now + 20 * HOUR, reason="training", now=now
+    )
+    assert answer.held_in_aws_until == answer.lease.until
+    return answer.lease
+
+
+def minutes_in_aws(one):
+    return aws.Gateway(place_of(one.provider_account)).look(known(one)).auto_stop_minutes
+
+
+def test_aws_waits_as_long_as_the_lease_lasts_and_no_longer(leased, launched, simulator):
+    assert minutes_in_aws(launched) == 60
+    given = leased.created_at
+    assert reconcile(now=given + MINUTE)["auto_stops"] == 1
+    assert minutes_in_aws(launched) == 60 + 20 * 60
+    simulator.control.advance(20 * 3600)
+    later = reconcile(now=given + 19 * HOUR)
+    assert (later["auto_stops"], later["moved"]) == (0, 0)
+    launched.refresh_from_db()
+    assert (launched.state, launched.auto_stop_timeout_minutes) == (State.AVAILABLE, 60)
+    assert reconcile(now=leased.until)["auto_stops"] == 1
+    assert minutes_in_aws(launched) == 60
+    assert reconcile(now=leased.until)["auto_stops"] == 0
+    told = AuditLog.objects.filter(action_type="WORKSPACE_AUTO_STOP").order_by("id")
+    assert [entry.changes["after"]["minutes_in_aws"] for entry in told] == [1260, 60]
+    assert {entry.context["lease_id"] for entry in told} == {str(leased.id)}
+
+
+def test_a_dry_run_tells_aws_nothing(leased, launched):
+    assert reconcile(now=leased.created_at, dry_run=True)["auto_stops"] == 1
+    assert minutes_in_aws(launched) == 60
+    assert not AuditLog.objects.filter(action_type="WORKSPACE_AUTO_STOP").exists()
+
+
+def test_what_aws_refuses_is_said_and_asked_for_again(leased, launched, monkeypatch):
+    def refuse(*_):
+        raise aws.Invalid("InvalidParameterValuesException", "no")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(aws.Gateway, "modify", refuse)
+        with pytest.raises(ReconcileFailed) as failed:
+            reconcile(now=leased.created_at)
+    assert (failed.value.figures["failed"], failed.value.figures["seen"]) == (1, 1)
+    assert not AuditLog.objects.filter(action_type="WORKSPACE_AUTO_STOP").exists()
+    assert reconcile(now=leased.created_at)["auto_stops"] == 1
+
+
+def test_a_machine_that_was_never_leased_keeps_the_time_that_aws_has(launched):
+    aws.Gateway(place_of(launched.provider_account)).modify(launched.provider_id, {"auto_stop_timeout_minutes": 120})
+    assert reconcile(now=timezone.now())["auto_stops"] == 0
+    assert minutes_in_aws(launched) == 120
+
+
+@pytest.mark.parametrize(
+    ("own", "length", "minutes", "held"),
+    [
+        (30, HOUR, 120, HOUR),
+        (60, 61 * MINUTE, 180, 61 * MINUTE),
+        (60, 100 * HOUR, 2880, 47 * HOUR),
+        (2880, HOUR, 2880, 0 * HOUR),
+    ],
+)
+def test_the_time_is_the_machines_own_and_the_lease_on_top_up_to_two_days(own, length, minutes, held):
+    given = timezone.now()
+    lease = WorkLease(created_at=given, until=given + length)
+    assert minutes_wanted(own, lease, now=given) == minutes
+    assert minutes_wanted(own, lease, now=lease.until) == minutes_wanted(own, None, now=given)
+    assert held_in_aws_until(own, lease) == given + held
