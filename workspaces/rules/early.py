@@ -16,13 +16,14 @@ from django.db.models import Exists, Max, OuterRef, QuerySet
 
 from audit.actors import Actor
 from forge.db.ids import uuid7
-from forge.operations.models import Operation
 from workspaces import actions
+from workspaces.busy import under_way
 from workspaces.lifecycle import AUTOMATIC, State, legal_actions
 from workspaces.models import Decision, WorkLease, WorkSpace
 from workspaces.rules.acting import Outcome, inputs_of
-from workspaces.rules.deadlines import STOP, Rule, Step
+from workspaces.rules.deadlines import STOP, Facts, Rule, Step
 from workspaces.rules.evidence import Evidence, evidence_of
+from workspaces.rules.reckoning import facts_of
 from workspaces.rules.settings import terms
 from workspaces.services.control import queue
 from workspaces.transitions import lock_machine, lock_scopes_of
@@ -33,7 +34,7 @@ WARNING_HOLDS = timedelta(hours=1)
 
 def stoppable(machines: QuerySet[WorkSpace], *, now: datetime) -> QuerySet[WorkSpace]:
     """Those of `machines` that an idle stop may be asked of: running, nothing else under way, not leased."""
-    busy = Operation.objects.open().filter(target_id=OuterRef("pk"))
+    busy = under_way().filter(target_id=OuterRef("pk"))
     leased = WorkLease.objects.filter(workspace=OuterRef("pk"), until__gt=now)
     return (
         machines.filter(state=State.AVAILABLE, running_mode=WorkSpace.RunningMode.AUTO_STOP)
@@ -79,8 +80,10 @@ def warn_early(
     told = warned_at(machines, now=now)
     evidence = evidence_of(machines, now=now) if machines else {}
     idle = [one for one in machines if evidence[one.id].is_idle and one.id not in told and _may_stop(one)]
+    facts = facts_of(idle, now=now) if idle else {}
     Decision.objects.bulk_create(
-        _decision(one, Decision.Outcome.WARNED, evidence[one.id], because, actor=actor, now=now) for one in idle
+        _decision(one, Decision.Outcome.WARNED, facts[one.id], evidence[one.id], because, actor=actor, now=now)
+        for one in idle
     )
     return idle
 
@@ -99,7 +102,8 @@ def stop_early(
         evidence = evidence_of([workspace], now=now)[workspace_id]
         if not evidence.is_idle:
             return Outcome.PUT_OFF
-        made = _decision(workspace, Decision.Outcome.STOP, evidence, because, actor=actor, now=now)
+        facts = facts_of([workspace], now=now)[workspace_id]
+        made = _decision(workspace, Decision.Outcome.STOP, facts, evidence, because, actor=actor, now=now)
         operation = queue(
             workspace,
             actor=actor,
@@ -123,7 +127,14 @@ def _may_stop(machine: WorkSpace) -> bool:
 
 
 def _decision(
-    machine: WorkSpace, outcome: str, evidence: Evidence, because: Mapping[str, Any], *, actor: Actor, now: datetime
+    machine: WorkSpace,
+    outcome: str,
+    facts: Facts,
+    evidence: Evidence,
+    because: Mapping[str, Any],
+    *,
+    actor: Actor,
+    now: datetime,
 ) -> Decision:
     step = Step(STOP, Rule.IDLE, now)
     return Decision(
@@ -131,7 +142,7 @@ def _decision(
         workspace=machine,
         rule=Rule.IDLE.value,
         outcome=outcome,
-        inputs=inputs_of(machine, step, evidence, now=now) | {"because": dict(because)},
+        inputs=inputs_of(machine, step, facts, evidence) | {"because": dict(because)},
         correlation_id=actor.correlation_id,
         decided_at=now,
     )
