@@ -23,7 +23,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from audit.actors import Actor
 from audit.services import record
 from forge.db.jobs import JobFault
-from workspaces import actions, autostop, aws
+from workspaces import actions, autostop, aws, drift
 from workspaces.busy import under_way
 from workspaces.fleet import survey
 from workspaces.fleet.seen import Seen
@@ -59,7 +59,8 @@ class Figures:
     Of ours `untagged` show other tags in AWS than wanted, and `retagging` are being mended now; the tags of `unread`
     could not be asked for. `unmanaged` machines are described by no row of ours; the `orphans` among them carry our
     tag. `stacks` are those of WorkSpaces Applications that AWS offers, `auto_stops` AutoStop times that
-    AWS is told because of a work lease.
+    AWS is told because of a work lease, `drifted` machines whose compute type, running mode or volumes somebody changed
+    past Forge; where it has no word for what AWS shows they are `unexplained`.
     """
 
     seen: int = 0
@@ -78,6 +79,7 @@ class Figures:
     orphans: int = 0
     stacks: int = 0
     auto_stops: int = 0
+    drifted: int = 0
 
 
 @dataclass
@@ -142,11 +144,18 @@ def reconcile(
 
 
 def _compare_account(account: ProviderAccount, run: _Run) -> None:
-    """Follow what AWS shows of one account, of each service by itself."""
-    if not run.dry_run:
-        run.figures.stacks += refresh_stacks(account=account, actor=run.actor, now=run.now)
-    _compare_computers(account, run)
-    _compare_streams(account, run)
+    """Follow what AWS shows of one account, of each service by itself: one that does not answer stops no other.
+
+    Raises the first AwsError when both have had their turn.
+    """
+    faults: list[aws.AwsError] = []
+    for compare in (_compare_computers, _compare_streams):
+        try:
+            compare(account, run)
+        except aws.AwsError as error:
+            faults.append(error)
+    if faults:
+        raise faults[0]
 
 
 def _compare_computers(account: ProviderAccount, run: _Run) -> None:
@@ -161,6 +170,7 @@ def _compare_computers(account: ProviderAccount, run: _Run) -> None:
             .select_related("organization", "team", "project", "blueprint")
         )
         _compare(ours, shown, gateway, run)
+        _follow_drift(ours, shown, run)
         _settle_auto_stop(ours, shown, gateway, run)
         _compare_tags(account, ours, shown, gateway, run)
     missing: list[WorkSpace] = []
@@ -174,7 +184,9 @@ def _compare_computers(account: ProviderAccount, run: _Run) -> None:
 
 
 def _compare_streams(account: ProviderAccount, run: _Run) -> None:
-    """WorkSpaces Applications by the stacks in which machines of ours are."""
+    """WorkSpaces Applications by the stacks in which machines of ours are, and the stacks that AWS offers."""
+    if not run.dry_run:
+        run.figures.stacks += refresh_stacks(account=account, actor=run.actor, now=run.now)
     gateway = aws.ApplicationsGateway(place_of(account))
     missing: list[WorkSpace] = []
     count = 0
@@ -290,19 +302,33 @@ def _compare(machines: Iterable[WorkSpace], shown: Sequence[aws.Machine], gatewa
                 _follow_one(machine, by_id[machine.provider_id], beside, run)
 
 
+def _follow_drift(machines: Sequence[WorkSpace], shown: Sequence[aws.Machine], run: _Run) -> None:
+    """Let rows follow what somebody changed in AWS's own console."""
+    by_id = {one.provider_id: one for one in shown}
+    for machine, differing in drift.unlike(machines, by_id, now=run.now):
+        if not drift.is_known(differing):
+            run.figures.unexplained += 1
+            logger.warning("machine %s is %s in AWS, which Forge does not know", machine.id, differing)
+            continue
+        with run.going_on(f"machine {machine.id}"):
+            run.figures.drifted += run.dry_run or drift.follow(machine, differing, actor=run.actor, now=run.now)
+
+
 def _settle_auto_stop(
     machines: Sequence[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Gateway, run: _Run
 ) -> None:
     """Let AWS's own AutoStop wait as long as work leases last, and no longer."""
     by_id = {one.provider_id: one for one in shown}
     for machine, minutes, lease in autostop.unlike(machines, by_id, now=run.now):
-        run.figures.auto_stops += 1
         if run.dry_run:
+            run.figures.auto_stops += 1
             continue
         before = by_id[machine.provider_id].auto_stop_minutes
         try:
             with run.going_on(f"machine {machine.id}"):
-                autostop.tell(machine, minutes, lease, before=before, gateway=gateway, actor=run.actor, now=run.now)
+                run.figures.auto_stops += autostop.tell(
+                    machine, minutes, lease, before=before, gateway=gateway, actor=run.actor, now=run.now
+                )
         except aws.Invalid as error:
             run.figures.failed += 1
             run.faults.append(f"machine {machine.id}: {error}")
