@@ -1,0 +1,58 @@
+"""What a bill leaves when a later one names a machine no more: what is right by then, not what was right before."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from costs.models import CostRecord
+from tests.costs.bills.sheets import APRIL, MARCH, as_csv, fee, line
+from tests.costs.books import own_price
+from tests.costs.meters import assert_sums_agree, total
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+LATER = datetime(2026, 4, 3, tzinfo=UTC)
+
+
+def as_metered(machine):
+    """The lines of a bill that says of each hour what our own records say."""
+    records = CostRecord.objects.filter(workspace=machine, period_start__lt=APRIL)
+    return [line(machine, record.total_cost, at=record.period_start) for record in records]
+
+
+def figures(*machines):
+    names = ("period_start", "basis", "price_id", "running_seconds", "billed_hours", "compute_cost", "total_cost")
+    rows = [CostRecord.objects.filter(workspace=machine).order_by("period_start") for machine in machines]
+    return [list(records.values_list(*names)) for records in rows]
+
+
+@pytest.fixture
+def drop(give, tmp_path):
+    """`drop()` imports a bill of March that names none of the fleet."""
+    return lambda: give(as_csv(tmp_path / "none.csv", [line("ws-nobody", "1")]))
+
+
+def test_hours_that_a_bill_confirmed_to_the_millionth_are_still_known_as_metered(fleet, give, drop, tmp_path):
+    (machine,) = fleet(1)
+    metered, before = total(machine), figures(machine)
+    give(as_csv(tmp_path / "1.csv", as_metered(machine)))
+    assert set(CostRecord.objects.values_list("basis", flat=True)) == {"BILLED"}
+    give(as_csv(tmp_path / "2.csv", [fee(machine, "100")]))
+    third = give(as_csv(tmp_path / "3.csv", [fee(machine, "90")]))
+    assert third["drift"][0]["metered_cost"] == metered
+    drop()
+    assert figures(machine) == before
+    assert_sums_agree()
+
+
+def test_hours_that_were_estimated_are_so_again_where_the_bill_said_the_same(
+    fleet, give, drop, account, tmp_path, settings
+):
+    settings.FORGE_PRICE_STALE_DAYS = 90
+    own_price(account.organization, MARCH, as_of=date(2025, 1, 1))
+    (machine,) = fleet(1)
+    before = figures(machine)
+    assert {row[1] for row in before[0]} == {"ESTIMATED"}
+    give(as_csv(tmp_path / "1.csv", as_metered(machine)))
+    drop()
+    assert figures(machine) == before
+    assert_sums_agree()
