@@ -14,9 +14,10 @@ from django.db import transaction
 
 from audit.actors import Actor
 from costs.bills import drift, files, services
-from costs.bills.booking import Progress, book_next, restore_next
+from costs.bills.booking import Progress, book_next
 from costs.bills.formats import BillRefused
 from costs.bills.models import Bill
+from costs.bills.restoring import restore_next
 from costs.bills.staging import PutOut, forget, stage
 from costs.permissions import require_bill
 from forge.accounts.models import Organization

@@ -1,13 +1,15 @@
 """What a bill leaves when a later one names a machine no more: what is right by then, not what was right before."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
+from costs.metering import meter
 from costs.models import CostRecord
-from tests.costs.bills.sheets import APRIL, MARCH, as_csv, fee, line
-from tests.costs.books import own_price
-from tests.costs.meters import assert_sums_agree, total
+from tests.costs.bills.sheets import APRIL, LAUNCHED, MARCH, as_csv, fee, line
+from tests.costs.books import own_price, rerated
+from tests.costs.meters import assert_sums_agree, reach, total
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 LATER = datetime(2026, 4, 3, tzinfo=UTC)
@@ -55,4 +57,30 @@ def test_hours_that_were_estimated_are_so_again_where_the_bill_said_the_same(
     give(as_csv(tmp_path / "1.csv", as_metered(machine)))
     drop()
     assert figures(machine) == before
+    assert_sums_agree()
+
+
+def test_a_price_corrected_meanwhile_holds_for_what_is_metered_again(fleet, give, drop, account, tmp_path):
+    own_price(account.organization, MARCH)
+    (machine,) = fleet(1)
+    give(as_csv(tmp_path / "1.csv", [fee(machine, "100")]))
+    made = own_price(account.organization, MARCH, hourly_amount=Decimal("0.40"), now=LATER)
+    rerated(now=LATER)
+    assert total(machine) == 100
+    drop()
+    assert set(CostRecord.objects.values_list("price_id", flat=True)) == {made.pk}
+    assert total(machine) == Decimal("4.629032")  # 10 h at 0.40, and 48 of 744 hours of 9.75
+    assert_sums_agree()
+
+
+def test_a_late_end_holds_for_what_is_metered_again(fleet, give, drop, tmp_path):
+    machine, twin = fleet(2)
+    give(as_csv(tmp_path / "1.csv", [fee(machine, "100")]))
+    for one in (machine, twin):  # known late, of the month that was billed
+        reach(one, LAUNCHED + timedelta(hours=20, minutes=10), "TERMINATED")
+    meter(now=LATER)
+    assert total(machine) == 100
+    drop()
+    meter(now=LATER + timedelta(hours=1))
+    assert figures(machine) == figures(twin)
     assert_sums_agree()
