@@ -5,6 +5,9 @@ from decimal import Decimal
 
 import pytest
 
+from costs.bills import importing
+from costs.bills.models import Bill, BilledMachine
+from costs.bills.services import BillUnderWay
 from costs.metering import meter
 from costs.models import CostRecord
 from tests.costs.bills.sheets import APRIL, LAUNCHED, MARCH, as_csv, fee, line
@@ -84,3 +87,21 @@ def test_a_late_end_holds_for_what_is_metered_again(fleet, give, drop, tmp_path)
     meter(now=LATER + timedelta(hours=1))
     assert figures(machine) == figures(twin)
     assert_sums_agree()
+
+
+def test_a_dry_run_of_a_bill_that_was_cut_off_takes_nothing_of_it_away(fleet, give, tmp_path, monkeypatch):
+    (machine,) = fleet(1)
+    path = as_csv(tmp_path / "1.csv", [fee(machine, "100")])
+
+    def cut_off(**_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(importing, "restore_next", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            give(path)
+    with pytest.raises(BillUnderWay):
+        give(path, dry_run=True)
+    assert Bill.objects.get().state == "BOOKING"
+    assert BilledMachine.objects.get().billed_cost == 100
+    assert give(path)["drift"][0]["billed_cost"] == 100
