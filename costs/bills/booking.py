@@ -14,10 +14,10 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import F, Q
 
 from costs.bills import statements
-from costs.bills.models import Bill, BilledMachine, BillGap
+from costs.bills.models import Bill, BillGap
 from costs.charges import Charges
 from costs.models import CostRecord, MeterMark
 from forge.accounts.locks import lock_scopes
@@ -27,7 +27,7 @@ from workspaces.models import WorkSpace
 CHUNK = 100
 """Machines per transaction, at most: a month of each is 744 records."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Reason = BillGap.Reason
 
 # Whom the machines and their records of the month belong to: budgets of either may move.
@@ -93,13 +93,13 @@ def book_next(
     machines, reasons = _known(bill, resources)
     with transaction.atomic():
         if machines:
-            _lock(bill, list(machines), fence)
+            lock(bill, list(machines), fence)
             waiting = _not_metered(bill, list(machines))
             without = set(machines) - waiting - _with_records(bill, list(machines))
             reasons |= {machines[one]: Reason.NOT_METERED for one in waiting}
             reasons |= {machines[one]: Reason.NO_RECORDS for one in without}
             ready = {one: resource for one, resource in machines.items() if one not in waiting | without}
-            progress.records += _run(statements.BOOK, bill, ready, cause, now)
+            progress.records += change(statements.BOOK, bill, ready, cause, now)
             _execute(statements.CREDITS, {**_bill(bill), "resources": list(ready.values())})
             progress.machines += len(ready)
         else:
@@ -122,34 +122,6 @@ def book_next(
     progress.lines += settled
     progress.after = resources[-1]
     return True
-
-
-def restore_next(
-    *, bill: Bill, after: uuid.UUID, cause: Cause, now: datetime, fence: Callable[[], Any]
-) -> uuid.UUID | None:
-    """Look at the next machines of the bill's accounts that it does not name; the last one's id, None behind the last.
-
-    They are listed with what was metered; what an earlier bill of the month had made BILLED is metered again.
-    """
-    start, end = bounds(bill)
-    on_the_bill = BilledMachine.objects.filter(bill=bill, workspace=OuterRef("pk"), billed_cost__isnull=False)
-    named = BillGap.objects.filter(bill=bill, resource=OuterRef("provider_id"))
-    machines = WorkSpace.objects.filter(
-        Q(terminated_at__isnull=True) | Q(terminated_at__gt=start),
-        organization_id=bill.organization_id,
-        provider_account__account__in=bill.accounts,
-        launched_at__lt=end,
-        pk__gt=after,
-    ).order_by("pk")
-    ids = list(machines.values_list("pk", flat=True)[:CHUNK])
-    if not ids:
-        return None
-    absent = list(machines.filter(~Exists(on_the_bill), ~Exists(named), pk__lte=ids[-1]).values_list("pk", flat=True))
-    if absent:
-        with transaction.atomic():
-            _lock(bill, absent, fence)
-            _run(statements.RESTORE, bill, dict.fromkeys(absent, ""), cause, now)
-    return ids[-1]
 
 
 def _resources(bill: Bill, after: str) -> list[str]:
@@ -183,7 +155,8 @@ def _as_uuid(text: str) -> uuid.UUID | None:
         return None
 
 
-def _lock(bill: Bill, workspaces: list[uuid.UUID], fence: Callable[[], Any]) -> None:
+def lock(bill: Bill, workspaces: list[uuid.UUID], fence: Callable[[], Any]) -> None:
+    """Lock whoever may be charged, what `fence` locks, and the machines, in this order."""
     start, end = bounds(bill)
     with connection.cursor() as cursor:
         cursor.execute(_SCOPES, {"workspaces": workspaces, "start": start, "end": end})
@@ -206,8 +179,8 @@ def _with_records(bill: Bill, workspaces: list[uuid.UUID]) -> set[uuid.UUID]:
     return set(within.values_list("workspace_id", flat=True).distinct())
 
 
-def _run(statement: str, bill: Bill, machines: dict[uuid.UUID, str], cause: Cause, now: datetime) -> int:
-    """Change the machines' records, and hand the differences to the budgets; returns how many records changed."""
+def change(statement: str, bill: Bill, machines: dict[uuid.UUID, str], cause: Cause, now: datetime) -> int:
+    """Change the records of machines that are locked, and hand the differences to the budgets; how many changed."""
     if not machines:
         return 0
     start, end = bounds(bill)
@@ -229,7 +202,7 @@ def _run(statement: str, bill: Bill, machines: dict[uuid.UUID, str], cause: Caus
             cursor.execute(statements.DROP_EMPTY_SUMS, [empty])
         cursor.execute("SET LOCAL enable_seqscan TO DEFAULT")
     if workspace_ids:
-        hours = {number: _EPOCH + timedelta(hours=number) for number in set(numbers)}
+        hours = {number: EPOCH + timedelta(hours=number) for number in set(numbers)}
         charges = Charges(workspace_ids, [hours[number] for number in numbers], amounts)
         ports.call_all("FORGE_SPEND_HOOKS", charges=charges, now=now)
     return count

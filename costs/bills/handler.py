@@ -12,9 +12,10 @@ from django.db import transaction
 
 from audit.actors import Actor
 from costs.bills import files, services
-from costs.bills.booking import Progress, book_next, restore_next
+from costs.bills.booking import Progress, book_next
 from costs.bills.formats import BillRefused
 from costs.bills.models import Bill
+from costs.bills.restoring import restore_next
 from costs.bills.services import cause_of
 from costs.bills.staging import stage
 from forge.api.errors import Conflict

@@ -14,9 +14,10 @@ from django.db import transaction
 
 from audit.actors import Actor
 from costs.bills import drift, files, services
-from costs.bills.booking import Progress, book_next, restore_next
+from costs.bills.booking import Progress, book_next
 from costs.bills.formats import BillRefused
 from costs.bills.models import Bill
+from costs.bills.restoring import restore_next
 from costs.bills.staging import PutOut, forget, stage
 from costs.permissions import require_bill
 from forge.accounts.models import Organization
@@ -30,14 +31,16 @@ def import_file(
 ) -> dict[str, Any]:
     """Import the bill at `path`; returns its figures. The same file again changes nothing and says so.
 
-    A dry run reads it and books every few machines in a transaction that it takes back. Raises BillRefused,
-    BillUnderWay, MayNotImportBills, OSError.
+    A dry run reads it and books every few machines in a transaction that it takes back; of a file whose import has
+    begun there is none. Raises BillRefused, BillUnderWay, MayNotImportBills, OSError.
     """
     require_bill(actor, organization.id)
     file = files.lying_at(path)
     there = services.known(organization, file)
     if there is not None and there.state == Bill.State.BOOKED:
         return {**figures(there), "changed_records": 0, "is_known": True}
+    if dry_run and there is not None:
+        raise services.BillUnderWay(extra={"bill": there.id})
     with transaction.atomic():
         bill = services.begin(actor=actor, organization=organization, name=path.name, file=file, now=now)
     if dry_run:

@@ -2,7 +2,9 @@
 
 `BOOK` puts a bill's lines in place of what was metered, `RESTORE` puts back what was metered where a later bill of the
 month names a machine no more. Both make a CTE `changed`, of records that must become other than they are, and end in
-the same steps: records, revisions of those whose figures differ, daily sums in the order of their key, cost_to_date.
+the same steps: records, revisions of those whose figures or basis differ, daily sums in the order of their key,
+cost_to_date. A record that becomes BILLED leaves a revision even where the bill says what was metered: a later bill may
+say something else, and what was metered is only there then.
 `nr` numbers the records of all the machines: one key by which two thousand rows of each find each other again.
 Answer of both: what was changed as three arrays for the budgets, counts, and daily sums that have come to nothing.
 
@@ -173,7 +175,8 @@ revised AS (
            storage_cost, new_storage, compute_cost + storage_cost + data_transfer_cost,
            new_compute + new_storage + new_transfer, currency, basis, new_basis, %(reason)s, %(actor)s, %(operation)s
       FROM changed
-     WHERE (compute_cost, storage_cost, data_transfer_cost) <> (new_compute, new_storage, new_transfer)
+     WHERE (basis, compute_cost, storage_cost, data_transfer_cost)
+           <> (new_basis, new_compute, new_storage, new_transfer)
      ORDER BY workspace_id, period_start
 ),
 summed AS (
