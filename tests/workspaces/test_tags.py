@@ -11,10 +11,11 @@ from tests import factories
 from tests.workspaces.support import WORKSPACES, client_of, fresh, machine, problem
 from tests.world import actor
 from workspaces import aws, services
-from workspaces.handlers.tagging import NO_EFFECT, TOO_MANY
+from workspaces.handlers.tagging import MOST_ASKS, NO_EFFECT, TOO_MANY
 from workspaces.lifecycle import State
 from workspaces.models import WorkSpace
 from workspaces.reconcile import reconcile
+from workspaces.tagging import repairing
 from workspaces.tagging import wanted as tags
 from workspaces.tagging.repairing import AGAIN_AFTER, LATE
 from workspaces.tagging.wanted import difference, wanted_of
@@ -293,3 +294,39 @@ def test_the_console_shows_and_changes_tags(standing, world, client):
     client.post(f"{address}do/tag/", {"tags": "cost-center=r-1\n\nnote=a=b"})
     assert machine().tags == {"cost-center": "r-1", "note": "a=b"}
     assert "Not in AWS yet: cost-center" in client.get(f"{address}change/").content.decode()
+
+
+# -- Beside each other -----------------------------------------------------------------------------------------------
+
+
+def test_calls_that_aws_put_off_are_no_writes_without_effect(standing, world, clock, simulator):
+    simulator.control.fault("throttling", operation="CreateTags", count=MOST_ASKS + 1)
+    done = clock.finish(give(world, clock, {"purpose": "review"}))
+    assert done.status == "succeeded"
+    assert shown(standing)["purpose"] == "review"
+
+
+def test_a_look_that_read_old_tags_forgets_nothing_that_was_written_since(standing, world, clock):
+    """Reconcile reads many rows, asks AWS, and writes: an operation may have ended in between."""
+    clock.now += LATE
+    as_read, as_shown = machine(), {standing.provider_id: wanted_of(standing)}
+    assert clock.finish(give(world, clock, {"purpose": "build", "late": "1"})).status == "succeeded"
+    assert not repairing.compare([as_read], as_shown, now=clock.now, dry_run=False)
+    assert machine().applied_tags == wanted_of(machine())
+    clock.finish(give(world, clock, {}))
+    assert "late" not in shown(standing)
+
+
+def test_two_operations_at_once_leave_nothing_that_forge_wrote(standing, world, clock, monkeypatch):
+    """One is held up before its call; meanwhile the tags change and the other ends."""
+    first = give(world, clock, {"purpose": "build", "late": "1"})
+    real = aws.Gateway.put_tags
+
+    def be_overtaken(self, provider_id, put):
+        monkeypatch.setattr(aws.Gateway, "put_tags", real)
+        assert clock.finish(give(world, clock, {"purpose": "build"})).status == "succeeded"
+        real(self, provider_id, put)
+
+    monkeypatch.setattr(aws.Gateway, "put_tags", be_overtaken)
+    assert clock.finish(first).status == "succeeded"
+    assert shown(standing) == wanted_of(machine()) == machine().applied_tags

@@ -6,8 +6,15 @@ followed, and two such operations at once come to the same.
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Mapping
+
+from django.db import transaction
+
 from forge.operations.claims import Claim
+from forge.operations.models import Operation
 from workspaces import actions, aws
+from workspaces.busy import TAG_KIND
 from workspaces.handlers.asking import times
 from workspaces.handlers.common import MachineHandler
 from workspaces.lifecycle import TERMINAL_STATES
@@ -39,7 +46,7 @@ class Tag(MachineHandler):
             detail = f"With Forge's the machine would have {differs.total} tags, and AWS takes {MOST}: take others' off"
             self._fail(claim, workspace, TOO_MANY, detail)
             return
-        if differs and times(claim, "write") >= MOST_ASKS:
+        if differs and times(claim, "write") - times(claim, "put_off") >= MOST_ASKS:
             detail = f"AWS took the tags {MOST_ASKS} times and does not show them"
             self._fail(claim, workspace, NO_EFFECT, detail)
             return
@@ -59,24 +66,44 @@ class Tag(MachineHandler):
     @staticmethod
     def _write(claim: Claim, workspace: WorkSpace, differs: Difference, gateway: aws.Gateway) -> None:
         """What is superfluous goes first, to make room. The keys are noted before: one that was written is Forge's."""
-        workspace.applied_tags = workspace.applied_tags | differs.put
-        WorkSpace.objects.filter(pk=workspace.pk).update(applied_tags=workspace.applied_tags)
+        note_written(workspace, differs.put)
         claim.point_of_no_return()
         claim.step("write", {"put": sorted(differs.put), "remove": list(differs.remove)}, progress=30)
-        if differs.remove:
-            gateway.remove_tags(workspace.provider_id, differs.remove)
-        if differs.put:
-            gateway.put_tags(workspace.provider_id, differs.put)
+        try:
+            if differs.remove:
+                gateway.remove_tags(workspace.provider_id, differs.remove)
+            if differs.put:
+                gateway.put_tags(workspace.provider_id, differs.put)
+        except (aws.Throttled, aws.Unavailable):
+            claim.step("put_off")
+            raise
 
     def _arrived(self, claim: Claim, workspace: WorkSpace, wanted: dict[str, str]) -> None:
         with self.finishing(claim, workspace) as locked:
             if wanted_of(locked) != wanted:
                 claim.wait(claim.now())
                 return
-            locked.applied_tags, locked.tags_applied_at = wanted, claim.now()
+            others = others_writing(locked.pk, claim.operation.pk)
+            locked.applied_tags = locked.applied_tags | wanted if others else wanted
+            locked.tags_applied_at = claim.now()
             locked.save(update_fields=["applied_tags", "tags_applied_at", "updated_at"])
             self.succeed(claim, locked)
 
     def _fail(self, claim: Claim, workspace: WorkSpace, code: str, detail: str) -> None:
         with self.finishing(claim, workspace) as locked:
             self.fail(claim, locked, code=code, detail=detail)
+
+
+def note_written(workspace: WorkSpace, put: Mapping[str, str]) -> None:
+    """Add to what Forge has written to the machine, keeping what others have noted since it was read."""
+    row = WorkSpace.objects.filter(pk=workspace.pk)
+    with transaction.atomic():
+        noted = row.select_for_update(no_key=True).values_list("applied_tags", flat=True).get()
+        workspace.applied_tags = noted | put
+        row.update(applied_tags=workspace.applied_tags)
+
+
+def others_writing(workspace_id: uuid.UUID, operation_id: uuid.UUID) -> bool:
+    """Whether another operation may yet write tags that were wanted before: what it has noted stays noted."""
+    others = Operation.objects.open().filter(target_id=workspace_id, kind=TAG_KIND)
+    return others.exclude(pk=operation_id).exists()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from audit.actors import Actor
 from forge.db.ids import uuid7
@@ -43,11 +44,30 @@ def compare(
         if difference(wanted, shown.get(machine.provider_id, {}), applied=machine.applied_tags):
             differing.append(machine)
         elif machine.tags_applied_at is None or machine.applied_tags != wanted:
-            machine.applied_tags, machine.tags_applied_at = wanted, now
             agreeing.append(machine)
     if agreeing and not dry_run:
-        WorkSpace.objects.bulk_update(agreeing, ["applied_tags", "tags_applied_at"])
+        _note(agreeing, now=now)
     return differing
+
+
+def _note(agreeing: Sequence[WorkSpace], *, now: datetime) -> None:
+    """Note with the rows that AWS shows what is wanted, but for those to which something was done since they were read.
+
+    Every operation raises the version when it is asked for and when it ends; one that writes tags now is seen to.
+    """
+    read = {machine.id: machine for machine in agreeing}
+    writing = Operation.objects.open().filter(kind=TAG_KIND, target_id=OuterRef("pk"))
+    with transaction.atomic():
+        locked = list(
+            WorkSpace.objects.select_for_update(no_key=True, skip_locked=True)
+            .filter(id__in=read)
+            .exclude(Exists(writing))
+            .order_by("id")
+        )
+        same = [machine for machine in locked if machine.version == read[machine.id].version]
+        for machine in same:
+            machine.applied_tags, machine.tags_applied_at = wanted_of(read[machine.id]), now
+        WorkSpace.objects.bulk_update(same, ["applied_tags", "tags_applied_at"])
 
 
 def to_repair(differing: Sequence[WorkSpace], *, now: datetime) -> list[WorkSpace]:
