@@ -23,7 +23,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from audit.actors import Actor
 from audit.services import record
 from forge.db.jobs import JobFault
-from workspaces import actions, autostop, aws
+from workspaces import actions, autostop, aws, drift
 from workspaces.busy import under_way
 from workspaces.fleet import survey
 from workspaces.fleet.seen import Seen
@@ -59,7 +59,8 @@ class Figures:
     Of ours `untagged` show other tags in AWS than wanted, and `retagging` are being mended now; the tags of `unread`
     could not be asked for. `unmanaged` machines are described by no row of ours; the `orphans` among them carry our
     tag. `stacks` are those of WorkSpaces Applications that AWS offers, `auto_stops` AutoStop times that
-    AWS is told because of a work lease.
+    AWS is told because of a work lease, `drifted` machines whose compute type, running mode or volumes somebody changed
+    past Forge; where it has no word for what AWS shows they are `unexplained`.
     """
 
     seen: int = 0
@@ -78,6 +79,7 @@ class Figures:
     orphans: int = 0
     stacks: int = 0
     auto_stops: int = 0
+    drifted: int = 0
 
 
 @dataclass
@@ -161,6 +163,7 @@ def _compare_computers(account: ProviderAccount, run: _Run) -> None:
             .select_related("organization", "team", "project", "blueprint")
         )
         _compare(ours, shown, gateway, run)
+        _follow_drift(ours, shown, run)
         _settle_auto_stop(ours, shown, gateway, run)
         _compare_tags(account, ours, shown, gateway, run)
     missing: list[WorkSpace] = []
@@ -288,6 +291,18 @@ def _compare(machines: Iterable[WorkSpace], shown: Sequence[aws.Machine], gatewa
         with run.going_on(f"machine {machine.id}"):
             if not _awaits_session(machine, by_id[machine.provider_id], connected_at, run.now):
                 _follow_one(machine, by_id[machine.provider_id], beside, run)
+
+
+def _follow_drift(machines: Sequence[WorkSpace], shown: Sequence[aws.Machine], run: _Run) -> None:
+    """Let rows follow what somebody changed in AWS's own console."""
+    by_id = {one.provider_id: one for one in shown}
+    for machine, differing in drift.unlike(machines, by_id, now=run.now):
+        if not drift.is_known(differing):
+            run.figures.unexplained += 1
+            logger.warning("machine %s is %s in AWS, which Forge does not know", machine.id, differing)
+            continue
+        with run.going_on(f"machine {machine.id}"):
+            run.figures.drifted += run.dry_run or drift.follow(machine, differing, actor=run.actor, now=run.now)
 
 
 def _settle_auto_stop(

@@ -296,3 +296,50 @@ def test_an_older_word_of_aws_takes_nothing_back(machine, simulator):
     reconcile(now=timezone.now())
     machine.refresh_from_db()
     assert machine.last_connected_at == later
+
+
+def change_in_aws(machine, **properties):
+    """Somebody does it in AWS's own console."""
+    place = aws.Place(machine.provider_account.region, machine.provider_account.account, is_simulated=True)
+    aws.Gateway(place).modify(machine.provider_id, properties)
+
+
+def test_a_machine_that_was_changed_in_aws_is_billed_as_it_is(machine):
+    change_in_aws(machine, running_mode="ALWAYS_ON")
+    now = timezone.now()
+    assert reconcile(now=now, dry_run=True)["drifted"] == 1
+    machine.refresh_from_db()
+    assert machine.running_mode == "AUTO_STOP"
+    assert reconcile(now=now)["drifted"] == 1
+    assert reconcile(now=now)["drifted"] == 0
+    machine.refresh_from_db()
+    assert (machine.running_mode, machine.configured_at) == ("ALWAYS_ON", now)
+    change = machine.configuration_changes.get()
+    assert (change.occurred_at, change.before_running_mode, change.after_running_mode) == (
+        now, "AUTO_STOP", "ALWAYS_ON",
+    )  # fmt: skip
+    entry = AuditLog.objects.get(action_type="WORKSPACE_DRIFT")
+    assert entry.changes == {"before": {"running_mode": "AUTO_STOP"}, "after": {"running_mode": "ALWAYS_ON"}}
+
+
+@pytest.mark.parametrize("lately", ["modified", "asked for", "unknown"])
+def test_what_aws_may_show_late_or_forge_has_no_word_for_is_not_followed(machine, world, monkeypatch, lately):
+    now = timezone.now()
+    change_in_aws(machine, running_mode="ALWAYS_ON")
+    if lately == "modified":
+        WorkSpace.objects.update(configured_at=now - timedelta(minutes=1))
+    elif lately == "asked for":
+        wanted = {"auto_stop_timeout_minutes": 120}
+        services.modify(actor=actor(world.engineer), workspace_id=machine.pk, wanted=wanted, now=now)
+    else:
+        real = aws.Gateway.listed
+        monkeypatch.setattr(
+            aws.Gateway,
+            "listed",
+            lambda self, directory: (
+                [replace(one, running_mode="MANUAL") for one in page] for page in real(self, directory)
+            ),
+        )
+    figures = reconcile(now=now)
+    assert (figures["drifted"], figures["unexplained"]) == (0, int(lately == "unknown"))
+    assert WorkSpace.objects.get().running_mode == "AUTO_STOP"
