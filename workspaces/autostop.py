@@ -74,8 +74,13 @@ def tell(
     gateway: aws.Gateway,
     actor: Actor,
     now: datetime,
-) -> None:
-    """Ask AWS for the time, and write that down; the next look shows whether AWS has done it. Raises AwsError."""
+) -> bool:
+    """Ask AWS for the time, and write that down; the next look shows whether AWS has done it. Raises AwsError.
+
+    False where an operation has begun since the machines were looked at: many are told, and each waits for its turn.
+    """
+    if under_way().filter(target_id=machine.id).exists():
+        return False
     gateway.modify(machine.provider_id, {"auto_stop_timeout_minutes": minutes})
     with transaction.atomic():
         record(
@@ -88,3 +93,4 @@ def tell(
             context={"lease_id": str(lease.id), "leased_until": lease.until.isoformat()},
             occurred_at=now,
         )
+    return True

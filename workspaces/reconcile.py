@@ -311,13 +311,15 @@ def _settle_auto_stop(
     """Let AWS's own AutoStop wait as long as work leases last, and no longer."""
     by_id = {one.provider_id: one for one in shown}
     for machine, minutes, lease in autostop.unlike(machines, by_id, now=run.now):
-        run.figures.auto_stops += 1
         if run.dry_run:
+            run.figures.auto_stops += 1
             continue
         before = by_id[machine.provider_id].auto_stop_minutes
         try:
             with run.going_on(f"machine {machine.id}"):
-                autostop.tell(machine, minutes, lease, before=before, gateway=gateway, actor=run.actor, now=run.now)
+                run.figures.auto_stops += autostop.tell(
+                    machine, minutes, lease, before=before, gateway=gateway, actor=run.actor, now=run.now
+                )
         except aws.Invalid as error:
             run.figures.failed += 1
             run.faults.append(f"machine {machine.id}: {error}")

@@ -90,7 +90,9 @@ def test_an_idle_machine_is_told_of_then_stopped_and_a_busy_one_runs_on(world, n
     assert check(now + TEN_MINUTES) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("keeps", ["lease", "use", "always on", "raise", "another action", "paused", "no samples"])
+@pytest.mark.parametrize(
+    "keeps", ["lease", "use", "always on", "raise", "another action", "paused", "refused", "no samples"]
+)
 def test_what_keeps_a_machine_from_being_stopped(world, now, keeps):
     machine = running(world, now)
     budget = used_up(world, now)
@@ -111,6 +113,8 @@ def test_what_keeps_a_machine_from_being_stopped(world, now, keeps):
         Budget.objects.filter(pk=budget.pk).update(on_limit="BLOCK_STARTS")
     elif keeps == "paused":
         JobSwitch.objects.create(job="enforce_lifecycle", organization_id=world.organization.id)
+    elif keeps == "refused":  # an automatic stop has failed, and the rules wait before the next
+        WorkSpace.objects.filter(pk=machine.pk).update(stop_put_off_until=later + HOUR)
     else:
         sample(machine, later, cpu=None, connected=None)
     assert check(later)[1] == 0

@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from audit.actors import Actor
 from audit.models import AuditLog
 from tests.workspaces.support import launch, machine
 from tests.world import actor
-from workspaces import aws, services
+from workspaces import autostop, aws, services
 from workspaces.autostop import held_in_aws_until, minutes_wanted
 from workspaces.lifecycle import State
 from workspaces.models import WorkLease
@@ -76,6 +77,20 @@ def test_what_aws_refuses_is_said_and_asked_for_again(leased, launched, monkeypa
     assert (failed.value.figures["failed"], failed.value.figures["seen"]) == (1, 1)
     assert not AuditLog.objects.filter(action_type="WORKSPACE_AUTO_STOP").exists()
     assert reconcile(now=leased.created_at)["auto_stops"] == 1
+
+
+def test_a_modification_that_was_asked_for_meanwhile_is_left_alone(leased, launched, world):
+    """A look tells one machine after the other, and each call may wait for its turn."""
+    gateway = aws.Gateway(place_of(launched.provider_account))
+    shown = {launched.provider_id: gateway.look(known(launched))}
+    [(one, minutes, lease)] = autostop.unlike([launched], shown, now=leased.created_at)
+    wanted = {"auto_stop_timeout_minutes": 120}
+    services.modify(actor=actor(world.engineer), workspace_id=launched.pk, wanted=wanted, now=leased.created_at)
+    job = Actor.job("reconcile_workspaces")
+    told = autostop.tell(one, minutes, lease, before=60, gateway=gateway, actor=job, now=leased.created_at)
+    assert not told
+    assert minutes_in_aws(launched) == 60
+    assert not AuditLog.objects.filter(action_type="WORKSPACE_AUTO_STOP").exists()
 
 
 def test_a_machine_that_was_never_leased_keeps_the_time_that_aws_has(launched):

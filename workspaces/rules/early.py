@@ -33,12 +33,16 @@ WARNING_HOLDS = timedelta(hours=1)
 
 
 def stoppable(machines: QuerySet[WorkSpace], *, now: datetime) -> QuerySet[WorkSpace]:
-    """Those of `machines` that an idle stop may be asked of: running, nothing else under way, not leased."""
+    """Those of `machines` that an idle stop may be asked of: running, nothing else under way, not leased.
+
+    After a stop that failed they are left as long as the rules leave them.
+    """
     busy = under_way().filter(target_id=OuterRef("pk"))
     leased = WorkLease.objects.filter(workspace=OuterRef("pk"), until__gt=now)
     return (
         machines.filter(state=State.AVAILABLE, running_mode=WorkSpace.RunningMode.AUTO_STOP)
         .exclude(provider_id="")
+        .exclude(stop_put_off_until__gt=now)
         .filter(~Exists(busy), ~Exists(leased))
     )
 
