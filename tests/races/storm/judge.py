@@ -14,9 +14,10 @@ from budgets.models import Budget, Reservation
 from costs.models import CostRecord
 from forge.operations.models import Operation
 from tests.races.storm.rate import kept, most_at_once
-from workspaces import actions, aws
+from workspaces import actions
 from workspaces.models import ProviderAccount, UnmanagedMachine, WorkSpace
 from workspaces.simulator.client import Control
+from workspaces.tagging import wanted
 
 ENDED = ("TERMINATING", "TERMINATED", "GONE")
 
@@ -53,8 +54,8 @@ def machines_in_aws_are_ours_once(control: Control, strangers: Collection[str]) 
         machine = shown[provider_id]
         tags = {tag["Key"]: tag["Value"] for tag in machine["tags"]}
         assert (machine["directory_id"], machine["user_name"]) == (row.directory_id, row.directory_user)
-        assert tags[aws.OPERATION_TAG] == str(operation_of[row.id])
-        assert tags[aws.WORKSPACE_TAG] == str(row.id)
+        assert tags[wanted.OPERATION] == str(operation_of[row.id])
+        assert tags[wanted.WORKSPACE] == str(row.id)
     made = {(one["directory_id"], one["user_name"]): one["ever"] for one in control.launches()}
     asked = {(row.directory_id, row.directory_user): row.domain_join_attempts for row in WorkSpace.objects.all()}
     foreign = [row for row in control.machines() if row["workspace_id"] in strangers]

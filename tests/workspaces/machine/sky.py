@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.workspaces.simulator.cloud import client
-from workspaces import aws
 from workspaces.simulator.applications.common import SESSION, USER_STACK, pair, pairs
 from workspaces.simulator.applications.sessions import of_fleet
 from workspaces.simulator.history import STATES
 from workspaces.simulator.machine import DURATIONS
 from workspaces.simulator.server import Simulator
+from workspaces.tagging.wanted import WORKSPACE
 
 ACCOUNT, REGION, STACK = "123456789012", "us-east-1", "engineering"
 LIVES = dict(DURATIONS) | {"REBUILDING": 300.0, "RESTORING": 300.0}
@@ -71,7 +71,7 @@ class Sky:
         with self._world.lock:
             place, now = self._place, self._world.clock.now()
             return [
-                Shown(one.workspace_id, one.state, place.tags_of(one.workspace_id).get(aws.WORKSPACE_TAG, ""))
+                Shown(one.workspace_id, one.state, place.tags_of(one.workspace_id).get(WORKSPACE, ""))
                 for one in place.ever(now)
             ]
 
