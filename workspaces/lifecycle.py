@@ -84,7 +84,7 @@ TABLE: tuple[Move, ...] = (
     *_seen(State.STARTING, State.AVAILABLE, State.STOPPING, State.STOPPED, State.TERMINATING, State.TERMINATED),
     *_seen(State.TERMINATING, State.TERMINATED),
 )
-"""Every move that there is; PostgreSQL refuses all others (migrations 0002 and 0014). Moves that skip a state
+"""Every move that there is; PostgreSQL refuses all others (migrations 0002 and 0013). Moves that skip a state
 (AVAILABLE to STOPPED, STOPPED to STOPPING) are what a look at AWS shows when those between passed unseen."""
 
 MOVES: dict[State, frozenset[State]] = {

@@ -11,6 +11,7 @@ from tests import factories
 from tests.workspaces.support import WORKSPACES, client_of, fresh, machine, problem
 from tests.world import actor
 from workspaces import aws, services
+from workspaces.api.tags import tags_of
 from workspaces.handlers.tagging import MOST_ASKS, NO_EFFECT, TOO_MANY
 from workspaces.lifecycle import State
 from workspaces.models import WorkSpace
@@ -168,9 +169,12 @@ def test_tags_that_were_changed_meanwhile_are_followed(standing, world, clock, m
 
 
 def test_what_aws_takes_and_never_shows_fails(standing, world, clock, simulator):
+    look(clock)
+    assert tags_of(machine())["is_applied"]
     simulator.control.fault("no_op", operation="CreateTags", count=5)
     done = clock.finish(give(world, clock, {"purpose": "review"}))
     assert (done.status, done.error["code"]) == ("failed", NO_EFFECT)
+    assert not tags_of(machine())["is_applied"]
     assert look(clock)["retagging"] == 0  # it has failed a short while ago
     clock.now += AGAIN_AFTER
     assert look(clock)["retagging"] == 1

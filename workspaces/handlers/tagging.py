@@ -95,12 +95,15 @@ class Tag(MachineHandler):
 
 
 def note_written(workspace: WorkSpace, put: Mapping[str, str]) -> None:
-    """Add to what Forge has written to the machine, keeping what others have noted since it was read."""
+    """Add to what Forge has written to the machine, keeping what others have noted since it was read.
+
+    Until AWS is seen to show it, it is not known to be applied.
+    """
     row = WorkSpace.objects.filter(pk=workspace.pk)
     with transaction.atomic():
         noted = row.select_for_update(no_key=True).values_list("applied_tags", flat=True).get()
-        workspace.applied_tags = noted | put
-        row.update(applied_tags=workspace.applied_tags)
+        workspace.applied_tags, workspace.tags_applied_at = noted | put, None
+        row.update(applied_tags=workspace.applied_tags, tags_applied_at=None)
 
 
 def others_writing(workspace_id: uuid.UUID, operation_id: uuid.UUID) -> bool:
