@@ -144,11 +144,18 @@ def reconcile(
 
 
 def _compare_account(account: ProviderAccount, run: _Run) -> None:
-    """Follow what AWS shows of one account, of each service by itself."""
-    if not run.dry_run:
-        run.figures.stacks += refresh_stacks(account=account, actor=run.actor, now=run.now)
-    _compare_computers(account, run)
-    _compare_streams(account, run)
+    """Follow what AWS shows of one account, of each service by itself: one that does not answer stops no other.
+
+    Raises the first AwsError when both have had their turn.
+    """
+    faults: list[aws.AwsError] = []
+    for compare in (_compare_computers, _compare_streams):
+        try:
+            compare(account, run)
+        except aws.AwsError as error:
+            faults.append(error)
+    if faults:
+        raise faults[0]
 
 
 def _compare_computers(account: ProviderAccount, run: _Run) -> None:
@@ -177,7 +184,9 @@ def _compare_computers(account: ProviderAccount, run: _Run) -> None:
 
 
 def _compare_streams(account: ProviderAccount, run: _Run) -> None:
-    """WorkSpaces Applications by the stacks in which machines of ours are."""
+    """WorkSpaces Applications by the stacks in which machines of ours are, and the stacks that AWS offers."""
+    if not run.dry_run:
+        run.figures.stacks += refresh_stacks(account=account, actor=run.actor, now=run.now)
     gateway = aws.ApplicationsGateway(place_of(account))
     missing: list[WorkSpace] = []
     count = 0

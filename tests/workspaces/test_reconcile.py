@@ -343,3 +343,25 @@ def test_what_aws_may_show_late_or_forge_has_no_word_for_is_not_followed(machine
     figures = reconcile(now=now)
     assert (figures["drifted"], figures["unexplained"]) == (0, int(lately == "unknown"))
     assert WorkSpace.objects.get().running_mode == "AUTO_STOP"
+
+
+@pytest.mark.parametrize(("place", "name"), [(aws.StackCatalogue, "offered_to"), (aws.ApplicationsGateway, "describe")])
+def test_a_service_that_does_not_answer_keeps_the_other_from_nothing(machine, simulator, monkeypatch, place, name):
+    """WorkSpaces Applications is not in every region in which WorkSpaces Personal is."""
+
+    def silent(*_):
+        raise aws.Unavailable("EndpointConnectionError", "Could not connect")
+
+    monkeypatch.setattr(place, name, silent)
+    streamed = factories.WorkSpaceFactory(
+        organization=machine.organization, owner=machine.owner, team=machine.team,
+        provider_account=machine.provider_account, directory_id="stack", directory_user="other",
+    )  # fmt: skip
+    WorkSpace.objects.filter(pk=streamed.pk).update(
+        service_type="WORKSPACES_APPLICATIONS", provider_id="stack/other", application_ids=["a"], blueprint=None
+    )
+    stop_by_itself(simulator)
+    figures = faults()
+    assert (figures["unreachable"], figures["moved"]) == (1, 1)
+    machine.refresh_from_db()
+    assert machine.state == State.STOPPED
