@@ -96,6 +96,7 @@ def test_a_machine_whose_session_is_over_is_stopped_and_connecting_starts_it(eng
         "connect",
         "keep-alive",
         "extend",
+        "tag",
     ]
     problem(engineer.get(f"{WORKSPACES}{machine.id}/connect/"), 409, "opens_session")
     assert connect(engineer, machine).status_code == 200
