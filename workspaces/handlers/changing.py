@@ -70,7 +70,7 @@ class Modify(AskingHandler):
 
 
 def wanted_in_aws(operation: Operation, workspace: WorkSpace) -> dict[str, Any]:
-    """What AWS is asked for: it forgets the AutoStop time of an AlwaysOn machine, and would take sixty minutes."""
+    """What AWS is asked for: an AlwaysOn machine has no AutoStop time there, so its own goes with the mode."""
     after = operation.spec["after"]
     own = {"auto_stop_timeout_minutes": workspace.auto_stop_timeout_minutes}
     return {**own, **after} if after.get("running_mode") == "AUTO_STOP" else after
