@@ -63,7 +63,7 @@ def test_a_launch_gives_the_person_the_right_to_use_the_stack(world, engineer, s
     assert associated(simulator) == [world.engineer.email]
     shown = engineer.get(f"{WORKSPACES}{machine.id}/").json()
     assert shown["connection_url"] == f"http://testserver{WORKSPACES}{machine.id}/connect/"
-    assert shown["actions"] == ["stop", "terminate", "connect", "keep-alive", "extend"]
+    assert shown["actions"] == ["stop", "terminate", "connect", "keep-alive", "extend", "tag"]
 
 
 def test_connecting_gives_a_short_lived_url_that_opens_a_session(engineer, stack, simulator, clock):
@@ -96,6 +96,7 @@ def test_a_machine_whose_session_is_over_is_stopped_and_connecting_starts_it(eng
         "connect",
         "keep-alive",
         "extend",
+        "tag",
     ]
     problem(engineer.get(f"{WORKSPACES}{machine.id}/connect/"), 409, "opens_session")
     assert connect(engineer, machine).status_code == 200
@@ -142,7 +143,7 @@ def test_a_stop_ends_the_session(engineer, stack, simulator, clock):
 def test_what_the_service_cannot_do_is_a_conflict_that_names_what_it_can(engineer, stack, clock, action):
     machine = launched(engineer, clock)
     document = problem(engineer.post(f"{WORKSPACES}{machine.id}/{action}/"), 409, "illegal_in_this_state")
-    assert document["legal"] == ["stop", "terminate", "connect", "keep-alive", "extend"]
+    assert document["legal"] == ["stop", "terminate", "connect", "keep-alive", "extend", "tag"]
 
 
 def test_an_end_takes_the_right_and_the_session_away(engineer, stack, simulator, clock, world):

@@ -21,6 +21,7 @@ from workspaces import aws, resizing, services
 from workspaces.handlers.changing import NO_EFFECT
 from workspaces.lifecycle import State
 from workspaces.models import ConfigurationChange, WorkSpace
+from workspaces.places import known, place_of
 from workspaces.resizing import Configuration, Past, check
 from workspaces.services.control import OperationInProgress
 
@@ -373,3 +374,14 @@ def test_by_the_api_a_dry_run_an_etag_and_the_history_of_configurations(world, s
     assert clock.finish(Operation.objects.get(pk=answer.json()["operation"]["id"])).status == "succeeded"
     [change] = client.get(f"{address}configurations/").json()
     assert (change["before"], change["after"]) == ({"user_volume_gb": 50}, {"user_volume_gb": 100})
+
+
+def test_a_machine_that_stops_by_itself_again_does_so_at_its_own_time(world, clock):
+    """AWS forgets the time of an AlwaysOn machine, and takes sixty minutes where none is named."""
+    spec = world.spec(auto_stop_timeout_minutes=150)
+    clock.finish(services.launch(actor=actor(world.engineer), spec=spec, now=clock.now).operation)
+    for mode in ("ALWAYS_ON", "AUTO_STOP"):
+        assert clock.finish(modify(world, clock, running_mode=mode).operation).status == "succeeded"
+    one = machine()
+    assert (one.running_mode, one.auto_stop_timeout_minutes) == ("AUTO_STOP", 150)
+    assert aws.Gateway(place_of(one.provider_account)).look(known(one)).auto_stop_minutes == 180

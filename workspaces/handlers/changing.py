@@ -35,7 +35,7 @@ class Modify(AskingHandler):
         if seen.modifying:
             claim.step("changing", list(seen.modifying), progress=60)
             self.poll_later(claim)
-        elif shows(seen, claim.operation.spec["after"]):
+        elif shows(seen, wanted_in_aws(claim.operation, workspace)):
             self._arrived(claim, workspace, seen)
         elif self.is_watched(claim):
             self.poll_later(claim)
@@ -47,7 +47,7 @@ class Modify(AskingHandler):
             self.request(claim, workspace, gateway)
 
     def ask(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
-        gateway.modify(workspace.provider_id, claim.operation.spec["after"])
+        gateway.modify(workspace.provider_id, wanted_in_aws(claim.operation, workspace))
 
     def fail(self, claim: Claim, workspace: WorkSpace, *, code: str, detail: str) -> None:
         _undo(claim.operation)
@@ -67,6 +67,13 @@ class Modify(AskingHandler):
             locked.save(update_fields=[*after, "configured_at", "updated_at"])
             self.follow(claim, locked, seen)
             self.succeed(claim, locked)
+
+
+def wanted_in_aws(operation: Operation, workspace: WorkSpace) -> dict[str, Any]:
+    """What AWS is asked for: an AlwaysOn machine has no AutoStop time there, so its own goes with the mode."""
+    after = operation.spec["after"]
+    own = {"auto_stop_timeout_minutes": workspace.auto_stop_timeout_minutes}
+    return {**own, **after} if after.get("running_mode") == "AUTO_STOP" else after
 
 
 def shows(seen: aws.Machine, wanted: Mapping[str, Any]) -> bool:

@@ -33,6 +33,14 @@ def test_the_running_mode_and_its_time_change_at_once(cloud: Cloud) -> None:
     assert _properties(cloud, workspace_id)["RunningModeAutoStopTimeoutInMinutes"] == 180
 
 
+def test_an_always_on_machine_has_no_auto_stop_time_and_gets_an_hour_where_none_is_named(cloud: Cloud) -> None:
+    workspace_id = cloud.launch("ann")
+    cloud.modify(workspace_id, RunningModeAutoStopTimeoutInMinutes=120)
+    cloud.modify(workspace_id, RunningMode="ALWAYS_ON")
+    cloud.modify(workspace_id, RunningMode="AUTO_STOP")
+    assert _properties(cloud, workspace_id)["RunningModeAutoStopTimeoutInMinutes"] == 60
+
+
 def test_the_auto_stop_time_begins_with_the_switch_to_auto_stop(stepped: Simulator, stepped_cloud: Cloud) -> None:
     workspace_id = _running(stepped, stepped_cloud)
     stepped_cloud.modify(workspace_id, RunningMode="AUTO_STOP")
