@@ -25,6 +25,9 @@ TRANSFER_PATTERN = r"(?i)data.?transfer"
 MACHINE_PATTERN = r"(?P<id>ws-[0-9a-z]+)$"
 """A WorkSpace's id alone, or at the end of its ARN (`arn:aws:workspaces:…:workspace/ws-…`)."""
 
+MOST = 10**12
+"""What the lines of a bill come to, credits taken as charges, stays below this: more fits in no record or sum."""
+
 TAX = "Tax"
 """The one kind of line, of both formats, that is not booked: prices, quotes and budgets are before tax."""
 

@@ -195,10 +195,14 @@ def _amounts(column: Any, *, may_miss: bool = False) -> Any:
         if pa.types.is_floating(column.type):
             if not pc.all(pc.is_finite(column), skip_nulls=True).as_py():
                 raise BillUnreadable("An amount is not a number.")
-            return pc.cast(pc.cast(column, FLOAT_AMOUNT), AMOUNT)
-        return pc.cast(column, AMOUNT)
+            column = pc.cast(column, FLOAT_AMOUNT)
+        amounts = pc.cast(column, AMOUNT)
+        largest = pc.max(pc.abs(amounts)).as_py()
     except pa.ArrowException as error:
         raise BillUnreadable(f"An amount is not one: {_sentence(error)}") from error
+    if largest is not None and largest >= formats.MOST:
+        raise BillUnreadable(f"An amount is {formats.MOST} or more.")
+    return amounts
 
 
 def _instants(column: Any, what: str) -> Any:

@@ -10,6 +10,7 @@ import io
 import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
+from costs.bills import formats
 from costs.bills.formats import BillRefused
 from costs.bills.models import Bill, BilledMachine, BillGap, BillLine
 from costs.bills.reading import BillFile, Lines
@@ -64,6 +66,11 @@ class BillTooLong(BillRefused):
     title = "The bill has more lines than are read"
 
 
+class BillTooHigh(BillRefused):
+    code = "bill_too_high"
+    title = "The bill comes to more than can be kept"
+
+
 class PutOut(Exception):
     """Another one reads this bill now, or it was called off: nothing more may be written."""
 
@@ -76,11 +83,17 @@ def stage(*, bill: Bill, path: Path, now: datetime, beat: Callable[[], None] = l
     reader = _begin(bill, file)
     found: set[str] = set()
     months: set[date] = set()
+    gross = Decimal(0)
     for lines in file.lines(accounts):
         beat()
         found |= lines.accounts
         months |= lines.months
         _check(bill, lines, months, now)
+        gross += (
+            (pc.sum(pc.abs(lines.machine["amount"])).as_py() or 0) + abs(lines.others_amount) + abs(lines.tax_amount)
+        )
+        if gross >= formats.MOST:
+            raise BillTooHigh(f"{formats.MOST} {bill.organization.currency} or more.")
         with transaction.atomic():
             _lock(bill, reader)
             _copy(bill, lines)

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from costs.bills.formats import BillRefused
 from costs.bills.models import Bill, BilledMachine, BillGap, BillLine
 from costs.metering import meter
 from costs.models import CostRecord, CostRevision, DailyCost
@@ -154,6 +155,18 @@ def test_a_dry_run_tells_the_same_and_leaves_nothing(fleet, give, tmp_path):
     done = give(path)
     for name in ("drift", "gaps", "changed_records", "lines", "machine_amount"):
         assert tried[name] == done[name], name
+
+
+@pytest.mark.parametrize("amounts", [["1e12"], ["-1000000000000"], ["6e11", "6e11"]])
+def test_a_bill_of_more_than_a_record_can_hold_is_refused_and_stands_in_nobodys_way(fleet, give, tmp_path, amounts):
+    machines = fleet(2)
+    before = [total(machine) for machine in machines]
+    rows = [fee(machine, f"{Decimal(amount):f}") for machine, amount in zip(machines, amounts, strict=False)]
+    with pytest.raises(BillRefused):
+        give(as_csv(tmp_path / "b.csv", rows))
+    assert Bill.objects.get().state == "FAILED"
+    assert [total(machine) for machine in machines] == before
+    assert give(as_csv(tmp_path / "c.csv", [fee(machines[0], "10")]))["state"] == "BOOKED"
 
 
 def test_metering_does_not_touch_what_was_billed(fleet, give, tmp_path):
