@@ -61,7 +61,7 @@ STEPS = st.lists(
         st.tuples(st.just("adopt"), st.integers(0, 5)),
     ),
     min_size=6,
-    max_size=14,
+    max_size=9,
 )
 
 

@@ -81,7 +81,7 @@ def test_a_bill_that_cannot_be_booked_is_refused_and_leaves_no_line(give, accoun
 
 
 CUTS = [
-    (staging, "_copy", 0), (staging, "_count", 0), (booking, "_run", 1), (booking, "lock_scopes", 1),
+    (staging, "_copy", 0), (staging, "_count", 0), (booking, "change", 1), (booking, "lock_scopes", 1),
     (booking, "_execute", 2), (services, "finish", 0), (services, "record", 0),
 ]  # fmt: skip
 """Where an import is cut off: the function, and at which of its calls."""
