@@ -228,7 +228,13 @@ def test_over_the_budget_the_figures_are_in_the_refusal(world, engineer):
 # -- who may do what -----------------------------------------------------------------------------------------------
 POWER = ("start", "stop", "reboot", "connect")
 ENDING = ("terminate", "keep-alive", "modify", "rebuild", "restore")
-ALL = (*POWER, *ENDING, "extend", "lease")  # the last two are asked for in tests/workspaces/rules/test_people.py
+ALL = (
+    *POWER,
+    *ENDING,
+    "extend",
+    "lease",
+    "tag",
+)  # the last three are asked for in rules/test_people.py and test_tags.py
 OWN = {"contractor": POWER, "engineer": ALL, "lead": ALL, "admin": ALL}
 TEAMS = {"lead": ALL, "admin": ALL}
 OTHERS = {"admin": ALL}

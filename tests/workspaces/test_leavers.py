@@ -83,7 +83,7 @@ def test_nobody_uses_a_machine_in_quarantine_not_even_an_admin(world, left, cloc
     admin = client_of(world.admin)
     shown = admin.get(f"{WORKSPACES}{left.pk}/").json()
     assert shown["quarantined_at"] is not None
-    assert set(shown["actions"]) == {"keep-alive", "extend", "terminate"}
+    assert set(shown["actions"]) == {"keep-alive", "extend", "terminate", "tag"}
     for verb in ("start", "rebuild", "restore", "connect"):
         answer = admin.post(f"{WORKSPACES}{left.pk}/{verb}/", {}, format="json")
         refusal = problem(answer, 409, "machine_quarantined")

@@ -80,6 +80,7 @@ def _shown(machine: WorkSpace, user: User, request: HttpRequest) -> dict[str, An
         "next_action_at": _time(machine.next_action_at),
         "quarantined_at": _time(machine.quarantined_at),
         "tags": machine.tags,
+        "findings": request.build_absolute_uri(f"/api/v1/findings/?workspace={machine.id}&open=true"),
         "actions": [action for action in actions if may(user, action, machine)],
         "version": machine.version,
         "created_at": _time(machine.created_at),
