@@ -39,8 +39,10 @@ def records(workspace):
 
 
 def daily(organization):
-    rows = DailyCost.objects.filter(organization=organization).order_by("day", "basis", "running_mode", "bundle_type")
-    return list(rows.values_list("day", "basis", "billed_hours", "compute_cost", "storage_cost", "total_cost"))
+    """What the sums hold, in one order whoever the rows belong to."""
+    rows = DailyCost.objects.filter(organization=organization)
+    facts = ("day", "basis", "running_mode", "billed_hours", "compute_cost", "storage_cost", "total_cost")
+    return sorted(rows.values_list(*facts))
 
 
 def fleet(organization):

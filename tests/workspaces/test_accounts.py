@@ -17,7 +17,8 @@ from workspaces import aws, services
 from workspaces.aws import clients
 from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.places import place_of
-from workspaces.reconcile import ReconcileFailed, reconcile
+from workspaces.reconcile import reconcile
+from workspaces.reconciling.run import ReconcileFailed
 from workspaces.simulator import sts
 
 IRELAND = "eu-west-1"

@@ -10,7 +10,8 @@ from tests.workspaces.support import WORKSPACES, client_of
 from tests.workspaces.test_applications import associated, connect, launched
 from workspaces import aws
 from workspaces.models import StateChange, WorkSpace
-from workspaces.reconcile import ReconcileFailed, reconcile
+from workspaces.reconcile import reconcile
+from workspaces.reconciling.run import ReconcileFailed
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,8 @@ from workspaces.autostop import held_in_aws_until, minutes_wanted
 from workspaces.lifecycle import State
 from workspaces.models import WorkLease
 from workspaces.places import known, place_of
-from workspaces.reconcile import ReconcileFailed, reconcile
+from workspaces.reconcile import reconcile
+from workspaces.reconciling.run import ReconcileFailed
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 

@@ -20,7 +20,9 @@ from tests.world import actor, engineers
 from workspaces import aws, services, tasks, transitions
 from workspaces.lifecycle import State
 from workspaces.models import ProviderAccount, WorkSpace
-from workspaces.reconcile import ReconcileFailed, is_plausible, reconcile
+from workspaces.reconcile import is_plausible, reconcile
+from workspaces.reconciling import following
+from workspaces.reconciling.run import ReconcileFailed
 
 
 @pytest.fixture
@@ -206,7 +208,7 @@ def test_a_machine_in_error_keeps_its_state_and_leaves_one_entry(machine, simula
 @pytest.mark.parametrize("meanwhile", ["an operation", "another version"])
 def test_a_machine_that_somebody_changed_meanwhile_is_left_to_them(machine, world, simulator, monkeypatch, meanwhile):
     stop_by_itself(simulator)
-    real = workspaces.reconcile.lock_scopes_of
+    real = following.lock_scopes_of
 
     def before_the_lock(workspace_id):
         if meanwhile == "an operation":
@@ -216,7 +218,7 @@ def test_a_machine_that_somebody_changed_meanwhile_is_left_to_them(machine, worl
             WorkSpace.objects.update(version=machine.version + 1)
         real(workspace_id)
 
-    monkeypatch.setattr(workspaces.reconcile, "lock_scopes_of", before_the_lock)
+    monkeypatch.setattr(following, "lock_scopes_of", before_the_lock)
     assert reconcile(now=timezone.now())["moved"] == 0
     machine.refresh_from_db()
     assert machine.state == State.AVAILABLE

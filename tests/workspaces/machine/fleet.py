@@ -22,7 +22,8 @@ from tests.workspaces.machine.sky import ACCOUNT, REGION, Sky
 from tests.workspaces.machine.stage import APPLICATIONS, PERSONAL, TERMS, Stage
 from tests.workspaces.machine.weather import BY_ITSELF, FAULTS, LIVES, MODES, PAUSES, PEOPLE, TURNS
 from workspaces.models import WorkSpace
-from workspaces.reconcile import ReconcileFailed, reconcile
+from workspaces.reconcile import reconcile
+from workspaces.reconciling.run import ReconcileFailed
 from workspaces.rules import sweep
 from workspaces.simulator import catalog
 from workspaces.simulator.client import ControlError

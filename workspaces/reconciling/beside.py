@@ -1,0 +1,72 @@
+"""What of a machine in AWS is mended beside its state: its configuration, its AutoStop time, its tags."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from workspaces import autostop, aws, drift
+from workspaces.fleet import survey
+from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.reconciling.run import Run
+from workspaces.stacks import FORBIDDEN
+from workspaces.tagging import repairing
+
+logger = logging.getLogger(__name__)
+
+
+def follow_drift(machines: Sequence[WorkSpace], shown: Sequence[aws.Machine], run: Run) -> None:
+    """Let rows follow what somebody changed in AWS's own console."""
+    by_id = {one.provider_id: one for one in shown}
+    for machine, differing in drift.unlike(machines, by_id, now=run.now):
+        if not drift.is_known(differing):
+            run.figures.unexplained += 1
+            logger.warning("machine %s is %s in AWS, which Forge does not know", machine.id, differing)
+            continue
+        with run.going_on(f"machine {machine.id}"):
+            run.figures.drifted += run.dry_run or drift.follow(machine, differing, actor=run.actor, now=run.now)
+
+
+def settle_auto_stop(
+    machines: Sequence[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Gateway, run: Run
+) -> None:
+    """Let AWS's own AutoStop wait as long as work leases last, and no longer."""
+    by_id = {one.provider_id: one for one in shown}
+    for machine, minutes, lease in autostop.unlike(machines, by_id, now=run.now):
+        if run.dry_run:
+            run.figures.auto_stops += 1
+            continue
+        before = by_id[machine.provider_id].auto_stop_minutes
+        try:
+            with run.going_on(f"machine {machine.id}"):
+                run.figures.auto_stops += autostop.tell(
+                    machine, minutes, lease, before=before, gateway=gateway, actor=run.actor, now=run.now
+                )
+        except aws.Invalid as error:
+            run.figures.failed += 1
+            run.faults.append(f"machine {machine.id}: {error}")
+
+
+def compare_tags(
+    account: ProviderAccount, ours: Sequence[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Gateway, run: Run
+) -> None:
+    """Have the tags of ours mended where they differ, and write down what is nobody's; both are asked for together."""
+    unknown = [] if run.dry_run else survey.unknown_of(account, shown)
+    try:
+        tags = gateway.tags_of([one.provider_id for one in ours] + [one.provider_id for one in unknown])
+    except aws.Invalid as error:
+        if error.code not in FORBIDDEN or unknown:
+            raise
+        run.figures.unread += len(ours)
+        logger.warning("the tags in provider account %s could not be read: %s", account.id, error)
+        return
+    if unknown:
+        run.figures.orphans += survey.note(account=account, machines=unknown, tags=tags, now=run.now)
+    differing = repairing.compare(ours, tags, now=run.now, dry_run=run.dry_run)
+    run.figures.untagged += len(differing)
+    if run.dry_run:
+        return
+    for machine in repairing.to_repair(differing, now=run.now)[: run.repairs_left(account)]:
+        with run.going_on(f"machine {machine.id}"):
+            if repairing.repair(actor=run.actor, workspace_id=machine.id, now=run.now):
+                run.note_repair(account)
