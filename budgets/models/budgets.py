@@ -273,7 +273,7 @@ class BudgetThreshold(UUIDModel, TimestampedModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.fraction:.0%} of {self.budget_id}"
+        return f"{self.fraction:.0%}"
 
 
 def _named(rows: models.Manager[Any], column: str) -> Subquery:
