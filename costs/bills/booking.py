@@ -94,6 +94,8 @@ def book_next(
     with transaction.atomic():
         if machines:
             lock(bill, list(machines), fence)
+            if _resources(bill, progress.after if dry_run else "") != resources:
+                return True  # another command with the same file was quicker
             waiting = _not_metered(bill, list(machines))
             without = set(machines) - waiting - _with_records(bill, list(machines))
             reasons |= {machines[one]: Reason.NOT_METERED for one in waiting}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -31,8 +32,9 @@ def import_file(
 ) -> dict[str, Any]:
     """Import the bill at `path`; returns its figures. The same file again changes nothing and says so.
 
-    A dry run reads it and books every few machines in a transaction that it takes back; of a file whose import has
-    begun there is none. Raises BillRefused, BillUnderWay, MayNotImportBills, OSError.
+    What another command has left half booked is booked to its end first. A dry run reads the file and books every few
+    machines in a transaction that it takes back; of a file whose import has begun there is none. Raises BillRefused,
+    BillUnderWay, MayNotImportBills, OSError.
     """
     require_bill(actor, organization.id)
     file = files.lying_at(path)
@@ -41,6 +43,10 @@ def import_file(
         return {**figures(there), "changed_records": 0, "is_known": True}
     if dry_run and there is not None:
         raise services.BillUnderWay(extra={"bill": there.id})
+    if not dry_run and (left := services.left_behind(organization, now=now)) and left.sha256 != file.sha256:
+        _book_what_was_left(left, actor, now)
+    if dry_run:
+        file = replace(file, sha256=services.TRIED)
     with transaction.atomic():
         bill = services.begin(actor=actor, organization=organization, name=path.name, file=file, now=now)
     if dry_run:
@@ -52,6 +58,8 @@ def import_file(
         with transaction.atomic():
             services.fail(bill=bill, actor=actor, code=problem.code, detail=problem.detail, now=now)
         raise
+    except PutOut as error:
+        raise services.BillUnderWay("Another command imports this very file.", extra={"bill": bill.id}) from error
     bill.refresh_from_db()
     return {**figures(bill), "changed_records": changed, "is_known": False}
 
@@ -87,6 +95,18 @@ def _booked(bill: Bill, actor: Actor, path: Path, now: datetime) -> int:
             services.read_again(bill=bill)
             bill.refresh_from_db()
     raise services.StagedLinesLost(f"{bill.pk}, {TIMES_READ} times")
+
+
+def _book_what_was_left(bill: Bill, actor: Actor, now: datetime) -> None:
+    """Book a bill that another command has read; where what it read is gone too, its file has to be given again."""
+    _book(bill, actor, now)
+    try:
+        with transaction.atomic():
+            services.finish(bill=bill, actor=actor, now=now)
+    except services.StagedLinesLost:
+        with transaction.atomic():
+            detail = "Its command did not come back and its lines are lost; give the file again."
+            services.fail(bill=bill, actor=actor, code="abandoned", detail=detail, now=now)
 
 
 def _book(bill: Bill, actor: Actor, now: datetime) -> int:

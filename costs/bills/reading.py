@@ -68,6 +68,11 @@ class BillFile:
         self.layout: Layout
         self.layout, self._columns = layout_of(self._header())
 
+    @property
+    def names_machines(self) -> bool:
+        """Whether lines may name a machine by our own id."""
+        return "machine" in self._columns
+
     def lines(self, accounts: frozenset[str]) -> Iterator[Lines]:
         """The file's lines, in batches; `accounts` are the organization's. Raises BillUnreadable."""
         own = pa.array(sorted(accounts), pa.string())

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from audit.actors import Actor
 from audit.services import record
@@ -26,13 +27,17 @@ from forge.operations.services import enqueue
 
 KIND = "costs.import_bill"
 ABANDONED_AFTER = timedelta(hours=1)
-"""A command that has read nothing for so long does not come back."""
+"""A command that has read and booked nothing for so long does not come back."""
+TRIED = ""
+"""In place of the SHA-256 of a file that is only tried: nobody takes such a bill for the file's own."""
 
 
 class BillUnderWay(Conflict):
     code = "bill_under_way"
     title = "Another bill of the organization is being imported"
-    suggested_action = "Wait until it is BOOKED or FAILED; look at its operation."
+    suggested_action = (
+        "Wait until it is BOOKED or FAILED; look at its operation. What a command has left goes on with the next one."
+    )
     retryable = True
 
 
@@ -86,6 +91,12 @@ def begin(*, actor: Actor, organization: Organization, name: str, file: Received
         return there
     with refusing(_refusals()):
         return _write(actor, organization, name, file, now, operation_id=None)
+
+
+def left_behind(organization: Organization, *, now: datetime) -> Bill | None:
+    """The bill that a command was booking when it was cut off, long enough ago to be sure of it."""
+    left = _left_by_commands(organization, now).filter(state=Bill.State.BOOKING)
+    return left.exclude(sha256=TRIED).select_related("organization").first()
 
 
 def known(organization: Organization, file: Received) -> Bill | None:
@@ -154,10 +165,8 @@ def _write(
     *,
     operation_id: uuid.UUID | None,
 ) -> Bill:
-    left = Bill.objects.filter(
-        organization=organization, operation_id=None, state=Bill.State.READING, updated_at__lt=now - ABANDONED_AFTER
-    )
-    for bill in left.select_for_update(no_key=True):
+    nothing_booked = Q(state=Bill.State.READING) | Q(state=Bill.State.BOOKING, sha256=TRIED)
+    for bill in _left_by_commands(organization, now).filter(nothing_booked).select_for_update(no_key=True):
         fail(bill=bill, actor=actor, code="abandoned", detail="Its command did not come back.", now=now)
     return Bill.objects.create(
         organization=organization,
@@ -167,6 +176,10 @@ def _write(
         size=file.size,
         sha256=file.sha256,
     )
+
+
+def _left_by_commands(organization: Organization, now: datetime) -> QuerySet[Bill]:
+    return Bill.objects.filter(organization=organization, operation_id=None, updated_at__lt=now - ABANDONED_AFTER)
 
 
 def _refusals() -> Mapping[str, Exception]:

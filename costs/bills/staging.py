@@ -32,6 +32,16 @@ _COPY = """
     COPY costs_billline (bill_id, resource, account, starts, ends, part, amount, quantity) FROM STDIN (FORMAT csv)
 """
 
+# A FOCUS file may name a machine by AWS's id in one line and by ours in another: booking wants one name for each.
+_ONE_NAME = """
+    UPDATE costs_billline line SET resource = machine.provider_id
+      FROM workspaces_workspace machine
+     WHERE machine.organization_id = %(organization)s AND machine.provider_id <> ''
+       AND line.bill_id = %(bill)s AND line.resource = machine.id::text
+       AND EXISTS (SELECT FROM costs_billline other
+                    WHERE other.bill_id = %(bill)s AND other.resource = machine.provider_id)
+"""
+
 
 class BillOfNobody(BillRefused):
     code = "bill_of_nobody"
@@ -105,6 +115,9 @@ def stage(*, bill: Bill, path: Path, now: datetime, beat: Callable[[], None] = l
         bill.month, bill.accounts = months.pop(), sorted(found)
         bill.currency, bill.format, bill.state = bill.organization.currency, file.layout.name, Bill.State.BOOKING
         bill.save()
+        if file.names_machines:
+            with connection.cursor() as cursor:
+                cursor.execute(_ONE_NAME, {"bill": bill.pk, "organization": bill.organization_id})
 
 
 def forget(bill: Bill) -> None:

@@ -5,14 +5,16 @@ from decimal import Decimal
 
 import pytest
 
+from audit.actors import Actor
 from costs.bills import booking, importing, services, staging
 from costs.bills.formats import BillRefused
-from costs.bills.models import Bill, BillGap, BillLine
+from costs.bills.models import Bill, BilledMachine, BillGap, BillLine
 from costs.metering import meter
 from costs.models import CostRecord, MeterMark
 from forge.db.models import ArchivedMonth
 from tests import factories
-from tests.costs.bills.sheets import APRIL, LAUNCHED, MARCH, as_csv, fee, line
+from tests.costs.bills.fixtures import NOW
+from tests.costs.bills.sheets import ACCOUNT, APRIL, LAUNCHED, MARCH, as_csv, fee, instant, line
 from tests.costs.meters import assert_sums_agree, total
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
@@ -139,6 +141,99 @@ def test_a_command_that_did_not_come_back_is_put_out_after_an_hour(fleet, give, 
     Bill.objects.filter(pk=left.pk).update(updated_at=MARCH)
     assert give(as_csv(tmp_path / "1.csv", [fee(machine, "10")]))["state"] == "BOOKED"
     assert Bill.objects.get(pk=left.pk).error == "abandoned: Its command did not come back."
+
+
+def test_what_a_command_left_half_booked_is_booked_by_the_next_one(fleet, give, tmp_path, monkeypatch):
+    machines = fleet(2)
+    monkeypatch.setattr(booking, "CHUNK", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(booking, "change", cut_at(booking.change, 1))
+        with pytest.raises(KeyboardInterrupt):
+            give(as_csv(tmp_path / "1.csv", [fee(machine, "10") for machine in machines]))
+    left, other = Bill.objects.get(), as_csv(tmp_path / "2.csv", [fee(machines[0], "30")])
+    with pytest.raises(services.BillUnderWay):
+        give(other)
+    Bill.objects.filter(pk=left.pk).update(updated_at=MARCH)
+    assert give(other)["state"] == "BOOKED"
+    left.refresh_from_db()
+    assert (left.state, left.settled_lines, left.replaced_at is not None) == ("BOOKED", 2, True)
+    assert BilledMachine.objects.filter(bill=left).count() == 2
+    assert_sums_agree()
+
+
+def test_what_a_command_left_and_a_crash_took_is_given_up(fleet, give, tmp_path, monkeypatch):
+    (machine,) = fleet(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(booking, "change", cut_at(booking.change, 0))
+        with pytest.raises(KeyboardInterrupt):
+            give(as_csv(tmp_path / "1.csv", [fee(machine, "10")]))
+    left = Bill.objects.get()
+    BillLine.objects.all().delete()
+    Bill.objects.filter(pk=left.pk).update(updated_at=MARCH)
+    assert give(as_csv(tmp_path / "2.csv", [fee(machine, "30")]))["state"] == "BOOKED"
+    left.refresh_from_db()
+    assert (left.state, left.error[:9], total(machine)) == ("FAILED", "abandoned", 30)
+
+
+def test_two_commands_with_the_same_file_at_once_book_each_machine_once(fleet, give, tmp_path, monkeypatch):
+    machines = fleet(2)
+    path = as_csv(tmp_path / "b.csv", [fee(machine, "10") for machine in machines])
+    monkeypatch.setattr(booking, "CHUNK", 1)
+    real, begun = booking._known, []
+
+    def known(bill, resources):
+        found = real(bill, resources)
+        if not begun:  # the other one is quicker with the first machine
+            begun.append(True)
+            cause = services.cause_of(bill, Actor.command("import_bill"))
+            booking.book_next(bill=bill, cause=cause, now=NOW, fence=lambda: None, progress=booking.Progress())
+        return found
+
+    monkeypatch.setattr(booking, "_known", known)
+    assert give(path)["state"] == "BOOKED"
+    assert [total(machine) for machine in machines] == [10, 10]
+    assert Bill.objects.get().settled_lines == 2
+
+
+def test_a_dry_run_that_was_cut_off_is_neither_joined_nor_booked(fleet, give, tmp_path, monkeypatch):
+    (machine,) = fleet(1)
+    path = as_csv(tmp_path / "b.csv", [fee(machine, "10")])
+    before = total(machine)
+    with monkeypatch.context() as patched:
+        patched.setattr(booking, "change", cut_at(booking.change, 0))
+        patched.setattr(importing, "forget", cut_at(importing.forget, 0))
+        with pytest.raises(KeyboardInterrupt):
+            give(path, dry_run=True)
+    with pytest.raises(services.BillUnderWay):
+        give(path)
+    Bill.objects.update(updated_at=MARCH)
+    (other,) = [as_csv(tmp_path / "c.csv", [fee("ws-none", "1")])]
+    give(other)
+    assert total(machine) == before
+    assert set(Bill.objects.values_list("state", flat=True)) == {"FAILED", "BOOKED"}
+
+
+def test_a_machine_that_is_named_by_both_ids_has_all_its_lines(fleet, give, tmp_path):
+    by_both, by_ours = fleet(2)
+    header = (*HEADER_OF_FOCUS, "x_MachineId")
+    rows = [
+        focus_line(by_both.provider_id, "10", ""), focus_line(by_both.provider_id, "5", str(by_both.pk)),
+        focus_line("", "7", str(by_ours.pk)),
+    ]  # fmt: skip
+    given = give(as_csv(tmp_path / "focus.csv", rows, header))
+    assert (given["gaps"], given["machine_lines"]) == ([], 3)
+    assert (total(by_both), total(by_ours)) == (15, 7)
+
+
+HEADER_OF_FOCUS = (
+    "ResourceId", "SubAccountId", "ChargePeriodStart", "ChargePeriodEnd", "BilledCost", "BillingCurrency",
+    "ChargeCategory", "BillingPeriodStart",
+)  # fmt: skip
+
+
+def focus_line(resource, amount, own_id):
+    start, end = instant(MARCH), instant(APRIL)
+    return [resource, ACCOUNT, start, end, amount, "USD", "Usage", start, own_id]
 
 
 @pytest.mark.soak
