@@ -26,7 +26,7 @@ from tests import factories
 from tests.budgets.support import APRIL, MARCH, MAY, STANDARD, World, admit, assert_sums_agree
 from tests.budgets.test_ledger import price, spend
 from tests.budgets.test_races import assert_spent_is_the_sum_of_the_records, lock_machine_scopes
-from tests.budgets.threads import together
+from tests.budgets.threads import crew
 from workspaces.models import WorkSpace
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
@@ -170,6 +170,7 @@ def test_the_witness_sees_an_admission_beyond_the_limit(witness):
         launch_and_lower(world, budget)
 
 
+@pytest.mark.soak
 def test_whatever_happens_at_once_the_sums_agree_and_no_admission_passes_a_limit(witness, scale):
     metering.ensure_months(MARCH, MAY)
 
@@ -181,7 +182,7 @@ def test_whatever_happens_at_once_the_sums_agree_and_no_admission_passes_a_limit
     @given(STEPS)
     def hold(steps):
         history = History()
-        together(history.play, steps, at_once=16)
+        sixteen(history.play, steps)
         assert_sums_agree()
         assert_spent_is_the_sum_of_the_records()
         team_budgets = Budget.objects.filter(id__in=[budget.id for budget in history.budgets[:2]])
@@ -203,4 +204,5 @@ def test_whatever_happens_at_once_the_sums_agree_and_no_admission_passes_a_limit
             budget.thresholds.all().delete()
         Budget.objects.all().delete()
 
-    hold()
+    with crew(16) as sixteen:
+        hold()
