@@ -6,6 +6,7 @@ from itertools import groupby
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import F
 
 from audit.actors import Actor
 from budgets import binding, ledger, thresholds
@@ -52,7 +53,7 @@ def price(world, *, monthly=NOTHING, hourly=NOTHING):
 
 def spend(machine, amount, *, hour, rate):
     """A cost record of the machine; later ones of an hour add to it."""
-    record, created = CostRecord.objects.get_or_create(
+    _, created = CostRecord.objects.get_or_create(
         workspace=machine,
         period_start=hour,
         defaults={
@@ -71,9 +72,8 @@ def spend(machine, amount, *, hour, rate):
         },
     )
     if not created:
-        total = record.total_cost + amount
         CostRecord.objects.filter(workspace=machine, period_start=hour).update(
-            compute_cost=total, total_cost=total, price=rate
+            compute_cost=F("compute_cost") + amount, total_cost=F("total_cost") + amount, price=rate
         )
 
 
