@@ -1,97 +1,191 @@
-"""Metering killed with SIGKILL at random moments books no hour twice and leaves none out."""
+"""Metering killed with SIGKILL, by three at once, twice and after days off books what it books undisturbed."""
 
 from __future__ import annotations
 
 import random
 import signal
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 import pytest
-from django.db.models import Sum
+from django.db import connections, transaction
+from django.db.models import Model, Sum
 
 from budgets.models import Budget
-from costs.metering import ensure_months, meter
-from costs.models import CostRecord, DailyCost
+from costs.metering import meter
+from costs.models import CostRecord, DailyCost, MeterMark
+from forge.db import partitions
 from tests import factories
 from tests.races import forked, metering_worker
 from tests.world import World, build
 from workspaces.models import WorkSpace
 
-BEGAN = datetime(2026, 2, 27, 22, 10, tzinfo=UTC)  # over the end of a month
-HOURS = 60
+BEGAN = datetime(2027, 12, 29, 22, 10, tzinfo=UTC)
+NEW_YEAR = datetime(2028, 1, 1, tzinfo=UTC)
+HOURS = 56
+"""Up to the morning after the turn of the year."""
+OFF = timedelta(days=3)
+
+ZONES = ("AAA-1BBB,J60/2,J364/3", "AAA3BBB,J364/2,J60/3", "UTC0")
+"""Clocks of the workers' machines: set back on December 30, set forward on that day, never changed."""
+
+
+@pytest.fixture
+def months(transactional_db) -> Iterator[None]:
+    """The months that are metered; they go with the test."""
+    made = partitions.ensure("costs_costrecord", BEGAN.date(), NEW_YEAR.date())
+    yield
+    with connections["owner"].cursor() as cursor:
+        for name in made:
+            cursor.execute(f"DROP TABLE IF EXISTS {name}")
 
 
 def fleet(world: World, count: int) -> list[WorkSpace]:
-    """Machines with the same short lives, whoever's they are: on, off for a night, on again."""
-    return [
-        factories.WorkSpaceFactory(
-            organization=world.organization,
-            team=world.team,
-            owner=factories.UserFactory(organization=world.organization),
-            history=[
-                (BEGAN + timedelta(minutes=number), "PENDING"),
-                (BEGAN + timedelta(minutes=number + 3), "AVAILABLE"),
-                (BEGAN + timedelta(hours=11, minutes=number), "STOPPED"),
-                (BEGAN + timedelta(hours=25, minutes=number), "AVAILABLE"),
-            ],
-        )
-        for number in range(count)
-    ]
+    """Machines with short lives of six kinds, all of them known from the start."""
+    return [_machine(world, number) for number in range(count)]
 
 
-def booked(machines: list[WorkSpace]) -> list[list[tuple]]:
-    """The records of each machine, hour by hour."""
-    return [
-        list(
-            CostRecord.objects.filter(workspace=machine)
-            .order_by("period_start")
-            .values_list("period_start", "billed_hours", "compute_cost", "total_cost")
-        )
-        for machine in machines
+def _machine(world: World, number: int) -> WorkSpace:
+    at = BEGAN + timedelta(minutes=number)
+    instant = timedelta(microseconds=1 if number % 12 < 6 else -1)
+    launched = [(at, "PENDING"), (at + timedelta(minutes=3), "AVAILABLE")]
+    on_and_off = [
+        *launched,
+        (at + timedelta(hours=11), "STOPPED"),
+        (at + timedelta(hours=25), "AVAILABLE"),
+        (at + timedelta(hours=52), "STOPPED"),
+        (at + timedelta(hours=99), "STARTING"),
     ]
+    inside_the_tail = [
+        *launched,
+        (at + timedelta(hours=3.1), "STOPPING"),
+        (at + timedelta(hours=3.2), "STOPPED"),
+        (at + timedelta(hours=3.5), "STARTING"),
+        (at + timedelta(hours=3.6), "AVAILABLE"),
+        (NEW_YEAR - timedelta(minutes=40 + number), "STOPPED"),
+        (NEW_YEAR - timedelta(minutes=10), "AVAILABLE"),
+    ]
+    ended = [*launched, (NEW_YEAR + instant, "TERMINATED")]
+    of_the_new_year = [(at, "PENDING"), (NEW_YEAR + instant, "AVAILABLE")]
+    histories = (on_and_off, inside_the_tail, launched, ended, of_the_new_year, on_and_off)
+    machine = factories.WorkSpaceFactory(
+        organization=world.organization,
+        team=world.team,
+        owner=factories.UserFactory(organization=world.organization),
+        history=histories[number % 6],
+        running_mode="ALWAYS_ON" if number % 6 == 2 else "AUTO_STOP",
+    )
+    if number % 6 == 5:
+        changed = {"bundle_type": "PERFORMANCE", "running_mode": "ALWAYS_ON", "configured_at": at + timedelta(hours=5)}
+        WorkSpace.objects.filter(pk=machine.pk).update(**changed)
+    return machine
+
+
+def booked() -> list[list[dict[str, Any]]]:
+    """All that metering keeps of the machines, row by row: every column but ids and times of writing."""
+    found = [
+        _rows(CostRecord, "workspace_id", "period_start"),
+        _rows(DailyCost, "day", "user_id", "bundle_type", "running_mode"),
+        list(MeterMark.objects.order_by("workspace_id").values("workspace_id", "next_due_at", "paid_until")),
+        list(WorkSpace.objects.order_by("id").values("id", "cost_to_date")),
+        list(Budget.objects.order_by("id").values("id", "spent")),
+    ]
+    assert all(found)
+    return found
+
+
+def _rows(model: type[Model], *order: str) -> list[dict[str, Any]]:
+    left_out = {"id", "recorded_at", "created_at", "updated_at"}
+    rows = model._default_manager.order_by(*order).values()
+    return [{name: value for name, value in row.items() if name not in left_out} for row in rows]
+
+
+def undisturbed(until: datetime) -> list[list[dict[str, Any]]]:
+    """What one run at the end books; it is taken back."""
+    with transaction.atomic():
+        meter(now=until)
+        found = booked()
+        transaction.set_rollback(True)
+    assert not CostRecord.objects.exists()
+    return found
+
+
+class Workers:
+    """Three processes that meter the same hours at once; whoever is killed is followed by another."""
+
+    def __init__(self, seed: int) -> None:
+        self._chance = random.Random(seed)
+        self._alive: list[BaseProcess] = []
+        self._started = self.kills = 0
+
+    def kill_some(self, kills: int, *, within: float) -> None:
+        """Each time something was booked two of them are killed, until so many were, or all is booked."""
+        deadline = time.monotonic() + within
+        while self.kills < kills and time.monotonic() < deadline:
+            while len(self._alive) < len(ZONES):
+                self._start(BEGAN, HOURS)
+            before = CostRecord.objects.count()
+            while CostRecord.objects.count() == before and any(one.is_alive() for one in self._alive):
+                time.sleep(0.001)
+            if not any(one.is_alive() for one in self._alive):
+                break
+            time.sleep(self._chance.choice((0, self._chance.uniform(0, 0.1))))
+            for _ in range(2):
+                self._kill(self._alive.pop(self._chance.randrange(len(self._alive))))
+
+    def _kill(self, victim: BaseProcess) -> None:
+        victim.kill()
+        victim.join(timeout=30)
+        self.kills += victim.exitcode == -signal.SIGKILL
+
+    def carry_out(self, began: datetime, hours: int) -> None:
+        """Three at once from `began` on, none killed."""
+        self.join()
+        for _ in ZONES:
+            self._start(began, hours)
+        self.join()
+
+    def join(self) -> None:
+        for one in self._alive:
+            one.join(timeout=120)
+        assert [one.exitcode for one in self._alive] == [0] * len(self._alive)
+        self._alive = []
+
+    def _start(self, began: datetime, hours: int) -> None:
+        zone = ZONES[self._started % len(ZONES)]
+        self._alive.append(forked.start(metering_worker.main, began, hours, zone))
+        self._started += 1
 
 
 @pytest.mark.soak
 @pytest.mark.django_db(transaction=True, databases=["default", "owner"])
-def test_metering_killed_at_random_books_every_hour_once(scale):
-    count = scale(60, 14)
-    chance = random.Random(7)
-    until = BEGAN + timedelta(hours=HOURS)
-    ensure_months(BEGAN, until)
-    disturbed, quiet = build(), build()
-    budget = factories.BudgetFactory(
-        organization=disturbed.organization,
+def test_metering_killed_at_random_books_every_hour_once(months, scale):
+    """Over a change of the clocks and the turn of the year; then once more; then after three days off."""
+    resumed = BEGAN + timedelta(hours=HOURS) + OFF
+    world = build()
+    factories.BudgetFactory(
+        organization=world.organization,
         scope="TEAM",
-        scope_id=disturbed.team.id,
+        scope_id=world.team.id,
         amount=Decimal(100_000),
-        period_start=datetime(2026, 2, 1, tzinfo=UTC),
-        period_end=datetime(2026, 4, 1, tzinfo=UTC),
+        period_start=datetime(2027, 12, 1, tzinfo=UTC),
+        period_end=datetime(2028, 2, 1, tzinfo=UTC),
         adopted_at=BEGAN,
     )
-    machines = fleet(disturbed, count)
-    kills = 0
-    deadline = time.monotonic() + 120
-    while kills < scale(30, 6) and time.monotonic() < deadline:
-        worker = forked.start(metering_worker.main, BEGAN, HOURS)
-        before = CostRecord.objects.count()
-        while worker.is_alive() and CostRecord.objects.count() == before and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(chance.uniform(0, 0.2))
-        worker.kill()
-        worker.join(timeout=30)
-        kills += worker.exitcode == -signal.SIGKILL
-        if CostRecord.objects.count() == before:
-            break
-    meter(now=until)
-    assert kills >= 3
+    fleet(world, scale(60, 18))
+    half_way, whole = undisturbed(BEGAN + timedelta(hours=HOURS)), undisturbed(resumed)
 
-    twins = fleet(quiet, count)
-    meter(now=until)
-    assert booked(machines) == booked(twins)
-    assert all(booked(machines))
-    total = CostRecord.objects.filter(team=disturbed.team).aggregate(Sum("total_cost"))["total_cost__sum"]
-    assert DailyCost.objects.filter(team=disturbed.team).aggregate(Sum("total_cost"))["total_cost__sum"] == total
-    assert Budget.objects.get(pk=budget.pk).spent == total
-    assert sum(WorkSpace.objects.filter(team=disturbed.team).values_list("cost_to_date", flat=True)) == total
+    workers = Workers(seed=7)
+    workers.kill_some(scale(60, 12), within=120)
+    assert workers.kills >= 3
+    workers.carry_out(BEGAN, HOURS)
+    assert booked() == half_way
+    workers.carry_out(BEGAN, HOURS)
+    assert booked() == half_way
+    workers.carry_out(resumed, 0)
+    assert booked() == whole
+    assert CostRecord.objects.aggregate(Sum("total_cost"))["total_cost__sum"] == Budget.objects.get().spent

@@ -1,8 +1,9 @@
 """Compute the worked examples of money in this folder, naively and exactly.
 
 Written from the design's text and README.md alone; nothing here imports the product. `cases.py`, `machines.py` and
-`sequences.py` say what happened, `rules.py` what follows from it. `python compute.py` writes the CSV files,
-`python compute.py --check` compares them with what is committed.
+`sequences.py` say what happened, `rules.py` what follows from it; `month_plan.py` and `month.py` do so for the month
+of a fleet. `python compute.py` writes the CSV files, `python compute.py --check` compares them with what is committed;
+names of files after that choose some.
 """
 
 import csv
@@ -10,11 +11,13 @@ import io
 import sys
 from datetime import timedelta
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import cases
 import corrections
 import machines
+import month
 import sequences
 import volumes
 from rules import (
@@ -250,14 +253,17 @@ FILES = {
     "settlements.csv": settlements_file,
     "topups.csv": topups_file,
     "ledger.csv": ledger_file,
+    "month_quick.csv": partial(month.month_rows, "quick"),
+    "month_full.csv": partial(month.month_rows, "full"),
 }
 
 
 def main(arguments):
     here, differs = Path(__file__).parent, False
-    for name, rows in FILES.items():
+    chosen = [name for name in arguments if name != "--check"] or list(FILES)
+    for name in chosen:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows())
+        csv.writer(text, lineterminator="\n").writerows(FILES[name]())
         path = here / name
         if "--check" not in arguments:
             path.write_text(text.getvalue())
