@@ -17,6 +17,7 @@ PROTOCOL, ENCRYPTION, DOMAIN = "protocol", "volume_encryption", "domain_join"
 INTERNET, SELF_SERVICE, ADMINISTRATOR = "internet_access", "self_service", "local_administrator"
 TRANSFERS = "stack_transfers"
 ZERO_CLIENTS, KEY, ATTESTATION = "zero_clients", "volume_key", "attestation"
+TAG_ACCESS = "tag_access"
 
 MACHINE_CHECKS = (PROTOCOL, ENCRYPTION, KEY, DOMAIN)
 DIRECTORY_CHECKS = (INTERNET, SELF_SERVICE, ADMINISTRATOR, ZERO_CLIENTS, ATTESTATION)
@@ -33,12 +34,13 @@ SEVERITY: Mapping[str, str] = {
     ZERO_CLIENTS: MEDIUM,
     KEY: MEDIUM,
     ATTESTATION: MEDIUM,
+    TAG_ACCESS: MEDIUM,
 }
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """One thing that is not as it should be; `subject` is AWS's id of the machine or directory, or the stack's name."""
+    """One thing that is not as it should be; `subject` is AWS's id, a stack's name, or what may not be asked."""
 
     subject: str
     check: str

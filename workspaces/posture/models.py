@@ -29,7 +29,7 @@ class FindingQuerySet(models.QuerySet["Finding"]):
 class Finding(UUIDModel):
     """One thing that is not as safe as it should be: at most one open per subject and check, each resolved one stays.
 
-    `subject` is AWS's id of the machine or directory, or the name of the stack.
+    `subject` is AWS's id of the machine or directory, the name of the stack, or what AWS does not let Forge ask.
     """
 
     class Check(models.TextChoices):
@@ -43,6 +43,7 @@ class Finding(UUIDModel):
         ZERO_CLIENTS = "zero_clients", "PCoIP zero clients may connect"
         VOLUME_KEY = "volume_key", "Volumes are encrypted under another key"
         ATTESTATION = "attestation", "Group policies are not attested"
+        TAG_ACCESS = "tag_access", "Tags of machines may not be read"
 
     class Severity(models.TextChoices):
         HIGH = "HIGH", "High"
@@ -84,6 +85,7 @@ class Finding(UUIDModel):
                         "zero_clients",
                         "volume_key",
                         "attestation",
+                        "tag_access",
                     ]
                 ),
             ),

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from workspaces import autostop, aws, drift
 from workspaces.fleet import survey
 from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.reconciling import access
 from workspaces.reconciling.run import Run
-from workspaces.stacks import FORBIDDEN
 from workspaces.tagging import repairing
 
 logger = logging.getLogger(__name__)
@@ -50,18 +50,20 @@ def settle_auto_stop(
 def compare_tags(
     account: ProviderAccount, ours: Sequence[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Gateway, run: Run
 ) -> None:
-    """Have the tags of ours mended where they differ, and write down what is nobody's; both are asked for together."""
+    """Have the tags of ours mended where they differ, and write down what is nobody's; both are asked for together.
+
+    A role that may not read tags has neither: its machines are listed without them, and the account has a finding.
+    """
     unknown = [] if run.dry_run else survey.unknown_of(account, shown)
-    try:
-        tags = gateway.tags_of([one.provider_id for one in ours] + [one.provider_id for one in unknown])
-    except aws.Invalid as error:
-        if error.code not in FORBIDDEN or unknown:
-            raise
-        run.figures.unread += len(ours)
-        logger.warning("the tags in provider account %s could not be read: %s", account.id, error)
+    asked = [one.provider_id for one in ours] + [one.provider_id for one in unknown]
+    if not asked:
         return
+    tags = access.tags_of(account, asked, gateway, run)
     if unknown:
         run.figures.orphans += survey.note(account=account, machines=unknown, tags=tags, now=run.now)
+    if tags is None:
+        run.figures.unread += len(ours)
+        return
     differing = repairing.compare(ours, tags, now=run.now, dry_run=run.dry_run)
     run.figures.untagged += len(differing)
     if run.dry_run:

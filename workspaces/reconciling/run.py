@@ -67,6 +67,7 @@ class Run:
     figures: Figures = field(default_factory=Figures)
     faults: list[str] = field(default_factory=list)
     repairs: Counter[uuid.UUID] = field(default_factory=Counter)
+    noted: set[tuple[uuid.UUID, str, str]] = field(default_factory=set)
 
     def repairs_left(self, account: ProviderAccount) -> int:
         """How many machines of an account this run may still have its tags mended: each takes calls of its own."""
