@@ -1,6 +1,9 @@
-"""Findings about what AWS does not let Forge ask."""
+"""Which services an account offers (all, where nobody has said), and findings about what AWS does not let Forge ask."""
 
+import django.contrib.postgres.fields
 from django.db import migrations, models
+
+import workspaces.models.providers
 
 CHECKS = {
     "protocol": "Protocol is not DCV",
@@ -14,6 +17,7 @@ CHECKS = {
     "volume_key": "Volumes are encrypted under another key",
     "attestation": "Group policies are not attested",
     "tag_access": "Tags of machines may not be read",
+    "service_access": "A service does not answer",
 }
 
 
@@ -37,6 +41,27 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("check_name__in", list(CHECKS))),
                 name="workspaces_finding_check_known",
+            ),
+        ),
+        migrations.AddField(
+            model_name="provideraccount",
+            name="services",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.CharField(max_length=30),
+                db_default=["WORKSPACES_PERSONAL", "WORKSPACES_APPLICATIONS"],
+                default=workspaces.models.providers.every_service,
+                help_text="What is launched there; AWS is asked for nothing else, unless machines of it stand there.",
+                size=None,
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="provideraccount",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("services__len__gt", 0),
+                    ("services__contained_by", ["WORKSPACES_PERSONAL", "WORKSPACES_APPLICATIONS"]),
+                ),
+                name="workspaces_provideraccount_services_known",
             ),
         ),
     ]

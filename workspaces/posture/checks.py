@@ -17,11 +17,12 @@ PROTOCOL, ENCRYPTION, DOMAIN = "protocol", "volume_encryption", "domain_join"
 INTERNET, SELF_SERVICE, ADMINISTRATOR = "internet_access", "self_service", "local_administrator"
 TRANSFERS = "stack_transfers"
 ZERO_CLIENTS, KEY, ATTESTATION = "zero_clients", "volume_key", "attestation"
-TAG_ACCESS = "tag_access"
+TAG_ACCESS, SERVICE_ACCESS = "tag_access", "service_access"
 
 MACHINE_CHECKS = (PROTOCOL, ENCRYPTION, KEY, DOMAIN)
 DIRECTORY_CHECKS = (INTERNET, SELF_SERVICE, ADMINISTRATOR, ZERO_CLIENTS, ATTESTATION)
 STACK_CHECKS = (TRANSFERS,)
+ACCESS_CHECKS = (TAG_ACCESS, SERVICE_ACCESS)
 
 SEVERITY: Mapping[str, str] = {
     PROTOCOL: HIGH,
@@ -35,6 +36,7 @@ SEVERITY: Mapping[str, str] = {
     KEY: MEDIUM,
     ATTESTATION: MEDIUM,
     TAG_ACCESS: MEDIUM,
+    SERVICE_ACCESS: HIGH,
 }
 
 

@@ -44,6 +44,7 @@ class Finding(UUIDModel):
         VOLUME_KEY = "volume_key", "Volumes are encrypted under another key"
         ATTESTATION = "attestation", "Group policies are not attested"
         TAG_ACCESS = "tag_access", "Tags of machines may not be read"
+        SERVICE_ACCESS = "service_access", "A service does not answer"
 
     class Severity(models.TextChoices):
         HIGH = "HIGH", "High"
@@ -86,6 +87,7 @@ class Finding(UUIDModel):
                         "volume_key",
                         "attestation",
                         "tag_access",
+                        "service_access",
                     ]
                 ),
             ),

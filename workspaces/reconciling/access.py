@@ -1,4 +1,4 @@
-"""What AWS does not let Forge ask of an account: found once, and resolved by the first answer."""
+"""What AWS does not answer Forge of an account: found once, and resolved by the first answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workspaces.posture import checks
 from workspaces.posture.checks import Deviation
 from workspaces.posture.keeping import keep
 from workspaces.reconciling.run import Run
-from workspaces.stacks import FORBIDDEN
+from workspaces.stacks import refresh_stacks
 
 logger = logging.getLogger(__name__)
 
@@ -24,14 +24,31 @@ def tags_of(
     """The tags of machines by id, or None where the account's role may not read them. Raises any other AwsError."""
     try:
         tags = gateway.tags_of(provider_ids)
-    except aws.Invalid as error:
-        if error.code not in FORBIDDEN:
-            raise
+    except aws.TagsForbidden as error:
         logger.warning("the tags in provider account %s could not be read: %s", account.id, error)
         _note(account, GET_RESOURCES, checks.TAG_ACCESS, error, run)
         return None
     _note(account, GET_RESOURCES, checks.TAG_ACCESS, None, run)
     return tags
+
+
+def stacks_of(account: ProviderAccount, run: Run) -> int:
+    """Keep the stacks of an account; returns how many are offered. They stay as known where tags may not be read.
+
+    Raises any other AwsError.
+    """
+    try:
+        return refresh_stacks(account=account, actor=run.actor, now=run.now)
+    except aws.TagsForbidden as error:
+        logger.warning("the stacks in provider account %s could not be told: %s", account.id, error)
+        _note(account, GET_RESOURCES, checks.TAG_ACCESS, error, run)
+        return 0
+
+
+def note_service(account: ProviderAccount, service_type: str, error: aws.AwsError | None, run: Run) -> None:
+    """Note that a service of an account answered, or that it could not be asked; what is only put off is neither."""
+    if error is None or isinstance(error, aws.Unavailable) or error.code in aws.FORBIDDEN:
+        _note(account, service_type, checks.SERVICE_ACCESS, error, run)
 
 
 def _note(account: ProviderAccount, subject: str, check: str, error: aws.AwsError | None, run: Run) -> None:
