@@ -18,6 +18,7 @@ CHECKS = {
     "attestation": "Group policies are not attested",
     "tag_access": "Tags of machines may not be read",
     "service_access": "A service does not answer",
+    "directory_missing": "Directory is not there any more",
 }
 
 

@@ -45,6 +45,7 @@ class Finding(UUIDModel):
         ATTESTATION = "attestation", "Group policies are not attested"
         TAG_ACCESS = "tag_access", "Tags of machines may not be read"
         SERVICE_ACCESS = "service_access", "A service does not answer"
+        DIRECTORY_MISSING = "directory_missing", "Directory is not there any more"
 
     class Severity(models.TextChoices):
         HIGH = "HIGH", "High"
@@ -88,6 +89,7 @@ class Finding(UUIDModel):
                         "attestation",
                         "tag_access",
                         "service_access",
+                        "directory_missing",
                     ]
                 ),
             ),

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Count
+
 from audit.actors import Actor
 from forge.db.jobs import JobFault
 from workspaces import aws
 from workspaces.lifecycle import State
-from workspaces.models import ApplicationStack, ProviderAccount, WorkSpace
+from workspaces.models import ApplicationStack, Finding, ProviderAccount, WorkSpace
 from workspaces.places import place_of
 from workspaces.posture import checks
 from workspaces.posture.attesting import unattested
@@ -98,9 +100,16 @@ def _check_computers(account: ProviderAccount, figures: Figures, note: Note, now
     gateway = aws.Gateway(place_of(account))
     standing = WorkSpace.objects.live().filter(provider_account=account, service_type=PERSONAL, state__in=UP)
     own = {account.directory_id} if account.offers(PERSONAL) else set()
-    wanted = own.union(standing.values_list("directory_id", flat=True).distinct())
-    directories = gateway.directories(sorted(wanted))
+    machines = dict(standing.values_list("directory_id").annotate(Count("id")))
+    wanted = sorted(own | machines.keys())
+    directories = gateway.directories(wanted)
     figures.directories += len(directories)
+    missed = Finding.objects.open().filter(provider_account=account, check_name=checks.MISSING)
+    note(
+        [*wanted, *missed.values_list("subject", flat=True)],  # one that nothing stands in any more is not missed
+        checks.PLACE_CHECKS,
+        checks.missing((one for one in wanted if one not in directories), machines=machines),
+    )
     note(
         list(directories),
         checks.DIRECTORY_CHECKS,
