@@ -19,6 +19,7 @@ CHECKS = {
     "tag_access": "Tags of machines may not be read",
     "service_access": "A service does not answer",
     "directory_missing": "Directory is not there any more",
+    "tags_differ": "Tags in AWS are not as wanted, and cannot be mended",
 }
 
 

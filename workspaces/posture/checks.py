@@ -17,13 +17,14 @@ PROTOCOL, ENCRYPTION, DOMAIN = "protocol", "volume_encryption", "domain_join"
 INTERNET, SELF_SERVICE, ADMINISTRATOR = "internet_access", "self_service", "local_administrator"
 TRANSFERS = "stack_transfers"
 ZERO_CLIENTS, KEY, ATTESTATION = "zero_clients", "volume_key", "attestation"
-MISSING = "directory_missing"
+MISSING, TAGS = "directory_missing", "tags_differ"
 TAG_ACCESS, SERVICE_ACCESS = "tag_access", "service_access"
 
 MACHINE_CHECKS = (PROTOCOL, ENCRYPTION, KEY, DOMAIN)
 DIRECTORY_CHECKS = (INTERNET, SELF_SERVICE, ADMINISTRATOR, ZERO_CLIENTS, ATTESTATION)
 STACK_CHECKS = (TRANSFERS,)
 PLACE_CHECKS = (MISSING,)
+TAG_CHECKS = (TAGS,)
 ACCESS_CHECKS = (TAG_ACCESS, SERVICE_ACCESS)
 
 SEVERITY: Mapping[str, str] = {
@@ -40,6 +41,7 @@ SEVERITY: Mapping[str, str] = {
     TAG_ACCESS: MEDIUM,
     SERVICE_ACCESS: HIGH,
     MISSING: HIGH,
+    TAGS: MEDIUM,
 }
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from workspaces import autostop, aws, drift
 from workspaces.fleet import survey
 from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.posture.checks import TAG_CHECKS
+from workspaces.posture.keeping import keep
 from workspaces.reconciling import access
 from workspaces.reconciling.run import Run
 from workspaces.tagging import repairing
@@ -64,11 +66,20 @@ def compare_tags(
     if tags is None:
         run.figures.unread += len(ours)
         return
-    differing = repairing.compare(ours, tags, now=run.now, dry_run=run.dry_run)
-    run.figures.untagged += len(differing)
+    compared = repairing.compare(ours, tags, now=run.now, dry_run=run.dry_run)
+    run.figures.untagged += len(compared.differing)
     if run.dry_run:
         return
-    for machine in repairing.to_repair(differing, now=run.now)[: run.repairs_left(account)]:
+    chosen, found = repairing.judge(compared, now=run.now)
+    keep(
+        account=account,
+        subjects=[machine.provider_id for machine in compared.looked],
+        checks=TAG_CHECKS,
+        deviations=found,
+        actor=run.actor,
+        now=run.now,
+    )
+    for machine in chosen[: run.repairs_left(account)]:
         with run.going_on(f"machine {machine.id}"):
             if repairing.repair(actor=run.actor, workspace_id=machine.id, now=run.now):
                 run.note_repair(account)
