@@ -1,4 +1,4 @@
-"""Which services an account offers (all, where nobody has said), and findings about what AWS does not let Forge ask."""
+"""Services that an account offers (all, where nobody has said), what AWS was asked for a lease, further findings."""
 
 import django.contrib.postgres.fields
 from django.db import migrations, models
@@ -64,6 +64,14 @@ class Migration(migrations.Migration):
                     ("services__contained_by", ["WORKSPACES_PERSONAL", "WORKSPACES_APPLICATIONS"]),
                 ),
                 name="workspaces_provideraccount_services_known",
+            ),
+        ),
+        migrations.AddField(
+            model_name="workspace",
+            name="auto_stop_asked_minutes",
+            field=models.PositiveIntegerField(
+                help_text="AutoStop time that AWS is asked for because of a work lease, until it shows what is wanted.",
+                null=True,
             ),
         ),
     ]

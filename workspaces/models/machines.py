@@ -126,6 +126,10 @@ class WorkSpace(UUIDModel, TimestampedModel):
         default=True, db_default=True, editable=False, help_text="Something changed that its next action follows from."
     )
     tags = models.JSONField(default=dict, blank=True, help_text="People's own; Forge's are workspaces.tagging.wanted.")
+    auto_stop_asked_minutes = models.PositiveIntegerField(
+        null=True,
+        help_text="AutoStop time that AWS is asked for because of a work lease, until it shows what is wanted.",
+    )
     applied_tags = models.JSONField(
         default=dict, db_default={}, blank=True, editable=False, help_text="What Forge wrote to the machine in AWS."
     )

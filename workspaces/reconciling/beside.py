@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Sequence
 
 from workspaces import autostop, aws, drift
@@ -34,7 +35,9 @@ def settle_auto_stop(
 ) -> None:
     """Let AWS's own AutoStop wait as long as work leases last, and no longer."""
     by_id = {one.provider_id: one for one in shown}
+    asked: set[uuid.UUID] = set()
     for machine, minutes, lease in autostop.unlike(machines, by_id, now=run.now):
+        asked.add(machine.id)
         if run.dry_run:
             run.figures.auto_stops += 1
             continue
@@ -47,6 +50,8 @@ def settle_auto_stop(
         except aws.Invalid as error:
             run.figures.failed += 1
             run.faults.append(f"machine {machine.id}: {error}")
+    if not run.dry_run:
+        autostop.note_arrived(machines, asked)
 
 
 def compare_tags(

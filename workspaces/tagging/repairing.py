@@ -135,7 +135,7 @@ def _failures(asked: QuerySet[Operation], *, now: datetime) -> dict[uuid.UUID, F
     failed = asked.filter(status=Operation.Status.FAILED, finished_at__gt=now - REMEMBERED)
     found: dict[uuid.UUID, Failures] = {}
     for machine_id, at, error in failed.order_by("finished_at").values_list("target_id", "finished_at", "error"):
-        if machine_id not in done_at or at > done_at[machine_id]:
+        if at is not None and (machine_id not in done_at or at > done_at[machine_id]):
             before = found[machine_id].count if machine_id in found else 0
             found[machine_id] = Failures(before + 1, at, (error or {}).get("code", ""))
     return found
