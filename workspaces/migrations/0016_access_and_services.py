@@ -1,4 +1,8 @@
-"""Services that an account offers (all, where nobody has said), what AWS was asked for a lease, further findings."""
+"""Services of accounts, further findings, and what machines remember of leases and of a keep-alive that is taken away.
+
+Accounts offer all services until somebody says otherwise. `let_go_at` changes with `keep_alive` only, which marks the
+machine for `forge_reckon_anew`.
+"""
 
 import django.contrib.postgres.fields
 from django.db import migrations, models
@@ -64,6 +68,15 @@ class Migration(migrations.Migration):
                     ("services__contained_by", ["WORKSPACES_PERSONAL", "WORKSPACES_APPLICATIONS"]),
                 ),
                 name="workspaces_provideraccount_services_known",
+            ),
+        ),
+        migrations.AddField(
+            model_name="workspace",
+            name="let_go_at",
+            field=models.DateTimeField(
+                blank=True,
+                help_text="When somebody took a keep-alive away; its end is warned of anew since then.",
+                null=True,
             ),
         ),
         migrations.AddField(

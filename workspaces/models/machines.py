@@ -107,6 +107,9 @@ class WorkSpace(UUIDModel, TimestampedModel):
     last_connected_at = models.DateTimeField(null=True, blank=True)
     keep_alive = models.BooleanField(default=False)
     keep_alive_until = models.DateTimeField(null=True, blank=True)
+    let_go_at = models.DateTimeField(
+        null=True, blank=True, help_text="When somebody took a keep-alive away; its end is warned of anew since then."
+    )
     keep_alive_reason = models.CharField(max_length=500, blank=True, default="")
     stale_notified_at = models.DateTimeField(null=True, blank=True)
     last_activity_at = models.DateTimeField(null=True, blank=True, help_text="Newest sign of use that was sampled.")
