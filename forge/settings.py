@@ -177,6 +177,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "WorkSpaceState": "workspaces.lifecycle.State",
+        "ServiceTypeEnum": "workspaces.models.WorkSpace.ServiceType",
         "TokenInterface": "forge.accounts.models.ApiToken.Interface",
         "AuditInterface": "audit.actors.Interface",
         "AttestationControl": "workspaces.models.Attestation.Control",

@@ -7,7 +7,8 @@ mode"), so a lease makes it longer and its end makes it short again; AlwaysOn wo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -17,6 +18,7 @@ from audit.services import record
 from workspaces import actions, aws
 from workspaces.busy import under_way
 from workspaces.models import WorkLease, WorkSpace
+from workspaces.transitions import lock_machine
 
 MOST_MINUTES = 2880
 """48 hours: Forge sets no longer time, whatever a lease asks for."""
@@ -75,22 +77,37 @@ def tell(
     actor: Actor,
     now: datetime,
 ) -> bool:
-    """Ask AWS for the time, and write that down; the next look shows whether AWS has done it. Raises AwsError.
+    """Write down that AWS is to have the time, then ask for it; the next look shows whether it has. Raises AwsError.
 
+    What is asked for again, because AWS refused or the worker died on the way, is the same change: it has its entry.
     False where an operation has begun since the machines were looked at: many are told, and each waits for its turn.
     """
-    if under_way().filter(target_id=machine.id).exists():
-        return False
-    gateway.modify(machine.provider_id, {"auto_stop_timeout_minutes": minutes})
     with transaction.atomic():
-        record(
-            actor=actor.for_one_of(machine.organization_id),
-            action=actions.WORKSPACE_AUTO_STOP,
-            resource_type="WorkSpace",
-            resource_id=str(machine.id),
-            description=f"AutoStop time of machine {machine.id} in AWS",
-            changes={"before": {"minutes_in_aws": before}, "after": {"minutes_in_aws": minutes}},
-            context={"lease_id": str(lease.id), "leased_until": lease.until.isoformat()},
-            occurred_at=now,
-        )
+        locked = lock_machine(machine.id)
+        if under_way().filter(target_id=machine.id).exists():
+            return False
+        if locked.auto_stop_asked_minutes != minutes:
+            locked.auto_stop_asked_minutes = minutes
+            locked.save(update_fields=["auto_stop_asked_minutes", "updated_at"])
+            record(
+                actor=actor.for_one_of(locked.organization_id),
+                action=actions.WORKSPACE_AUTO_STOP,
+                resource_type="WorkSpace",
+                resource_id=str(locked.id),
+                description=f"AutoStop time that AWS is asked for of machine {locked.id}",
+                changes={"before": {"minutes_in_aws": before}, "after": {"minutes_in_aws": minutes}},
+                context={"lease_id": str(lease.id), "leased_until": lease.until.isoformat()},
+                occurred_at=now,
+            )
+    gateway.modify(machine.provider_id, {"auto_stop_timeout_minutes": minutes})
     return True
+
+
+def note_arrived(machines: Sequence[WorkSpace], asked: Collection[uuid.UUID]) -> None:
+    """Forget what AWS was asked for of machines that need not be asked again: it shows what is wanted."""
+    arrived = [one.id for one in machines if one.auto_stop_asked_minutes is not None and one.id not in asked]
+    if arrived:
+        rows = WorkSpace.objects.filter(id__in=arrived)
+        with transaction.atomic():
+            locked = list(rows.select_for_update(no_key=True).order_by("id").values_list("id", flat=True))
+            WorkSpace.objects.filter(id__in=locked).update(auto_stop_asked_minutes=None)

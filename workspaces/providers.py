@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -13,8 +14,9 @@ from audit.services import record
 from forge.accounts.models import Membership, Organization, User
 from forge.api.errors import Conflict, Denied, Refused
 from forge.db.integrity import refusing
-from workspaces import actions
-from workspaces.models import ProviderAccount
+from workspaces import actions, stacks
+from workspaces.capabilities import CAPABILITIES
+from workspaces.models import ProviderAccount, WorkSpace
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
@@ -69,6 +71,7 @@ def register_provider_account(
     subnets: Sequence[str] = (),
     role_arn: str = "",
     volume_key: str = "",
+    services: Sequence[str] = tuple(CAPABILITIES),
 ) -> ProviderAccount:
     """Open a region to an organization's machines; for its admins and the command line.
 
@@ -85,6 +88,7 @@ def register_provider_account(
         subnets=subnets,
         role_arn=role_arn,
         volume_key=volume_key,
+        services=services,
     )
     elsewhere = PlaceTaken(f"Directory {directory_id} in {region}, or the role, is in use already.")
     taken = {
@@ -104,6 +108,7 @@ def register_provider_account(
             subnets=list(subnets),
             role_arn=role_arn,
             volume_key=volume_key,
+            services=_in_order(services),
         )
         record(
             actor=actor.in_organization(organization.id),
@@ -161,12 +166,61 @@ def set_volume_key(*, actor: Actor, provider_account: ProviderAccount, volume_ke
     return locked
 
 
+def set_services(
+    *, actor: Actor, provider_account: ProviderAccount, services: Sequence[str], now: datetime
+) -> ProviderAccount:
+    """Say which services are launched in an account; AWS is asked for no other there.
+
+    Machines of a service that is switched off stay, and are looked after. Its stacks are withdrawn. Raises
+    MayNotManageProviderAccounts and ProviderAccountRefused.
+    """
+    _require_may_manage(actor, provider_account.organization_id)
+    if not _are_services(services):
+        raise ProviderAccountRefused(
+            f"Name one or more of {', '.join(CAPABILITIES)}, each once.", extra={"fields": ["services"]}
+        )
+    with transaction.atomic():
+        locked = ProviderAccount.objects.select_for_update(no_key=True).get(pk=provider_account.pk)
+        before = _facts(locked)
+        locked.services = _in_order(services)
+        locked.save(update_fields=["services", "updated_at"])
+        record(
+            actor=actor.in_organization(locked.organization_id),
+            action=actions.PROVIDER_ACCOUNT_UPDATE,
+            resource_type="ProviderAccount",
+            resource_id=str(locked.id),
+            description=f"Set the services of provider account {locked.id}",
+            changes={"before": before, "after": _facts(locked)},
+            occurred_at=now,
+        )
+        if not locked.offers(WorkSpace.ServiceType.APPLICATIONS):
+            stacks.withdraw_all(locked, actor=actor.in_organization(locked.organization_id), now=now)
+    return locked
+
+
+def _are_services(services: Sequence[str]) -> bool:
+    return 0 < len(services) == len(set(services)) and set(services) <= CAPABILITIES.keys()
+
+
+def _in_order(services: Sequence[str]) -> list[str]:
+    return [name for name in CAPABILITIES if name in services]
+
+
 def _require_may_manage(actor: Actor, organization_id: Any) -> None:
     if actor.kind != "COMMAND" and not may_manage(actor.user, organization_id):
         raise MayNotManageProviderAccounts("This needs the role: admin.")
 
 
-def _check(*, name: str, kind: str, subnets: Sequence[str], role_arn: str, volume_key: str, **words: str) -> None:
+def _check(
+    *,
+    name: str,
+    kind: str,
+    subnets: Sequence[str],
+    role_arn: str,
+    volume_key: str,
+    services: Sequence[str],
+    **words: str,
+) -> None:
     forms = {"account": _ACCOUNT, "region": _REGION, "directory_id": _DIRECTORY}
     wrong = [field for field, form in forms.items() if not form.fullmatch(words[field])]
     if not name.strip() or len(name) > 100:
@@ -179,6 +233,8 @@ def _check(*, name: str, kind: str, subnets: Sequence[str], role_arn: str, volum
         wrong.append("role_arn")
     if volume_key and not _VOLUME_KEY.fullmatch(volume_key):
         wrong.append("volume_key")
+    if not _are_services(services):
+        wrong.append("services")
     if wrong:
         raise ProviderAccountRefused(
             f"Not of the form that AWS uses: {', '.join(sorted(wrong))}.", extra={"fields": sorted(wrong)}
@@ -192,5 +248,6 @@ def _facts(account: ProviderAccount) -> dict[str, Any]:
         "region": account.region,
         "directory_id": account.directory_id,
         "volume_key": account.volume_key,
+        "services": list(account.services),
         "enabled": account.enabled,
     }

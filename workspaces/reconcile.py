@@ -24,10 +24,10 @@ from workspaces.fleet.seen import Seen
 from workspaces.lifecycle import State
 from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.places import known, place_of
+from workspaces.reconciling import access
 from workspaces.reconciling.beside import compare_tags, follow_drift, settle_auto_stop
 from workspaces.reconciling.following import compare, follow_one
 from workspaces.reconciling.run import ReconcileFailed, Run
-from workspaces.stacks import refresh_stacks
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def reconcile(
     actor: Actor | None = None,
     accounts: QuerySet[ProviderAccount] | None = None,
 ) -> dict[str, int]:
-    """Bring our states to what AWS shows, account by account; an account that does not answer is passed over.
+    """Bring our states to what AWS shows, account by account; a service of one that does not answer is passed over.
     `actor` None = the job, `accounts` None = all.
 
     Accounts that are switched off take part: their machines run on. Machines with an open operation are left to it.
@@ -52,35 +52,35 @@ def reconcile(
     run = Run(now, dry_run, actor or Actor.job("reconcile_workspaces"))
     chosen = ProviderAccount.objects.all() if accounts is None else accounts
     for account in chosen.select_related("organization").order_by("id"):
-        try:
-            with run.going_on(f"provider account {account.id}"):
-                _compare_account(account, run)
-        except aws.AwsError as error:
-            run.figures.unreachable += 1
-            run.faults.append(f"provider account {account.id}: {error}")
-            logger.warning("provider account %s was passed over: %s", account.id, error)
-    if run.faults:
-        raise ReconcileFailed(f"{len(run.faults)} faults: {'; '.join(run.faults[:20])}", asdict(run.figures))
+        _compare_account(account, run)
+    if run.silent or run.faults:
+        raise ReconcileFailed(run.told(), asdict(run.figures))
     return asdict(run.figures)
 
 
 def _compare_account(account: ProviderAccount, run: Run) -> None:
-    """Follow what AWS shows of one account, of each service by itself: one that does not answer stops no other.
-
-    Raises the first AwsError when both have had their turn.
-    """
-    faults: list[aws.AwsError] = []
-    for compare_service in (_compare_computers, _compare_streams):
-        try:
-            compare_service(account, run)
-        except aws.AwsError as error:
-            faults.append(error)
-    if faults:
-        raise faults[0]
+    """Follow what AWS shows of one account, of each service by itself: one that does not answer stops no other."""
+    silent = False
+    for service_type, compare_service in ((PERSONAL, _compare_computers), (APPLICATIONS, _compare_streams)):
+        what = f"provider account {account.id} ({account}), {service_type}"
+        fault: aws.AwsError | None = None
+        with run.going_on(what):
+            try:
+                compare_service(account, run)
+            except aws.AwsError as error:
+                fault = error
+                silent = True
+                run.silent.append(f"{what}: {error}")
+                logger.warning("%s was passed over: %s", what, error)
+            access.note_service(account, service_type, fault, run)
+    run.figures.unreachable += silent
 
 
 def _compare_computers(account: ProviderAccount, run: Run) -> None:
-    """WorkSpaces Personal by what its directories hold, so that what is nobody's is seen too."""
+    """WorkSpaces Personal by what its directories hold, so that what is nobody's is seen too.
+
+    Where it is switched off, only the directories of machines that stand there yet.
+    """
     gateway = aws.Gateway(place_of(account))
     seen = Seen()
     for shown in _shown(account, gateway):
@@ -105,9 +105,9 @@ def _compare_computers(account: ProviderAccount, run: Run) -> None:
 
 
 def _compare_streams(account: ProviderAccount, run: Run) -> None:
-    """WorkSpaces Applications by the stacks in which machines of ours are, and the stacks that AWS offers."""
-    if not run.dry_run:
-        run.figures.stacks += refresh_stacks(account=account, actor=run.actor, now=run.now)
+    """WorkSpaces Applications by the stacks in which machines of ours are, and where it is on, those AWS offers."""
+    if account.offers(APPLICATIONS) and not run.dry_run:
+        run.figures.stacks += access.stacks_of(account, run)
     gateway = aws.ApplicationsGateway(place_of(account))
     missing: list[WorkSpace] = []
     count = 0
@@ -150,7 +150,8 @@ def _shown(account: ProviderAccount, gateway: aws.Gateway) -> Iterator[list[aws.
     """What AWS shows of the account's directories, a chunk at a time."""
     standing = WorkSpace.objects.live().filter(provider_account=account, service_type=PERSONAL).order_by("directory_id")
     chunk: list[aws.Machine] = []
-    for directory_id in {account.directory_id, *standing.values_list("directory_id", flat=True).distinct()}:
+    own = {account.directory_id} if account.offers(PERSONAL) else set()
+    for directory_id in own.union(standing.values_list("directory_id", flat=True).distinct()):
         for page in gateway.listed(directory_id):
             chunk += page
             if len(chunk) >= CHUNK:

@@ -73,6 +73,12 @@ class RegionNotOffered(Refused):
     suggested_action = "Choose a region in which the blueprint offers a bundle."
 
 
+class ServiceNotOffered(Refused):
+    code = "service_not_offered"
+    title = "This service is switched off there"
+    suggested_action = "Choose another region or service, or ask an admin to switch it on for the provider account."
+
+
 class ApplicationsNotOffered(Refused):
     code = "applications_not_offered"
     title = "No stack offers these applications together in this form"
@@ -118,8 +124,8 @@ def resolve_launch(*, actor: Actor, spec: LaunchSpec, now: datetime, only_quote:
     With `only_quote`, a person who has a machine may ask what another would cost.
 
     Raises MayNotLaunch, MayNotLaunchForOthers, UnknownOwner, NoDirectoryUser, TeamRequired, TeamNotYours,
-    ProjectNotYours, BlueprintNotFound, RegionRequired, RegionNotOffered, RegionNotAllowed, RunningModeNotOffered,
-    ApplicationsNotOffered, TagsRefused.
+    ProjectNotYours, BlueprintNotFound, RegionRequired, RegionNotOffered, RegionNotAllowed, ServiceNotOffered,
+    RunningModeNotOffered, ApplicationsNotOffered, TagsRefused.
     """
     caller = actor.user
     if not isinstance(caller, User) or caller.organization is None or not caller.has_role(*LAUNCHING_ROLES):
@@ -191,6 +197,7 @@ def _right(
     *, organization: Organization, team: Team, owner: User, spec: LaunchSpec
 ) -> tuple[Blueprint | None, ProviderAccount, Place, RegionChoice]:
     """A machine of WorkSpaces Applications: a stack that offers all that is asked for, the first by name."""
+    refuse_service_off(organization=organization, spec=spec)
     if len(owner.email) > LONGEST_POOL_USER:
         raise NoDirectoryUser(f"The email address of user {owner.id} is longer than AWS takes ({LONGEST_POOL_USER}).")
     stacks = list(
@@ -222,6 +229,19 @@ def _right(
     )
     stack = next(stack for stack in fitting if stack.provider_account.region == choice.region)
     return None, stack.provider_account, Place(stack.name, owner.email), choice
+
+
+def refuse_service_off(*, organization: Organization, spec: LaunchSpec) -> None:
+    """Raises ServiceNotOffered where the accounts that could serve the launch are on, and the service is in none."""
+    accounts = ProviderAccount.objects.filter(organization=organization, enabled=True).order_by("region")
+    asked = [account for account in accounts if spec.region in (None, account.region)]
+    if asked and not any(account.offers(spec.service_type) for account in asked):
+        title = WorkSpace.ServiceType(spec.service_type).label
+        elsewhere = [account.region for account in accounts if account.offers(spec.service_type)]
+        raise ServiceNotOffered(
+            f"{title} is switched off in {', '.join(account.region for account in asked)}.",
+            extra={"service_type": spec.service_type, "offered": elsewhere},
+        )
 
 
 def _offer(stack: ApplicationStack) -> dict[str, Any]:
@@ -306,9 +326,9 @@ def _blueprint(*, organization: Organization, team: Team, blueprint_id: uuid.UUI
 def _account(
     *, organization: Organization, team: Team, owner: User, blueprint: Blueprint, spec: LaunchSpec
 ) -> tuple[ProviderAccount, RegionChoice]:
-    accounts = {
-        account.region: account for account in ProviderAccount.objects.filter(organization=organization, enabled=True)
-    }
+    refuse_service_off(organization=organization, spec=spec)
+    offering = ProviderAccount.objects.offering(spec.service_type).filter(organization=organization)
+    accounts = {account.region: account for account in offering}
     if spec.region is not None and spec.region not in accounts:
         raise RegionNotOffered(f"{spec.region} is not open to your organization.", extra={"offered": sorted(accounts)})
     if not accounts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -12,39 +12,32 @@ from django.db import transaction
 from audit.actors import Actor
 from audit.services import record
 from workspaces import actions, aws
-from workspaces.models import ApplicationStack, ProviderAccount
+from workspaces.models import ApplicationStack, ProviderAccount, WorkSpace
 from workspaces.places import place_of
-
-logger = logging.getLogger(__name__)
-
-FORBIDDEN = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
-"""What AWS answers to a role that may not ask for stacks."""
 
 
 def refresh_stacks(*, account: ProviderAccount, actor: Actor, now: datetime) -> int:
     """Keep the stacks that AWS offers in a provider account, and withdraw those that it no longer does.
 
-    Returns how many are offered. An account whose role may not ask for stacks, and never might, has none. Raises any
-    AwsError.
+    Returns how many are offered; 0 where WorkSpaces Applications was switched off meanwhile. Raises any AwsError.
     """
-    try:
-        shown = aws.StackCatalogue(place_of(account)).offered_to(account.organization.slug)
-    except aws.Invalid as error:
-        if error.code not in FORBIDDEN or ApplicationStack.objects.filter(provider_account=account).exists():
-            raise
-        logger.info("provider account %s offers no stacks: %s", account.id, error)
-        return 0
+    shown = aws.StackCatalogue(place_of(account)).offered_to(account.organization.slug)
     actor = actor.for_one_of(account.organization_id)
     with transaction.atomic():
-        ProviderAccount.objects.select_for_update(no_key=True).get(pk=account.pk)
+        locked = ProviderAccount.objects.select_for_update(no_key=True).get(pk=account.pk)
+        if not locked.offers(WorkSpace.ServiceType.APPLICATIONS):
+            return 0
         kept = {stack.name: stack for stack in ApplicationStack.objects.filter(provider_account=account)}
         for stack in shown:
             keep(account, kept.pop(stack.name, None), stack, actor=actor, now=now)
-        for gone in kept.values():
-            if gone.is_offered:
-                ApplicationStack.objects.filter(pk=gone.pk).update(is_offered=False, updated_at=now)
-                _tell(gone, is_offered=False, actor=actor, now=now)
+        _withdraw([gone for gone in kept.values() if gone.is_offered], actor=actor, now=now)
     return len(shown)
+
+
+def withdraw_all(account: ProviderAccount, *, actor: Actor, now: datetime) -> None:
+    """Offer no stack of an account any more, in the caller's transaction, which has locked it."""
+    offered = ApplicationStack.objects.filter(provider_account=account, is_offered=True).order_by("id")
+    _withdraw(list(offered), actor=actor, now=now)
 
 
 def keep(
@@ -66,6 +59,12 @@ def keep(
         ApplicationStack.objects.filter(pk=known.pk).update(**facts, updated_at=now)
     if not known.is_offered:
         _tell(known, is_offered=True, actor=actor, now=now)
+
+
+def _withdraw(gone: Sequence[ApplicationStack], *, actor: Actor, now: datetime) -> None:
+    for stack in gone:
+        ApplicationStack.objects.filter(pk=stack.pk).update(is_offered=False, updated_at=now)
+        _tell(stack, is_offered=False, actor=actor, now=now)
 
 
 def _tell(stack: ApplicationStack, *, is_offered: bool, actor: Actor, now: datetime) -> None:

@@ -182,6 +182,7 @@ FOREIGN = {
     "workspace-configurations": rows.machine,
     "region-latency-detail": rows.latency,
     "region-policy-detail": rows.region_policy,
+    "provider-account-detail": lambda world: world.account,
     "unmanaged-machine-detail": rows.unmanaged,
     "price-detail": rows.price,
     "bill-detail": rows.bill,

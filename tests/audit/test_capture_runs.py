@@ -14,9 +14,11 @@ from forge.demo.seed.organization import seed_organization
 from forge.urls import API_ROOMS
 from tests import world as worlds
 from tests.audit.support import SIGNING_KEY
+from tests.audit.walk import rows
 from tests.audit.walk.marks import left_by, told
-from tests.audit.walk.runs import ADD, COMMANDS, INIT, NOT_WALKED, TASKS
+from tests.audit.walk.runs import ADD, COMMANDS, INIT, NOT_WALKED, TASKS, Run
 from tests.factories import PASSWORD
+from tests.workspaces.simulator.cloud import Cloud
 from workspaces.simulator.server import Simulator
 
 app.loader.import_default_modules()
@@ -87,6 +89,18 @@ def test_tasks(world, name):
     made = case.prepare(world)
     _, entries = left_by(lambda: app.tasks[name].run(**case.kwargs(made)))
     check(case, entries)
+
+
+def test_a_look_that_makes_aws_wait_for_a_lease(world, simulator):
+    user = world.engineer.directory_username
+    cloud = Cloud(simulator.url, access_key=world.account.account)
+    cloud.directory_id = world.account.directory_id
+    rows.leased(world, provider_id=cloud.launch(user))
+    simulator.control.advance(3600)
+    _, entries = left_by(app.tasks["workspaces.reconcile_workspaces"].run)
+    # The machine was made past Forge, so its tags are asked for too.
+    leaves = (("WORKSPACE_AUTO_STOP", "SUCCESS"), ("WORKSPACE_TAG", "SUCCESS"))
+    check(Run(rows.leased, leaves, "JOB reconcile_workspaces"), entries)
 
 
 def test_the_first_organization_of_an_installation(monkeypatch):

@@ -15,7 +15,7 @@ from workspaces.simulator.machine import Machine
 from workspaces.simulator.server import Simulator
 from workspaces.simulator.store import Store
 
-REGION, IMAGE, KIND = "us-east-1", "engineering-linux-1", "STANDARD"
+REGION, IMAGE = "us-east-1", "engineering-linux-1"
 AT_ONCE = 10_000
 LOOKED_AT = """
     UPDATE workspaces_workspace
@@ -32,12 +32,16 @@ STANDING_STILL = 1e-6
 
 @dataclass(frozen=True)
 class Holding:
-    """`count` machines of an account in one of the region's directories, `ws-` + `letter` + eight digits."""
+    """`count` machines of an account in one of the region's directories, `ws-` + `letter` + eight digits.
+
+    They are of these kinds in turn, by their numbers, as the rows of `fleet.build` are.
+    """
 
     account: str
     count: int
     directory: int = 1
     letter: str = "0"
+    kinds: tuple[str, ...] = ("STANDARD",)
 
 
 @contextlib.contextmanager
@@ -66,7 +70,8 @@ def _fill(file: Path, holdings: Sequence[Holding], at: float) -> None:
 
 
 def _machine(holding: Holding, number: int, at: float) -> Machine:
-    size = catalog.bundles(REGION)[catalog.bundle_id(REGION, IMAGE, KIND)]
+    kind = holding.kinds[number % len(holding.kinds)]
+    size = catalog.bundles(REGION)[catalog.bundle_id(REGION, IMAGE, kind)]
     return Machine(
         workspace_id=f"ws-{holding.letter}{number:08d}",
         account=holding.account,

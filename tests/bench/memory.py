@@ -48,7 +48,8 @@ def prepare(size: str) -> Iterator[Subject]:
     counted: dict[str, Any] = {"machines": fleet.count}
     account = ProviderAccount.objects.get().account
     at = fleet.launched_at + timedelta(minutes=30)
-    with cloud.standing(Holding(account, fleet.count), since=fleet.launched_at, at=at) as simulator:
+    ours = Holding(account, fleet.count, kinds=fleets.KINDS)
+    with cloud.standing(ours, since=fleet.launched_at, at=at) as simulator:
         yield Subject(run=partial(_run, fleet, old, simulator, counted), verify=lambda: counted)
 
 
@@ -77,7 +78,7 @@ def _check(fleet: fleets.Fleet, old: int, figures: dict[str, Any]) -> None:
         "compared": figures["reconcile_workspaces"]["seen"],
         "reckoned": WorkSpace.objects.filter(is_unreckoned=False).count(),
     }
-    if figures["reconcile_workspaces"]["refreshed"]:
+    if figures["reconcile_workspaces"]["refreshed"] or figures["reconcile_workspaces"]["drifted"]:
         raise UnequalWork(f"reconcile found machines other than they were: {figures}")
     if set(done.values()) != {fleet.count} or figures["enforce_lifecycle"]["ended"] != old:
         raise UnequalWork(f"the sweeps over {fleet.count} machines, {old} of them old, did something else: {figures}")

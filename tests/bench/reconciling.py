@@ -42,7 +42,7 @@ def prepare(size: str) -> Iterator[Subject]:
     factories.ProviderAccountFactory(account=NOBODYS, directory_id=catalog.directory_id(cloud.REGION, 2))
     with (
         cloud.standing(
-            Holding(ours, fleet.count),
+            Holding(ours, fleet.count, kinds=fleets.KINDS),
             Holding(NOBODYS, fleet.count, directory=2, letter="x"),
             since=fleet.launched_at,
             at=fleet.launched_at,
@@ -59,7 +59,8 @@ def _run(simulator: Simulator, fleet: fleets.Fleet, ours: str, counted: dict[str
     figures = reconcile(now=fleet.launched_at)
     seconds = time.perf_counter() - began
     nobodys = UnmanagedMachine.objects.standing().count()
-    if (figures["seen"], figures["unmanaged"], nobodys, figures["refreshed"]) != (*[fleet.count] * 3, 0):
+    changed = figures["refreshed"] + figures["drifted"]
+    if (figures["seen"], figures["unmanaged"], nobodys, changed) != (*[fleet.count] * 3, 0):
         raise UnequalWork(f"{nobodys} machines of {fleet.count} are written down as nobody's: {figures}")
     calls: dict[str, Counter[str]] = {ours: Counter(), NOBODYS: Counter()}
     for row in simulator.control.traffic():

@@ -401,6 +401,7 @@ def test_a_provider_account_is_opened_and_closed(sign_in, organization):
         "directory_id": "d-9067000000",
         "subnets": "subnet-0123456789abcdef0",
         "role_arn": "",
+        "services": ["WORKSPACES_PERSONAL", "WORKSPACES_APPLICATIONS"],
     }
     answer = browser.post("/admin/workspaces/provideraccount/add/", place | {"account": "1"})
     assert "Not of the form that AWS uses" in answer.content.decode()
@@ -411,5 +412,6 @@ def test_a_provider_account_is_opened_and_closed(sign_in, organization):
     account.refresh_from_db()
     assert account.enabled is False
     press(browser, account, "switch-on")
+    press(browser, account, "services", services=["WORKSPACES_APPLICATIONS"])
     account.refresh_from_db()
-    assert account.enabled is True
+    assert (account.enabled, account.services) == (True, ["WORKSPACES_APPLICATIONS"])

@@ -6,6 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import IntegrityError, transaction
 
 from audit.actors import Actor
 from audit.models import AuditLog
@@ -15,7 +16,6 @@ from forge.operations.models import Operation
 from tests import factories, query_counts
 from tests.workspaces import streams
 from tests.workspaces.support import WORKSPACES, client_of, entries, problem
-from workspaces import aws
 from workspaces.models import ApplicationStack, ProviderAccount, StateChange, WorkSpace
 from workspaces.reconcile import reconcile
 from workspaces.stacks import refresh_stacks
@@ -342,9 +342,33 @@ def test_the_applications_of_an_elastic_fleet_are_those_joined_to_it(world, simu
     assert (kept.application_ids, kept.bundle_type, kept.operating_system) == (["office-suite"], "POWER", "WINDOWS")
 
 
-def test_an_account_whose_role_may_not_ask_for_stacks_offers_none(world, clock, monkeypatch):
-    def denied(self, slug):
-        raise aws.Invalid("AccessDeniedException", "not for you")
-
-    monkeypatch.setattr(aws.StackCatalogue, "offered_to", denied)
+def test_an_account_without_applications_is_not_asked_for_them_and_says_so_to_who_launches(
+    world, engineer, stack, simulator, clock
+):
+    machine = launched(engineer, clock)
+    admin = client_of(world.admin)
+    address = f"/api/v1/provider-accounts/{world.account.id}/"
+    problem(client_of(world.engineer).patch(address, {"services": []}, format="json"), 404, "not_found")
+    problem(admin.patch(address, {"services": []}, format="json"), 400, "invalid")
+    twice = {"services": ["WORKSPACES_PERSONAL"] * 2}
+    problem(admin.patch(address, twice, format="json"), 422, "provider_account_refused")
+    answer = admin.patch(address, {"services": ["WORKSPACES_PERSONAL"]}, format="json")
+    assert (answer.status_code, answer.json()["services"]) == (200, ["WORKSPACES_PERSONAL"]), answer.content
+    told = [entry.action_type for entry in entries(admin)][-2:]
+    assert told == ["PROVIDER_ACCOUNT_UPDATE", "APPLICATION_STACK_WITHDRAW"]
+    assert engineer.get("/api/v1/applications/").json()["results"] == []
+    refused = problem(engineer.post(WORKSPACES, streams.body(), format="json"), 422, "service_not_offered")
+    assert "WorkSpaces Applications is switched off in us-east-1" in refused["detail"]
+    assert (refused["service_type"], refused["offered"]) == ("WORKSPACES_APPLICATIONS", [])
+    # Its machine is looked after as long as it stands; the stacks are not asked for.
+    simulator.control.forget_traffic()
+    assert reconcile(now=clock.now)["seen"] == 1
+    asked = {row["operation"] for row in simulator.control.traffic()}
+    assert ("DescribeUserStackAssociations" in asked, "DescribeStacks" in asked) == (True, False)
+    WorkSpace.objects.filter(pk=machine.pk).update(state="TERMINATING")
+    WorkSpace.objects.filter(pk=machine.pk).update(state="TERMINATED", terminated_at=clock.now)
+    simulator.control.forget_traffic()
     assert reconcile(now=clock.now)["stacks"] == 0
+    assert {row["operation"] for row in simulator.control.traffic()} == {"DescribeWorkspaces"}
+    with pytest.raises(IntegrityError, match="services_known"), transaction.atomic():
+        ProviderAccount.objects.update(services=[])

@@ -76,8 +76,49 @@ def test_what_aws_refuses_is_said_and_asked_for_again(leased, launched, monkeypa
         with pytest.raises(ReconcileFailed) as failed:
             reconcile(now=leased.created_at)
     assert (failed.value.figures["failed"], failed.value.figures["seen"]) == (1, 1)
-    assert not AuditLog.objects.filter(action_type="WORKSPACE_AUTO_STOP").exists()
     assert reconcile(now=leased.created_at)["auto_stops"] == 1
+    assert minutes_in_aws(launched) == 60 + 20 * 60
+    assert AuditLog.objects.filter(action_type="WORKSPACE_AUTO_STOP").count() == 1
+
+
+class Killed(BaseException):
+    """The worker is gone."""
+
+
+@pytest.mark.parametrize("when", ["before the call", "after the call"])
+def test_a_time_that_aws_has_is_written_down_whenever_the_worker_dies(leased, launched, monkeypatch, when):
+    modify = aws.Gateway.modify
+
+    def die(*asked):
+        if when == "after the call":
+            modify(*asked)
+        raise Killed
+
+    with monkeypatch.context() as broken:
+        broken.setattr(aws.Gateway, "modify", die)
+        with pytest.raises(Killed):
+            reconcile(now=leased.created_at)
+    told = AuditLog.objects.filter(action_type="WORKSPACE_AUTO_STOP")
+    assert told.get().changes == {"before": {"minutes_in_aws": 60}, "after": {"minutes_in_aws": 1260}}
+    for _ in range(2):
+        reconcile(now=leased.created_at)
+    launched.refresh_from_db()
+    assert (minutes_in_aws(launched), launched.auto_stop_asked_minutes, told.count()) == (1260, None, 1)
+    # What somebody puts back in AWS's own console is another change, with an entry of its own.
+    aws.Gateway(place_of(launched.provider_account)).modify(launched.provider_id, {"auto_stop_timeout_minutes": 60})
+    reconcile(now=leased.created_at)
+    assert (minutes_in_aws(launched), told.count()) == (1260, 2)
+
+
+def test_aws_is_not_asked_for_what_could_not_be_written_down(leased, launched, monkeypatch):
+    def broken(**_):
+        raise RuntimeError("no lane")
+
+    monkeypatch.setattr(autostop, "record", broken)
+    with pytest.raises(ReconcileFailed):
+        reconcile(now=leased.created_at)
+    launched.refresh_from_db()
+    assert (minutes_in_aws(launched), launched.auto_stop_asked_minutes) == (60, None)
 
 
 def test_a_modification_that_was_asked_for_meanwhile_is_left_alone(leased, launched, world):

@@ -30,7 +30,7 @@ from workspaces.fleet import adopting
 from workspaces.fleet.adopting import MayNotAdopt, NotAdoptable, Wish
 from workspaces.fleet.seen import Seen
 from workspaces.lifecycle import State
-from workspaces.models import UnmanagedMachine, WorkSpace
+from workspaces.models import Finding, UnmanagedMachine, WorkSpace
 from workspaces.reconcile import reconcile
 
 UNMANAGED = "/api/v1/unmanaged-machines/"
@@ -124,6 +124,37 @@ def test_a_machine_whose_launch_is_under_way_is_nobody_elses(world, cloud, simul
     run_due(limit=10, now=clock.now)
     WorkSpace.objects.update(provider_id="")  # as if the worker had died before it wrote the id down
     assert reconcile(now=clock.now)["unmanaged"] == 0
+
+
+def test_an_account_whose_tags_may_not_be_read_is_followed_and_its_fleet_listed(world, cloud, simulator, clock):
+    clock.finish(launch(world, clock))
+    ours = WorkSpace.objects.get()
+    person(world, "ann")
+    cloud.launch("ann", Tags=[{"Key": "owner", "Value": "lab"}])
+    look(simulator, clock.now)
+    finding = Finding.objects.filter(check_name="tag_access")
+    assert not finding.exists()
+    simulator.control.fault("access_denied", operation="GetResources", rate=1)
+    cloud.launch("Zoe")
+    WorkSpace.objects.update(state=State.AVAILABLE)
+    for _ in range(2):
+        figures = look(simulator, clock.now)
+    assert (figures["unreachable"], figures["failed"], figures["unread"], figures["unmanaged"]) == (0, 0, 1, 2)
+    ours.refresh_from_db()
+    assert ours.state == State.STOPPED
+    assert verdicts() == {"ann": "ADOPTABLE", "Zoe": "NO_OWNER"}
+    assert UnmanagedMachine.objects.get(directory_user="ann").tags == {"owner": "lab"}
+    found = finding.get()
+    assert (found.provider_account, found.subject, found.severity) == (world.account, "tag:GetResources", "MEDIUM")
+    assert (found.detail, found.resolved_at) == ({"code": "AccessDeniedException"}, None)
+    # A launch whose row does not know its machine yet is known by the directory user, whatever its case.
+    UnmanagedMachine.objects.all().delete()
+    WorkSpace.objects.update(provider_id="", directory_user="zoe")
+    look(simulator, clock.now)
+    assert set(verdicts()) == {"ann", ours.directory_user}
+    simulator.control.withdraw_faults()
+    look(simulator, clock.now)
+    assert finding.get().resolved_at == clock.now
 
 
 def test_an_adopted_machine_is_its_owners_and_costs_from_then_on(world, cloud, simulator):

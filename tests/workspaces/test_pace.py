@@ -105,7 +105,7 @@ def fail(times, error):
 
 
 def rest_is_over():
-    circuit = pace.circuit_of(HERE)
+    circuit = pace.circuit_of(HERE, "")
     circuit._state_storage.opened_at = datetime.now(UTC) - timedelta(seconds=pace.REST + 1)
 
 
@@ -137,8 +137,8 @@ def test_after_its_rest_two_successes_close_the_circuit_and_one_failure_opens_it
     rest_is_over()
     with pace.guarded(HERE):
         pass
-    assert pace.circuit_of(HERE).current_state == "half-open"
+    assert pace.circuit_of(HERE, "").current_state == "half-open"
     with pace.guarded(HERE):
         pass
-    assert pace.circuit_of(HERE).current_state == "closed"
+    assert pace.circuit_of(HERE, "").current_state == "closed"
     assert "123456789012/us-east-1: the circuit is open" in caplog.text

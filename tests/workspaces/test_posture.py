@@ -366,6 +366,27 @@ def test_admins_attest_and_withdraw_through_the_api_and_auditors_read(world):
 # -- Zero clients, keys ------------------------------------------------------------------------------------------------
 
 
+def test_a_directory_that_aws_no_longer_shows_is_found_until_it_is_back_or_nothing_stands_in_it(world, launched):
+    account = world.account
+    now = timezone.now()
+    check(now=now)
+    real, gone = account.directory_id, "d-0000000000"
+    WorkSpace.objects.update(directory_id=gone)
+    for _ in range(2):
+        check(now=now)
+    found = Finding.objects.get(check_name="directory_missing")
+    assert (found.subject, found.severity, found.workspace, found.detail) == (gone, "HIGH", None, {"machines": 1})
+    assert open_checks() == ["directory_missing"]
+    ProviderAccount.objects.update(directory_id=gone)
+    WorkSpace.objects.update(state=State.TERMINATING)
+    check(now=now)
+    assert Finding.objects.open().get().detail == {"machines": 0}  # the account launches there
+    ProviderAccount.objects.update(directory_id=real)
+    check(now=now)
+    assert open_checks() == []
+    assert (count(OPENED), count(RESOLVED)) == (1, 1)
+
+
 def test_a_directory_that_lets_zero_clients_in_is_found(world, cloud):
     cloud.api.modify_workspace_access_properties(
         ResourceId=cloud.directory_id, WorkspaceAccessProperties={"DeviceTypeZeroClient": "ALLOW"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -15,7 +16,8 @@ from audit.actors import Actor
 from audit.models import AuditLog
 from forge.db.models import JobRun
 from forge.operations.runner import run_due
-from tests import factories
+from tests import factories, query_counts
+from tests.workspaces.support import client_of
 from tests.world import actor, engineers
 from workspaces import aws, services, tasks, transitions
 from workspaces.lifecycle import State
@@ -23,6 +25,8 @@ from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.reconcile import is_plausible, reconcile
 from workspaces.reconciling import following
 from workspaces.reconciling.run import ReconcileFailed
+
+ACCOUNTS = "/api/v1/provider-accounts/"
 
 
 @pytest.fixture
@@ -363,7 +367,26 @@ def test_a_service_that_does_not_answer_keeps_the_other_from_nothing(machine, si
         service_type="WORKSPACES_APPLICATIONS", provider_id="stack/other", application_ids=["a"], blueprint=None
     )
     stop_by_itself(simulator)
-    figures = faults()
-    assert (figures["unreachable"], figures["moved"]) == (1, 1)
+    admin = factories.MembershipFactory(user__organization=machine.organization, role="admin", team=None).user
+    shown = partial(client_of(admin).get, f"{ACCOUNTS}{machine.provider_account_id}/")
+    assert shown().json()["unanswered"] == []
+    for _ in range(2):
+        with pytest.raises(ReconcileFailed, match=r"WORKSPACES_APPLICATIONS: EndpointConnectionError") as failed:
+            reconcile(now=timezone.now())
+    assert (failed.value.figures["unreachable"], str(failed.value).count("provider account")) == (1, 1)
     machine.refresh_from_db()
     assert machine.state == State.STOPPED
+    (listed,) = query_counts.hold("GET /api/v1/provider-accounts/", partial(client_of(admin).get, ACCOUNTS)).json()[
+        "results"
+    ]
+    assert listed == shown().json()
+    (silent,) = listed["unanswered"]
+    assert (silent["check"], silent["subject"], silent["detail"]) == (
+        "service_access", "WORKSPACES_APPLICATIONS", {"code": "EndpointConnectionError"},
+    )  # fmt: skip
+    monkeypatch.undo()
+    WorkSpace.objects.filter(pk=streamed.pk).update(provider_id="")
+    reconcile(now=timezone.now())
+    assert shown().json()["unanswered"] == []
+    opened = AuditLog.objects.filter(action_type__in=["FINDING_OPEN", "FINDING_RESOLVE"]).order_by("id")
+    assert [entry.action_type for entry in opened] == ["FINDING_OPEN", "FINDING_RESOLVE"]

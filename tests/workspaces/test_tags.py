@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from django.utils import timezone
 
@@ -12,14 +14,17 @@ from tests.workspaces.support import WORKSPACES, client_of, fresh, machine, prob
 from tests.world import actor
 from workspaces import aws, services
 from workspaces.api.tags import tags_of
-from workspaces.handlers.tagging import MOST_ASKS, NO_EFFECT, TOO_MANY
+from workspaces.handlers.tagging import MOST_ASKS, NO_EFFECT
 from workspaces.lifecycle import State
-from workspaces.models import WorkSpace
+from workspaces.models import Finding, WorkSpace
+from workspaces.posture.admin import shown_findings
 from workspaces.reconcile import reconcile
 from workspaces.tagging import repairing
 from workspaces.tagging import wanted as tags
-from workspaces.tagging.repairing import AGAIN_AFTER, LATE
-from workspaces.tagging.wanted import difference, wanted_of
+from workspaces.tagging.repairing import AGAIN_AFTER, AGAIN_AT_MOST, LATE, Failures
+from workspaces.tagging.wanted import TOO_MANY, difference, wanted_of
+
+AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -176,8 +181,49 @@ def test_what_aws_takes_and_never_shows_fails(standing, world, clock, simulator)
     assert (done.status, done.error["code"]) == ("failed", NO_EFFECT)
     assert not tags_of(machine())["is_applied"]
     assert look(clock)["retagging"] == 0  # it has failed a short while ago
-    clock.now += AGAIN_AFTER
+    found = Finding.objects.get(check_name="tags_differ")
+    assert (found.detail["reason"], found.detail["failures"], found.workspace) == (NO_EFFECT, 1, standing)
+    for failures, wait in ((1, AGAIN_AFTER), (2, AGAIN_AFTER * 2)):
+        at = Operation.objects.filter(kind="workspace.tag").latest("finished_at").finished_at
+        assert Finding.objects.get().detail["again_at"] == (at + wait).isoformat()
+        clock.now = at + wait - LATE - timedelta(minutes=1)
+        assert look(clock)["retagging"] == 0
+        simulator.control.fault("no_op", operation="CreateTags", count=5)
+        clock.now = at + wait
+        assert look(clock)["retagging"] == 1
+        clock.finish(Operation.objects.filter(kind="workspace.tag").latest("created_at"))
+        look(clock)
+        assert Finding.objects.get().detail["failures"] == failures + 1
+    clock.now += AGAIN_AT_MOST
     assert look(clock)["retagging"] == 1
+    clock.work(rounds=3)
+    assert shown(standing)["purpose"] == "review"
+    look(clock)
+    assert Finding.objects.get().resolved_at == clock.now
+
+
+def test_a_wait_doubles_up_to_a_week():
+    waits = [Failures(count, AT, "").again_at - AT for count in (1, 2, 5, 6, 5000)]
+    assert waits == [timedelta(hours=6), timedelta(hours=12), timedelta(hours=96), AGAIN_AT_MOST, AGAIN_AT_MOST]
+
+
+def test_a_machine_without_room_for_forges_tags_is_found_and_not_tried_until_there_is_some(standing, world, clock):
+    others = {f"theirs-{n}": str(n) for n in range(49 - len(wanted_of(standing)))}
+    gateway(standing).put_tags(standing.provider_id, others)
+    WorkSpace.objects.update(tags=standing.tags | {"one": "more"}, applied_tags={}, tags_applied_at=None)
+    for _ in range(2):
+        figures = look(clock)
+        assert (figures["untagged"], figures["retagging"]) == (1, 0)
+    shown_to_owner = client_of(world.engineer).get("/api/v1/findings/?open=true").json()["results"]
+    assert [(one["check"], one["workspace"], one["detail"]) for one in shown_to_owner] == [
+        ("tags_differ", str(standing.id), {"reason": TOO_MANY, "tags": 51, "limit": 50})
+    ]
+    assert "cannot be mended" in shown_findings(standing)
+    gateway(standing).remove_tags(standing.provider_id, ["theirs-0"])
+    assert look(clock)["retagging"] == 1
+    assert not Finding.objects.open().exists()
+    clock.work(rounds=3)
+    assert shown(standing)["one"] == "more"
 
 
 def test_a_machine_full_of_others_tags_is_left_as_it_is(standing, world, clock):
@@ -315,7 +361,7 @@ def test_a_look_that_read_old_tags_forgets_nothing_that_was_written_since(standi
     clock.now += LATE
     as_read, as_shown = machine(), {standing.provider_id: wanted_of(standing)}
     assert clock.finish(give(world, clock, {"purpose": "build", "late": "1"})).status == "succeeded"
-    assert not repairing.compare([as_read], as_shown, now=clock.now, dry_run=False)
+    assert not repairing.compare([as_read], as_shown, now=clock.now, dry_run=False).differing
     assert machine().applied_tags == wanted_of(machine())
     clock.finish(give(world, clock, {}))
     assert "late" not in shown(standing)

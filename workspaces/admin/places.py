@@ -9,18 +9,20 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.decorators import display
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
-from forge.accounts.admin import OwnOrganizationAdmin
+from forge.accounts.admin import OwnOrganizationAdmin, ServiceForm
 from forge.accounts.services import organization_of
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from workspaces import actions, providers
 from workspaces.aws import DEFAULT_KEY
 from workspaces.fleet.admin import ADOPT_FLEET
-from workspaces.models import ApplicationStack, ProviderAccount
+from workspaces.models import ApplicationStack, ProviderAccount, WorkSpace
+from workspaces.models.providers import every_service
 from workspaces.posture.admin import ATTEST, shown_attestations, shown_findings
 
 
@@ -47,17 +49,50 @@ def _set_key(request: HttpRequest, account: ProviderAccount, *, volume_key: str)
     return f"New machines are encrypted under {changed.volume_key}."
 
 
+def _services_field() -> forms.MultipleChoiceField:
+    return forms.MultipleChoiceField(
+        choices=WorkSpace.ServiceType.choices, widget=UnfoldAdminCheckboxSelectMultipleWidget, initial=every_service
+    )
+
+
+class ServicesForm(forms.Form):
+    """What is launched in the account."""
+
+    services = _services_field()
+
+
+class ProviderAccountForm(ServiceForm):
+    """A new account; its services are ticked."""
+
+    services = _services_field()
+
+
+def _set_services(request: HttpRequest, account: ProviderAccount, *, services: list[str]) -> str:
+    changed = providers.set_services(
+        actor=request.actor,  # type: ignore[attr-defined]
+        provider_account=account,
+        services=services,
+        now=timezone.now(),
+    )
+    return f"{changed} offers {_named(changed)}."
+
+
+def _named(account: ProviderAccount) -> str:
+    return ", ".join(WorkSpace.ServiceType(one).label for one in account.services)
+
+
 @admin.register(ProviderAccount)
 class ProviderAccountAdmin(OwnOrganizationAdmin):
     audit_add = actions.PROVIDER_ACCOUNT_CREATE
+    form = ProviderAccountForm
     view_roles = ("auditor",)
     add_roles = ("admin",)
-    list_display = ("name", "kind", "region", "account", "directory_id", "enabled", "organization")
+    list_display = ("name", "kind", "region", "account", "directory_id", "offered", "enabled", "organization")
     list_filter = ("kind", "enabled", "organization")
     list_select_related = ("organization",)
     search_fields = ("id__exact", "name", "account", "directory_id")
     ordering = ("name", "id")
-    fields = ("name", "kind", "account", "region", "directory_id", "subnets", "role_arn", "volume_key")
+    fields = ("name", "kind", "account", "region", "directory_id", "subnets", "role_arn", "volume_key", "services")
     buttons = (
         Button(
             "switch-off",
@@ -91,12 +126,30 @@ class ProviderAccountAdmin(OwnOrganizationAdmin):
                 "WorkSpaces and whoever signs in to it must be allowed to use it, or launches fail.",
             ],
         ),
+        Button(
+            "services",
+            "Services",
+            actions.PROVIDER_ACCOUNT_UPDATE,
+            icon="toggle_on",
+            run=_set_services,
+            form=ServicesForm,
+            initial=lambda row: {"services": row.services},
+            legal=lambda user, row: providers.may_manage(user, row.organization_id),
+            explain=lambda *_: [
+                "AWS is asked for no service that is not ticked, and nobody launches it here.",
+                "Machines of it that stand go on, and are looked after.",
+            ],
+        ),
         ATTEST,
         ADOPT_FLEET,
     )
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Sequence[Any]:
         return self.fields if obj is None else (*self.fields, "findings", "attestations")
+
+    @display(description="services")
+    def offered(self, account: ProviderAccount) -> str:
+        return _named(account)
 
     @display(description="open findings")
     def findings(self, account: ProviderAccount) -> str:

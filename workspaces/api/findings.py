@@ -11,7 +11,7 @@ from workspaces.models import Finding
 
 
 class FindingSerializer(serializers.ModelSerializer):
-    """One finding; `subject` is AWS's id of the machine or directory, or the name of the stack."""
+    """One finding; `subject` is AWS's id of machine or directory, the name of the stack, or what may not be asked."""
 
     check = serializers.ChoiceField(Finding.Check.choices, source="check_name", read_only=True)
     title = serializers.CharField(source="get_check_name_display", read_only=True)

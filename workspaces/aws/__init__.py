@@ -2,6 +2,7 @@
 
 from workspaces.aws.applications import ApplicationsGateway, machine_id
 from workspaces.aws.faults import (
+    FORBIDDEN,
     NO_ROOM,
     AwsError,
     Exists,
@@ -10,6 +11,7 @@ from workspaces.aws.faults import (
     NotFound,
     NotReady,
     RoleNotAssumed,
+    TagsForbidden,
     Throttled,
     Unavailable,
     UnknownOutcome,
@@ -23,6 +25,7 @@ from workspaces.aws.stacks import Stack, StackCatalogue
 __all__ = [
     "BATCH",
     "DEFAULT_KEY",
+    "FORBIDDEN",
     "NO_ROOM",
     "ApplicationsGateway",
     "AwsError",
@@ -45,6 +48,7 @@ __all__ = [
     "Stack",
     "StackCatalogue",
     "StreamingUrl",
+    "TagsForbidden",
     "Throttled",
     "Unavailable",
     "UnknownOutcome",

@@ -39,6 +39,7 @@ class ApplicationsGateway(PagedCaller):
     """
 
     capabilities = APPLICATIONS
+    circuit = "appstream"
 
     def __init__(self, place: Place, *, before_call: Callable[[], None] = lambda: None) -> None:
         super().__init__(place, before_call=before_call)

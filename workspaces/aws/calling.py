@@ -15,7 +15,9 @@ EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 
 
 class Caller:
-    """One place, and somebody to tell before each call, which may be slow."""
+    """One place, and somebody to tell before each call, which may be slow; `circuit` names a service with its own."""
+
+    circuit = ""
 
     def __init__(self, place: Place, *, before_call: Callable[[], None] = lambda: None) -> None:
         self._place = place
@@ -26,7 +28,7 @@ class Caller:
         pace.wait_for_turn(self._place)
         self._before_call()
         try:
-            with pace.guarded(self._place), translated(looking=looking):
+            with pace.guarded(self._place, self.circuit), translated(looking=looking):
                 yield
         except Unavailable as error:
             if error.code in EXPIRED:

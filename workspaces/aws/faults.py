@@ -52,6 +52,10 @@ class Invalid(AwsError):
     """Nothing happened, and asking again will not help."""
 
 
+class TagsForbidden(Invalid):
+    """Nothing happened, because the role may not read the tags of what is in the account."""
+
+
 class NotFound(AwsError):
     """Nothing happened, because what was named is not there."""
 
@@ -106,6 +110,21 @@ _FAULTS: dict[str, type[AwsError]] = {
 
 NO_ROOM = frozenset(code for code, family in _FAULTS.items() if family is LimitReached)
 """Codes with which AWS says that a quota or its capacity in the region is used up."""
+
+
+FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+"""Codes with which AWS refuses a role that may not ask."""
+
+
+@contextmanager
+def reading_tags() -> Iterator[None]:
+    """Tell a role that may not read tags from any other refusal."""
+    try:
+        yield
+    except Invalid as error:
+        if error.code not in FORBIDDEN:
+            raise
+        raise TagsForbidden(error.code, error.message) from error
 
 
 @contextmanager

@@ -81,7 +81,7 @@ class Metrics:
         while True:
             pace.wait_for_turn(self._place, SERVICE)
             self._before_call()
-            with pace.guarded(self._place), translated(looking=True):
+            with pace.guarded(self._place, SERVICE), translated(looking=True):
                 answer = self._client.get_metric_data(**request)
             for result in answer["MetricDataResults"]:
                 figure, _, number = result["Id"].rpartition("_")

@@ -1,8 +1,8 @@
 """How often AWS is called, and when not at all: a token bucket that all processes share, and a circuit breaker.
 
 The bucket is a row per account and region in PostgreSQL, so that any number of workers on any number of machines keep
-the rate together. The breaker is each process's own: it opens after FAILURES calls in a row that did not reach AWS or
-had no clear answer, lets one through after REST, and closes after SUCCESSES that went well.
+the rate together. The breaker is each process's and service's own: it opens after FAILURES calls in a row that did not
+reach AWS or had no clear answer, lets one through after REST, and closes after SUCCESSES that went well.
 """
 
 from __future__ import annotations
@@ -64,19 +64,20 @@ def wait_for_turn(place: Place, service: str = "") -> None:
 
 
 @contextmanager
-def guarded(place: Place) -> Iterator[None]:
+def guarded(place: Place, service: str = "") -> Iterator[None]:
     """The one call inside counts for the circuit; raises Unavailable without calling while it is open."""
+    circuit = circuit_of(place, service)
     try:
-        with circuit_of(place).calling():
+        with circuit.calling():
             yield
     except CircuitBreakerError as error:
         detail = f"{FAILURES} calls in a row failed; none is made for {REST} s"
-        raise Unavailable("CircuitOpen", f"{place.account}/{place.region}: {detail}") from error
+        raise Unavailable("CircuitOpen", f"{circuit.name}: {detail}") from error
 
 
 @cache
-def circuit_of(place: Place) -> CircuitBreaker:
-    """The circuit of a place in this process."""
+def circuit_of(place: Place, service: str) -> CircuitBreaker:
+    """The circuit of a service in a place, in this process: one that fails keeps no other from its calls."""
     return CircuitBreaker(
         fail_max=FAILURES,
         reset_timeout=REST,
@@ -84,7 +85,7 @@ def circuit_of(place: Place) -> CircuitBreaker:
         exclude=list(ANSWERED),
         throw_new_error_on_trip=False,
         listeners=[_Told()],
-        name=f"{place.account}/{place.region}",
+        name="/".join(filter(None, (place.account, place.region, service))),
     )
 
 

@@ -14,6 +14,7 @@ from django.conf import settings
 
 from workspaces.aws.calling import PagedCaller
 from workspaces.aws.clients import client_of
+from workspaces.aws.faults import reading_tags
 from workspaces.aws.shapes import Place
 from workspaces.aws.sizes import BUNDLE_OF_INSTANCE
 
@@ -49,6 +50,8 @@ class Stack:
 class StackCatalogue(PagedCaller):
     """The stacks of one account and region."""
 
+    circuit = "appstream"
+
     def __init__(self, place: Place, *, before_call: Callable[[], None] = lambda: None) -> None:
         super().__init__(place, before_call=before_call)
         self._tagging = client_of(place, settings.AWS_ENDPOINT_URL, "resourcegroupstaggingapi")
@@ -72,7 +75,7 @@ class StackCatalogue(PagedCaller):
         names: set[str] = set()
         token = ""
         while True:
-            with self._call(looking=True):
+            with reading_tags(), self._call(looking=True):
                 answer = self._tagging.get_resources(
                     TagFilters=filters, ResourceTypeFilters=["appstream:stack"], PaginationToken=token
                 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workspaces.aws.calling import Caller
+from workspaces.aws.faults import reading_tags
 
 TAGGED_BATCH = 100
 """GetResources takes at most this many resources in one call."""
@@ -25,7 +26,7 @@ class Tags(Caller):
         arn = f"arn:{_partition(self._place.region)}:workspaces:{self._place.region}:{self._place.account}:workspace/"
         found: dict[str, dict[str, str]] = {}
         for start in range(0, len(provider_ids), TAGGED_BATCH):
-            with self._call(looking=True):
+            with reading_tags(), self._call(looking=True):
                 answer = self._tagging.get_resources(
                     ResourceARNList=[arn + provider_id for provider_id in provider_ids[start : start + TAGGED_BATCH]]
                 )

@@ -105,12 +105,20 @@ def unknown_of(account: ProviderAccount, machines: Sequence[Machine]) -> list[Ma
 
 
 def note(
-    *, account: ProviderAccount, machines: Sequence[Machine], tags: Mapping[str, Mapping[str, str]], now: datetime
+    *,
+    account: ProviderAccount,
+    machines: Sequence[Machine],
+    tags: Mapping[str, Mapping[str, str]] | None,
+    now: datetime,
 ) -> int:
     """Write down machines of `unknown_of` with their tags; returns how many of them carry the tag of an ended row.
 
     A machine whose launch is under way (its row has no id of AWS's yet) is nobody's but the launch's: passed over.
+    `tags` None = they may not be read: those that were read before stay, and a launch is known by its directory user.
     """
+    if tags is None:
+        machines = _not_being_launched(account, machines)
+        tags = _known_tags(account, machines)
     named = {tags.get(machine.provider_id, {}).get(WORKSPACE, "") for machine in machines}
     being_launched = _being_launched(named)
     rows = []
@@ -161,6 +169,21 @@ def settle(*, account: ProviderAccount, seen: Seen, now: datetime) -> dict[str, 
             [account.id],
         )
         return dict(cursor.fetchall())
+
+
+def _not_being_launched(account: ProviderAccount, machines: Sequence[Machine]) -> list[Machine]:
+    """Those that are no machine of a live row that does not know its id yet; AWS gives a directory user one."""
+    launched = WorkSpace.objects.live().filter(provider_account=account, provider_id="")
+    held = {(directory, user.lower()) for directory, user in launched.values_list("directory_id", "directory_user")}
+    return [one for one in machines if (one.directory_id, one.user_name.lower()) not in held]
+
+
+def _known_tags(account: ProviderAccount, machines: Sequence[Machine]) -> dict[str, dict[str, str]]:
+    """The tags of machines that stand in the list already, as they were last read."""
+    standing = UnmanagedMachine.objects.standing().filter(
+        provider_account=account, provider_id__in=[one.provider_id for one in machines]
+    )
+    return dict(standing.values_list("provider_id", "tags"))
 
 
 def _being_launched(tags: set[str]) -> set[str]:

@@ -340,7 +340,8 @@ class Launch(MachineHandler):
 
 def elsewhere(workspace: WorkSpace) -> list[dict[str, str]]:
     """The other regions that offer the machine's bundle type by its blueprint and are open to the organization."""
-    open_to_us = ProviderAccount.objects.filter(organization_id=workspace.organization_id, enabled=True)
+    offering = ProviderAccount.objects.offering(workspace.service_type)
+    open_to_us = offering.filter(organization_id=workspace.organization_id)
     offered = BlueprintBundle.objects.filter(
         blueprint=workspace.blueprint_id, bundle_type=workspace.bundle_type, region__in=open_to_us.values("region")
     )

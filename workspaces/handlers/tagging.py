@@ -19,11 +19,10 @@ from workspaces.handlers.asking import times
 from workspaces.handlers.common import MachineHandler
 from workspaces.lifecycle import TERMINAL_STATES
 from workspaces.models import WorkSpace
-from workspaces.tagging.wanted import MOST, Difference, difference, wanted_of
+from workspaces.tagging.wanted import MOST, TOO_MANY, Difference, difference, wanted_of
 
 MOST_ASKS = 5
 NO_EFFECT = "no_effect"
-TOO_MANY = "too_many_tags"
 ENDED = "machine_ended"
 
 

@@ -107,6 +107,9 @@ class WorkSpace(UUIDModel, TimestampedModel):
     last_connected_at = models.DateTimeField(null=True, blank=True)
     keep_alive = models.BooleanField(default=False)
     keep_alive_until = models.DateTimeField(null=True, blank=True)
+    let_go_at = models.DateTimeField(
+        null=True, blank=True, help_text="When somebody took a keep-alive away; its end is warned of anew since then."
+    )
     keep_alive_reason = models.CharField(max_length=500, blank=True, default="")
     stale_notified_at = models.DateTimeField(null=True, blank=True)
     last_activity_at = models.DateTimeField(null=True, blank=True, help_text="Newest sign of use that was sampled.")
@@ -126,6 +129,10 @@ class WorkSpace(UUIDModel, TimestampedModel):
         default=True, db_default=True, editable=False, help_text="Something changed that its next action follows from."
     )
     tags = models.JSONField(default=dict, blank=True, help_text="People's own; Forge's are workspaces.tagging.wanted.")
+    auto_stop_asked_minutes = models.PositiveIntegerField(
+        null=True,
+        help_text="AutoStop time that AWS is asked for because of a work lease, until it shows what is wanted.",
+    )
     applied_tags = models.JSONField(
         default=dict, db_default={}, blank=True, editable=False, help_text="What Forge wrote to the machine in AWS."
     )

@@ -10,12 +10,22 @@ from django.db.models import Q
 from blueprints.models import BundleType, OperatingSystem
 from forge.accounts.models import Organization, User
 from forge.db.models import TimestampedModel, UUIDModel
+from workspaces.capabilities import CAPABILITIES
+
+
+def every_service() -> list[str]:
+    """What an account offers where nobody says otherwise."""
+    return list(CAPABILITIES)
 
 
 class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
     def visible_to(self, user: User) -> ProviderAccountQuerySet:
         """The accounts of the person's organization."""
         return self if user.is_operator else self.filter(organization_id=user.organization_id)
+
+    def offering(self, service_type: str) -> ProviderAccountQuerySet:
+        """Accounts in which machines of a service may be launched: they are on, and the service is."""
+        return self.filter(enabled=True, services__contains=[service_type])
 
 
 class ProviderAccount(UUIDModel, TimestampedModel):
@@ -42,6 +52,12 @@ class ProviderAccount(UUIDModel, TimestampedModel):
         db_default="",
         help_text="Alias or ARN of the KMS key for volumes of new machines; empty = alias/aws/workspaces.",
     )
+    services = ArrayField(
+        models.CharField(max_length=30),
+        default=every_service,
+        db_default=every_service(),
+        help_text="What is launched there; AWS is asked for nothing else, unless machines of it stand there.",
+    )
     enabled = models.BooleanField(default=True)
 
     objects = ProviderAccountQuerySet.as_manager()
@@ -57,6 +73,11 @@ class ProviderAccount(UUIDModel, TimestampedModel):
             models.CheckConstraint(
                 name="workspaces_provideraccount_kind_known", condition=Q(kind__in=["AWS", "SIMULATOR"])
             ),
+            models.CheckConstraint(
+                name="workspaces_provideraccount_services_known",
+                condition=Q(services__len__gt=0)
+                & Q(services__contained_by=["WORKSPACES_PERSONAL", "WORKSPACES_APPLICATIONS"]),
+            ),
             ExclusionConstraint(
                 name="workspaces_provideraccount_directory_of_one_organization",
                 expressions=[("region", "="), ("directory_id", "="), ("organization", "<>")],
@@ -71,6 +92,10 @@ class ProviderAccount(UUIDModel, TimestampedModel):
     def __str__(self) -> str:
         return f"{self.name} ({self.region})"
 
+    def offers(self, service_type: str) -> bool:
+        """Whether the service is switched on, be the account itself on or off."""
+        return service_type in self.services
+
 
 class ApplicationStackQuerySet(models.QuerySet["ApplicationStack"]):
     def visible_to(self, user: User) -> ApplicationStackQuerySet:
@@ -78,8 +103,9 @@ class ApplicationStackQuerySet(models.QuerySet["ApplicationStack"]):
         return self if user.is_operator else self.filter(organization_id=user.organization_id)
 
     def offered(self) -> ApplicationStackQuerySet:
-        """What can be launched: the stack is marked for the organization, large as a bundle, and its account is on."""
-        return self.filter(is_offered=True, provider_account__enabled=True).exclude(bundle_type="")
+        """What can be launched: the stack is marked for the organization, large as a bundle, account and service on."""
+        accounts = ProviderAccount.objects.offering("WORKSPACES_APPLICATIONS")
+        return self.filter(is_offered=True, provider_account__in=accounts).exclude(bundle_type="")
 
 
 class ApplicationStack(UUIDModel, TimestampedModel):

@@ -5,7 +5,7 @@ The sources of each check are in docs/posture.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +17,15 @@ PROTOCOL, ENCRYPTION, DOMAIN = "protocol", "volume_encryption", "domain_join"
 INTERNET, SELF_SERVICE, ADMINISTRATOR = "internet_access", "self_service", "local_administrator"
 TRANSFERS = "stack_transfers"
 ZERO_CLIENTS, KEY, ATTESTATION = "zero_clients", "volume_key", "attestation"
+MISSING, TAGS = "directory_missing", "tags_differ"
+TAG_ACCESS, SERVICE_ACCESS = "tag_access", "service_access"
 
 MACHINE_CHECKS = (PROTOCOL, ENCRYPTION, KEY, DOMAIN)
 DIRECTORY_CHECKS = (INTERNET, SELF_SERVICE, ADMINISTRATOR, ZERO_CLIENTS, ATTESTATION)
 STACK_CHECKS = (TRANSFERS,)
+PLACE_CHECKS = (MISSING,)
+TAG_CHECKS = (TAGS,)
+ACCESS_CHECKS = (TAG_ACCESS, SERVICE_ACCESS)
 
 SEVERITY: Mapping[str, str] = {
     PROTOCOL: HIGH,
@@ -33,12 +38,16 @@ SEVERITY: Mapping[str, str] = {
     ZERO_CLIENTS: MEDIUM,
     KEY: MEDIUM,
     ATTESTATION: MEDIUM,
+    TAG_ACCESS: MEDIUM,
+    SERVICE_ACCESS: HIGH,
+    MISSING: HIGH,
+    TAGS: MEDIUM,
 }
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """One thing that is not as it should be; `subject` is AWS's id of the machine or directory, or the stack's name."""
+    """One thing that is not as it should be; `subject` is AWS's id, a stack's name, or what may not be asked."""
 
     subject: str
     check: str
@@ -75,6 +84,11 @@ def of_directory(seen: Directory) -> list[Deviation]:
     if seen.allows_zero_clients:
         found.append((ZERO_CLIENTS, {"DeviceTypeZeroClient": "ALLOW"}))
     return [Deviation(seen.directory_id, check, detail) for check, detail in found]
+
+
+def missing(directory_ids: Iterable[str], *, machines: Mapping[str, int]) -> list[Deviation]:
+    """Directories that AWS does not show; `machines` of ours stand in each, which nobody can sign in to any more."""
+    return [Deviation(one, MISSING, {"machines": machines.get(one, 0)}) for one in directory_ids]
 
 
 def is_another_key(wanted: str, shown: str) -> bool:

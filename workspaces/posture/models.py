@@ -29,7 +29,7 @@ class FindingQuerySet(models.QuerySet["Finding"]):
 class Finding(UUIDModel):
     """One thing that is not as safe as it should be: at most one open per subject and check, each resolved one stays.
 
-    `subject` is AWS's id of the machine or directory, or the name of the stack.
+    `subject` is AWS's id of the machine or directory, the name of the stack, or what AWS does not let Forge ask.
     """
 
     class Check(models.TextChoices):
@@ -43,6 +43,10 @@ class Finding(UUIDModel):
         ZERO_CLIENTS = "zero_clients", "PCoIP zero clients may connect"
         VOLUME_KEY = "volume_key", "Volumes are encrypted under another key"
         ATTESTATION = "attestation", "Group policies are not attested"
+        TAG_ACCESS = "tag_access", "Tags of machines may not be read"
+        SERVICE_ACCESS = "service_access", "A service does not answer"
+        DIRECTORY_MISSING = "directory_missing", "Directory is not there any more"
+        TAGS_DIFFER = "tags_differ", "Tags in AWS are not as wanted, and cannot be mended"
 
     class Severity(models.TextChoices):
         HIGH = "HIGH", "High"
@@ -84,6 +88,10 @@ class Finding(UUIDModel):
                         "zero_clients",
                         "volume_key",
                         "attestation",
+                        "tag_access",
+                        "service_access",
+                        "directory_missing",
+                        "tags_differ",
                     ]
                 ),
             ),

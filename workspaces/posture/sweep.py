@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Count
+
 from audit.actors import Actor
 from forge.db.jobs import JobFault
 from workspaces import aws
 from workspaces.lifecycle import State
-from workspaces.models import ApplicationStack, ProviderAccount, WorkSpace
+from workspaces.models import ApplicationStack, Finding, ProviderAccount, WorkSpace
 from workspaces.places import place_of
 from workspaces.posture import checks
 from workspaces.posture.attesting import unattested
@@ -25,6 +27,8 @@ EVERY = timedelta(hours=1)
 UP = (State.AVAILABLE, State.STOPPING, State.STOPPED, State.STARTING)
 """States of machines that are looked at: what is being launched or ended is not."""
 
+PERSONAL, APPLICATIONS = WorkSpace.ServiceType.PERSONAL, WorkSpace.ServiceType.APPLICATIONS
+
 
 Note = Callable[[Sequence[str], Sequence[str], Sequence[checks.Deviation]], None]
 
@@ -35,7 +39,7 @@ class PostureUnchecked(JobFault):
 
 @dataclass
 class Figures:
-    """Counts of one run: subjects looked at, findings opened and resolved, accounts that AWS did not answer for."""
+    """Counts of one run: subjects looked at, findings opened and resolved, accounts that did not answer whole."""
 
     machines: int = 0
     directories: int = 0
@@ -48,18 +52,22 @@ class Figures:
 def check(*, now: datetime, actor: Actor | None = None) -> dict[str, int]:
     """Look at all accounts, also those that are switched off: their machines run on. Returns the counts of Figures.
 
-    An account that does not answer keeps its findings as they are; PostureUnchecked is raised at the end.
+    What a service does not answer for keeps its findings as they are; PostureUnchecked is raised at the end.
     """
     actor = actor or Actor.job(JOB)
     figures = Figures()
     faults: list[str] = []
     for account in ProviderAccount.objects.select_related("organization").order_by("id"):
-        try:
-            _check_account(account, figures, actor, now)
-        except aws.AwsError as error:
-            figures.unreachable += 1
-            faults.append(f"provider account {account.id}: {error}")
-            logger.warning("the posture of provider account %s could not be checked: %s", account.id, error)
+        silent = False
+        for service_type, check_service in ((PERSONAL, _check_computers), (APPLICATIONS, _check_stacks)):
+            try:
+                check_service(account, figures, _note_of(account, figures, actor, now), now)
+            except aws.AwsError as error:
+                silent = True
+                faults.append(f"provider account {account.id} ({account}), {service_type}: {error}")
+                logger.warning("the posture of %s", faults[-1])
+        figures.unreachable += silent
+        figures.resolved += resolve_ended(account=account, actor=actor, now=now)
     if faults:
         raise PostureUnchecked("; ".join(faults[:20]), asdict(figures))
     return asdict(figures)
@@ -77,7 +85,7 @@ def note_launched(*, workspace: WorkSpace, seen: aws.Machine, actor: Actor, now:
     )
 
 
-def _check_account(account: ProviderAccount, figures: Figures, actor: Actor, now: datetime) -> None:
+def _note_of(account: ProviderAccount, figures: Figures, actor: Actor, now: datetime) -> Note:
     def note(subjects: Sequence[str], of: Sequence[str], deviations: Sequence[checks.Deviation]) -> None:
         opened, resolved = keep(
             account=account, subjects=subjects, checks=of, deviations=deviations, actor=actor, now=now
@@ -85,13 +93,23 @@ def _check_account(account: ProviderAccount, figures: Figures, actor: Actor, now
         figures.opened += opened
         figures.resolved += resolved
 
+    return note
+
+
+def _check_computers(account: ProviderAccount, figures: Figures, note: Note, now: datetime) -> None:
     gateway = aws.Gateway(place_of(account))
-    standing = WorkSpace.objects.live().filter(
-        provider_account=account, service_type=WorkSpace.ServiceType.PERSONAL, state__in=UP
-    )
-    wanted = {account.directory_id, *standing.values_list("directory_id", flat=True).distinct()}
-    directories = gateway.directories(sorted(wanted))
+    standing = WorkSpace.objects.live().filter(provider_account=account, service_type=PERSONAL, state__in=UP)
+    own = {account.directory_id} if account.offers(PERSONAL) else set()
+    machines = dict(standing.values_list("directory_id").annotate(Count("id")))
+    wanted = sorted(own | machines.keys())
+    directories = gateway.directories(wanted)
     figures.directories += len(directories)
+    missed = Finding.objects.open().filter(provider_account=account, check_name=checks.MISSING)
+    note(
+        [*wanted, *missed.values_list("subject", flat=True)],  # one that nothing stands in any more is not missed
+        checks.PLACE_CHECKS,
+        checks.missing((one for one in wanted if one not in directories), machines=machines),
+    )
     note(
         list(directories),
         checks.DIRECTORY_CHECKS,
@@ -108,11 +126,9 @@ def _check_account(account: ProviderAccount, figures: Figures, actor: Actor, now
                 checks.MACHINE_CHECKS,
                 [one for machine in ours for one in _of(machine, shown[machine.provider_id], account)],
             )
-    _check_stacks(account, figures, note)
-    figures.resolved += resolve_ended(account=account, actor=actor, now=now)
 
 
-def _check_stacks(account: ProviderAccount, figures: Figures, note: Note) -> None:
+def _check_stacks(account: ProviderAccount, figures: Figures, note: Note, now: datetime) -> None:
     names = list(
         ApplicationStack.objects.filter(provider_account=account, is_offered=True).values_list("name", flat=True)
     )

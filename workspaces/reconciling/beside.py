@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Sequence
 
 from workspaces import autostop, aws, drift
 from workspaces.fleet import survey
 from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.posture.checks import TAG_CHECKS
+from workspaces.posture.keeping import keep
+from workspaces.reconciling import access
 from workspaces.reconciling.run import Run
-from workspaces.stacks import FORBIDDEN
 from workspaces.tagging import repairing
 
 logger = logging.getLogger(__name__)
@@ -32,7 +35,9 @@ def settle_auto_stop(
 ) -> None:
     """Let AWS's own AutoStop wait as long as work leases last, and no longer."""
     by_id = {one.provider_id: one for one in shown}
+    asked: set[uuid.UUID] = set()
     for machine, minutes, lease in autostop.unlike(machines, by_id, now=run.now):
+        asked.add(machine.id)
         if run.dry_run:
             run.figures.auto_stops += 1
             continue
@@ -45,28 +50,41 @@ def settle_auto_stop(
         except aws.Invalid as error:
             run.figures.failed += 1
             run.faults.append(f"machine {machine.id}: {error}")
+    if not run.dry_run:
+        autostop.note_arrived(machines, asked)
 
 
 def compare_tags(
     account: ProviderAccount, ours: Sequence[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Gateway, run: Run
 ) -> None:
-    """Have the tags of ours mended where they differ, and write down what is nobody's; both are asked for together."""
+    """Have the tags of ours mended where they differ, and write down what is nobody's; both are asked for together.
+
+    A role that may not read tags has neither: its machines are listed without them, and the account has a finding.
+    """
     unknown = [] if run.dry_run else survey.unknown_of(account, shown)
-    try:
-        tags = gateway.tags_of([one.provider_id for one in ours] + [one.provider_id for one in unknown])
-    except aws.Invalid as error:
-        if error.code not in FORBIDDEN or unknown:
-            raise
-        run.figures.unread += len(ours)
-        logger.warning("the tags in provider account %s could not be read: %s", account.id, error)
+    asked = [one.provider_id for one in ours] + [one.provider_id for one in unknown]
+    if not asked:
         return
+    tags = access.tags_of(account, asked, gateway, run)
     if unknown:
         run.figures.orphans += survey.note(account=account, machines=unknown, tags=tags, now=run.now)
-    differing = repairing.compare(ours, tags, now=run.now, dry_run=run.dry_run)
-    run.figures.untagged += len(differing)
+    if tags is None:
+        run.figures.unread += len(ours)
+        return
+    compared = repairing.compare(ours, tags, now=run.now, dry_run=run.dry_run)
+    run.figures.untagged += len(compared.differing)
     if run.dry_run:
         return
-    for machine in repairing.to_repair(differing, now=run.now)[: run.repairs_left(account)]:
+    chosen, found = repairing.judge(compared, now=run.now)
+    keep(
+        account=account,
+        subjects=[machine.provider_id for machine in compared.looked],
+        checks=TAG_CHECKS,
+        deviations=found,
+        actor=run.actor,
+        now=run.now,
+    )
+    for machine in chosen[: run.repairs_left(account)]:
         with run.going_on(f"machine {machine.id}"):
             if repairing.repair(actor=run.actor, workspace_id=machine.id, now=run.now):
                 run.note_repair(account)

@@ -21,6 +21,10 @@ from workspaces.models import ProviderAccount
 logger = logging.getLogger(__name__)
 
 
+SHOWN = 20
+"""So many faults of a run are told in words."""
+
+
 class ReconcileFailed(JobFault):
     """Part of the machines could not be compared; all others were."""
 
@@ -29,7 +33,7 @@ class ReconcileFailed(JobFault):
 class Figures:
     """Counts of one run.
 
-    `unreachable` counts provider accounts that AWS did not answer for, `implausible` machines whose absence was not
+    `unreachable` counts provider accounts that did not answer whole, `implausible` machines whose absence was not
     believed because too many were absent at once, `failed` machines and accounts that could not be looked after.
     Of ours `untagged` show other tags in AWS than wanted, and `retagging` are being mended now; the tags of `unread`
     could not be asked for. `unmanaged` machines are described by no row of ours; the `orphans` among them carry our
@@ -59,14 +63,21 @@ class Figures:
 
 @dataclass
 class Run:
-    """One run over all accounts: its figures, and what it could not do, in words."""
+    """One run over all accounts: its figures, and what it could not do, in words; `silent` is what did not answer."""
 
     now: datetime
     dry_run: bool
     actor: Actor
     figures: Figures = field(default_factory=Figures)
+    silent: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     repairs: Counter[uuid.UUID] = field(default_factory=Counter)
+    noted: set[tuple[uuid.UUID, str, str]] = field(default_factory=set)
+
+    def told(self) -> str:
+        """The faults in words, services that did not answer first, so that machines' faults hide none of them."""
+        faults = self.silent + self.faults
+        return f"{len(faults)} faults: {'; '.join(faults[:SHOWN])}"
 
     def repairs_left(self, account: ProviderAccount) -> int:
         """How many machines of an account this run may still have its tags mended: each takes calls of its own."""

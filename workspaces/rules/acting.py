@@ -229,6 +229,7 @@ def inputs_of(workspace: WorkSpace, step: Step, facts: Facts, evidence: Evidence
         inputs |= {
             "lifetime_end": workspace.lifetime_end.isoformat(),
             "lifetime_ceiling": ceilings.lifetime.source,
+            "let_go_at": facts.let_go_at.isoformat() if facts.let_go_at else None,
             "warned_at": facts.end_warned_at.isoformat() if facts.end_warned_at else None,
         }
     else:

@@ -77,6 +77,7 @@ class Facts:
     leased_until: datetime | None = None
     keep_alive: bool = False
     keep_alive_until: datetime | None = None
+    let_go_at: datetime | None = None
     stale_notified_at: datetime | None = None
     stop_warned_at: datetime | None = None
     end_warned_at: datetime | None = None
@@ -102,12 +103,16 @@ class Facts:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that a rule will do: `at` the earliest, `warn_at` when people are to be told (None = they were)."""
+    """One thing that a rule will do: `at` the earliest, `warn_at` when people are to be told (None = they were).
+
+    One that `waits` is not done before they were.
+    """
 
     action: str
     rule: Rule
     at: datetime
     warn_at: datetime | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,8 +132,8 @@ class Plan:
         return min((step.warn_at for step in self.steps if step.warn_at is not None), default=None)
 
     def due(self, now: datetime) -> Step | None:
-        """The step that may be taken now, an end before a stop; a stop is not, before people were told of it."""
-        takeable = [step for step in self.steps if step.at <= now and not (step.action == STOP and step.warn_at)]
+        """The step that may be taken now, an end before a stop; one that waits is not, before people were told."""
+        takeable = [step for step in self.steps if step.at <= now and not (step.waits and step.warn_at)]
         ends = [step for step in takeable if step.action == TERMINATE]
         return next(iter(ends or takeable), None)
 
@@ -179,14 +184,20 @@ def _stop(facts: Facts, terms: Terms) -> Step:
     warned_at = facts.stop_warned_at
     if warned_at is not None and warned_at >= max(warn_at, facts.state_since):
         return Step(STOP, rule, max(at, warned_at + terms.stop_warning))
-    return Step(STOP, rule, at, warn_at)
+    return Step(STOP, rule, at, warn_at, waits=True)
 
 
 def _end(facts: Facts, terms: Terms) -> Step:
-    deadline = _later(end_of_lifetime(facts, terms), facts.keep_alive_until)
+    """The end of the lifetime; a keep-alive that is taken away leaves the whole time of a warning given since."""
+    over = _later(end_of_lifetime(facts, terms), facts.keep_alive_until)
+    deadline = _later(over, facts.let_go_at + terms.end_warning if facts.let_go_at else None)
+    is_held = deadline > over
     warn_at = deadline - terms.end_warning
-    is_told = facts.end_warned_at is not None and facts.end_warned_at >= warn_at
-    return Step(TERMINATE, Rule.LIFETIME, _later(deadline, facts.put_off_until), None if is_told else warn_at)
+    warned_at = facts.end_warned_at
+    at = _later(deadline, facts.put_off_until)
+    if warned_at is None or warned_at < warn_at:
+        return Step(TERMINATE, Rule.LIFETIME, at, warn_at, waits=is_held)
+    return Step(TERMINATE, Rule.LIFETIME, _later(at, warned_at + terms.end_warning if is_held else None))
 
 
 def _stale(facts: Facts, terms: Terms) -> Step:

@@ -130,7 +130,11 @@ def _lifetime(facts: Facts, step: Step) -> str:
     end = end_of_lifetime(facts, terms())
     ceiling = facts.ceilings.lifetime
     by = f" ({ceiling.source})" if ceiling.value < facts.lifetime else ""
-    return f"Its lifetime ends at {_time(end)}{by}."
+    said = f"Its lifetime ends at {_time(end)}{by}."
+    if facts.let_go_at and step.at > end:
+        days = terms().end_warning.days
+        said += f" It was kept alive until {_time(facts.let_go_at)}, and ends {days} days after a warning."
+    return said
 
 
 def _stale(facts: Facts, step: Step) -> str:

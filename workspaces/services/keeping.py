@@ -36,6 +36,8 @@ def keep_alive(
 ) -> WorkSpace:
     """Protect a machine from automatic ends until a time (None = take the protection away).
 
+    Taken away, the machine is left until its people were warned of the end for the whole time, whatever its lifetime.
+
     The audit entry says what that costs each month, as the price book has it now.
 
     An automatic end that is queued is called off with it, and a machine that was flagged as stale no longer is.
@@ -52,10 +54,14 @@ def keep_alive(
             _require_in_range(workspace, until=until, now=now)
             refuse_while_under_way("terminate", workspace)
         before = _facts(workspace)
+        if until is None and workspace.is_kept_alive(now):
+            workspace.let_go_at = now
+        elif until is not None:
+            workspace.let_go_at = None
         workspace.keep_alive = until is not None
         workspace.keep_alive_until = until
         workspace.keep_alive_reason = reason if until is not None else ""
-        fields = ["keep_alive", "keep_alive_until", "keep_alive_reason", "version", "updated_at"]
+        fields = ["let_go_at", "keep_alive", "keep_alive_until", "keep_alive_reason", "version", "updated_at"]
         if until is not None:
             workspace.stale_notified_at = None
             fields.append("stale_notified_at")

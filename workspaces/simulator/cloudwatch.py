@@ -49,12 +49,15 @@ def get_metric_data(place: Place, now: float, request: Request) -> dict[str, Any
     )
     numbered = ((number, item) for number, item in enumerate(points) if number > after)
     found, token = pages.cut(numbered, size=most, question=question)
-    shown = [_result(query, found, is_last=token is None) for query in queries if query.get("ReturnData", True)]
+    by_query: dict[str, list[Point]] = {query["Id"]: [] for query in queries}
+    for query, point in found:
+        by_query[query["Id"]].append(point)
+    asked = [query for query in queries if query.get("ReturnData", True)]
+    shown = [_result(query, by_query[query["Id"]], is_last=token is None) for query in asked]
     return pages.page("MetricDataResults", shown, token) | {"Messages": []}
 
 
-def _result(query: Request, found: Sequence[tuple[Request, Point]], *, is_last: bool) -> dict[str, Any]:
-    points = [point for other, point in found if other is query]
+def _result(query: Request, points: Sequence[Point], *, is_last: bool) -> dict[str, Any]:
     return {
         "Id": query["Id"],
         "Label": query.get("Label", query["MetricStat"]["Metric"]["MetricName"]),

@@ -67,7 +67,8 @@ Shape = Text | Integer | Boolean | Timestamp | MapOf | ListOf | Structure
 
 def checked(shape: Structure, body: Any) -> dict[str, Any]:
     """The body without nulls and unknown members; AwsError names every constraint that it breaks."""
-    cleaned, violations = _clean(shape, body, ""), list(_violations(shape, _clean(shape, body, ""), ""))
+    cleaned = _clean(shape, body, "")
+    violations = list(_violations(shape, cleaned, ""))
     if violations:
         count = f"{len(violations)} validation error{'s' if len(violations) > 1 else ''} detected: "
         raise AwsError("ValidationException", count + "; ".join(violations))

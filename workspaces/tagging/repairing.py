@@ -1,13 +1,19 @@
-"""Comparing the tags that AWS shows with those that Forge wants, and asking for repairs: the part of reconcile."""
+"""Comparing the tags that AWS shows with those that Forge wants, and asking for repairs: the part of reconcile.
+
+What cannot be repaired is found (`tags_differ`): a machine that has no room for Forge's tags, which is not even tried,
+and one whose last repair has failed, which is tried again after ever longer waits.
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, Max, OuterRef, QuerySet
 
 from audit.actors import Actor
 from forge.db.ids import uuid7
@@ -16,38 +22,67 @@ from workspaces import actions
 from workspaces.busy import TAG_KIND
 from workspaces.lifecycle import ACTIONS, AUTOMATIC
 from workspaces.models import WorkSpace
+from workspaces.posture.checks import TAGS, Deviation
 from workspaces.services.control import queue
 from workspaces.services.tagging import TAG_PROMISE
-from workspaces.tagging.wanted import difference, wanted_of
+from workspaces.tagging.wanted import MOST, TOO_MANY, Difference, difference, wanted_of
 from workspaces.transitions import lock_machine, lock_scopes_of
 
 LATE = timedelta(minutes=15)
 """So long after a write AWS's index of tags may show what was before it."""
 
-AGAIN_AFTER = timedelta(hours=6)
-"""A machine whose repair has failed is left so long, with its tags counted as differing."""
+AGAIN_AFTER, AGAIN_AT_MOST = timedelta(hours=6), timedelta(days=7)
+"""A machine whose repair has failed is left so long, twice as long after each further failure, and this at most."""
+
+REMEMBERED = timedelta(days=60)
+"""Failures count so long; it is more than a few of the longest waits."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The machines that were looked at, and what is to be done with those of which AWS shows other tags than wanted."""
+
+    looked: list[WorkSpace]
+    differing: dict[uuid.UUID, Difference]
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Repairs of one machine that failed since one last went well: how many, when the last one did, and with what."""
+
+    count: int
+    last_at: datetime
+    code: str
+
+    @property
+    def again_at(self) -> datetime:
+        return self.last_at + min(AGAIN_AT_MOST, AGAIN_AFTER * 2 ** min(self.count - 1, 10))
 
 
 def compare(
     machines: Sequence[WorkSpace], shown: Mapping[str, Mapping[str, str]], *, now: datetime, dry_run: bool
-) -> list[WorkSpace]:
-    """Those of the machines of which AWS shows other tags than wanted; what agrees is noted with the row.
+) -> Compared:
+    """Which of the machines AWS shows with other tags than wanted; what agrees is noted with the row.
 
     `shown` are tags by AWS's id, without those of machines that have none. Machines that are being launched or ended
     are passed over, and those written so lately that AWS need not show it yet.
     """
-    differing, agreeing = [], []
+    looked: list[WorkSpace] = []
+    differing: dict[uuid.UUID, Difference] = {}
+    agreeing: list[WorkSpace] = []
     for machine in machines:
         if machine.state not in ACTIONS["tag"] or _is_fresh(machine, now):
             continue
+        looked.append(machine)
         wanted = wanted_of(machine)
-        if difference(wanted, shown.get(machine.provider_id, {}), applied=machine.applied_tags):
-            differing.append(machine)
+        differs = difference(wanted, shown.get(machine.provider_id, {}), applied=machine.applied_tags)
+        if differs:
+            differing[machine.id] = differs
         elif machine.tags_applied_at is None or machine.applied_tags != wanted:
             agreeing.append(machine)
     if agreeing and not dry_run:
         _note(agreeing, now=now)
-    return differing
+    return Compared(looked, differing)
 
 
 def _note(agreeing: Sequence[WorkSpace], *, now: datetime) -> None:
@@ -70,13 +105,44 @@ def _note(agreeing: Sequence[WorkSpace], *, now: datetime) -> None:
         WorkSpace.objects.bulk_update(same, ["applied_tags", "tags_applied_at"])
 
 
-def to_repair(differing: Sequence[WorkSpace], *, now: datetime) -> list[WorkSpace]:
-    """Those for which an operation is to be queued: none is under way, and none has failed a short while ago."""
+def judge(compared: Compared, *, now: datetime) -> tuple[list[WorkSpace], list[Deviation]]:
+    """Those for which an operation is to be queued now, and what is found of those that repairs do not bring right."""
+    differing = [machine for machine in compared.looked if machine.id in compared.differing]
+    if not differing:
+        return [], []
     asked = Operation.objects.filter(target_id__in=[machine.id for machine in differing], kind=TAG_KIND)
     held = set(asked.open().values_list("target_id", flat=True))
-    lately = asked.filter(status=Operation.Status.FAILED, finished_at__gt=now - AGAIN_AFTER)
-    held |= set(lately.values_list("target_id", flat=True))
-    return [machine for machine in differing if machine.id not in held]
+    failures = _failures(asked, now=now)
+    chosen: list[WorkSpace] = []
+    found: list[Deviation] = []
+    for machine in differing:
+        failed, total = failures.get(machine.id), compared.differing[machine.id].total
+        if total > MOST:
+            found.append(_unrepaired(machine, {"reason": TOO_MANY, "tags": total, "limit": MOST}))
+            continue
+        if failed is not None:
+            waits = {"failures": failed.count, "again_at": failed.again_at.isoformat()}
+            found.append(_unrepaired(machine, {"reason": failed.code, **waits}))
+        if machine.id not in held and (failed is None or failed.again_at <= now):
+            chosen.append(machine)
+    return chosen, found
+
+
+def _failures(asked: QuerySet[Operation], *, now: datetime) -> dict[uuid.UUID, Failures]:
+    """By machine, where there are any."""
+    done = asked.filter(status=Operation.Status.SUCCEEDED).values_list("target_id")
+    done_at = dict(done.annotate(Max("finished_at")))
+    failed = asked.filter(status=Operation.Status.FAILED, finished_at__gt=now - REMEMBERED)
+    found: dict[uuid.UUID, Failures] = {}
+    for machine_id, at, error in failed.order_by("finished_at").values_list("target_id", "finished_at", "error"):
+        if at is not None and (machine_id not in done_at or at > done_at[machine_id]):
+            before = found[machine_id].count if machine_id in found else 0
+            found[machine_id] = Failures(before + 1, at, (error or {}).get("code", ""))
+    return found
+
+
+def _unrepaired(machine: WorkSpace, detail: dict[str, Any]) -> Deviation:
+    return Deviation(machine.provider_id, TAGS, detail, str(machine.id))
 
 
 def repair(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> Operation | None:

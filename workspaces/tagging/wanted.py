@@ -25,6 +25,7 @@ KEPT_EQUAL = frozenset({WORKSPACE, ORGANIZATION, TEAM, PROJECT, COST_CENTER, USE
 """The keys that are Forge's alone: one of these that Forge does not want is taken off."""
 
 MOST = 50
+TOO_MANY = "too_many_tags"
 MOST_OWN = 40
 """How many tags of their own people may give a machine: room for Forge's eight is left, and for two of others."""
 

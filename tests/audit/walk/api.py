@@ -233,6 +233,10 @@ CASES = {
     ("region-policy-detail", "patch"): Api(
         "REGION_POLICY_UPDATE", "RegionPolicy", "admin", "lead", rows.region_policy, _named(regions=[])
     ),
+    ("provider-account-detail", "patch"): Api(
+        "PROVIDER_ACCOUNT_UPDATE", "ProviderAccount", "admin", "auditor", lambda world: world.account,
+        _named(services=["WORKSPACES_PERSONAL"]),
+    ),
     ("workspace-connect", "post"): Api(
         "WORKSPACE_CONNECT", "WorkSpace", "engineer", "auditor", rows.connectable, _named(application_id=""),
         conflict=_end,

@@ -82,7 +82,8 @@ def _draft(world: Any) -> dict[str, Any]:
 
 def _account(world: Any) -> dict[str, Any]:
     place = {"account": "123456789012", "region": "eu-west-1", "directory_id": "d-0123456789", "subnets": ""}
-    return {"name": "walked", "kind": "SIMULATOR", "role_arn": "", "volume_key": "", **place}
+    place |= {"role_arn": "", "volume_key": "", "services": ["WORKSPACES_PERSONAL"]}
+    return {"name": "walked", "kind": "SIMULATOR", **place}
 
 
 def _policy(world: Any) -> dict[str, Any]:
@@ -189,6 +190,12 @@ BUTTONS = {
     ),
     ("provideraccount", "volume-key"): Press(
         "PROVIDER_ACCOUNT_UPDATE", "admin", lambda world: world.account, lambda row: {"volume_key": "alias/forge"}
+    ),
+    ("provideraccount", "services"): Press(
+        "PROVIDER_ACCOUNT_UPDATE",
+        "admin",
+        lambda world: world.account,
+        lambda row: {"services": ["WORKSPACES_APPLICATIONS"]},
     ),
     ("provideraccount", "attest"): Press(
         "ATTESTATION_CREATE",

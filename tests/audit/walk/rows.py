@@ -25,7 +25,7 @@ from forge.operations.services import enqueue
 from forge.outbox.models import Mail
 from tests import factories
 from tests.costs.bills import sheets
-from workspaces.models import Attestation, Finding, LifecyclePolicy, Quarantine, RegionLatency, RegionPolicy
+from workspaces.models import Attestation, Finding, LifecyclePolicy, Quarantine, RegionLatency, RegionPolicy, WorkLease
 
 COMMAND = Actor.command("walk")
 
@@ -55,6 +55,15 @@ def machine(world, *states, owner=None):
         provider_id=f"ws-{uuid7().hex[-9:]}",
         history=history,
     )
+
+
+def leased(world, *, provider_id):
+    """A machine that AWS knows by this id, with a work lease of some hours."""
+    row = machine(world)
+    type(row).objects.filter(pk=row.pk).update(provider_id=provider_id)
+    now = timezone.now()
+    terms = {"until": now + timedelta(hours=9), "reason": "a test", "created_at": now}
+    return WorkLease.objects.create(organization=world.organization, workspace=row, created_by=row.owner, **terms)
 
 
 def connectable(world):

@@ -18,6 +18,7 @@ from tests.world import actor, engineers
 from workspaces import aws, services, tasks
 from workspaces.models import WorkSpace
 from workspaces.rules import sweep
+from workspaces.rules.why import why
 from workspaces.services.calling_off import EndUnderWay
 
 
@@ -100,6 +101,36 @@ def test_a_machine_that_is_rescued_while_the_rule_runs_stays(world, monkeypatch,
     monkeypatch.setattr(sweep, "act", late)
     assert run(timezone.now()) == {"warned": 1, "due": 1, "passed_over": 1}
     assert not Operation.objects.exists()
+
+
+def test_a_machine_that_is_let_go_past_its_lifetime_is_ended_when_its_warning_is_a_week_old(world):
+    [machine] = expired(world, 1, end_warned_at=timezone.now() - timedelta(days=3))
+    now, late, week = timezone.now(), timedelta(minutes=5), timedelta(days=7)
+    keep(machine, now=now)
+    keep(machine, now=now, until=None, reason="")
+    machine.refresh_from_db()
+    assert (machine.let_go_at, machine.next_action_at, machine.warn_at) == (now, now + week, now)
+    assert "kept alive until" in why(workspace=machine, now=now)["next"]["reason"]
+    for again in (1, 0):  # to take away what is not there any more gains nothing
+        assert run(now + late) == ({"warned": 1} if again else {})
+        keep(machine, now=now + late, until=None, reason="")
+    machine.refresh_from_db()
+    assert (machine.let_go_at, machine.next_action_at) == (now, now + late + week)
+    assert run(now + week + late - timedelta(seconds=1)) == {}
+    assert run(now + week + late) == {"due": 1, "ended": 1}
+    decision = machine.decisions.get(outcome="terminate")
+    assert decision.inputs["let_go_at"] == now.isoformat()
+
+
+def test_a_machine_that_was_let_go_while_the_rules_rested_is_warned_first(world):
+    [machine] = expired(world, 1)
+    now, week = timezone.now(), timedelta(days=7)
+    keep(machine, now=now)
+    keep(machine, now=now, until=None, reason="")
+    later = now + 2 * week
+    assert [one["does"] for one in sweep.foresee(now=later)] == ["warn"]
+    assert run(later) == {"warned": 1}
+    assert run(later + week) == {"due": 1, "ended": 1}
 
 
 def test_a_keep_alive_calls_off_the_automatic_end_that_is_queued(world):
