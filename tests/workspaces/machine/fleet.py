@@ -96,9 +96,18 @@ class Fleet(RuleBasedStateMachine):
         asking.control(self.stage, number, verb, dies=dies)
         self.turn(turns)
 
-    @rule(number=machines, wanted=st.sampled_from(asking.CHANGES), dies=LIVES, turns=TURNS)
+    @rule(
+        number=machines,
+        wanted=st.sampled_from(asking.CHANGES),
+        dies=LIVES,
+        turns=TURNS,
+        ignored=st.sampled_from([0, 0, 1, 9]),
+    )
     @judged
-    def modify(self, number: int, wanted: dict[str, Any], dies: int | None, turns: int) -> None:
+    def modify(self, number: int, wanted: dict[str, Any], dies: int | None, turns: int, ignored: int) -> None:
+        """AWS may take so many requests and do nothing."""
+        if ignored:
+            self.sky.control.fault("no_op", operation="ModifyWorkspaceProperties", count=ignored)
         asking.modify(self.stage, number, wanted, dies=dies)
         self.turn(turns)
 
@@ -255,7 +264,7 @@ class Fleet(RuleBasedStateMachine):
     def settle(self) -> None:
         self.sky.control.withdraw_faults()
         self.carry_out()
-        self.stage.pass_time(600)
+        self.stage.pass_time(1000)
         for _ in range(2):
             with suppress(ReconcileFailed):
                 reconcile(now=self.stage.now)

@@ -16,15 +16,18 @@ from tests import world as worlds
 from tests.plugins.database import empty_database
 from tests.workspaces.machine.law import OURS, TERMINAL
 from tests.workspaces.machine.money import Terms
-from tests.workspaces.machine.sky import ACCOUNT, REGION, STACK, Sky
+from tests.workspaces.machine.sky import ACCOUNT, REGION, STACK, Shown, Sky
 from workspaces.aws import pace
-from workspaces.models import StateChange, WorkSpace
+from workspaces.models import ConfigurationChange, StateChange, WorkSpace
 
 BEGIN = datetime(2026, 3, 30, 20, 17, tzinfo=UTC)
 """Before the turn of a month, so that examples of a day or two pass it."""
 
 PERSONAL, APPLICATIONS = "WORKSPACES_PERSONAL", "WORKSPACES_APPLICATIONS"
 SESSION_EXPECTED = timedelta(minutes=15)
+CHANGE_SHOWN = timedelta(minutes=15)
+"""So long after a modification AWS may show what was before it, so a look leaves the row as it is."""
+TURNING = ("AVAILABLE", "STOPPING", "STOPPED", "STARTING")
 
 TERMS = {
     PERSONAL: {
@@ -47,6 +50,7 @@ class Stage:
     agreed: dict[uuid.UUID, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     truths: dict[uuid.UUID, str | None] = field(default_factory=dict)
     last_change: int = 0
+    last_configuration: int = 0
 
     def __post_init__(self) -> None:
         empty_database()
@@ -148,7 +152,11 @@ class Stage:
         self.truths = {machine.id: self.shown(machine) for machine in WorkSpace.objects.all()}
 
     def check_truth(self) -> None:
-        """Each move since the last look is to what AWS had before or has now; nothing else may be written down."""
+        """Each move since the last look is to what AWS had before or has now; nothing else may be written down.
+
+        A machine that is another kind than before, by a modification or by following AWS, is that kind in AWS.
+        """
+        self._check_kinds()
         fresh = list(StateChange.objects.filter(id__gt=self.last_change).select_related("workspace").order_by("id"))
         if fresh:
             before = dict(self.truths)
@@ -156,6 +164,18 @@ class Stage:
             for change in fresh:
                 self._check_true(change, before.get(change.workspace_id), self.truths[change.workspace_id])
             self.last_change = fresh[-1].id
+
+    def _check_kinds(self) -> None:
+        newest: dict[uuid.UUID, ConfigurationChange] = {}
+        for change in ConfigurationChange.objects.filter(id__gt=self.last_configuration).order_by("id"):
+            newest[change.workspace_id] = change
+            self.last_configuration = change.id
+        shown = {one.provider_id: one for one in self.sky.machines()} if newest else {}
+        for machine in WorkSpace.objects.filter(id__in=list(newest)):
+            seen, after = shown.get(machine.provider_id), newest[machine.id].after
+            if seen is not None and seen.is_live:
+                told = (after.bundle_type, after.running_mode, after.root_volume_gb, after.user_volume_gb)
+                assert told == seen.kind, f"machine {machine.id} was written down as {told}, AWS has {seen.kind}"
 
     def _check_true(self, change: StateChange, before: str | None, after: str | None) -> None:
         seen = {OURS[state] for state in (before, after) if state is not None}
@@ -179,6 +199,7 @@ class Stage:
     def check_agreement(self) -> None:
         """Right after a look at everything: machines that nothing is done to are here what they are in AWS."""
         busy = set(Operation.objects.open().values_list("target_id", flat=True))
+        kinds = {one.provider_id: one for one in self.sky.machines()}
         for machine in WorkSpace.objects.exclude(state__in=TERMINAL):
             if machine.id in busy:
                 continue
@@ -192,6 +213,13 @@ class Stage:
             assert OURS[shown] in (None, machine.state), told
             if OURS[shown] and machine.service_type == PERSONAL:
                 self.agreed[machine.id].append(self.now)
+                self._check_kind(machine, kinds[machine.provider_id])
+
+    def _check_kind(self, machine: WorkSpace, seen: Shown) -> None:
+        is_fresh = machine.configured_at is not None and self.now < machine.configured_at + CHANGE_SHOWN
+        if machine.state in TURNING and not seen.is_changing and not is_fresh:
+            ours = (machine.bundle_type, machine.running_mode, machine.root_volume_gb, machine.user_volume_gb)
+            assert ours == seen.kind, f"machine {machine.id} is {ours} here and {seen.kind} in AWS"
 
     def check_history(self) -> None:
         """Between two agreements with nothing done to it, a machine's history is what AWS had, but for the delay."""
