@@ -24,6 +24,7 @@ from forge.accounts.models import Organization
 from forge.accounts.token_services import issue_token
 from forge.db.ids import uuid7
 from forge.operations.models import Operation
+from forge.outbox.webhooks.services import create as create_webhook
 from tests import world
 from tests.costs.bills import sheets
 from workspaces import services as workspaces
@@ -124,6 +125,9 @@ def _ask_for_more(command, ann, organization, machine, now):
         actor=world.actor(admin), account=account, controls=["usb"], valid_until=now + timedelta(days=9), note="a test",
         now=now,
     )  # fmt: skip
+    create_webhook(
+        actor=world.actor(admin), organization_id=organization.id, name="w", url="https://hooks.example.com/", now=now
+    )
     _give_bill(command, organization, account, now)
     deviation = Deviation(account.directory_id, INTERNET)
     keeping.keep(
@@ -174,6 +178,7 @@ def _apart(table, row):
         "costs_bill": {"sha256": fresh},
         "costs_price": {"running_mode": "ALWAYS_ON", "hourly_amount": "0"},
         "operations_operation": {"correlation_id": fresh},
+        "outbox_webhook": {},
         "workspaces_applicationstack": {"name": fresh},
         "workspaces_finding": {"subject": fresh},
         "workspaces_lifecyclepolicy": {"blueprint_name": fresh},
