@@ -10,6 +10,10 @@ COST_RERATE = register("COST_RERATE", required=("resource_id", "context.operatio
 BILL_UPLOAD = register("BILL_UPLOAD", required=("resource_id",))
 BILL_IMPORT = register("BILL_IMPORT", required=("resource_id",))
 COST_EXPORT = register("COST_EXPORT", required=("context.format",), personal=("filters",))
+REPORT_SUBSCRIBE = register("REPORT_SUBSCRIBE", required=("resource_id",))
+REPORT_UNSUBSCRIBE = register("REPORT_UNSUBSCRIBE", required=("resource_id",))
 
 expect("costs_price", actions=[PRICE_CREATE])
 expect("costs_bill", actions=[BILL_IMPORT], at="booked_at", only=("state", "BOOKED"))
+expect("costs_issuedreport", actions=[COST_EXPORT], at="issued_at")
+expect("costs_reportsubscription", actions=[REPORT_SUBSCRIBE])

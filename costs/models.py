@@ -20,6 +20,9 @@ from costs.bills.models import BillGap as BillGap
 from costs.bills.models import BillLine as BillLine
 from costs.bills.models import BillPart as BillPart
 from costs.expressions import NO_ORGANIZATION, HourOf, Period
+from costs.showback.models import IssuedReport as IssuedReport
+from costs.showback.models import ReportFile as ReportFile
+from costs.showback.models import ReportSubscription as ReportSubscription
 from forge.accounts.models import Membership, Organization, Project, Team, User
 from forge.db.models import TimestampedModel, UUIDModel
 from workspaces.models import WorkSpace

@@ -1,5 +1,6 @@
 from costs.api.bills import BilledMachineViewSet, BillGapViewSet, BillViewSet
 from costs.api.exports import CostExportViewSet
+from costs.api.showback import CostReportViewSet, IssuedReportViewSet, ReportSubscriptionViewSet
 from costs.api.views import BundleViewSet, CostRecordViewSet, CostRevisionViewSet, CostViewSet, PriceViewSet
 from forge.api.routers import OptionalSlashRouter
 
@@ -11,6 +12,9 @@ router.register("costs/bills", BillViewSet, basename="bill")
 router.register("costs/billed-machines", BilledMachineViewSet, basename="billed-machine")
 router.register("costs/bill-gaps", BillGapViewSet, basename="bill-gap")
 router.register("costs/export", CostExportViewSet, basename="cost-export")
+router.register("costs/reports", CostReportViewSet, basename="cost-report")
+router.register("costs/issued-reports", IssuedReportViewSet, basename="issued-report")
+router.register("costs/report-subscriptions", ReportSubscriptionViewSet, basename="report-subscription")
 router.register("costs", CostViewSet, basename="cost")
 router.register("bundles", BundleViewSet, basename="bundle")
 

@@ -34,6 +34,8 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
             ("costs.costrecord", "Cost records", "receipt_long"),
             ("costs.price", "Price book", "sell"),
             ("costs.bill", "Bills", "request_quote"),
+            ("costs.issuedreport", "Issued reports", "summarize"),
+            ("costs.reportsubscription", "Report subscriptions", "outgoing_mail"),
         ],
     ),
     (
