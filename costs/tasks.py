@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from costs import metering, refreshes
+from costs.advice import sweep
 from forge.db.jobs import run_job
 
 
@@ -28,6 +29,13 @@ def refresh_prices() -> dict[str, Any] | None:
         return None
     now = timezone.now()
     return run_job("refresh_prices", now, timedelta(days=1), lambda: _refresh(now))
+
+
+@shared_task(name="costs.advise_costs")
+def advise_costs() -> dict[str, Any] | None:
+    """Once a day; ticks hourly, so that a day that failed is made up for."""
+    now = timezone.now()
+    return run_job(sweep.JOB, now, timedelta(days=1), lambda: sweep.advise(now=now))
 
 
 def _refresh(now: datetime) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+from costs.api.advice import AdviceViewSet
 from costs.api.bills import BilledMachineViewSet, BillGapViewSet, BillViewSet
 from costs.api.exports import CostExportViewSet
 from costs.api.views import BundleViewSet, CostRecordViewSet, CostRevisionViewSet, CostViewSet, PriceViewSet
@@ -11,6 +12,7 @@ router.register("costs/bills", BillViewSet, basename="bill")
 router.register("costs/billed-machines", BilledMachineViewSet, basename="billed-machine")
 router.register("costs/bill-gaps", BillGapViewSet, basename="bill-gap")
 router.register("costs/export", CostExportViewSet, basename="cost-export")
+router.register("costs/advice", AdviceViewSet, basename="advice")
 router.register("costs", CostViewSet, basename="cost")
 router.register("bundles", BundleViewSet, basename="bundle")
 

@@ -185,6 +185,7 @@ FOREIGN = {
     "unmanaged-machine-detail": rows.unmanaged,
     "price-detail": rows.price,
     "bill-detail": rows.bill,
+    "advice-detail": rows.advice,
     "budget-detail": rows.budget,
     "budget-reservations": rows.budget,
     "budget-raise-detail": rows.budget_raise,
