@@ -1,5 +1,7 @@
 """Fixtures that every test may use; the servers behind them are started by tests/plugins/servers.py."""
 
+import gc
+
 import pytest
 from django.conf import settings
 
@@ -12,8 +14,14 @@ __all__ = ["django_db_setup", "make_app_connection", "scale", "superuser_connect
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """What has an xdist_group takes long: it begins first, or the other workers wait for it at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    """What has an xdist_group or grows with FORGE_SOAK takes long, and begins first: the workers end at one time."""
+    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in ("xdist_group", "soak")))
+
+
+def pytest_collection_finish():
+    """What was collected stays to the end: the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,9 +1,9 @@
 """`launch_throughput_vs_bare_tx`: whole launches per second by the service, over the same rows by bare SQL.
 
-Four processes with eight threads and connections each, on either side; all launch for people of one team, so all meet
-at its budget and at the organization's. Our side is `workspaces.services.launch` without HTTP: look-ups, scope rows,
-guards, rows, audit entry in its lane of the chained log, bell. What the other side is stands in `bare/launch.py`; its
-audit entries go into a plain table. People are read before the clock runs.
+Four processes (two in the tests) with eight threads and connections each, on either side; all launch for people of one
+team, so all meet at its budget and at the organization's. Our side is `workspaces.services.launch` without HTTP: look-
+ups, scope rows, guards, rows, audit entry in its lane of the chained log, bell. What the other side is stands in
+`bare/launch.py`; its audit entries go into a plain table. People are read before the clock runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from tests.bench.launchers import CONNECTIONS
 from tests.bench.measure import MOST_TIMES, Benchmark, Run, Sides, UnequalWork, of_size
 from workspaces import services
 
-PROCESSES = 4
+PROCESSES = {"tiny": 2, "quick": 4, "full": 4}
+"""Of either side."""
 LAUNCHES = {"tiny": 32, "quick": 160, "full": 3_200}
 """Of all processes together in one run."""
 
@@ -69,7 +70,7 @@ _UNLIKE = """
 @contextlib.contextmanager
 def prepare(size: str) -> Iterator[Sides]:
     """A world with two budgets, one machine that the service launched, and people enough for every run."""
-    launches, now = of_size(size, LAUNCHES), timezone.now()
+    launches, processes, now = of_size(size, LAUNCHES), of_size(size, PROCESSES), timezone.now()
     world = worlds.build()
     month = month_of(now)
     for scope, scope_id in (("TEAM", world.team.id), ("ORGANIZATION", world.organization.id)):
@@ -91,20 +92,20 @@ def prepare(size: str) -> Iterator[Sides]:
     if first is None:
         raise UnequalWork("the launch to do again made no machine")
     ids = str(lead.id), str(first.id)
-    numbers = count(0, launches // PROCESSES)
+    numbers = count(0, launches // processes)
     with append.installed(), contextlib.ExitStack() as stack:
         sides = [
             [
                 stack.enter_context(starting("tests.bench.apart", f"tests.bench.launchers.{side}", *ids))
-                for _ in range(PROCESSES)
+                for _ in range(processes)
             ]
             for side in ("by_service", "by_sql")
         ]
         for crew in sides:
             for one in crew:
                 one.answer()
-        mine, bare = (partial(_run, crew, launches // PROCESSES, numbers) for crew in sides)
-        yield Sides(mine=mine, bare=bare, verify=_verify)
+        mine, bare = (partial(_run, crew, launches // processes, numbers) for crew in sides)
+        yield Sides(mine=mine, bare=bare, verify=partial(_verify, processes))
 
 
 def _run(crew: Sequence[Child], share: int, numbers: Iterator[int]) -> Run:
@@ -126,7 +127,7 @@ def _written() -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
-def _verify() -> dict[str, Any]:
+def _verify(processes: int) -> dict[str, Any]:
     """Each budget holds what its reservations hold, the same for every machine; all machines are alike."""
     written = _written()
     with connection.cursor() as cursor:
@@ -143,7 +144,7 @@ def _verify() -> dict[str, Any]:
     if kinds != 1 or not report.is_intact or written["entries"] != machines:
         raise UnequalWork(f"{kinds} kinds of machines, {written}, the log's faults: {report.findings}")
     return {
-        "processes": PROCESSES, "connections": PROCESSES * CONNECTIONS, "machines": machines, "entries_bare": plain,
+        "processes": processes, "connections": processes * CONNECTIONS, "machines": machines, "entries_bare": plain,
     }  # fmt: skip
 
 
