@@ -16,6 +16,7 @@ from django.db import transaction
 from audit.actors import Actor
 from costs.bills import drift, files, services
 from costs.bills.booking import Progress, book_next
+from costs.bills.files import Received
 from costs.bills.formats import BillRefused
 from costs.bills.models import Bill
 from costs.bills.restoring import restore_next
@@ -43,23 +44,17 @@ def import_file(
         return {**figures(there), "changed_records": 0, "is_known": True}
     if dry_run and there is not None:
         raise services.BillUnderWay(extra={"bill": there.id})
-    if not dry_run and (left := services.left_behind(organization, now=now)) and left.sha256 != file.sha256:
-        _book_what_was_left(left, actor, now)
     if dry_run:
-        file = replace(file, sha256=services.TRIED)
-    with transaction.atomic():
-        bill = services.begin(actor=actor, organization=organization, name=path.name, file=file, now=now)
-    if dry_run:
-        with _taken_back(bill):
-            return {**_tried(bill, actor, path, now), "is_known": False}
+        return _tried_file(actor, organization, path, replace(file, sha256=services.TRIED), now)
     try:
-        changed = _booked(bill, actor, path, now)
-    except BillRefused as problem:
+        left = services.left_behind(organization, now=now)
+        if left is not None and left.sha256 != file.sha256:
+            _book_what_was_left(left, actor, now)
         with transaction.atomic():
-            services.fail(bill=bill, actor=actor, code=problem.code, detail=problem.detail, now=now)
-        raise
+            bill = services.begin(actor=actor, organization=organization, name=path.name, file=file, now=now)
+        changed = _booked_or_failed(bill, actor, path, now)
     except PutOut as error:
-        raise services.BillUnderWay("Another command imports this very file.", extra={"bill": bill.id}) from error
+        raise services.BillUnderWay("Another command imports the same bill.") from error
     bill.refresh_from_db()
     return {**figures(bill), "changed_records": changed, "is_known": False}
 
@@ -79,6 +74,22 @@ def figures(bill: Bill) -> dict[str, Any]:
         "not_billed": drift.not_billed(bill),
         "gaps": drift.gaps(bill),
     }
+
+
+def _tried_file(actor: Actor, organization: Organization, path: Path, file: Received, now: datetime) -> dict[str, Any]:
+    with transaction.atomic():
+        bill = services.begin(actor=actor, organization=organization, name=path.name, file=file, now=now)
+    with _taken_back(bill):
+        return {**_tried(bill, actor, path, now), "is_known": False}
+
+
+def _booked_or_failed(bill: Bill, actor: Actor, path: Path, now: datetime) -> int:
+    try:
+        return _booked(bill, actor, path, now)
+    except BillRefused as problem:
+        with transaction.atomic():
+            services.fail(bill=bill, actor=actor, code=problem.code, detail=problem.detail, now=now)
+        raise
 
 
 def _booked(bill: Bill, actor: Actor, path: Path, now: datetime) -> int:

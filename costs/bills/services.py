@@ -113,9 +113,11 @@ def cause_of(bill: Bill, actor: Actor) -> Cause:
 def finish(*, bill: Bill, actor: Actor, now: datetime) -> Bill:
     """Say that all of the bill is booked, in the caller's transaction; what it takes the place of is marked so.
 
-    Raises StagedLinesLost after setting the bill back to be read again when not all of its lines were settled.
+    Raises StagedLinesLost when not all of its lines were settled, staging.PutOut when another one has ended it.
     """
     locked = _locked(bill)
+    if locked.state != Bill.State.BOOKING:
+        raise staging.PutOut(str(bill.pk))
     if locked.settled_lines != locked.machine_lines:
         raise StagedLinesLost(str(bill.pk))
     earlier = Bill.objects.filter(

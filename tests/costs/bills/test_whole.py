@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from audit.actors import Actor
+from audit.models import AuditLog
 from costs.bills import booking, importing, services, staging
 from costs.bills.formats import BillRefused
 from costs.bills.models import Bill, BilledMachine, BillGap, BillLine
@@ -195,6 +196,24 @@ def test_two_commands_with_the_same_file_at_once_book_each_machine_once(fleet, g
     assert Bill.objects.get().settled_lines == 2
 
 
+def test_a_command_that_another_one_overtook_ends_nothing_twice(fleet, give, tmp_path, monkeypatch):
+    (machine,) = fleet(1)
+    path = as_csv(tmp_path / "b.csv", [fee(machine, "10")])
+    real, begun = importing.restore_next, []
+
+    def restore_next(**options):
+        if not begun:  # the other one, with the same file, comes to its end first
+            begun.append(True)
+            assert give(path)["state"] == "BOOKED"
+        return real(**options)
+
+    monkeypatch.setattr(importing, "restore_next", restore_next)
+    with pytest.raises(services.BillUnderWay):
+        give(path)
+    assert total(machine) == 10
+    assert AuditLog.objects.filter(action_type="BILL_IMPORT").count() == 1
+
+
 def test_a_dry_run_that_was_cut_off_is_neither_joined_nor_booked(fleet, give, tmp_path, monkeypatch):
     (machine,) = fleet(1)
     path = as_csv(tmp_path / "b.csv", [fee(machine, "10")])
@@ -207,8 +226,7 @@ def test_a_dry_run_that_was_cut_off_is_neither_joined_nor_booked(fleet, give, tm
     with pytest.raises(services.BillUnderWay):
         give(path)
     Bill.objects.update(updated_at=MARCH)
-    (other,) = [as_csv(tmp_path / "c.csv", [fee("ws-none", "1")])]
-    give(other)
+    give(as_csv(tmp_path / "c.csv", [fee("ws-none", "1")]))
     assert total(machine) == before
     assert set(Bill.objects.values_list("state", flat=True)) == {"FAILED", "BOOKED"}
 
