@@ -20,23 +20,27 @@ NOBODY_LISTENS = "redis://127.0.0.1:1/0"
 
 
 @pytest.fixture
-def broker():
+def message_of():
+    """`message_of(id)` is the one message that tells of an operation; tests beside this one have theirs there too."""
+    found = []
     with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
-        client.delete("operations")
-        yield client
-        client.delete("operations")
+
+        def found_of(operation_id):
+            [content] = [one for one in client.lrange("operations", 0, -1) if str(operation_id).encode() in one]
+            found.append(content)
+            return json.loads(content)
+
+        yield found_of
+        for content in found:
+            client.lrem("operations", 0, content)
 
 
-def messages(client):
-    return [json.loads(message) for message in client.lrange("operations", 0, -1)]
-
-
-def test_a_ring_is_a_message_in_the_operations_queue_that_expires(broker):
+def test_a_ring_is_a_message_in_the_operations_queue_that_expires(message_of):
     operation_id = uuid7()
 
     assert Bell().ring(operation_id) is True
 
-    [message] = messages(broker)
+    message = message_of(operation_id)
     assert message["headers"]["task"] == tasks.run_operation.name
     assert str(operation_id) in message["headers"]["kwargsrepr"]
     assert message["headers"]["eta"] is None
@@ -44,10 +48,12 @@ def test_a_ring_is_a_message_in_the_operations_queue_that_expires(broker):
     assert message["properties"]["delivery_info"]["routing_key"] == "operations"
 
 
-def test_a_ring_for_later_carries_its_time_and_expires_after_it(broker):
-    Bell().ring(uuid7(), countdown=30)
+def test_a_ring_for_later_carries_its_time_and_expires_after_it(message_of):
+    operation_id = uuid7()
 
-    [message] = messages(broker)
+    Bell().ring(operation_id, countdown=30)
+
+    message = message_of(operation_id)
     assert message["headers"]["eta"] < message["headers"]["expires"]
 
 

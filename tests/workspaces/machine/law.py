@@ -53,6 +53,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "extend": _LIVE,
     "lease": _LIVE,
     "modify": ("AVAILABLE", "STOPPED"),
+    "tag": ("AVAILABLE", "STOPPING", "STOPPED", "STARTING"),
     "reboot": ("AVAILABLE",),
     "rebuild": ("AVAILABLE", "STOPPED"),
     "restore": ("AVAILABLE", "STOPPED"),
