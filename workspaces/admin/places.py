@@ -145,7 +145,7 @@ class ProviderAccountAdmin(OwnOrganizationAdmin):
     )
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Sequence[Any]:
-        return self.fields if obj is None else (*self.fields, "findings", "attestations")
+        return self.fields if obj is None else (*self.fields[:-1], "offered", "findings", "attestations")
 
     @display(description="services")
     def offered(self, account: ProviderAccount) -> str:
