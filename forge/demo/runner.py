@@ -55,6 +55,7 @@ class Demo:
         self.family = Family(say=self.say, changed=self.home.remember_children)
         self.env: dict[str, str] = dict(os.environ)
         self.own_env: dict[str, str] = {}
+        self.filling: dict[str, str] = {}
         self.addresses: dict[str, Any] = {}
         self.commands: list[subprocess.Popen] = []
         self.interrupts = 0
@@ -112,13 +113,13 @@ class Demo:
         self.home.publish_environment(self.own_env)
         with self._step("Schema and static files"):
             finish_static = self._collect_static()
-            self._manage("migrate", "--noinput")
+            self._manage("migrate", "--noinput", **self.filling)
             finish_static()
         if self.with_data:
             with self._step("Demo data"):
                 if not self.home.users():
                     self.home.seeding.touch()
-                self._manage("seed_demo")
+                self._manage("seed_demo", **self.filling)
                 self.home.seeding.unlink(missing_ok=True)
         with self._step("Web, workers and schedule"):
             self._start_workers()
@@ -141,6 +142,8 @@ class Demo:
             "owner_url": postgres.url(OWNER, DATABASE),
             "superuser_url": postgres.url(SUPERUSER, DATABASE),
         }
+        # What a power cut takes of the last second is made again by the next start.
+        self.filling["PGOPTIONS"] = "-c synchronous_commit=off"
         self._setting("DATABASE_URL", self.addresses["database_url"])
         self._setting("DATABASE_OWNER_URL", self.addresses["owner_url"])
 
@@ -164,6 +167,7 @@ class Demo:
                 arguments += ["--duration", f"{state}={seconds}"]
             log = self.home.log("simulator")
             self.family.start("AWS simulator", Command(arguments, env=self.env, log=log, ready=lambda: accepts(port)))
+        self.filling["FORGE_AWS_CALLS_PER_SECOND"] = "0"  # the simulator counts no calls, and nobody else makes any yet
         self.addresses["simulator_url"] = f"http://{LOOPBACK}:{port}"
         self._setting("AWS_ENDPOINT_URL", self.addresses["simulator_url"])
         for name, value in SIMULATED_AWS.items():
@@ -204,13 +208,13 @@ class Demo:
         if not self.env.get(name):
             self.env[name] = self.own_env[name] = value
 
-    def _manage(self, *arguments: str) -> None:
-        self._finish(arguments[0], self._begin(*arguments))
+    def _manage(self, *arguments: str, **settings: str) -> None:
+        self._finish(arguments[0], self._begin(*arguments, **settings))
 
-    def _begin(self, *arguments: str) -> subprocess.Popen:
-        process = spawn(
-            [sys.executable, "manage.py", *arguments], log=self.home.log(arguments[0]), env=self.env, cwd=BASE_DIR
-        )
+    def _begin(self, *arguments: str, **settings: str) -> subprocess.Popen:
+        """Start a command; what the environment gives goes before these settings."""
+        command, log = [sys.executable, "manage.py", *arguments], self.home.log(arguments[0])
+        process = spawn(command, log=log, env=settings | self.env, cwd=BASE_DIR)
         self.commands.append(process)
         return process
 
