@@ -1,5 +1,8 @@
 """`manage.py migrate`: Django's own, as the owner of the database, and then what tables cannot do without."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -17,7 +20,8 @@ class Command(migrate.Command):
         parser.set_defaults(database="owner")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        super().handle(*args, **options)
+        with _garbage_left_longer():
+            super().handle(*args, **options)
         if options["plan"] or options["check_unapplied"]:
             return
         using = options["database"]
@@ -27,3 +31,18 @@ class Command(migrate.Command):
             for table, names in made.items():
                 self.stdout.write(f"Partitions made of {table}: {', '.join(names) or 'none was missing'}")
             self.stdout.write(f"Granted to: {', '.join(roles) or 'nobody, the owner is the only role'}")
+
+
+@contextmanager
+def _garbage_left_longer() -> Iterator[None]:
+    """Collect garbage a hundred times less often inside.
+
+    Django makes every model anew at most of the steps: the collector, which looks through all of them again and again,
+    otherwise takes a third of the time.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(before[0] * 100, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
