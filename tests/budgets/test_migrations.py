@@ -49,10 +49,10 @@ def notices(apps) -> list[dict]:
     return list(apps.get_model("budgets", "BudgetNotice").objects.order_by("id").values())
 
 
-def test_notices_become_mail_and_notices_again(empty_database):
+def test_notices_become_mail_and_notices_again_and_the_mail_is_sent_as_any_other(empty_database, mailoutbox):
     migrate(*BEFORE)
     before = fill(models_before())
-    migrate("budgets")
+    migrate()
     mails = list(Mail.objects.order_by("id"))
     assert [(mail.id, mail.state, mail.due_at, mail.sent_at, mail.attempts) for mail in mails] == [
         (before[0]["id"], "SENT", None, FIRED, 0),
@@ -69,11 +69,6 @@ def test_notices_become_mail_and_notices_again(empty_database):
     migrate("budgets")
     assert Mail.objects.count() == 3
 
-
-def test_a_mail_that_was_migrated_is_sent_as_any_other(empty_database, mailoutbox):
-    migrate(*BEFORE)
-    fill(models_before())
-    migrate()
     assert sending.send(now=FIRED + timedelta(hours=1))["sent"] == 1
     [message] = mailoutbox
     assert message.subject == "Forge: the organization budget of o has passed 80%"
