@@ -14,53 +14,16 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from django.db import connection
-
 from budgets.models import Budget
-from budgets.rates import rate_or_nothing
 from budgets.scopes import FACTS
-from costs.pricing import HOUR, MILLIONTH, fees_to_come
+from costs.forecasts import fees_ahead, running_by_day
+from costs.models import DailyCost
+from costs.pricing import HOUR, MILLIONTH
 from forge.accounts.models import User
-from workspaces.lifecycle import LIVE_STATES
 from workspaces.models import WorkSpace
 
 PACE_DAYS = 7
 _SECONDS = Decimal(3600)
-
-_MACHINES = """
-    SELECT service_type, region, bundle_type, operating_system, running_mode, root_volume_gb + user_volume_gb,
-           costs_hour_of(
-               least(%(period_end)s, created_at + max_lifetime_days * interval '24 hours')
-               + interval '1 hour' - interval '1 microsecond'
-           ),
-           count(*)
-      FROM workspaces_workspace
-     WHERE organization_id = %(organization)s AND {machine_column} = %(scope_id)s AND state = ANY (%(live)s)
-     GROUP BY 1, 2, 3, 4, 5, 6, 7
-"""
-
-# A kind of Applications has no blueprint and so no operating system here: the dearest price stands for it.
-_RUNNING = """
-    SELECT coalesce(sum(d.hours * p.hourly_amount), 0), min(d.first_day)
-      FROM (
-          SELECT region, bundle_type, running_mode, blueprint_id, sum(billed_hours) AS hours, min(day) AS first_day
-            FROM costs_dailycost
-           WHERE organization_id = %(organization)s AND {record_column} = %(scope_id)s
-             AND day >= %(first_day)s AND day <= %(today)s
-           GROUP BY region, bundle_type, running_mode, blueprint_id
-      ) d
-      LEFT JOIN blueprints_blueprint b ON b.id = d.blueprint_id
-      LEFT JOIN LATERAL (
-          SELECT hourly_amount FROM costs_price
-           WHERE service_type = CASE WHEN b.id IS NULL THEN 'WORKSPACES_APPLICATIONS' ELSE 'WORKSPACES_PERSONAL' END
-             AND region = d.region AND bundle_type = d.bundle_type AND running_mode = d.running_mode
-             AND (b.id IS NULL OR operating_system = b.operating_system) AND currency = %(currency)s
-             AND (organization_id = %(organization)s OR organization_id IS NULL)
-             AND valid_from <= %(now)s AND (valid_to IS NULL OR valid_to > %(now)s)
-           ORDER BY organization_id NULLS LAST, hourly_amount DESC
-           LIMIT 1
-      ) p ON true
-"""
 
 
 @dataclass(frozen=True)
@@ -135,36 +98,21 @@ def _full_at(budget: Budget, pace: Decimal, now: datetime) -> datetime | None:
 
 
 def _fees(budget: Budget, now: datetime) -> Decimal:
-    """The fees to come, reckoned once for all machines of one kind that are bound by the same hour."""
-    fees = Decimal(0)
-    for *kind, bound, count in _rows(budget, _MACHINES, {"live": [str(state) for state in LIVE_STATES]}):
-        rate = rate_or_nothing(budget.organization, tuple(kind), now=now)
-        one = fees_to_come(rate.fee, now, bound) + fees_to_come(rate.storage_fee, now, bound)
-        fees += one * count
-    return fees
+    """The fees of the scope's live machines that are still to come."""
+    of_scope = {FACTS[budget.scope].machine_column: budget.scope_id}
+    machines = WorkSpace.objects.live().filter(organization_id=budget.organization_id).filter(**of_scope)
+    return fees_ahead(machines, organization=budget.organization, since=now, until=budget.period_end, now=now)
 
 
 def _pace(budget: Budget, now: datetime) -> Decimal:
     """What the running of the last days has cost per hour."""
     today = now.astimezone(UTC).date()
-    days = {"first_day": today - timedelta(days=PACE_DAYS - 1), "today": today, "now": now}
-    [(cost, first_day)] = _rows(budget, _RUNNING, days)
-    if first_day is None:
+    of_scope = {FACTS[budget.scope].record_column: budget.scope_id}
+    costs = DailyCost.objects.filter(organization_id=budget.organization_id).filter(**of_scope)
+    by_day = running_by_day(
+        costs, organization=budget.organization, first=today - timedelta(days=PACE_DAYS - 1), last=today, now=now
+    )
+    if not by_day:
         return Decimal(0)
-    elapsed = max(now - datetime.combine(first_day, time(), tzinfo=UTC), HOUR)
-    return cost * _SECONDS / Decimal(elapsed // timedelta(seconds=1))
-
-
-def _rows(budget: Budget, statement: str, more: dict[str, Any]) -> list[tuple[Any, ...]]:
-    facts = FACTS[budget.scope]
-    known: dict[str, Any] = {
-        "organization": budget.organization_id,
-        "currency": budget.organization.currency,
-        "scope_id": budget.scope_id,
-        "period_end": budget.period_end,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(
-            statement.format(machine_column=facts.machine_column, record_column=facts.record_column), known | more
-        )
-        return cursor.fetchall()
+    elapsed = max(now - datetime.combine(min(by_day), time(), tzinfo=UTC), HOUR)
+    return sum(by_day.values(), Decimal(0)) * _SECONDS / Decimal(elapsed // timedelta(seconds=1))

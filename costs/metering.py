@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import DataError, IntegrityError, connection, transaction
-from django.db.models import Min
+from django.db.models import Min, QuerySet
 
 from audit.actors import Actor
 from costs.charges import Charges
@@ -144,6 +144,12 @@ def lag(now: datetime) -> timedelta:
     return timedelta(0) if oldest is None else now - oldest
 
 
+def metered_until(organization_id: uuid.UUID, now: datetime) -> datetime:
+    """The instant to which all machines of the organization are booked; `now` where nothing is due."""
+    oldest = _due(now).filter(organization_id=organization_id).aggregate(oldest=Min("next_due_at"))["oldest"]
+    return now if oldest is None else oldest
+
+
 def ensure_months(first: datetime, last: datetime) -> None:
     """Make the partitions from `first` to `last` where one is missing; call it before a transaction begins."""
     if not _has_months(first, last):
@@ -158,7 +164,11 @@ def _has_months(first: datetime, last: datetime) -> bool:
 
 
 def _oldest_due(now: datetime) -> datetime | None:
-    return MeterMark.objects.filter(next_due_at__lt=now).aggregate(oldest=Min("next_due_at"))["oldest"]
+    return _due(now).aggregate(oldest=Min("next_due_at"))["oldest"]
+
+
+def _due(now: datetime) -> QuerySet[MeterMark]:
+    return MeterMark.objects.filter(next_due_at__lt=now)
 
 
 def _sweep(*, now: datetime, chunk: int, dry_run: bool, figures: Figures, failed: list[uuid.UUID]) -> bool:

@@ -156,19 +156,26 @@ def _unconstrained(to: type[models.Model], **options: Any) -> models.ForeignKey:
     return models.ForeignKey(to, on_delete=models.PROTECT, db_constraint=False, db_index=False, **options)
 
 
+def costs_seen_by(user: User, *, owner: str = "user_id") -> Q:
+    """Whose costs a person sees: all for organization-wide roles; the own and the team's for leads and engineers; else
+    the own. `owner` is the column of who is charged: machines have another one than costs.
+    """
+    if user.is_operator:
+        return Q()
+    own = Q(organization_id=user.organization_id)
+    if user.has_role(*Membership.ORGANIZATION_WIDE):
+        return own
+    seen = (Membership.Role.TEAM_LEAD, Membership.Role.ENGINEER)
+    teams = [team for role, team in user.roles if role in seen and team is not None]
+    return own & (Q(**{owner: user.id}) | Q(team_id__in=teams))
+
+
 class VisibleCosts(models.QuerySet):
     """Rows with an organization, a user and a team, of which a person sees the own, and some the team's or all."""
 
     def visible_to(self, user: User) -> VisibleCosts:
-        """All for organization-wide roles; the own and the team's for leads and engineers; else the own."""
-        if user.is_operator:
-            return self
-        rows = self.filter(organization_id=user.organization_id)
-        if user.has_role(*Membership.ORGANIZATION_WIDE):
-            return rows
-        seen = (Membership.Role.TEAM_LEAD, Membership.Role.ENGINEER)
-        teams = [team for role, team in user.roles if role in seen and team is not None]
-        return rows.filter(Q(user_id=user.id) | Q(team_id__in=teams))
+        """What costs_seen_by says."""
+        return self.filter(costs_seen_by(user))
 
 
 class CostRecord(models.Model):

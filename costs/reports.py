@@ -1,67 +1,132 @@
-"""Sums of costs by day and by what they are grouped by, from the daily sums."""
+"""Sums of costs by time and by what they are grouped by: from the daily sums, and by hour from the records.
+
+Daily sums and records have the same columns, so each function takes either. Rows are grouped by id, and only the groups
+that are shown get their names.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.db.models import F, Max, Min, QuerySet, Sum, Value
-from django.db.models.functions import Coalesce
+from django.db.models import Expression, F, Max, Min, QuerySet, Sum, Value
+from django.db.models.functions import Coalesce, TruncMonth, TruncWeek
 
-from costs.models import DailyCost
+from forge.db.months import add_months
 
-DIMENSIONS: Mapping[str, str] = {
-    "team": "team__slug",
-    "project": "project__slug",
-    "user": "user__email",
-    "blueprint": "blueprint_id",
-    "bundle_type": "bundle_type",
-    "region": "region",
-    "cost_center": "cost_center",
-    "running_mode": "running_mode",
+
+class Dimension(NamedTuple):
+    """What costs can be grouped by: its column, and the field of the row that it names which people know it by."""
+
+    column: str
+    name: str | None = None
+
+
+DIMENSIONS: Mapping[str, Dimension] = {
+    "organization": Dimension("organization", "slug"),
+    "team": Dimension("team", "slug"),
+    "project": Dimension("project", "slug"),
+    "user": Dimension("user", "email"),
+    "blueprint": Dimension("blueprint"),
+    "bundle_type": Dimension("bundle_type"),
+    "region": Dimension("region"),
+    "cost_center": Dimension("cost_center"),
+    "running_mode": Dimension("running_mode"),
 }
-"""What costs can be grouped by → its column."""
+
+HOUR, DAY, WEEK, MONTH = "hour", "day", "week", "month"
+INTERVALS = (HOUR, DAY, WEEK, MONTH)
+"""Of UTC; a week begins on Monday, as in ISO 8601. Hours are in the records alone."""
 
 SUMS = ("total_cost", "compute_cost", "storage_cost", "data_transfer_cost", "billed_hours")
 MIXED = "MIXED"
 """Basis of a sum whose parts came about in different ways."""
 
 _BASES = {"least_basis": Min("basis"), "greatest_basis": Max("basis")}
+_STARTS: Mapping[str, Expression | F] = {
+    HOUR: F("period_start"),
+    DAY: F("day"),
+    WEEK: TruncWeek("day"),
+    MONTH: TruncMonth("day"),
+}
 
 
-def total(costs: QuerySet[DailyCost]) -> dict[str, Any]:
+def total(costs: QuerySet[Any]) -> dict[str, Any]:
     """The sums over all `costs`."""
     zero = Value(Decimal(0))
     sums: dict[str, Any] = {name: Coalesce(Sum(name), zero) for name in SUMS}
     return _shown(costs.aggregate(**sums, **_BASES))
 
 
-def groups(costs: QuerySet[DailyCost], *, by: str, most: int) -> list[dict[str, Any]]:
-    """The sums of each group of one dimension, the dearest first, at most `most` of them."""
-    rows = _grouped(costs, [by]).order_by("-sum_total_cost", f"by_{by}")
-    return [_named(row) for row in rows[:most]]
+def total_of(groups: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The sums over groups that are all there are."""
+    groups = list(groups)
+    bases = {row["basis"] for row in groups}
+    sums = {name: sum((row[name] for row in groups), Decimal(0)) for name in SUMS}
+    return {**sums, "basis": MIXED if len(bases) > 1 else next(iter(bases), None)}
 
 
-def days(costs: QuerySet[DailyCost], *, by: Sequence[str], most: int) -> list[dict[str, Any]]:
-    """The sums of each day and group in the order of days, at most `most` of them; [] groups by day alone."""
-    rows = _grouped(costs, by, "day").order_by("day", *(f"by_{name}" for name in by))
-    return [_named(row) for row in rows[:most]]
+def groups(costs: QuerySet[Any], *, by: Sequence[str], most: int) -> list[dict[str, Any]]:
+    """The sums of each group of one or two dimensions, the dearest first, at most `most` of them."""
+    rows = _grouped(costs, by).order_by("-sum_total_cost", *(f"by_{name}" for name in by))
+    return _named(costs, by, rows[:most])
 
 
-def between(costs: QuerySet[DailyCost], start: date, end: date) -> QuerySet[DailyCost]:
-    """The costs of the UTC days [start, end)."""
+def series(costs: QuerySet[Any], *, interval: str, by: Sequence[str], most: int) -> list[dict[str, Any]]:
+    """The sums of each interval and group in the order of time, at most `most` of them; [] groups by time alone.
+
+    `period_start` is the first day of the interval, or the instant at which the hour begins.
+    """
+    rows = _grouped(costs, by, at=_STARTS[interval]).order_by("at", *(f"by_{name}" for name in by))
+    found = _named(costs, by, rows[:most])
+    return [{"period_start": row.pop("at"), **row} for row in found]
+
+
+def between(costs: QuerySet[Any], start: date, end: date) -> QuerySet[Any]:
+    """The daily sums of the UTC days [start, end)."""
     return costs.filter(day__gte=start, day__lt=end)
 
 
-def _grouped(costs: QuerySet[DailyCost], by: Sequence[str], *columns: str) -> QuerySet[Any, Any]:
-    keys = {f"by_{name}": F(DIMENSIONS[name]) for name in by}
-    return costs.values(*columns, **keys).annotate(**{f"sum_{name}": Sum(name) for name in SUMS}, **_BASES)
+def hours_between(records: QuerySet[Any], start: date, end: date) -> QuerySet[Any]:
+    """The records of the UTC days [start, end)."""
+    return records.filter(
+        period_start__gte=datetime.combine(start, time(), UTC), period_start__lt=datetime.combine(end, time(), UTC)
+    )
 
 
-def _named(row: dict[str, Any]) -> dict[str, Any]:
-    return _shown({name.removeprefix("by_").removeprefix("sum_"): value for name, value in row.items()})
+def is_cut(interval: str, first: Any, start: date, end: date) -> bool:
+    """True where the range [start, end) holds only a part of the interval that begins at `first`."""
+    if interval in (HOUR, DAY):
+        return False
+    after = first + timedelta(days=7) if interval == WEEK else add_months(first, 1)
+    return first < start or after > end
+
+
+def _grouped(costs: QuerySet[Any], by: Sequence[str], **more: Any) -> QuerySet[Any, Any]:
+    keys = {f"by_{name}": F(_dimension(name).column) for name in by}
+    return costs.values(**more, **keys).annotate(**{f"sum_{name}": Sum(name) for name in SUMS}, **_BASES)
+
+
+def _named(costs: QuerySet[Any], by: Sequence[str], rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    found = list(rows)
+    for name in by:
+        dimension = _dimension(name)
+        if dimension.name is None:
+            continue
+        model: Any = costs.model._meta.get_field(dimension.column).related_model
+        ids = {row[f"by_{name}"] for row in found} - {None}
+        names = dict(model.objects.filter(pk__in=ids).values_list("pk", dimension.name)) if ids else {}
+        for row in found:
+            row[f"by_{name}"] = names.get(row[f"by_{name}"])
+    return [
+        _shown({key.removeprefix("by_").removeprefix("sum_"): value for key, value in row.items()}) for row in found
+    ]
+
+
+def _dimension(name: str) -> Dimension:
+    return DIMENSIONS[name]
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

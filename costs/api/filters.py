@@ -9,6 +9,7 @@ from django_filters import rest_framework as filters
 
 from costs.models import CostRecord, CostRevision, DailyCost, Price
 from forge.api.filters import ForgeFilterSet
+from workspaces.models import WorkSpace
 
 _OF_MACHINES = {
     "bundle_type": ["exact", "in"],
@@ -34,10 +35,41 @@ class DailyCostFilterSet(WhoseCosts):
         fields = _OF_MACHINES
 
 
+class HourlyCostFilterSet(WhoseCosts):
+    """The filters of daily sums, for records."""
+
+    class Meta:
+        model = CostRecord
+        fields = _OF_MACHINES
+
+
 class CostRecordFilterSet(WhoseCosts):
     class Meta:
         model = CostRecord
         fields = {**_OF_MACHINES, "workspace": ["exact"]}
+
+
+_OF_FORECASTS = {name: _OF_MACHINES[name] for name in ("bundle_type", "region", "running_mode", "blueprint")}
+
+
+class ForecastFilterSet(WhoseCosts):
+    """What machines have as well as their costs."""
+
+    class Meta:
+        model = DailyCost
+        fields = _OF_FORECASTS
+
+
+class ForecastMachineFilterSet(ForgeFilterSet):
+    """The filters of a forecast, for machines."""
+
+    team = filters.CharFilter(field_name="team__slug")
+    project = filters.CharFilter(field_name="project__slug")
+    user = filters.CharFilter(field_name="owner__email", lookup_expr="iexact")
+
+    class Meta:
+        model = WorkSpace
+        fields = _OF_FORECASTS
 
 
 class PriceFilterSet(ForgeFilterSet):

@@ -8,22 +8,49 @@ from datetime import UTC, date, datetime, timedelta
 from django.utils.dateparse import parse_date, parse_datetime
 from rest_framework.request import Request
 
-from costs.reports import DIMENSIONS
+from costs.reports import DAY, DIMENSIONS, HOUR, INTERVALS
 from forge.api.errors import parameter_error
 from forge.api.filters import InvalidParameter
+from forge.db.months import add_months
 
 LONGEST_RECORDS = timedelta(days=31)
 
 
-def days_of(request: Request, *, now: datetime, most: int) -> tuple[date, date]:
+LONGEST_HOURS_DAYS = 31
+"""What is read by hour comes from the records: so many days at a time."""
+
+
+def interval_of(request: Request) -> str:
+    """The word of `?interval=`, a day without it."""
+    interval = request.query_params.get("interval", DAY)
+    if interval not in INTERVALS:
+        raise invalid("interval", f"{interval[:40]!r} is none of: {', '.join(INTERVALS)}.", known=INTERVALS)
+    return interval
+
+
+def days_of(request: Request, *, now: datetime, interval: str = DAY) -> tuple[date, date]:
     """The UTC days [start, end) of `?start=` and `?end=`; without them the running month up to today."""
     today = now.astimezone(UTC).date()
     end = _day(request, "end") or today + timedelta(days=1)
     start = _day(request, "start") or (end - timedelta(days=1)).replace(day=1)
     if start >= end:
         raise invalid("end", f"The first day after the range; it lies after start, {start}.")
-    if (end - start).days > most:
-        raise invalid("start", f"A range has at most {most} days; this one has {(end - start).days}.")
+    if interval == HOUR and (end - start).days > LONGEST_HOURS_DAYS:
+        raise invalid(
+            "start", f"By hour a range has at most {LONGEST_HOURS_DAYS} days; this one has {(end - start).days}."
+        )
+    return start, end
+
+
+def period_ahead(request: Request, *, now: datetime, most: int) -> tuple[date, date]:
+    """The UTC days [start, end) of a period that has begun and is not over: without parameters the running month."""
+    today = now.astimezone(UTC).date()
+    start = _day(request, "start") or today.replace(day=1)
+    end = _day(request, "end") or add_months(today.replace(day=1), 1)
+    if start > today:
+        raise invalid("start", f"Today or before; today is {today}.")
+    if not today < end <= today + timedelta(days=most):
+        raise invalid("end", f"After today, {today}, and at most {most} days from it.")
     return start, end
 
 
@@ -47,7 +74,7 @@ def hours_of(request: Request, *, now: datetime) -> tuple[datetime, datetime]:
     return first, last
 
 
-def group_by_of(request: Request, *, most: int) -> list[str]:
+def group_by_of(request: Request, *, most: int = 2) -> list[str]:
     """The words of `?group_by=a,b`, at most `most` of them, each a dimension of costs."""
     text = request.query_params.get("group_by")
     if text is None:

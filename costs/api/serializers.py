@@ -11,7 +11,6 @@ from rest_framework import serializers
 from blueprints.models import BundleType, OperatingSystem
 from costs.models import Basis, CostRecord, CostRevision, Price
 from costs.quotes import Quote
-from costs.reports import MIXED
 from costs.services import PriceTerms
 from forge.api.fields import Text
 from forge.api.serializers import RowSerializer
@@ -171,53 +170,6 @@ class CostRecordSerializer(RowSerializer):
             "price",
         ]
         read_only_fields = fields
-
-
-class SumSerializer(serializers.Serializer):
-    """Sums of cost records; `basis` is MIXED where they came about in different ways, null where there are none."""
-
-    total_cost = Money()
-    compute_cost = Money()
-    storage_cost = Money()
-    data_transfer_cost = Money()
-    billed_hours = Money()
-    basis = serializers.CharField(allow_null=True, help_text=f"One of {', '.join([*Basis.values, MIXED])}.")
-
-
-class GroupSumSerializer(SumSerializer):
-    """Sums of one group: beside them stand the members that were asked for in `group_by`."""
-
-    day = serializers.DateField(required=False)
-    team = serializers.CharField(required=False)
-    project = serializers.CharField(required=False, allow_null=True)
-    user = serializers.EmailField(required=False)
-    blueprint = serializers.UUIDField(required=False, allow_null=True)
-    bundle_type = serializers.CharField(required=False)
-    region = serializers.CharField(required=False)
-    cost_center = serializers.CharField(required=False, allow_blank=True)
-    running_mode = serializers.CharField(required=False)
-
-
-class SummarySerializer(serializers.Serializer):
-    """Costs of the UTC days [start, end): the total of all, and the dearest groups."""
-
-    start = serializers.DateField()
-    end = serializers.DateField()
-    currency = serializers.CharField()
-    total = SumSerializer()
-    group_by = serializers.CharField(allow_null=True)
-    groups = GroupSumSerializer(many=True)
-    more_groups = serializers.BooleanField(help_text="True when there are cheaper groups that are not shown.")
-
-
-class TimeseriesSerializer(serializers.Serializer):
-    """Costs of the UTC days [start, end) by day and group; what cost nothing is left out."""
-
-    start = serializers.DateField()
-    end = serializers.DateField()
-    currency = serializers.CharField()
-    group_by = serializers.ListField(child=serializers.CharField())
-    results = GroupSumSerializer(many=True)
 
 
 class QuoteRequestSerializer(LaunchSerializer):

@@ -1,6 +1,7 @@
 from costs.api.bills import BilledMachineViewSet, BillGapViewSet, BillViewSet
 from costs.api.exports import CostExportViewSet
-from costs.api.views import BundleViewSet, CostRecordViewSet, CostRevisionViewSet, CostViewSet, PriceViewSet
+from costs.api.sums import CostViewSet
+from costs.api.views import BundleViewSet, CostRecordViewSet, CostRevisionViewSet, PriceViewSet
 from forge.api.routers import OptionalSlashRouter
 
 router = OptionalSlashRouter()

@@ -1,4 +1,4 @@
-"""`/api/v1/costs/` and `/api/v1/bundles/`: what machines cost, have cost and would cost."""
+"""`/api/v1/costs/records`, `revisions`, `prices` and `/api/v1/bundles/`: what machines cost by the hour, and why."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from costs import actions, permissions, reports, services
-from costs.api.filters import CostRecordFilterSet, CostRevisionFilterSet, DailyCostFilterSet, PriceFilterSet
-from costs.api.parameters import days_of, group_by_of, hours_of, invalid
+from costs import actions, permissions, services
+from costs.api.filters import CostRecordFilterSet, CostRevisionFilterSet, PriceFilterSet
+from costs.api.parameters import hours_of, invalid
 from costs.api.serializers import (
     BundlesSerializer,
     ClosePriceSerializer,
@@ -24,116 +24,17 @@ from costs.api.serializers import (
     CostRevisionSerializer,
     NewPriceSerializer,
     PriceSerializer,
-    QuotedLaunchSerializer,
-    QuoteRequestSerializer,
-    SummarySerializer,
-    TimeseriesSerializer,
     price_terms,
 )
 from costs.bundles import bundles
-from costs.models import CostRecord, CostRevision, DailyCost, Price
-from costs.quotes import price_for, quote
+from costs.models import CostRecord, CostRevision, Price
 from forge.accounts.models import Team
 from forge.accounts.services import organization_of
 from forge.api.filters import refuse_unknown
 from forge.api.idempotency import idempotent
 from forge.api.views import ForgeViewSet, ReadViewSet
-from workspaces.api.serializers import launch_spec
-from workspaces.guards import blueprint_visible
 from workspaces.models import ProviderAccount
 from workspaces.regions.choosing import RegionRequired
-from workspaces.resolve import resolve_launch
-
-MOST_GROUPS = 1000
-MOST_POINTS = 10_000
-MOST_DAYS = 1100
-MOST_DAYS_BY_DAY = 366
-
-_DIMENSIONS = ", ".join(reports.DIMENSIONS)
-_RANGE = [
-    OpenApiParameter("start", str, description="First UTC day; without it the first of the month."),
-    OpenApiParameter("end", str, description="UTC day after the last; without it tomorrow."),
-]
-
-
-class CostViewSet(ForgeViewSet):
-    """Sums of costs that the caller may see, by day; and quotes."""
-
-    queryset = DailyCost.objects.all()
-    serializer_class = SummarySerializer
-    filterset_class = DailyCostFilterSet
-    pagination_class = None
-    extra_parameters = ("start", "end", "group_by")
-    audit_resource = "DailyCost"
-    audit_as_read = False
-
-    @extend_schema(
-        parameters=[*_RANGE, OpenApiParameter("group_by", str, description=f"One of {_DIMENSIONS}.")],
-        responses={200: SummarySerializer},
-    )
-    @action(detail=False, methods=["get"])
-    def summary(self, request: Request) -> Response:
-        """The sums of a range of days, in all and by one dimension, the dearest groups first."""
-        organization = organization_of(request.user)
-        costs = self.filter_queryset(self.get_queryset())
-        start, end = days_of(request, now=timezone.now(), most=MOST_DAYS)
-        group_by = next(iter(group_by_of(request, most=1)), None)
-        costs = reports.between(costs, start, end)
-        groups = reports.groups(costs, by=group_by, most=MOST_GROUPS + 1) if group_by else []
-        answer = {
-            "start": start,
-            "end": end,
-            "currency": organization.currency,
-            "total": reports.total(costs),
-            "group_by": group_by,
-            "groups": groups[:MOST_GROUPS],
-            "more_groups": len(groups) > MOST_GROUPS,
-        }
-        return Response(SummarySerializer(answer).data)
-
-    @extend_schema(
-        parameters=[*_RANGE, OpenApiParameter("group_by", str, description=f"One or two of {_DIMENSIONS}.")],
-        responses={200: TimeseriesSerializer},
-    )
-    @action(detail=False, methods=["get"])
-    def timeseries(self, request: Request) -> Response:
-        """The sums of each day, by up to two dimensions."""
-        organization = organization_of(request.user)
-        costs = self.filter_queryset(self.get_queryset())
-        start, end = days_of(request, now=timezone.now(), most=MOST_DAYS_BY_DAY)
-        group_by = group_by_of(request, most=2)
-        points = reports.days(reports.between(costs, start, end), by=group_by, most=MOST_POINTS + 1)
-        if len(points) > MOST_POINTS:
-            raise invalid("group_by", f"That is more than {MOST_POINTS} sums; ask for fewer days or filter them.")
-        answer = {"start": start, "end": end, "currency": organization.currency, "group_by": group_by}
-        return Response(TimeseriesSerializer({**answer, "results": points}).data)
-
-    @extend_schema(request=QuoteRequestSerializer, responses={200: QuotedLaunchSerializer})
-    @action(detail=False, methods=["post"], audit_as_read=True, extra_parameters=())
-    def quote(self, request: Request) -> Response:
-        """What the machine of a launch would cost; reserves nothing, and asks neither budgets nor roles for room."""
-        wanted = self.validated(QuoteRequestSerializer)
-        now = timezone.now()
-        resolved = resolve_launch(actor=self.actor, spec=launch_spec(wanted), now=now, only_quote=True)
-        intent = resolved.intent
-        blueprint_visible(intent, dry_run=True)
-        price = price_for(
-            organization=intent.organization,
-            region=intent.region,
-            bundle_type=intent.bundle_type,
-            operating_system=intent.operating_system,
-            running_mode=intent.running_mode,
-            service_type=intent.service_type,
-            now=now,
-        )
-        figures = quote(
-            price=price,
-            storage_gb=intent.root_volume_gb + intent.user_volume_gb,
-            hours=wanted["hours"],
-            lifetime_end=intent.lifetime_end,
-            now=now,
-        )
-        return Response(QuotedLaunchSerializer(figures, context={"region_choice": resolved.region_choice}).data)
 
 
 @extend_schema(

@@ -113,13 +113,15 @@ def test_records_come_in_pages_that_miss_none_and_repeat_none(world):
 
 
 @pytest.mark.parametrize(
-    "dimension", ["team", "project", "user", "blueprint", "bundle_type", "region", "cost_center", "running_mode"]
+    "dimension",
+    ["organization", "team", "project", "user", "blueprint", "bundle_type", "region", "cost_center", "running_mode"],
 )
 def test_costs_are_grouped_by_each_dimension(world, dimension):
     world.project.cost_center = "r-100"
     world.project.save()
     machine = spend(world, world.engineer, project=world.project)
     expected = {
+        "organization": world.organization.slug,
         "team": world.team.slug,
         "project": world.project.slug,
         "user": world.engineer.email,
@@ -192,7 +194,7 @@ def test_an_operator_of_the_installation_has_no_currency_to_sum_in():
     ("path", "code", "parameter"),
     [
         ("summary/?group_by=planet", "invalid_parameter", "group_by"),
-        ("summary/?group_by=team,user", "invalid_parameter", "group_by"),
+        ("summary/?group_by=team,user,region", "invalid_parameter", "group_by"),
         ("timeseries/?group_by=team,user,region", "invalid_parameter", "group_by"),
         ("timeseries/?group_by=team,team", "invalid_parameter", "group_by"),
         ("timeseries/?group_by=", "invalid_parameter", "group_by"),
@@ -200,8 +202,14 @@ def test_an_operator_of_the_installation_has_no_currency_to_sum_in():
         ("summary/?start=2026-02-30", "invalid_parameter", "start"),
         ("summary/?start=0001-01-01", "invalid_parameter", "start"),
         ("summary/?start=2026-03-02&end=2026-03-02", "invalid_parameter", "end"),
-        ("summary/?start=2020-01-01&end=2026-01-01", "invalid_parameter", "start"),
-        ("timeseries/?start=2025-01-01&end=2026-03-01", "invalid_parameter", "start"),
+        ("summary/?interval=week", "unknown_parameter", "interval"),
+        ("timeseries/?interval=fortnight", "invalid_parameter", "interval"),
+        ("timeseries/?interval=hour&start=2026-01-01&end=2026-02-02", "invalid_parameter", "start"),
+        ("timeseries/?interval=hour&team=", "invalid_parameter", "team"),
+        ("forecast/?end=2026-01-01", "invalid_parameter", "end"),
+        ("forecast/?start=9000-01-01", "invalid_parameter", "start"),
+        ("forecast/?end=8999-01-01", "invalid_parameter", "end"),
+        ("forecast/?cost_center=r-100", "unknown_parameter", "cost_center"),
         ("summary/?from=2026-01-01", "unknown_parameter", "from"),
         ("summary/?team=", "invalid_parameter", "team"),
         ("summary/?bundle_type=HUGE", "invalid_parameter", "bundle_type"),
