@@ -20,6 +20,8 @@ from costs.bills.models import BillGap as BillGap
 from costs.bills.models import BillLine as BillLine
 from costs.bills.models import BillPart as BillPart
 from costs.expressions import NO_ORGANIZATION, HourOf, Period
+from costs.tags.models import TagCost as TagCost
+from costs.tags.models import TagKey as TagKey
 from forge.accounts.models import Membership, Organization, Project, Team, User
 from forge.db.models import TimestampedModel, UUIDModel
 from workspaces.models import WorkSpace

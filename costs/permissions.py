@@ -1,6 +1,7 @@
-"""Who may set prices and import bills: finance and admins those of their organization; operators all prices.
+"""Who may set prices, import bills and choose tags: finance and admins those of their organization.
 
-Costs are exported by finance and admins (all), and by team leads (their teams').
+Operators of the installation set all prices. Costs are exported by finance and admins (all), and by team leads (their
+teams').
 """
 
 from __future__ import annotations
@@ -26,6 +27,16 @@ class MayNotSetPrices(Denied):
 class MayNotImportBills(Denied):
     code = "may_not_import_bills"
     title = "Your role may not import bills"
+
+
+class MayNotChooseTags(Denied):
+    code = "may_not_choose_tags"
+    title = "Your role may not choose the tags by which costs are summed"
+
+
+class MayNotSeeAllCosts(Denied):
+    code = "may_not_see_all_costs"
+    title = "Sums by tag are of the whole organization, of which you see a part"
 
 
 class MayNotExportCosts(Denied):
@@ -71,6 +82,26 @@ def require_bill(actor: Actor, organization_id: uuid.UUID) -> None:
     user = actor.user
     if not (isinstance(user, User) and user.organization_id == organization_id and may_import_bills(user)):
         raise MayNotImportBills("Finance and admins import the bills of their organization.")
+
+
+def may_choose_tags(user: User) -> bool:
+    """True when the person may choose the tags by which the own organization's costs are summed."""
+    return user.organization_id is not None and user.has_role(*PRICING)
+
+
+def require_tags(actor: Actor, organization_id: uuid.UUID) -> None:
+    """Raises MayNotChooseTags unless the actor is a command, or finance or admin of that organization."""
+    if actor.kind != Kind.USER:
+        return
+    user = actor.user
+    if not (isinstance(user, User) and user.organization_id == organization_id and may_choose_tags(user)):
+        raise MayNotChooseTags("Finance and admins choose the tags of their organization's costs.")
+
+
+def require_all_costs(user: User) -> None:
+    """Raises MayNotSeeAllCosts unless the person sees the costs of the whole organization."""
+    if not user.has_role(*Membership.ORGANIZATION_WIDE):
+        raise MayNotSeeAllCosts("Finance, auditors and admins see costs by tag.")
 
 
 def exported_by(user: User) -> Q:

@@ -36,6 +36,9 @@ DIMENSIONS: Mapping[str, Dimension] = {
     "running_mode": Dimension("running_mode"),
 }
 
+TAG = "tag"
+"""The one dimension of sums by tag (costs.tags); '' = what has not got the tag."""
+
 HOUR, DAY, WEEK, MONTH = "hour", "day", "week", "month"
 INTERVALS = (HOUR, DAY, WEEK, MONTH)
 """Of UTC; a week begins on Monday, as in ISO 8601. Hours are in the records alone."""
@@ -126,7 +129,7 @@ def _named(costs: QuerySet[Any], by: Sequence[str], rows: Iterable[dict[str, Any
 
 
 def _dimension(name: str) -> Dimension:
-    return DIMENSIONS[name]
+    return Dimension("value") if name == TAG else DIMENSIONS[name]
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

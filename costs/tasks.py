@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from costs import metering, refreshes
+from costs.tags import rolling
 from forge.db.jobs import run_job
 
 
@@ -19,6 +20,13 @@ def meter_costs() -> dict[str, Any] | None:
     """Every minute; machines that could not be metered make the run FAILED, with their ids as its error."""
     now = timezone.now()
     return run_job("meter_costs", now, timedelta(minutes=1), lambda: metering.meter(now=now))
+
+
+@shared_task(name="costs.roll_up_tags")
+def roll_up_tags() -> dict[str, Any] | None:
+    """Every minute; a key that was chosen lately has its past summed up over several runs."""
+    now = timezone.now()
+    return run_job("roll_up_tags", now, timedelta(minutes=1), rolling.roll_up)
 
 
 @shared_task(name="costs.refresh_prices")

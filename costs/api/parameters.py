@@ -13,6 +13,7 @@ from forge.api.errors import parameter_error
 from forge.api.filters import InvalidParameter
 from forge.db.months import add_months
 
+TAG_PREFIX = "tag:"
 LONGEST_RECORDS = timedelta(days=31)
 
 
@@ -75,11 +76,13 @@ def hours_of(request: Request, *, now: datetime) -> tuple[datetime, datetime]:
 
 
 def group_by_of(request: Request, *, most: int = 2) -> list[str]:
-    """The words of `?group_by=a,b`, at most `most` of them, each a dimension of costs."""
+    """The words of `?group_by=a,b`, at most `most` of them, each a dimension of costs; or `tag:KEY` alone."""
     text = request.query_params.get("group_by")
     if text is None:
         return []
     words = text.split(",")
+    if len(words) == 1 and words[0].startswith(TAG_PREFIX):
+        return words
     if unknown := [word for word in words if word not in DIMENSIONS]:
         raise invalid("group_by", f"{unknown[0][:40]!r} is none of: {', '.join(DIMENSIONS)}.", known=list(DIMENSIONS))
     if len(words) > most or len(set(words)) < len(words):

@@ -43,6 +43,7 @@ class GroupSumSerializer(SumSerializer):
     region = serializers.CharField(required=False)
     cost_center = serializers.CharField(required=False, allow_blank=True)
     running_mode = serializers.CharField(required=False)
+    tag = serializers.CharField(required=False, help_text="The value; empty for what has not got the tag.")
 
 
 class PointSerializer(GroupSumSerializer):
@@ -68,6 +69,7 @@ class FiguresSerializer(serializers.Serializer):
     currency = serializers.CharField()
     metered_until = serializers.DateTimeField(help_text="Hours that begin before it are in the figures.")
     lag_seconds = serializers.IntegerField(help_text="From there to now; 0 where nothing waits to be booked.")
+    tag_since = serializers.DateField(required=False, help_text="By tag: the first day that is summed up.")
 
 
 class SummarySerializer(FiguresSerializer):

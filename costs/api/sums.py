@@ -16,6 +16,7 @@ from costs.api.filters import DailyCostFilterSet, ForecastFilterSet, ForecastMac
 from costs.api.parameters import days_of, group_by_of, interval_of, invalid, period_ahead
 from costs.api.serializers import QuotedLaunchSerializer, QuoteRequestSerializer
 from costs.api.sum_serializers import CostForecastSerializer, SummarySerializer, TimeseriesSerializer
+from costs.api.tags import costs_by_tag
 from costs.metering import metered_until
 from costs.models import CostRecord, DailyCost, costs_seen_by
 from costs.quotes import price_for, quote
@@ -36,7 +37,9 @@ _RANGE = [
     OpenApiParameter("start", str, description="First UTC day; without it the first of the month."),
     OpenApiParameter("end", str, description="UTC day after the last; without it tomorrow."),
 ]
-_GROUP_BY = OpenApiParameter("group_by", str, description=f"One or two of {_DIMENSIONS}.")
+_GROUP_BY = OpenApiParameter(
+    "group_by", str, description=f"One or two of {_DIMENSIONS}; or tag:KEY alone, of a chosen key."
+)
 _INTERVAL = OpenApiParameter(
     "interval",
     str,
@@ -64,13 +67,16 @@ class CostViewSet(ForgeViewSet):
     @action(detail=False, methods=["get"])
     def summary(self, request: Request) -> Response:
         """The sums of a range of days, in all and by up to two dimensions, the dearest groups first."""
-        costs = self.filter_queryset(self.get_queryset())
+        costs: QuerySet[Any] = self.filter_queryset(self.get_queryset())
         start, end = days_of(request, now=timezone.now())
-        group_by = group_by_of(request)
+        group_by = by = group_by_of(request)
+        tagged = costs_by_tag(request, group_by)
+        if tagged is not None:
+            costs, by = tagged[0], [reports.TAG]
         costs = reports.between(costs, start, end)
-        groups = reports.groups(costs, by=group_by, most=MOST_GROUPS + 1) if group_by else []
+        groups = reports.groups(costs, by=by, most=MOST_GROUPS + 1) if by else []
         is_whole = 0 < len(groups) <= MOST_GROUPS
-        answer = {
+        answer: dict[str, Any] = {
             "start": start,
             "end": end,
             "total": reports.total_of(groups) if is_whole else reports.total(costs),
@@ -78,21 +84,28 @@ class CostViewSet(ForgeViewSet):
             "groups": groups[:MOST_GROUPS],
             "more_groups": len(groups) > MOST_GROUPS,
         }
+        if tagged is not None:
+            answer["tag_since"] = tagged[1].since
         return self._figures(SummarySerializer, answer)
 
     @extend_schema(parameters=[*_RANGE, _INTERVAL, _GROUP_BY], responses={200: TimeseriesSerializer})
     @action(detail=False, methods=["get"], extra_parameters=(*extra_parameters, "interval"))
     def timeseries(self, request: Request) -> Response:
         """The sums of each hour, day, week or month, by up to two dimensions."""
-        costs = self.filter_queryset(self.get_queryset())
+        costs: QuerySet[Any] = self.filter_queryset(self.get_queryset())
         interval = interval_of(request)
         start, end = days_of(request, now=timezone.now(), interval=interval)
-        group_by = group_by_of(request)
+        group_by = by = group_by_of(request)
+        tagged = costs_by_tag(request, group_by)
+        if tagged is not None:
+            if interval == reports.HOUR:
+                raise invalid("interval", "Sums by tag are by day, week and month.")
+            costs, by = tagged[0], [reports.TAG]
         if interval == reports.HOUR:
             costs = reports.hours_between(self._records(request), start, end)
         else:
             costs = reports.between(costs, start, end)
-        points = reports.series(costs, interval=interval, by=group_by, most=MOST_POINTS + 1)
+        points = reports.series(costs, interval=interval, by=by, most=MOST_POINTS + 1)
         if len(points) > MOST_POINTS:
             raise invalid(
                 "group_by", f"That is more than {MOST_POINTS} sums; ask for less time, longer intervals or filter them."
@@ -101,7 +114,15 @@ class CostViewSet(ForgeViewSet):
             if interval == reports.DAY:
                 point["day"] = point["period_start"]
             point["is_cut"] = reports.is_cut(interval, point["period_start"], start, end)
-        answer = {"start": start, "end": end, "interval": interval, "group_by": group_by, "results": points}
+        answer: dict[str, Any] = {
+            "start": start,
+            "end": end,
+            "interval": interval,
+            "group_by": group_by,
+            "results": points,
+        }
+        if tagged is not None:
+            answer["tag_since"] = tagged[1].since
         return self._figures(TimeseriesSerializer, answer)
 
     @extend_schema(parameters=_AHEAD, responses={200: CostForecastSerializer})

@@ -1,6 +1,7 @@
 from costs.api.bills import BilledMachineViewSet, BillGapViewSet, BillViewSet
 from costs.api.exports import CostExportViewSet
 from costs.api.sums import CostViewSet
+from costs.api.tags import TagKeyViewSet
 from costs.api.views import BundleViewSet, CostRecordViewSet, CostRevisionViewSet, PriceViewSet
 from forge.api.routers import OptionalSlashRouter
 
@@ -11,6 +12,7 @@ router.register("costs/prices", PriceViewSet, basename="price")
 router.register("costs/bills", BillViewSet, basename="bill")
 router.register("costs/billed-machines", BilledMachineViewSet, basename="billed-machine")
 router.register("costs/bill-gaps", BillGapViewSet, basename="bill-gap")
+router.register("costs/tag-keys", TagKeyViewSet, basename="tag-key")
 router.register("costs/export", CostExportViewSet, basename="cost-export")
 router.register("costs", CostViewSet, basename="cost")
 router.register("bundles", BundleViewSet, basename="bundle")

@@ -34,6 +34,7 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
             ("costs.costrecord", "Cost records", "receipt_long"),
             ("costs.price", "Price book", "sell"),
             ("costs.bill", "Bills", "request_quote"),
+            ("costs.tagkey", "Cost tags", "label"),
         ],
     ),
     (

@@ -19,6 +19,7 @@ from budgets.periods import months_later
 from budgets.raising import raise_limit
 from costs import services as costs
 from costs.bills.importing import import_file
+from costs.tags.services import choose_tag_key
 from forge.accounts import services as accounts
 from forge.accounts.models import Organization
 from forge.accounts.token_services import issue_token
@@ -78,6 +79,7 @@ def live(slug="robco", directory=1):
         actor=command, budget_id=budget.id, amount=Decimal(5), ends_at=budget.period_end, reason="a test", now=now
     )
     costs.set_price(actor=command, organization=organization, now=now, terms=_terms(now), reason="test")
+    choose_tag_key(actor=command, organization=organization, key="purpose", now=now)
     ann = world.actor(user)
     spec = LaunchSpec(
         service_type="WORKSPACES_PERSONAL", blueprint_id=blueprint.id, bundle_type="STANDARD",
@@ -172,6 +174,7 @@ def _apart(table, row):
         "budgets_budget": {"is_active": False},
         "budgets_budgetraise": {},
         "costs_bill": {"sha256": fresh},
+        "costs_tagkey": {"key": fresh},
         "costs_price": {"running_mode": "ALWAYS_ON", "hourly_amount": "0"},
         "operations_operation": {"correlation_id": fresh},
         "workspaces_applicationstack": {"name": fresh},

@@ -96,6 +96,10 @@ def _raise(world: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _drop(row: Any) -> None:
+    type(row).objects.filter(pk=row.pk).update(state="DROPPING")
+
+
 def _end_raise(row: Any) -> None:
     type(row).objects.filter(pk=row.pk).update(ended_at=timezone.now())
 
@@ -280,6 +284,12 @@ CASES = {
     ("bill-list", "post"): Api(
         "BILL_UPLOAD", "Bill", "finance", "auditor", status=202,
         content=lambda world: (rows.bill_text(world), "text/csv"),
+    ),
+    ("tag-key-list", "post"): Api(
+        "TAG_KEY_CHOOSE", "TagKey", "finance", "auditor", body=_named(key="cost-center"), status=201
+    ),
+    ("tag-key-detail", "delete"): Api(
+        "TAG_KEY_DROP", "TagKey", "finance", "auditor", rows.tag_key, status=204, conflict=_drop
     ),
     ("budget-list", "post"): Api("BUDGET_CREATE", "Budget", "finance", "auditor", body=_budget, status=201),
     ("budget-detail", "patch"): Api(

@@ -125,6 +125,7 @@ FORMS = {
     ("budget", "add"): Form("BUDGET_CREATE", "finance", _budget),
     ("price", "add"): Form("PRICE_CREATE", "finance", _price),
     ("bill", "add"): Form("BILL_UPLOAD", "finance", _bill),
+    ("tagkey", "add"): Form("TAG_KEY_CHOOSE", "finance", lambda world: {"key": "cost-center"}),
     ("lifecyclepolicy", "add"): Form("LIFECYCLE_POLICY_CREATE", "admin", _policy),
     ("regionlatency", "add"): Form("REGION_LATENCY_CREATE", "admin", _latency),
     ("regionpolicy", "add"): Form("REGION_POLICY_CREATE", "admin", _regions),
@@ -230,6 +231,7 @@ BUTTONS = {
     ("price", "confirm"): Press(
         "PRICE_CONFIRM", "finance", rows.price, lambda row: {"as_of": f"{timezone.now():%Y-%m-%d}", "source": "a bill"}
     ),
+    ("tagkey", "drop"): Press("TAG_KEY_DROP", "finance", rows.tag_key),
     ("legalhold", "release"): Press("LEGAL_HOLD_RELEASE", "admin", rows.hold, lambda row: {"reason": "a reason"}),
     ("mail", "retry"): Press("MAIL_RETRY", "admin", rows.mail_given_up),
     ("operation", "cancel"): Press(

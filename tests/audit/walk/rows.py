@@ -15,6 +15,7 @@ from budgets.models import Budget, BudgetRaise, Reservation
 from costs import services as prices
 from costs.bills import files
 from costs.bills import services as bills
+from costs.tags.services import choose_tag_key
 from forge.accounts.models import Membership
 from forge.accounts.token_services import issue_token
 from forge.api.models import DenialCount
@@ -256,6 +257,11 @@ def bill(world):
         return bills.receive(
             actor=actor, organization=world.organization, name="walk.csv", file=file, now=timezone.now()
         )[0]
+
+
+def tag_key(world):
+    actor = Actor.of_user(world.finance)
+    return choose_tag_key(actor=actor, organization=world.organization, key="purpose", now=timezone.now())
 
 
 def account_off(world):
