@@ -10,6 +10,8 @@ COST_RERATE = register("COST_RERATE", required=("resource_id", "context.operatio
 BILL_UPLOAD = register("BILL_UPLOAD", required=("resource_id",))
 BILL_IMPORT = register("BILL_IMPORT", required=("resource_id",))
 COST_EXPORT = register("COST_EXPORT", required=("context.format",), personal=("filters",))
+BOOKS_DIFFER = register("BOOKS_DIFFER", required=("resource_id",))
+BOOKS_AGREE = register("BOOKS_AGREE", required=("resource_id",))
 TAG_KEY_CHOOSE = register("TAG_KEY_CHOOSE", required=("resource_id",))
 TAG_KEY_DROP = register("TAG_KEY_DROP", required=("resource_id",))
 

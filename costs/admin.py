@@ -22,6 +22,7 @@ from costs import actions, permissions, services
 from costs.bills.admin import BillAdmin as BillAdmin
 from costs.models import CostRecord, CostRevision, DailyCost, Price
 from costs.pricing import HOUR, hour_of
+from costs.proof.admin import BookFaultAdmin as BookFaultAdmin
 from costs.tags.admin import TagKeyAdmin as TagKeyAdmin
 from forge.accounts.admin import ServiceForm
 from forge.accounts.models import Membership

@@ -20,6 +20,7 @@ from costs.bills.models import BillGap as BillGap
 from costs.bills.models import BillLine as BillLine
 from costs.bills.models import BillPart as BillPart
 from costs.expressions import NO_ORGANIZATION, HourOf, Period
+from costs.proof.models import BookFault as BookFault
 from costs.tags.models import TagCost as TagCost
 from costs.tags.models import TagKey as TagKey
 from forge.accounts.models import Membership, Organization, Project, Team, User

@@ -23,6 +23,7 @@ BEAT_SCHEDULE = {
     "meter_costs": {"task": "costs.meter_costs", "schedule": 60.0, "options": {"expires": 55}},
     "roll_up_tags": {"task": "costs.roll_up_tags", "schedule": 60.0, "options": {"expires": 55}},
     "refresh_prices": {"task": "costs.refresh_prices", "schedule": 3600.0, "options": {"expires": 3500}},
+    "prove_books": {"task": "budgets.prove_books", "schedule": 3600.0, "options": {"expires": 3500}},
     "check_budgets": {"task": "budgets.check_budgets", "schedule": 60.0, "options": {"expires": 55}},
     "reconcile_workspaces": {"task": "workspaces.reconcile_workspaces", "schedule": 300.0, "options": {"expires": 290}},
     "check_posture": {"task": "workspaces.check_posture", "schedule": 3600.0, "options": {"expires": 3500}},

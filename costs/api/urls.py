@@ -1,5 +1,6 @@
 from costs.api.bills import BilledMachineViewSet, BillGapViewSet, BillViewSet
 from costs.api.exports import CostExportViewSet
+from costs.api.faults import BookFaultViewSet
 from costs.api.sums import CostViewSet
 from costs.api.tags import TagKeyViewSet
 from costs.api.views import BundleViewSet, CostRecordViewSet, CostRevisionViewSet, PriceViewSet
@@ -13,6 +14,7 @@ router.register("costs/bills", BillViewSet, basename="bill")
 router.register("costs/billed-machines", BilledMachineViewSet, basename="billed-machine")
 router.register("costs/bill-gaps", BillGapViewSet, basename="bill-gap")
 router.register("costs/tag-keys", TagKeyViewSet, basename="tag-key")
+router.register("costs/book-faults", BookFaultViewSet, basename="book-fault")
 router.register("costs/export", CostExportViewSet, basename="cost-export")
 router.register("costs", CostViewSet, basename="cost")
 router.register("bundles", BundleViewSet, basename="bundle")

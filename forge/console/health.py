@@ -20,6 +20,7 @@ from audit.archive import retention
 from audit.sealing import seals
 from audit.verification.standing import standing
 from costs import metering
+from costs.proof import faults as book_faults
 from costs.standing import standing as price_standing
 from forge.db import partitions
 
@@ -83,6 +84,12 @@ def check_prices() -> Finding:
     return Finding("degraded" if found.problems else "ok", str(found))
 
 
+def check_books() -> Finding:
+    """Degraded while cost records, their sums and what budgets have spent were found not to agree."""
+    problems = book_faults.problems()
+    return Finding("degraded", "; ".join(problems)) if problems else Finding("ok")
+
+
 def check_seals() -> Finding:
     """Degraded while the audit log is not sealed, signed and published in time; the detail says how far it is."""
     found = seals.status()
@@ -108,6 +115,7 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "redis": check_redis,
     "metering": check_metering,
     "prices": check_prices,
+    "books": check_books,
     "seals": check_seals,
     "retention": check_retention,
     "verification": check_verification,

@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from audit.sealing import seals
 from audit.verification.standing import standing
 from costs import metering
+from costs.models import BookFault
 from costs.standing import standing as price_standing
 from forge.db import jobs, partitions
 from forge.db.models import JobRun
@@ -51,6 +52,9 @@ class DatabaseCollector(Collector):
             metering.lag(self._now).total_seconds(),
         )
         yield from self._prices()
+        yield _gauge(
+            "forge_book_faults", "Sums that were found to differ from their records.", BookFault.objects.open().count()
+        )
         yield from self._findings()
         yield from self._jobs()
 

@@ -35,6 +35,7 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
             ("costs.price", "Price book", "sell"),
             ("costs.bill", "Bills", "request_quote"),
             ("costs.tagkey", "Cost tags", "label"),
+            ("costs.bookfault", "Faults of the books", "report"),
         ],
     ),
     (

@@ -178,6 +178,7 @@ def _apart(table, row):
         "costs_price": {"running_mode": "ALWAYS_ON", "hourly_amount": "0"},
         "operations_operation": {"correlation_id": fresh},
         "workspaces_applicationstack": {"name": fresh},
+        "workspaces_attestation": {},
         "workspaces_finding": {"subject": fresh},
         "workspaces_lifecyclepolicy": {"blueprint_name": fresh},
         "workspaces_provideraccount": {"name": fresh, "enabled": False},

@@ -87,6 +87,7 @@ COMMANDS = {
     "send_mails": Run(rows.mail, (), ""),
     "run_operations": Run(two_stops, OUTCOMES, "USER", ("--once",)),
     "forge_init": Run(nothing, FIRST, "COMMAND forge_init", INIT),
+    "prove_books": Run(nothing, (), ""),  # faults of the books: tests/budgets/test_proof.py
     "meter_costs": Run(rows.machine, (), ""),  # metering: cost records tell of it
     "rollover_partitions": Run(nothing, (), ""),  # partitions hold nobody's data
     "audit_seal": Run(nothing, (), ""),  # checkpoints tell of it; --new-incarnation: tests/audit/test_incarnations.py
@@ -100,6 +101,7 @@ TASKS = {
     "workspaces.check_posture": Run(two_findings, RESOLVED, "JOB check_posture"),
     "workspaces.collect_usage": Run(nothing, (), ""),  # samples of use
     "budgets.check_budgets": Run(rows.spent, MARKS, "JOB check_budgets"),
+    "budgets.prove_books": Run(nothing, (), ""),  # faults of the books: tests/budgets/test_proof.py
     "audit.close_denial_counts": Run(rows.denial_count, (("AUTH_FAILED", "DENIED"),), "JOB close_denial_counts"),
     "operations.sweep_operations": Run(two_stops, OUTCOMES, "USER"),
     "operations.run_operation": Run(
