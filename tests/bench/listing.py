@@ -9,13 +9,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from django.db import connections
@@ -23,13 +19,11 @@ from django.utils import timezone
 
 from forge.accounts.models import User
 from forge.accounts.token_services import issue_token
-from forge.db.embedded.processes import LOOPBACK, ServerFailed, free_port, spawn, stop, tail, wait_until
-from forge.demo.runner import is_healthy
-from forge.env import BASE_DIR
 from tests import factories
 from tests import world as worlds
 from tests.bench.bare.view import PAGE
 from tests.bench.measure import Benchmark, Run, Sides, UnequalWork, of_size
+from tests.bench.web import asked, served
 
 REQUESTS = {"tiny": 2, "quick": 20, "full": 200}
 MINE, BARE = f"/api/v1/workspaces/?page_size={PAGE}", "/api/v1/bare/workspaces/"
@@ -41,18 +35,18 @@ def prepare(size: str) -> Iterator[Sides]:
     requests = of_size(size, REQUESTS)
     token = _machines_and_token()
     connections.close_all()
-    with _server() as port, contextlib.closing(http.client.HTTPConnection(LOOPBACK, port, timeout=60)) as client:
+    with served() as client:
 
         def run(address: str) -> Run:
             began = time.perf_counter()
-            shown = sum(_asked(client, address, token).count(b'"connection_url"') for _ in range(requests))
+            shown = sum(asked(client, address, token).count(b'"connection_url"') for _ in range(requests))
             return Run(time.perf_counter() - began, shown // PAGE)
 
         yield Sides(mine=lambda: run(MINE), bare=lambda: run(BARE), verify=lambda: _verify(client, token))
 
 
 def _verify(client: http.client.HTTPConnection, token: str) -> dict[str, Any]:
-    mine, bare = (json.loads(_asked(client, address, token)) for address in (MINE, BARE))
+    mine, bare = (json.loads(asked(client, address, token)) for address in (MINE, BARE))
     if mine != bare or len(mine["results"]) != PAGE:
         raise UnequalWork(f"the answers differ: {len(mine['results'])} and {len(bare['results'])} machines")
     return {"workspaces": len(mine["results"])}
@@ -74,32 +68,6 @@ def _machines_and_token() -> str:
     admin = User.objects.get(pk=world.admin.pk)
     _, token = issue_token(actor=worlds.actor(admin), user=admin, name="bench", now=now)
     return token
-
-
-def _asked(client: http.client.HTTPConnection, address: str, token: str) -> bytes:
-    client.request("GET", address, headers={"Authorization": f"Bearer {token}"})
-    response = client.getresponse()
-    body = response.read()
-    if response.status != 200:
-        raise UnequalWork(f"{address} answered {response.status}: {body[:500]!r}")
-    return body
-
-
-@contextlib.contextmanager
-def _server() -> Iterator[int]:
-    """One worker with one thread for requests, on a port of its own."""
-    port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "tests.bench.wsgi", "--bind", f"{LOOPBACK}:{port}"]
-    command += ["--workers", "1", "--worker-class", "gthread", "--threads", "1", "--keep-alive", "60"]
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "gunicorn.log"
-        process = spawn(command, log=log, env=dict(os.environ), cwd=BASE_DIR)
-        try:
-            if not wait_until(lambda: is_healthy(port), process=process, within=120):
-                raise ServerFailed(f"The server did not start:\n{tail(log)}")
-            yield port
-        finally:
-            stop(process, within=10)
 
 
 BENCHMARK = Benchmark(name="list_vs_bare_view", goal=0.35, prepare=prepare, is_rate=True)

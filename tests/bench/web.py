@@ -1,0 +1,44 @@
+"""A server of the product in a process of its own, and requests to it over one kept connection."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from forge.db.embedded.processes import LOOPBACK, ServerFailed, free_port, spawn, stop, tail, wait_until
+from forge.demo.runner import is_healthy
+from forge.env import BASE_DIR
+from tests.bench.measure import UnequalWork
+
+
+def asked(client: http.client.HTTPConnection, address: str, token: str) -> bytes:
+    """The body of the answer to a GET; raises UnequalWork for any status but 200."""
+    client.request("GET", address, headers={"Authorization": f"Bearer {token}"})
+    response = client.getresponse()
+    body = response.read()
+    if response.status != 200:
+        raise UnequalWork(f"{address} answered {response.status}: {body[:500]!r}")
+    return body
+
+
+@contextlib.contextmanager
+def served() -> Iterator[http.client.HTTPConnection]:
+    """A connection to one worker with one thread for requests, on a port of its own."""
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "tests.bench.wsgi", "--bind", f"{LOOPBACK}:{port}"]
+    command += ["--workers", "1", "--worker-class", "gthread", "--threads", "1", "--keep-alive", "60"]
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "gunicorn.log"
+        process = spawn(command, log=log, env=dict(os.environ), cwd=BASE_DIR)
+        try:
+            if not wait_until(lambda: is_healthy(port), process=process, within=120):
+                raise ServerFailed(f"The server did not start:\n{tail(log)}")
+            with contextlib.closing(http.client.HTTPConnection(LOOPBACK, port, timeout=600)) as client:
+                yield client
+        finally:
+            stop(process, within=10)
