@@ -73,6 +73,7 @@ def prove(*, actor: Actor, now: datetime, every_day: bool = False, dry_run: bool
     for day in days.due(since=since, now=now, every_day=every_day):
         figures["days"] += 1
         proving.keep(BookFault.Kind.DAILY, day, days.daily(day))
+        proving.keep(BookFault.Kind.TOTAL, day, days.totals(day))
         proving.keep(BookFault.Kind.TAG, day, days.by_tag(day))
     archived = days.archived_months()
     for period in _periods(since, now, every_day):

@@ -19,7 +19,7 @@ from django.db.models import Count, DateTimeField, ExpressionWrapper, F, Func, Q
 from django.db.models.functions import Least
 
 from blueprints.models import Blueprint, OperatingSystem
-from costs.models import DailyCost, Price
+from costs.models import Price
 from costs.pricing import HOUR, MILLIONTH, fees_to_come, storage_fee
 from forge.accounts.models import Organization
 from workspaces.lifecycle import LIVE_STATES
@@ -67,7 +67,7 @@ class Forecast:
 
 def forecast(
     *,
-    costs: QuerySet[DailyCost],
+    costs: QuerySet[Any],
     machines: QuerySet[WorkSpace],
     organization: Organization,
     since: datetime,
@@ -115,7 +115,7 @@ def fees_ahead(
 
 
 def running_by_day(
-    costs: QuerySet[DailyCost], *, organization: Organization, first: date, last: date, now: datetime
+    costs: QuerySet[Any], *, organization: Organization, first: date, last: date, now: datetime
 ) -> dict[date, Decimal]:
     """What the started hours of the UTC days from `first` to `last` would cost today; days without costs are not there.
 
@@ -160,7 +160,7 @@ def _kinds(facts: tuple[Any, ...], systems: Mapping[Any, str]) -> list[Kind]:
     return [(applications, region, bundle_type, system, running_mode) for system in OperatingSystem.values]
 
 
-def _pace(costs: QuerySet[DailyCost], organization: Organization, now: datetime) -> dict[int, Decimal]:
+def _pace(costs: QuerySet[Any], organization: Organization, now: datetime) -> dict[int, Decimal]:
     """What running costs on a day of each ISO weekday."""
     today = now.astimezone(UTC).date()
     by_day = running_by_day(costs, organization=organization, first=today - PACE_DAYS * _DAY, last=today, now=now)

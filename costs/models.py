@@ -23,6 +23,7 @@ from costs.expressions import NO_ORGANIZATION, HourOf, Period
 from costs.proof.models import BookFault as BookFault
 from costs.tags.models import TagCost as TagCost
 from costs.tags.models import TagKey as TagKey
+from costs.totals.models import DailyTotal as DailyTotal
 from forge.accounts.models import Membership, Organization, Project, Team, User
 from forge.db.models import TimestampedModel, UUIDModel
 from workspaces.models import WorkSpace

@@ -23,6 +23,7 @@ from costs.charges import Charges
 from costs.metering import CHUNK, MACHINE_HOURS
 from costs.models import CostRevision, Price
 from costs.pricing import HOUR
+from costs.totals import folding
 from forge.accounts.locks import lock_scopes
 from forge.accounts.models import User
 from forge.db import ports
@@ -106,6 +107,7 @@ class Rerate(Handler):
             self._chunk(claim, price, ids)
             after = str(ids[-1])
             claim.step("rerate", after)
+        folding.fold()
         figures = _come_to(operation)
         with transaction.atomic():
             claim.lock()

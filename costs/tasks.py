@@ -22,11 +22,11 @@ def meter_costs() -> dict[str, Any] | None:
     return run_job("meter_costs", now, timedelta(minutes=1), lambda: metering.meter(now=now))
 
 
-@shared_task(name="costs.roll_up_tags")
-def roll_up_tags() -> dict[str, Any] | None:
+@shared_task(name="costs.roll_up_costs")
+def roll_up_costs() -> dict[str, Any] | None:
     """Every minute; a key that was chosen lately has its past summed up over several runs."""
     now = timezone.now()
-    return run_job("roll_up_tags", now, timedelta(minutes=1), rolling.roll_up)
+    return run_job("roll_up_costs", now, timedelta(minutes=1), rolling.roll_up)
 
 
 @shared_task(name="costs.refresh_prices")

@@ -21,7 +21,7 @@ BEAT_SCHEDULE = {
     "run_operations": {"task": "operations.sweep_operations", "schedule": 5.0, "options": {"expires": 5}},
     "send_mails": {"task": "outbox.send_mails", "schedule": 15.0, "options": {"expires": 14}},
     "meter_costs": {"task": "costs.meter_costs", "schedule": 60.0, "options": {"expires": 55}},
-    "roll_up_tags": {"task": "costs.roll_up_tags", "schedule": 60.0, "options": {"expires": 55}},
+    "roll_up_costs": {"task": "costs.roll_up_costs", "schedule": 60.0, "options": {"expires": 55}},
     "refresh_prices": {"task": "costs.refresh_prices", "schedule": 3600.0, "options": {"expires": 3500}},
     "prove_books": {"task": "budgets.prove_books", "schedule": 3600.0, "options": {"expires": 3500}},
     "check_budgets": {"task": "budgets.check_budgets", "schedule": 60.0, "options": {"expires": 55}},

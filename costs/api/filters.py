@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
-from costs.models import CostRecord, CostRevision, DailyCost, Price
+from costs.models import CostRecord, CostRevision, DailyCost, DailyTotal, Price
 from forge.api.filters import ForgeFilterSet
 from workspaces.models import WorkSpace
 
@@ -32,6 +32,17 @@ class WhoseCosts(ForgeFilterSet):
 class DailyCostFilterSet(WhoseCosts):
     class Meta:
         model = DailyCost
+        fields = _OF_MACHINES
+
+
+class DailyTotalFilterSet(ForgeFilterSet):
+    """The filters of daily sums but the person, for totals."""
+
+    team = filters.CharFilter(field_name="team__slug")
+    project = filters.CharFilter(field_name="project__slug")
+
+    class Meta:
+        model = DailyTotal
         fields = _OF_MACHINES
 
 

@@ -12,14 +12,21 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from costs import forecasts, reports
-from costs.api.filters import DailyCostFilterSet, ForecastFilterSet, ForecastMachineFilterSet, HourlyCostFilterSet
+from costs.api.filters import (
+    DailyCostFilterSet,
+    DailyTotalFilterSet,
+    ForecastFilterSet,
+    ForecastMachineFilterSet,
+    HourlyCostFilterSet,
+)
 from costs.api.parameters import days_of, group_by_of, interval_of, invalid, period_ahead
 from costs.api.serializers import QuotedLaunchSerializer, QuoteRequestSerializer
 from costs.api.sum_serializers import CostForecastSerializer, SummarySerializer, TimeseriesSerializer
 from costs.api.tags import costs_by_tag
 from costs.metering import metered_until
-from costs.models import CostRecord, DailyCost, costs_seen_by
+from costs.models import CostRecord, DailyCost, DailyTotal, costs_seen_by
 from costs.quotes import price_for, quote
+from forge.accounts.models import Membership
 from forge.accounts.services import organization_of
 from forge.api.filters import filtered
 from forge.api.views import ForgeViewSet
@@ -67,9 +74,9 @@ class CostViewSet(ForgeViewSet):
     @action(detail=False, methods=["get"])
     def summary(self, request: Request) -> Response:
         """The sums of a range of days, in all and by up to two dimensions, the dearest groups first."""
-        costs: QuerySet[Any] = self.filter_queryset(self.get_queryset())
         start, end = days_of(request, now=timezone.now())
         group_by = by = group_by_of(request)
+        costs = self._daily(request, by)
         tagged = costs_by_tag(request, group_by)
         if tagged is not None:
             costs, by = tagged[0], [reports.TAG]
@@ -92,10 +99,10 @@ class CostViewSet(ForgeViewSet):
     @action(detail=False, methods=["get"], extra_parameters=(*extra_parameters, "interval"))
     def timeseries(self, request: Request) -> Response:
         """The sums of each hour, day, week or month, by up to two dimensions."""
-        costs: QuerySet[Any] = self.filter_queryset(self.get_queryset())
         interval = interval_of(request)
         start, end = days_of(request, now=timezone.now(), interval=interval)
         group_by = by = group_by_of(request)
+        costs = self._daily(request, by)
         tagged = costs_by_tag(request, group_by)
         if tagged is not None:
             if interval == reports.HOUR:
@@ -132,7 +139,7 @@ class CostViewSet(ForgeViewSet):
         user: Any = request.user
         organization = organization_of(user)
         now = timezone.now()
-        costs = self.filter_queryset(self.get_queryset())
+        costs = self._daily(request, [])
         start, end = period_ahead(request, now=now, most=MOST_DAYS_AHEAD)
         booked_until = metered_until(organization.pk, now)
         machines = WorkSpace.objects.filter(costs_seen_by(user, owner="owner_id"))
@@ -165,6 +172,15 @@ class CostViewSet(ForgeViewSet):
         lag = {"metered_until": until, "lag_seconds": int((now - until).total_seconds())}
         context = {"currency": organization.currency}
         return Response(serializer({**answer, **lag, **context}, context=context).data)
+
+    def _daily(self, request: Request, group_by: list[str]) -> QuerySet[Any]:
+        """The daily sums that the caller may see and asks for; those without people where nobody asks for people."""
+        costs = self.filter_queryset(self.get_queryset())
+        user: Any = request.user
+        if "user" in group_by or "user" in request.query_params or not user.has_role(*Membership.ORGANIZATION_WIDE):
+            return costs
+        totals = DailyTotal.objects.visible_to(user)
+        return filtered(totals, DailyTotalFilterSet, self._filters(request, DailyTotalFilterSet))
 
     def _records(self, request: Request) -> QuerySet[CostRecord]:
         """The records that the caller may see, filtered as the daily sums are."""

@@ -18,6 +18,7 @@ from costs.bills.models import Bill
 from costs.bills.restoring import restore_next
 from costs.bills.services import cause_of
 from costs.bills.staging import stage
+from costs.totals import folding
 from forge.api.errors import Conflict
 from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
@@ -85,6 +86,7 @@ class ImportBill(Handler):
         while after is not None:
             after = restore_next(bill=bill, after=after, cause=cause, now=claim.now(), fence=claim.lock)
             claim.heartbeat()
+        folding.fold()
         return True
 
     def _end(self, claim: Claim, operation: Operation, code: str, detail: str) -> None:

@@ -22,6 +22,7 @@ from costs.bills.models import Bill
 from costs.bills.restoring import restore_next
 from costs.bills.staging import PutOut, forget, stage
 from costs.permissions import require_bill
+from costs.totals import folding
 from forge.accounts.models import Organization
 
 TIMES_READ = 3
@@ -128,6 +129,7 @@ def _book(bill: Bill, actor: Actor, now: datetime) -> int:
     after: uuid.UUID | None = uuid.UUID(int=0)
     while after is not None:
         after = restore_next(bill=bill, after=after, cause=cause, now=now, fence=fence)
+    folding.fold()
     return progress.records
 
 

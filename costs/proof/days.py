@@ -53,6 +53,38 @@ _DAILY = """
      LIMIT %(most)s
 """
 
+_TOTALS = """
+    SELECT organization_id, '' AS subject, count(*), sum(expected), sum(found)
+      FROM (
+          SELECT organization_id, sum(total_cost) FILTER (WHERE sign = 1) AS expected,
+                 sum(total_cost) FILTER (WHERE sign = -1) AS found
+            FROM (
+                SELECT 1 AS sign, d.organization_id, team_id, project_id, blueprint_id, cost_center, bundle_type,
+                       d.region, running_mode, basis, 1 AS rows, billed_hours, compute_cost, storage_cost,
+                       data_transfer_cost, total_cost
+                  FROM accounts_organization o
+                 CROSS JOIN LATERAL (
+                     SELECT * FROM costs_dailycost WHERE organization_id = o.id AND day = %(day)s
+                 ) d
+                UNION ALL
+                SELECT -1, t.organization_id, team_id, project_id, blueprint_id, cost_center, bundle_type, t.region,
+                       running_mode, basis, rows, billed_hours, compute_cost, storage_cost, data_transfer_cost,
+                       total_cost
+                  FROM accounts_organization o
+                 CROSS JOIN LATERAL (
+                     SELECT * FROM costs_dailytotal WHERE organization_id = o.id AND day = %(day)s
+                 ) t
+            ) part
+           GROUP BY organization_id, team_id, project_id, blueprint_id, cost_center, bundle_type, region, running_mode,
+                    basis
+          HAVING sum(sign * rows) <> 0 OR sum(sign * billed_hours) <> 0 OR sum(sign * compute_cost) <> 0
+              OR sum(sign * storage_cost) <> 0 OR sum(sign * data_transfer_cost) <> 0
+      ) differing
+     GROUP BY organization_id
+     ORDER BY organization_id
+     LIMIT %(most)s
+"""
+
 _TAGS = """
     SELECT organization_id, key, count(*), sum(expected), sum(found)
       FROM (
@@ -114,6 +146,11 @@ class Difference(NamedTuple):
 def daily(day: date) -> list[Difference]:
     """Organizations whose daily sums of the UTC day are not what its records come to."""
     return _differences(_DAILY, day)
+
+
+def totals(day: date) -> list[Difference]:
+    """Organizations whose daily totals of the UTC day are not what its daily sums come to."""
+    return _differences(_TOTALS, day)
 
 
 def by_tag(day: date) -> list[Difference]:

@@ -20,6 +20,7 @@ class BookFault(models.Model):
 
     class Kind(models.TextChoices):
         DAILY = "DAILY", "Daily sums and records"
+        TOTAL = "TOTAL", "Daily totals and daily sums"
         TAG = "TAG", "Sums by tag and records"
         BUDGET = "BUDGET", "A budget's spent and the costs of its scope"
 
@@ -45,7 +46,9 @@ class BookFault(models.Model):
                 nulls_distinct=False,
                 name="costs_bookfault_one_open",
             ),
-            models.CheckConstraint(name="costs_bookfault_kind_known", condition=Q(kind__in=["DAILY", "TAG", "BUDGET"])),
+            models.CheckConstraint(
+                name="costs_bookfault_kind_known", condition=Q(kind__in=["DAILY", "TOTAL", "TAG", "BUDGET"])
+            ),
             models.CheckConstraint(
                 name="costs_bookfault_day_unless_budget", condition=Q(kind="BUDGET") ^ Q(day__isnull=False)
             ),

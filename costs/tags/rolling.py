@@ -1,4 +1,4 @@
-"""What a job does for the sums by tag, in small transactions: fold differences, sum up the past, let dropped keys go.
+"""What a job does for roll-ups, in small transactions: fold differences, sum up a tag's past, let dropped keys go.
 
 The sums are right without it: a trigger writes down what each booking changes. A day of a key is summed up while its
 key is locked, for which whoever books in that organization waits; from then on the trigger keeps it.
@@ -15,42 +15,16 @@ from django.db.models import Max
 
 from costs.models import CostRecord
 from costs.tags.models import TagKey
+from costs.totals import folding
 from forge.db.locks import advisory_lock
 
 CHUNK = 10_000
-"""Rows of a transaction that folds or takes away."""
+"""Rows of a transaction that takes away."""
 
 STEPS = 50
 """Transactions of a run, at most: what is left waits for the next one."""
 
-LOCK = "costs_tags"
-
 _DAY = timedelta(days=1)
-
-_FOLD = """
-    WITH difference AS (
-        DELETE FROM costs_tagcost
-         WHERE id IN (SELECT id FROM costs_tagcost WHERE NOT is_folded ORDER BY id LIMIT %s)
-        RETURNING *
-    )
-    INSERT INTO costs_tagcost AS kept (
-        organization_id, key, day, value, basis, is_folded, records, billed_hours, compute_cost, storage_cost,
-        data_transfer_cost, total_cost
-    )
-    SELECT organization_id, key, day, value, basis, true, sum(records), sum(billed_hours), sum(compute_cost),
-           sum(storage_cost), sum(data_transfer_cost), sum(total_cost)
-      FROM difference
-     GROUP BY 1, 2, 3, 4, 5
-     ORDER BY 1, 2, 3, 4, 5
-    ON CONFLICT (organization_id, key, day, value, basis) WHERE is_folded DO UPDATE
-        SET records = kept.records + EXCLUDED.records, billed_hours = kept.billed_hours + EXCLUDED.billed_hours,
-            compute_cost = kept.compute_cost + EXCLUDED.compute_cost,
-            storage_cost = kept.storage_cost + EXCLUDED.storage_cost,
-            data_transfer_cost = kept.data_transfer_cost + EXCLUDED.data_transfer_cost,
-            total_cost = kept.total_cost + EXCLUDED.total_cost
-    RETURNING CASE WHEN records = 0 THEN id END
-"""
-_DROP_EMPTY = "DELETE FROM costs_tagcost WHERE id = ANY (%s) AND records = 0"
 
 _FILL = """
     INSERT INTO costs_tagcost (
@@ -72,10 +46,8 @@ _TAKE_AWAY = """
 def roll_up(*, steps: int = STEPS) -> dict[str, Any]:
     """Do at most about `steps` transactions' work; any number may do so at once. Returns what was done, as counts."""
     figures = {"folded": 0, "days": 0, "taken_away": 0, "waiting": False}
-    left = steps
-    while left and (rows := _fold()):
-        figures["folded"] += rows
-        left -= 1
+    figures["folded"], done = folding.fold(most=steps)
+    left = max(1, steps - done)
     for key_id in TagKey.objects.exclude(state=TagKey.State.KEPT).order_by("id").values_list("id", flat=True):
         while left:
             left -= 1
@@ -85,18 +57,6 @@ def roll_up(*, steps: int = STEPS) -> dict[str, Any]:
         else:
             figures["waiting"] = True
     return figures
-
-
-def _fold() -> int:
-    """Add one chunk of differences to their sums; how many sums that were."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        advisory_lock(LOCK)
-        cursor.execute(_FOLD, [CHUNK])
-        found = [row[0] for row in cursor.fetchall()]
-        empty = [id_ for id_ in found if id_ is not None]
-        if empty:
-            cursor.execute(_DROP_EMPTY, [empty])
-    return len(found)
 
 
 def _step(key_id: uuid.UUID, figures: dict[str, Any]) -> bool:
@@ -111,7 +71,7 @@ def _step(key_id: uuid.UUID, figures: dict[str, Any]) -> bool:
 
 
 def _take_away(key: TagKey, figures: dict[str, Any]) -> bool:
-    advisory_lock(LOCK)  # or a sum that is just being folded would outlive its key
+    advisory_lock(folding.TAGS.lock)  # or a sum that is just being folded would outlive its key
     with connection.cursor() as cursor:
         cursor.execute(_TAKE_AWAY, [key.organization_id, key.key, CHUNK])
         figures["taken_away"] += cursor.rowcount

@@ -12,6 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from costs.metering import ensure_months
+from costs.totals import folding
 from forge.accounts.models import User
 from forge.accounts.token_services import issue_token
 from tests import factories
@@ -88,6 +89,8 @@ class History:
                 cursor.execute(_RECORDS, given)
                 cursor.execute(_SUMS, given)
         self.days = days
+        while sum(folding.fold()):
+            pass
         settle_down()
 
 

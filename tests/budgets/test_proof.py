@@ -14,7 +14,7 @@ from audit.models import AuditLog
 from budgets import proof
 from budgets.models import Budget
 from costs import metering
-from costs.models import BookFault, CostRecord, DailyCost, TagCost
+from costs.models import BookFault, CostRecord, DailyCost, DailyTotal, TagCost
 from costs.proof import days, faults
 from costs.tags import rolling
 from costs.tags.services import choose_tag_key
@@ -111,12 +111,16 @@ def test_books_that_agree_leave_nothing_and_each_that_does_not_is_named_until_it
     assert "daily sums and records differ: 1" in check_books().detail
     assert str(daily.found) not in check_books().detail
 
+    DailyTotal.objects.filter(organization=organization, day=date(2026, 3, 6)).update(rows=F("rows") + 1)
+    assert found() == (6, 1, 0)
+    assert BookFault.objects.get(kind="TOTAL").day == date(2026, 3, 6)
+    DailyTotal.objects.filter(organization=organization, day=date(2026, 3, 6)).update(rows=F("rows") - 1)
     own.update(compute_cost=F("compute_cost") - 1, total_cost=F("total_cost") - 1)
     TagCost.objects.filter(organization=organization, day=date(2026, 3, 5)).update(records=F("records") - 1)
-    assert found() == (1, 0, 4)
+    assert found() == (1, 0, 5)
     Budget.objects.filter(pk=budget.pk).update(spent=F("spent") + Decimal("0.000001"))
     assert found() == (0, 0, 1)
-    assert AuditLog.objects.filter(action_type="BOOKS_AGREE", result="SUCCESS").count() == 5
+    assert AuditLog.objects.filter(action_type="BOOKS_AGREE", result="SUCCESS").count() == 6
     assert check_books().status == "ok"
 
 

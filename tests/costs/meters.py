@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import connection
 
-from costs.models import CostRecord, DailyCost
+from costs.models import CostRecord, DailyCost, DailyTotal
 from tests.costs import spending
 from tests.factories import WorkSpaceFactory, write_history
 from workspaces.models import WorkSpace
@@ -54,6 +54,7 @@ def assert_sums_agree():
     """Records, daily sums, machines and charges tell of the same money."""
     records = sum(record.total_cost for record in CostRecord.objects.all())
     assert sum(day.total_cost for day in DailyCost.objects.all()) == records
+    assert sum(day.total_cost for day in DailyTotal.objects.all()) == records
     assert sum(workspace.cost_to_date for workspace in WorkSpace.objects.all()) == records
     assert sum(amount for _, _, amount in spending.collected) == records
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from costs import reports
-from costs.models import CostRecord, DailyCost, MeterMark
+from costs.models import CostRecord, DailyCost, DailyTotal, MeterMark
 from tests import world as worlds
 from tests.costs.books_of_days import book, record
 from tests.costs.test_api import COSTS, get, range_of_days, spend
@@ -86,6 +86,8 @@ def test_weeks_months_and_hours_come_to_the_days_and_two_dimensions_to_one(
         summary = reports.groups(daily, by=by, most=1000) if by else []
         one = reports.groups(daily, by=by[:1], most=1000) if by else []
         total = reports.total(daily)
+        totals = reports.between(DailyTotal.objects.filter(organization=organization), start, end)
+        whole = reports.total(totals), reports.groups(totals, by=by, most=1000) if by else []
         transaction.set_rollback(True)
     expected = sum(
         (row["cost"] for row in rows if start <= (FIRST + timedelta(hours=row["hour"])).date() < end), Decimal(0)
@@ -104,6 +106,7 @@ def test_weeks_months_and_hours_come_to_the_days_and_two_dimensions_to_one(
         assert folded(series["day"], *by) == folded(summary, *by)
         assert folded(summary, *by[:1]) == folded(one, *by[:1])
         assert reports.total_of(summary) == total
+    assert whole == (total, summary)
 
 
 def test_a_week_that_the_range_cuts_says_so_and_begins_on_its_monday(months):

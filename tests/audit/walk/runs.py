@@ -108,7 +108,7 @@ TASKS = {
         two_stops, OUTCOMES[:1], "USER", kwargs=lambda made: {"operation_id": str(made[0].pk)}
     ),
     "costs.meter_costs": Run(rows.machine, (), ""),
-    "costs.roll_up_tags": Run(nothing, (), ""),  # sums of what has its records
+    "costs.roll_up_costs": Run(nothing, (), ""),  # sums of what has its records
     "costs.refresh_prices": Run(nothing, (), ""),  # off unless FORGE_REFRESH_PRICES: tests/costs/test_refresh.py
     "db.rollover_partitions": Run(nothing, (), ""),
     "audit.seal": Run(nothing, (), ""),
