@@ -29,13 +29,15 @@ def interval_of(request: Request) -> str:
     return interval
 
 
-def days_of(request: Request, *, now: datetime, interval: str = DAY) -> tuple[date, date]:
-    """The UTC days [start, end) of `?start=` and `?end=`; without them the running month up to today."""
+def days_of(request: Request, *, now: datetime, interval: str = DAY, most: int | None = None) -> tuple[date, date]:
+    """The UTC days [start, end) of `?start=` and `?end=`, at most `most`; without them the month up to today."""
     today = now.astimezone(UTC).date()
     end = _day(request, "end") or today + timedelta(days=1)
     start = _day(request, "start") or (end - timedelta(days=1)).replace(day=1)
     if start >= end:
         raise invalid("end", f"The first day after the range; it lies after start, {start}.")
+    if most is not None and (end - start).days > most:
+        raise invalid("start", f"A range has at most {most} days; this one has {(end - start).days}.")
     if interval == HOUR and (end - start).days > LONGEST_HOURS_DAYS:
         raise invalid(
             "start", f"By hour a range has at most {LONGEST_HOURS_DAYS} days; this one has {(end - start).days}."

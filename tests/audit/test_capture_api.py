@@ -186,6 +186,7 @@ FOREIGN = {
     "unmanaged-machine-detail": rows.unmanaged,
     "price-detail": rows.price,
     "bill-detail": rows.bill,
+    "tag-key-detail": rows.tag_key,
     "budget-detail": rows.budget,
     "budget-reservations": rows.budget,
     "budget-raise-detail": rows.budget_raise,
