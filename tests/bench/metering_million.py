@@ -1,4 +1,4 @@
-"""`metering_1m`: the seconds of one sweep over 1,000,000 running machines, none of which was metered before.
+"""`metering_1m`: the seconds of one sweep over 1,000,000 running machines, an hour after they were metered last.
 
 The sweep is the job's own function in a process of its own. The promise is that costs are visible five minutes after
 they arose; the memory of the process stands in `counts`.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection
 
+from costs.metering import meter
 from tests.bench import fleet as fleets
 from tests.bench.children import child
 from tests.bench.measure import Figure, Run, Subject, UnequalWork, of_size
@@ -28,13 +30,15 @@ _TOTALS = """
 
 @contextlib.contextmanager
 def prepare(size: str) -> Iterator[Subject]:
-    """A fleet that runs since half an hour."""
+    """A fleet that was metered half an hour after its launch; every machine is due again an hour later."""
     fleet = fleets.build(of_size(size, MACHINES))
+    meter(now=fleet.launched_at + timedelta(minutes=30))
+    fleets.settle_down()
     counted: dict[str, Any] = {"machines": fleet.count}
 
     def run() -> Run:
         with child(
-            "tests.bench.apart", "tests.bench.sweepers.sweep", "meter_costs", fleet.launched_at.isoformat()
+            "tests.bench.apart", "tests.bench.sweepers.sweep", "meter_next_hour", fleet.launched_at.isoformat()
         ) as one:
             began = time.perf_counter()
             answer = one.ask("go")

@@ -24,10 +24,13 @@ SWEEPS: dict[str, tuple[timedelta, Callable[..., dict[str, Any]]]] = {
 }
 """How long after the fleet's launch each sweep looks at it, and the sweep."""
 
+HOURLY = {"meter_next_hour": (timedelta(minutes=90), meter)}
+"""The sweep an hour after the first one."""
+
 
 def sweep(name: str, launched_at: str) -> None:
     """Serve the line `go`: carry out the sweep, and answer its `figures` and memory `before` and at its `peak`."""
-    after, work = SWEEPS[name]
+    after, work = (SWEEPS | HOURLY)[name]
     now = datetime.fromisoformat(launched_at) + after
 
     def handle(word: str) -> dict[str, Any]:
