@@ -23,6 +23,7 @@ from costs.bills.admin import BillAdmin as BillAdmin
 from costs.models import CostRecord, CostRevision, DailyCost, Price
 from costs.pricing import HOUR, hour_of
 from costs.proof.admin import BookFaultAdmin as BookFaultAdmin
+from costs.showback.admin import IssuedReportAdmin as IssuedReportAdmin
 from costs.tags.admin import TagKeyAdmin as TagKeyAdmin
 from forge.accounts.admin import ServiceForm
 from forge.accounts.models import Membership

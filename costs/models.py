@@ -21,6 +21,9 @@ from costs.bills.models import BillLine as BillLine
 from costs.bills.models import BillPart as BillPart
 from costs.expressions import NO_ORGANIZATION, HourOf, Period
 from costs.proof.models import BookFault as BookFault
+from costs.showback.models import IssuedReport as IssuedReport
+from costs.showback.models import ReportFile as ReportFile
+from costs.showback.models import ReportSubscription as ReportSubscription
 from costs.tags.models import TagCost as TagCost
 from costs.tags.models import TagKey as TagKey
 from costs.totals.models import DailyTotal as DailyTotal

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from costs import metering, refreshes
+from costs.showback import sending
 from costs.tags import rolling
 from forge.db.jobs import run_job
 
@@ -36,6 +37,14 @@ def refresh_prices() -> dict[str, Any] | None:
         return None
     now = timezone.now()
     return run_job("refresh_prices", now, timedelta(days=1), lambda: _refresh(now))
+
+
+@shared_task(name="costs.send_cost_reports")
+def send_cost_reports() -> dict[str, Any] | None:
+    """Every five minutes; reports are due from the 1st, 00:00 UTC, and each is made once."""
+    now = timezone.now()
+    actor = Actor.job("send_cost_reports")
+    return run_job("send_cost_reports", now, timedelta(minutes=5), lambda: sending.send(actor=actor, now=now))
 
 
 def _refresh(now: datetime) -> dict[str, Any]:

@@ -24,6 +24,7 @@ BEAT_SCHEDULE = {
     "roll_up_costs": {"task": "costs.roll_up_costs", "schedule": 60.0, "options": {"expires": 55}},
     "refresh_prices": {"task": "costs.refresh_prices", "schedule": 3600.0, "options": {"expires": 3500}},
     "prove_books": {"task": "budgets.prove_books", "schedule": 3600.0, "options": {"expires": 3500}},
+    "send_cost_reports": {"task": "costs.send_cost_reports", "schedule": 300.0, "options": {"expires": 290}},
     "check_budgets": {"task": "budgets.check_budgets", "schedule": 60.0, "options": {"expires": 55}},
     "reconcile_workspaces": {"task": "workspaces.reconcile_workspaces", "schedule": 300.0, "options": {"expires": 290}},
     "check_posture": {"task": "workspaces.check_posture", "schedule": 3600.0, "options": {"expires": 3500}},

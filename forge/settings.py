@@ -185,6 +185,9 @@ SPECTACULAR_SETTINGS = {
         "BasisEnum": "costs.models.Basis",
         "BillFormat": "costs.bills.models.Bill.Format",
         "BillState": "costs.bills.models.Bill.State",
+        "ReportKind": "costs.showback.models.ReportKind",
+        "ReportBy": "costs.showback.models.ReportBy",
+        "ReportFormat": "costs.showback.models.ReportFormat",
         "AuditVerificationScope": "audit.models.AuditVerification.Scope",
         "AuditVerificationRequestScope": "audit.verification.operation.ASKED",
     },
@@ -223,6 +226,7 @@ FORGE_OPERATION_HANDLERS = {
 FORGE_MAIL_KINDS = {
     "budget.mark": "budgets.notices.mark",
     "budget.stops_idle": "budgets.idling.letter",
+    "costs.report": "costs.showback.letters.monthly",
     "workspace.ready": "workspaces.letters.ready",
     "workspace.failed": "workspaces.letters.failed",
     "workspace.ended": "workspaces.letters.ended",

@@ -1,6 +1,7 @@
 from costs.api.bills import BilledMachineViewSet, BillGapViewSet, BillViewSet
 from costs.api.exports import CostExportViewSet
 from costs.api.faults import BookFaultViewSet
+from costs.api.showback import CostReportViewSet, IssuedReportViewSet, ReportSubscriptionViewSet
 from costs.api.sums import CostViewSet
 from costs.api.tags import TagKeyViewSet
 from costs.api.views import BundleViewSet, CostRecordViewSet, CostRevisionViewSet, PriceViewSet
@@ -16,6 +17,9 @@ router.register("costs/bill-gaps", BillGapViewSet, basename="bill-gap")
 router.register("costs/tag-keys", TagKeyViewSet, basename="tag-key")
 router.register("costs/book-faults", BookFaultViewSet, basename="book-fault")
 router.register("costs/export", CostExportViewSet, basename="cost-export")
+router.register("costs/reports", CostReportViewSet, basename="cost-report")
+router.register("costs/issued-reports", IssuedReportViewSet, basename="issued-report")
+router.register("costs/report-subscriptions", ReportSubscriptionViewSet, basename="report-subscription")
 router.register("costs", CostViewSet, basename="cost")
 router.register("bundles", BundleViewSet, basename="bundle")
 

@@ -36,6 +36,8 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
             ("costs.bill", "Bills", "request_quote"),
             ("costs.tagkey", "Cost tags", "label"),
             ("costs.bookfault", "Faults of the books", "report"),
+            ("costs.issuedreport", "Issued reports", "summarize"),
+            ("costs.reportsubscription", "Report subscriptions", "outgoing_mail"),
         ],
     ),
     (

@@ -34,6 +34,15 @@ class Reader:
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """A file that goes with a letter."""
+
+    name: str
+    content: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
 class Letter:
     """What the templates `outbox/letter.txt` and `.html` say: a sentence, figures by their labels, paragraphs."""
 
@@ -41,6 +50,7 @@ class Letter:
     sentence: str
     rows: Sequence[tuple[str, str]] = ()
     paragraphs: Sequence[str] = ()
+    attachments: Sequence[Attachment] = ()
 
 
 class NothingToTell(Exception):

@@ -40,6 +40,8 @@ def message_of(
         connection=connection,
     )
     message.attach_alternative(page, "text/html")
+    for attachment in letter.attachments:
+        message.attach(attachment.name, attachment.content, attachment.media_type)
     return message
 
 

@@ -19,11 +19,16 @@ from budgets.periods import months_later
 from budgets.raising import raise_limit
 from costs import services as costs
 from costs.bills.importing import import_file
+from costs.showback.figures import Asked
+from costs.showback.models import ReportBy, ReportFormat, ReportKind
+from costs.showback.services import make
+from costs.showback.subscriptions import subscribe
 from costs.tags.services import choose_tag_key
 from forge.accounts import services as accounts
 from forge.accounts.models import Organization
 from forge.accounts.token_services import issue_token
 from forge.db.ids import uuid7
+from forge.db.months import month_of
 from forge.operations.models import Operation
 from tests import world
 from tests.costs.bills import sheets
@@ -127,6 +132,7 @@ def _ask_for_more(command, ann, organization, machine, now):
         now=now,
     )  # fmt: skip
     _give_bill(command, organization, account, now)
+    _have_reports(command, admin, now)
     deviation = Deviation(account.directory_id, INTERNET)
     keeping.keep(
         account=account, subjects=[account.directory_id], checks=[INTERNET], deviations=[deviation], actor=command,
@@ -142,6 +148,17 @@ def _give_bill(command, organization, account, now):
     with tempfile.TemporaryDirectory() as folder:
         path = sheets.as_csv(Path(folder) / "bill.csv", lines)
         import_file(actor=command, organization=organization, path=path, now=now)
+
+
+def _have_reports(command, admin, now):
+    """A report of this month, and a subscription to one."""
+    asked = Asked(admin.organization, ReportKind.SHOWBACK, ReportBy.TEAM, month_of(now))
+    _, report = make(actor=command, asked=asked, form=ReportFormat.CSV, now=now)
+    report.file.close()
+    subscribe(
+        actor=world.actor(admin), organization=admin.organization, team=None, kind=ReportKind.SHOWBACK,
+        by=ReportBy.TEAM, now=now,
+    )  # fmt: skip
 
 
 def hide(superuser, table, only):
@@ -175,7 +192,9 @@ def _apart(table, row):
         "budgets_budgetraise": {},
         "costs_bill": {"sha256": fresh},
         "costs_tagkey": {"key": fresh},
+        "costs_issuedreport": {},
         "costs_price": {"running_mode": "ALWAYS_ON", "hourly_amount": "0"},
+        "costs_reportsubscription": {"by": "project"},
         "operations_operation": {"correlation_id": fresh},
         "workspaces_applicationstack": {"name": fresh},
         "workspaces_attestation": {},

@@ -187,6 +187,7 @@ FOREIGN = {
     "price-detail": rows.price,
     "bill-detail": rows.bill,
     "tag-key-detail": rows.tag_key,
+    "issued-report-detail": rows.issued_report,
     "budget-detail": rows.budget,
     "budget-reservations": rows.budget,
     "budget-raise-detail": rows.budget_raise,

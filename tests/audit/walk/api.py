@@ -281,6 +281,12 @@ CASES = {
     ("price-confirm", "post"): Api(
         "PRICE_CONFIRM", "Price", "finance", "auditor", rows.price, _named(as_of=f"{timezone.now():%Y-%m-%d}")
     ),
+    ("report-subscription-list", "post"): Api(
+        "REPORT_SUBSCRIBE", "ReportSubscription", "finance", "auditor", body=_named(by="team"), status=201
+    ),
+    ("report-subscription-detail", "delete"): Api(
+        "REPORT_UNSUBSCRIBE", "ReportSubscription", "finance", "auditor", rows.report_subscription, status=204
+    ),
     ("bill-list", "post"): Api(
         "BILL_UPLOAD", "Bill", "finance", "auditor", status=202,
         content=lambda world: (rows.bill_text(world), "text/csv"),

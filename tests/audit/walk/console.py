@@ -25,6 +25,7 @@ class Form:
     row: Callable[[Any], Any] | None = None
     resource: str = ""  # of the success, where the service names another than the model
     denied: tuple[str, ...] = ("engineer", "auditor")  # among those who may not
+    status: int = 302
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,14 @@ def _account(world: Any) -> dict[str, Any]:
     return {"name": "walked", "kind": "SIMULATOR", **place}
 
 
+def _report(world: Any) -> dict[str, Any]:
+    return {"kind": "SHOWBACK", "by": "team", "month": f"{timezone.now():%Y-%m}", "format": "csv", "team": ""}
+
+
+def _subscription(world: Any) -> dict[str, Any]:
+    return {"kind": "CHARGEBACK", "by": "project", "team": ""}
+
+
 def _policy(world: Any) -> dict[str, Any]:
     return {"team": world.team.pk, "blueprint_name": "", "idle_minutes": "60"}
 
@@ -124,6 +133,8 @@ FORMS = {
     ("provideraccount", "add"): Form("PROVIDER_ACCOUNT_CREATE", "admin", _account),
     ("budget", "add"): Form("BUDGET_CREATE", "finance", _budget),
     ("price", "add"): Form("PRICE_CREATE", "finance", _price),
+    ("issuedreport", "add"): Form("COST_EXPORT", "finance", _report, status=200),  # the file itself
+    ("reportsubscription", "add"): Form("REPORT_SUBSCRIBE", "finance", _subscription),
     ("bill", "add"): Form("BILL_UPLOAD", "finance", _bill),
     ("tagkey", "add"): Form("TAG_KEY_CHOOSE", "finance", lambda world: {"key": "cost-center"}),
     ("lifecyclepolicy", "add"): Form("LIFECYCLE_POLICY_CREATE", "admin", _policy),
@@ -232,6 +243,7 @@ BUTTONS = {
         "PRICE_CONFIRM", "finance", rows.price, lambda row: {"as_of": f"{timezone.now():%Y-%m-%d}", "source": "a bill"}
     ),
     ("tagkey", "drop"): Press("TAG_KEY_DROP", "finance", rows.tag_key),
+    ("reportsubscription", "end"): Press("REPORT_UNSUBSCRIBE", "finance", rows.report_subscription),
     ("legalhold", "release"): Press("LEGAL_HOLD_RELEASE", "admin", rows.hold, lambda row: {"reason": "a reason"}),
     ("mail", "retry"): Press("MAIL_RETRY", "admin", rows.mail_given_up),
     ("operation", "cancel"): Press(

@@ -15,12 +15,16 @@ from budgets.models import Budget, BudgetRaise, Reservation
 from costs import services as prices
 from costs.bills import files
 from costs.bills import services as bills
+from costs.showback import services as reports
+from costs.showback.figures import Asked
+from costs.showback.models import ReportBy, ReportFormat, ReportKind, ReportSubscription
 from costs.tags.services import choose_tag_key
 from forge.accounts.models import Membership
 from forge.accounts.token_services import issue_token
 from forge.api.models import DenialCount
 from forge.db.ids import uuid7
 from forge.db.models import JobSwitch
+from forge.db.months import month_of
 from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from forge.outbox.models import Mail
@@ -262,6 +266,20 @@ def bill(world):
 def tag_key(world):
     actor = Actor.of_user(world.finance)
     return choose_tag_key(actor=actor, organization=world.organization, key="purpose", now=timezone.now())
+
+
+def report_subscription(world):
+    """Made in time for the report of the last month."""
+    return ReportSubscription.objects.create(
+        organization=world.organization, user=world.finance, by="team", created_at=hour() - timedelta(days=40)
+    )
+
+
+def issued_report(world):
+    asked = Asked(world.organization, ReportKind.SHOWBACK, ReportBy.TEAM, month_of(hour()))
+    issued, report = reports.make(actor=COMMAND, asked=asked, form=ReportFormat.CSV, now=timezone.now())
+    report.file.close()
+    return issued
 
 
 def account_off(world):

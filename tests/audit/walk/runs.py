@@ -59,6 +59,12 @@ def two_stops(world: Any) -> list[Any]:
     return [rows.operation(world, owner=factories.UserFactory(organization=world.organization)) for _ in range(2)]
 
 
+def two_reports(world: Any) -> None:
+    """Somebody in each of two organizations gets the report of the last month."""
+    for one in (world, worlds.build()):
+        rows.report_subscription(one)
+
+
 def nothing(world: Any) -> None:
     """Nothing has to be there."""
 
@@ -73,6 +79,7 @@ FOLLOWED = (("WORKSPACE_STATE_CHANGE", "SUCCESS"),) * 2
 # Nobody has attested the group policies of the two directories: that is found.
 RESOLVED = (("FINDING_OPEN", "SUCCESS"),) * 2 + (("FINDING_RESOLVE", "SUCCESS"),) * 2
 MARKS = (("BUDGET_WARNING", "SUCCESS"), ("BUDGET_LIMIT_REACHED", "SUCCESS"))
+REPORTS = (("COST_EXPORT", "SUCCESS"),) * 2
 OUTCOMES = (("WORKSPACE_STOP_OUTCOME", "FAILURE"),) * 2
 FIRST = (("ORGANIZATION_CREATE", "SUCCESS"), ("MEMBER_CREATE", "SUCCESS"))
 THIS_MONTH = (f"--month={timezone.now():%Y-%m}",)
@@ -82,6 +89,7 @@ INIT = ("--organization=walked", "--email=w@example.com", "--full-name=W")
 COMMANDS = {
     "enforce_lifecycle": Run(two_expired, TERMINATED, "COMMAND enforce_lifecycle"),
     "reconcile_workspaces": Run(two_vanished, FOLLOWED, "COMMAND reconcile_workspaces"),
+    "send_cost_reports": Run(two_reports, REPORTS, "COMMAND send_cost_reports"),
     "check_budgets": Run(rows.spent, MARKS, "COMMAND check_budgets"),
     "quarantine_leavers": Run(left_behind, LEFT, "COMMAND quarantine_leavers"),
     "send_mails": Run(rows.mail, (), ""),
@@ -110,6 +118,7 @@ TASKS = {
     "costs.meter_costs": Run(rows.machine, (), ""),
     "costs.roll_up_costs": Run(nothing, (), ""),  # sums of what has its records
     "costs.refresh_prices": Run(nothing, (), ""),  # off unless FORGE_REFRESH_PRICES: tests/costs/test_refresh.py
+    "costs.send_cost_reports": Run(two_reports, REPORTS, "JOB send_cost_reports"),
     "db.rollover_partitions": Run(nothing, (), ""),
     "audit.seal": Run(nothing, (), ""),
     # The people of a world come from factories, which left no entries: that is found.
@@ -127,6 +136,7 @@ NOT_WALKED = {
     "aws_simulator": "has no database",
     "import_bill": "needs a file: tests/costs/bills/test_commands.py",
     "export_focus": "needs a place for its file: tests/costs/bills/test_commands.py",
+    "cost_report": "needs a place for its file: tests/costs/showback/test_sending.py",
     "migrate": "changes tables, not what is in them; runs before there is a log",
     "seed_demo": "test_the_demo_names_its_command of tests/audit/test_capture_runs.py",
 }

@@ -1,0 +1,1 @@
+"""Monthly reports: who caused what (showback), and what is charged to whom (chargeback); docs/reports.md."""
