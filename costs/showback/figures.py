@@ -131,8 +131,15 @@ cells AS (
       FROM sums s JOIN heads head ON head.level = 5 AND head.part = s.part
      WHERE s.level = 1
 ),
-parts AS (
-    SELECT key, json_object_agg(part, cents::bigint) AS of_line FROM cells GROUP BY key
+told AS (
+    SELECT key, max(cost) AS cost, max(least) AS least, max(greatest) AS greatest, max(cents) AS cents,
+           json_object_agg(part, of_part::bigint) FILTER (WHERE part IS NOT NULL) AS parts
+      FROM (
+          SELECT key, cost, least, greatest, cents, NULL AS part, NULL AS of_part FROM lines
+           UNION ALL
+          SELECT key, NULL, NULL, NULL, NULL, part, cents FROM cells
+      ) row
+     GROUP BY key
 )
 SELECT 0 AS place, '' AS code, '' AS name, whole.cents::bigint AS cents, whole.cost AS exact,
        (SELECT json_object_agg(part, cents::bigint)::text FROM heads WHERE level = 5) AS parts,
@@ -141,8 +148,8 @@ SELECT 0 AS place, '' AS code, '' AS name, whole.cents::bigint AS cents, whole.c
   FROM whole
 UNION ALL
 SELECT CASE WHEN l.key = '' THEN 2 ELSE 1 END, coalesce({code}, ''), coalesce({name}, ''), l.cents::bigint, l.cost,
-       p.of_line::text, NULL, NULL, l.least, l.greatest
-  FROM lines l JOIN parts p ON p.key = l.key {join}
+       l.parts::text, NULL, NULL, l.least, l.greatest
+  FROM told l {join}
  ORDER BY place, cents DESC, exact DESC, code
 """
 _PAGE = 1000
