@@ -48,6 +48,7 @@ def write(*, budget: Budget, threshold: BudgetThreshold, correlation_id: uuid.UU
                 once=f"{threshold.id}:{now.timestamp():.6f}",
                 facts=facts,
                 correlation_id=correlation_id,
+                team_id=budget.scope_id if budget.scope == Budget.Scope.TEAM else None,
             )
             for person in recipients(budget)
         ],

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 import environ
@@ -43,6 +44,14 @@ def rate(name: str) -> str:
     except ImproperlyConfigured as error:
         raise ImproperlyConfigured(f"{name}: {error}") from None
     return text
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """The networks in `name`, separated by commas; raises ImproperlyConfigured for what is none."""
+    try:
+        return [ip_network(text) for text in env.list(name, default=[])]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from None
 
 
 def required(name: str, hint: str) -> str:

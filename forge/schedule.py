@@ -7,19 +7,26 @@ sweep would delay the seals and the operations.
 
 from kombu import Queue
 
-TASK_QUEUES = [Queue("seal"), Queue("operations"), Queue("sweeps"), Queue("mail")]
+TASK_QUEUES = [Queue("seal"), Queue("operations"), Queue("sweeps"), Queue("mail"), Queue("webhooks")]
 
 TASK_ROUTES = {
     "audit.seal": {"queue": "seal"},
     "operations.run_operation": {"queue": "operations"},
     "operations.sweep_operations": {"queue": "operations"},
     "outbox.send_mails": {"queue": "mail"},
+    "outbox.send_webhooks": {"queue": "webhooks"},
 }
 
 BEAT_SCHEDULE = {
     "audit_seal": {"task": "audit.seal", "schedule": 5.0, "options": {"expires": 5}},
     "run_operations": {"task": "operations.sweep_operations", "schedule": 5.0, "options": {"expires": 5}},
     "send_mails": {"task": "outbox.send_mails", "schedule": 15.0, "options": {"expires": 14}},
+    "send_webhooks": {"task": "outbox.send_webhooks", "schedule": 10.0, "options": {"expires": 9}},
+    "purge_webhook_deliveries": {
+        "task": "outbox.purge_webhook_deliveries",
+        "schedule": 3600.0,
+        "options": {"expires": 3500},
+    },
     "meter_costs": {"task": "costs.meter_costs", "schedule": 60.0, "options": {"expires": 55}},
     "roll_up_costs": {"task": "costs.roll_up_costs", "schedule": 60.0, "options": {"expires": 55}},
     "refresh_prices": {"task": "costs.refresh_prices", "schedule": 3600.0, "options": {"expires": 3500}},

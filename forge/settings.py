@@ -4,12 +4,13 @@ from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
 from forge.console.unfold import UNFOLD  # noqa: F401  (a setting)
-from forge.env import BASE_DIR, env, rate, required
+from forge.env import BASE_DIR, env, networks, rate, required
 from forge.schedule import BEAT_SCHEDULE, TASK_QUEUES, TASK_ROUTES
 
 DEBUG = env.bool("DEBUG", default=False)
 # Empty is a system-check error with a hint (forge.checks), not a traceback; Django itself refuses to sign with it.
 SECRET_KEY = env.str("SECRET_KEY", default="forge-debug-key-that-signs-nothing-of-value" if DEBUG else "")
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 
 INSTALLED_APPS = [
@@ -183,6 +184,8 @@ SPECTACULAR_SETTINGS = {
         "AttestationControl": "workspaces.models.Attestation.Control",
         "ScopeEnum": "budgets.models.Budget.Scope",
         "BasisEnum": "costs.models.Basis",
+        "WebhookState": "forge.outbox.models.Webhook.State",
+        "WebhookDeliveryState": "forge.outbox.models.WebhookDelivery.State",
         "BillFormat": "costs.bills.models.Bill.Format",
         "BillState": "costs.bills.models.Bill.State",
         "ReportKind": "costs.showback.models.ReportKind",
@@ -235,6 +238,7 @@ FORGE_MAIL_KINDS = {
     "workspace.quarantined": "workspaces.letters.quarantined",
     "workspace.handed_over": "workspaces.letters.handed_over",
     "workspace.kept_no_longer": "workspaces.letters.kept_no_longer",
+    "webhook.switched_off": "forge.outbox.webhooks.letters.switched_off",
 }
 FORGE_MAIL_READER = "forge.accounts.mailing.reader"
 
@@ -319,6 +323,10 @@ if EMAIL_CONFIG["EMAIL_FILE_PATH"]:  # django-environ takes the first slash off
     EMAIL_FILE_PATH = "/" + EMAIL_CONFIG["EMAIL_FILE_PATH"].lstrip("/")
 EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=30)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="forge@localhost")
+
+# -- Webhooks ----------------------------------------------------------------------------------------------------
+FORGE_WEBHOOK_HTTP = env.bool("FORGE_WEBHOOK_HTTP", default=False)
+FORGE_WEBHOOK_NETWORKS = networks("FORGE_WEBHOOK_NETWORKS")
 
 # -- Static files --------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"

@@ -7,7 +7,16 @@ from forge.api.docs import DocsView, SchemaView
 from forge.console.health import healthz, readyz
 from forge.console.metrics import metrics
 
-API_ROOMS = ("forge.accounts", "forge.operations", "audit", "blueprints", "workspaces", "costs", "budgets")
+API_ROOMS = (
+    "forge.accounts",
+    "forge.operations",
+    "forge.outbox",
+    "audit",
+    "blueprints",
+    "workspaces",
+    "costs",
+    "budgets",
+)
 
 handler400 = "forge.api.handlers.bad_request"
 handler403 = "forge.api.handlers.permission_denied"

@@ -48,6 +48,7 @@ def about(
         correlation_id=actor.correlation_id,
         due_at=due_at,
         useless_after=useless_after,
+        team_id=workspace.team_id,
     )
 
 

@@ -17,11 +17,14 @@ from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from forge.api.models import DenialCount, IdempotencyKey
 from forge.console import actions, mails, switches
+from forge.console.webhooks import WebhookAdmin, WebhookDeliveryAdmin
 from forge.db.models import JobRun, JobSwitch
 from forge.outbox import letters
-from forge.outbox.models import Mail
+from forge.outbox.models import Mail, Webhook, WebhookDelivery
 
 admin.site.unregister(auth_admin.Group)  # roles are Memberships; Django's groups and permissions decide nothing here
+admin.site.register(Webhook, WebhookAdmin)
+admin.site.register(WebhookDelivery, WebhookDeliveryAdmin)
 
 
 @admin.register(JobRun)

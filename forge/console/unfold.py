@@ -68,6 +68,8 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
             ("db.jobrun", "Job runs", "history"),
             ("db.jobswitch", "Job switches", "toggle_on"),
             ("outbox.mail", "Mail", "mail"),
+            ("outbox.webhook", "Webhooks", "webhook"),
+            ("outbox.webhookdelivery", "Webhook deliveries", "outgoing_mail"),
         ],
     ),
 ]

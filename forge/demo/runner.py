@@ -21,7 +21,7 @@ from forge.demo.home import Home, static_files_stamp
 from forge.env import BASE_DIR
 
 DATABASE = "forge"
-QUEUES = ("seal", "operations", "sweeps", "mail")
+QUEUES = ("seal", "operations", "sweeps", "mail", "webhooks")
 FIRST_PORT = 8000
 
 SETTINGS = {

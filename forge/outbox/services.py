@@ -1,4 +1,4 @@
-"""Owing mail: rows written in the transaction of what they tell."""
+"""Owing mail: rows written in the transaction of what they tell, with what webhooks hear of it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from forge.api.errors import Conflict
 from forge.db.ids import uuid7
 from forge.outbox.letters import kinds
 from forge.outbox.models import Mail
+from forge.outbox.webhooks.announcing import Event, announce
 
 MAIL_HOST = "forge.invalid"
 """Right side of Message-IDs: ours alone, and no host's name leaves the house by it."""
@@ -29,6 +30,7 @@ class Owed:
     """One mail to one person: `kind` and `about` say what, `facts` are ids, figures and times, never names.
 
     `once` tells this mail from every other of its kind to the same person: of those that agree in it one is written.
+    `team_id` says of which team it tells, to the webhooks that hear of one team alone.
     """
 
     organization_id: uuid.UUID
@@ -41,21 +43,38 @@ class Owed:
     correlation_id: uuid.UUID | None = None
     due_at: datetime | None = None
     useless_after: datetime | None = None
+    team_id: uuid.UUID | None = None
 
     @property
     def dedupe_key(self) -> str:
         return f"{self.kind}:{self.recipient_id}:{self.once}"
 
+    @property
+    def event(self) -> Event:
+        """What happened, whoever is told of it by mail."""
+        return Event(
+            organization_id=self.organization_id,
+            kind=self.kind,
+            target_type=self.target_type,
+            target_id=self.target_id,
+            once=self.once,
+            facts=self.facts,
+            team_id=self.team_id,
+        )
+
 
 def owe(mails: Iterable[Owed], *, now: datetime) -> None:
     """Write what is owed, in the caller's transaction: sent once that commits, gone with it if it does not.
 
-    What is already written is left as it is. Raises LookupError for a kind that no room words.
+    Webhooks hear of the same: each once of what several people are told. What is already written is left as it is.
+    Raises LookupError for a kind that no room words.
     """
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("A mail is written inside the transaction of what it tells.")
-    rows = [_row(owed, now) for owed in mails]
+    owed = list(mails)
+    rows = [_row(one, now) for one in owed]
     Mail.objects.bulk_create(rows, ignore_conflicts=True, batch_size=1000)
+    announce((one.event for one in owed), now=now)
 
 
 def put_back(*, mail: Mail, now: datetime) -> Mail:

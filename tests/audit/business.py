@@ -30,6 +30,7 @@ from forge.accounts.token_services import issue_token
 from forge.db.ids import uuid7
 from forge.db.months import month_of
 from forge.operations.models import Operation
+from forge.outbox.webhooks.services import create as create_webhook
 from tests import world
 from tests.costs.bills import sheets
 from workspaces import services as workspaces
@@ -131,6 +132,9 @@ def _ask_for_more(command, ann, organization, machine, now):
         actor=world.actor(admin), account=account, controls=["usb"], valid_until=now + timedelta(days=9), note="a test",
         now=now,
     )  # fmt: skip
+    create_webhook(
+        actor=world.actor(admin), organization_id=organization.id, name="w", url="https://hooks.example.com/", now=now
+    )
     _give_bill(command, organization, account, now)
     _have_reports(command, admin, now)
     deviation = Deviation(account.directory_id, INTERNET)
@@ -196,6 +200,7 @@ def _apart(table, row):
         "costs_price": {"running_mode": "ALWAYS_ON", "hourly_amount": "0"},
         "costs_reportsubscription": {"by": "project"},
         "operations_operation": {"correlation_id": fresh},
+        "outbox_webhook": {},
         "workspaces_applicationstack": {"name": fresh},
         "workspaces_attestation": {},
         "workspaces_finding": {"subject": fresh},

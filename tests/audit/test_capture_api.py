@@ -193,6 +193,8 @@ FOREIGN = {
     "budget-raise-detail": rows.budget_raise,
     "audit-hold-detail": rows.hold,
     "audit-export-detail": rows.export,
+    "webhook-detail": rows.webhook,
+    "webhook-delivery-detail": rows.webhook_delivery,
 }
 """A row for each address that shows one; of another organization it is answered 404 and recorded as denied."""
 

@@ -322,6 +322,28 @@ CASES = {
     ("audit-verification-list", "post"): Api(
         "AUDIT_VERIFY_REQUEST", "AuditVerification", "auditor", "lead", body=_named(scope="FULL"), status=202
     ),
+    ("webhook-list", "post"): Api(
+        "WEBHOOK_CREATE", "Webhook", "admin", "engineer", status=201,
+        body=_named(name="w", url="https://hooks.example.com/"), denied_interfaces=("LUCY",),
+    ),
+    ("webhook-detail", "patch"): Api(
+        "WEBHOOK_UPDATE", "Webhook", "finance", "auditor", rows.webhook, _named(name="walked"),
+        denied_interfaces=("LUCY",),
+    ),
+    ("webhook-detail", "delete"): Api(
+        "WEBHOOK_REMOVE", "Webhook", "admin", "auditor", rows.webhook, status=204, denied_interfaces=("LUCY",)
+    ),
+    ("webhook-rotate", "post"): Api(
+        "WEBHOOK_ROTATE", "Webhook", "admin", "auditor", rows.webhook, _named(keep_hours=1),
+        denied_interfaces=("LUCY",),
+    ),
+    ("webhook-ping", "post"): Api(
+        "WEBHOOK_PING", "Webhook", "admin", "auditor", rows.webhook, status=202, denied_interfaces=("LUCY",)
+    ),
+    ("webhook-delivery-redeliver", "post"): Api(
+        "WEBHOOK_REDELIVER", "WebhookDelivery", "finance", "auditor", rows.webhook_delivery, status=202,
+        denied_interfaces=("LUCY",),
+    ),
     ("budget-check", "post"): Api("", "Budget", "engineer", None, body=_launch, is_read=True),
 }  # fmt: skip
 

@@ -107,6 +107,10 @@ def _regions(world: Any) -> dict[str, Any]:
     return {"team": world.team.pk, "regions": "us-east-1"}
 
 
+def _webhook(world: Any) -> dict[str, Any]:
+    return {"name": "walked", "url": "https://hooks.example.com/", "kinds": ["budget.mark"], "team": ""}
+
+
 def _hold(world: Any) -> dict[str, Any]:
     dates = {f"period_{end}_{part}": "" for end in ("start", "end") for part in (0, 1)}
     return {"user_id": str(world.engineer.pk), "resource_type": "", "resource_id": "", "reason": "a reason", **dates}
@@ -140,6 +144,7 @@ FORMS = {
     ("lifecyclepolicy", "add"): Form("LIFECYCLE_POLICY_CREATE", "admin", _policy),
     ("regionlatency", "add"): Form("REGION_LATENCY_CREATE", "admin", _latency),
     ("regionpolicy", "add"): Form("REGION_POLICY_CREATE", "admin", _regions),
+    ("webhook", "add"): Form("WEBHOOK_CREATE", "admin", _webhook),
     ("legalhold", "add"): Form("LEGAL_HOLD_PLACE", "admin", _hold),
     ("auditverification", "add"): Form(
         "AUDIT_VERIFY_REQUEST",
@@ -245,6 +250,12 @@ BUTTONS = {
     ("tagkey", "drop"): Press("TAG_KEY_DROP", "finance", rows.tag_key),
     ("reportsubscription", "end"): Press("REPORT_UNSUBSCRIBE", "finance", rows.report_subscription),
     ("legalhold", "release"): Press("LEGAL_HOLD_RELEASE", "admin", rows.hold, lambda row: {"reason": "a reason"}),
+    ("webhook", "ping"): Press("WEBHOOK_PING", "finance", rows.webhook),
+    ("webhook", "rotate"): Press("WEBHOOK_ROTATE", "admin", rows.webhook, lambda row: {"keep_hours": "0"}, status=200),
+    ("webhook", "on"): Press("WEBHOOK_UPDATE", "admin", rows.webhook_off),
+    ("webhook", "off"): Press("WEBHOOK_UPDATE", "admin", rows.webhook),
+    ("webhook", "remove"): Press("WEBHOOK_REMOVE", "admin", rows.webhook, _typed("name")),
+    ("webhookdelivery", "redeliver"): Press("WEBHOOK_REDELIVER", "admin", rows.webhook_delivery),
     ("mail", "retry"): Press("MAIL_RETRY", "admin", rows.mail_given_up),
     ("operation", "cancel"): Press(
         "OPERATION_CANCEL", "lead", rows.operation, leaves=(("WORKSPACE_STOP_OUTCOME", "FAILURE"),)

@@ -27,7 +27,9 @@ from forge.db.models import JobSwitch
 from forge.db.months import month_of
 from forge.operations.models import Operation
 from forge.operations.services import enqueue
-from forge.outbox.models import Mail
+from forge.outbox.models import Mail, Webhook
+from forge.outbox.webhooks import keeping
+from forge.outbox.webhooks.pings import ping_of
 from tests import factories
 from tests.costs.bills import sheets
 from workspaces.models import Attestation, Finding, LifecyclePolicy, Quarantine, RegionLatency, RegionPolicy, WorkLease
@@ -348,6 +350,26 @@ def mail(world, **facts):
 
 def mail_given_up(world):
     return mail(world, state=Mail.State.GIVEN_UP, due_at=None, attempts=12, last_error="OSError: no route")
+
+
+def webhook(world, **facts):
+    """One about money, that an admin made; nobody answers there."""
+    wanted = {
+        "organization_id": world.organization.id, "name": "walk", "url": "https://hooks.example.com/in",
+        "kinds": ["budget.mark"], "is_about_money": True, "owner_id": world.admin.id,
+        "secret": keeping.close(b"s" * 32),
+    }  # fmt: skip
+    return Webhook.objects.create(**{**wanted, **facts})
+
+
+def webhook_off(world):
+    return webhook(world, state=Webhook.State.OFF)
+
+
+def webhook_delivery(world):
+    made = ping_of(webhook(world), now=timezone.now())
+    made.save()
+    return made
 
 
 def denial_count(world):

@@ -93,6 +93,7 @@ COMMANDS = {
     "check_budgets": Run(rows.spent, MARKS, "COMMAND check_budgets"),
     "quarantine_leavers": Run(left_behind, LEFT, "COMMAND quarantine_leavers"),
     "send_mails": Run(rows.mail, (), ""),
+    "send_webhooks": Run(nothing, (), ""),  # what it tells of has its entry: tests/forge/outbox/webhooks
     "run_operations": Run(two_stops, OUTCOMES, "USER", ("--once",)),
     "forge_init": Run(nothing, FIRST, "COMMAND forge_init", INIT),
     "prove_books": Run(nothing, (), ""),  # faults of the books: tests/budgets/test_proof.py
@@ -127,6 +128,8 @@ TASKS = {
     "audit.retire_months": Run(nothing, (), ""),  # of months that are due: tests/audit/test_retention.py
     "api.purge_idempotency_keys": Run(nothing, (), ""),  # answers that have had their 24 hours
     "workspaces.quarantine_leavers": Run(left_behind, LEFT, "JOB quarantine_leavers"),
+    "outbox.send_webhooks": Run(nothing, (), ""),
+    "outbox.purge_webhook_deliveries": Run(nothing, (), ""),  # deliveries of long ago
     "outbox.send_mails": Run(rows.mail, (), ""),  # what a mail tells of has its entry, the mail has none
 }
 
