@@ -57,16 +57,15 @@ def write(*, budget: Budget, threshold: BudgetThreshold, correlation_id: uuid.UU
 
 
 def recipients(budget: Budget) -> Sequence[User]:
-    """The budget's owner; else the leads of its team, or of its person's teams; else finance; else the admins."""
+    """The budget's owner, the leads of its team or of its person's teams, and finance; the admins if there is none."""
     people = User.objects.filter(organization_id=budget.organization_id, is_active=True).order_by("id")
-    candidates = [people.filter(id=budget.owner_id) if budget.owner_id else people.none()]
+    told = Q(id=budget.owner_id) if budget.owner_id else Q()
     if budget.scope == Budget.Scope.TEAM:
-        candidates.append(people.filter(_leads([budget.scope_id])))
+        told |= _leads([budget.scope_id])
     if budget.scope == Budget.Scope.USER:
-        teams = Membership.objects.filter(user_id=budget.scope_id, team__isnull=False).values("team_id")
-        candidates.append(people.filter(_leads(teams)).distinct())
-    candidates += [people.filter(memberships__role=role) for role in (Role.FINANCE, Role.ADMIN)]
-    return next((found for found in map(list, candidates) if found), [])
+        told |= _leads(Membership.objects.filter(user_id=budget.scope_id, team__isnull=False).values("team_id"))
+    found = list(people.filter(told | _with(Role.FINANCE)))
+    return found or list(people.filter(_with(Role.ADMIN)))
 
 
 def mark(mail: Mail, reader: Reader) -> Letter:
@@ -103,4 +102,9 @@ def _consequence(fraction: Decimal, on_limit: str) -> str:
 
 
 def _leads(teams: object) -> Q:
-    return Q(memberships__role=Role.TEAM_LEAD, memberships__team_id__in=teams)
+    leads = Membership.objects.filter(role=Role.TEAM_LEAD, team_id__in=teams)  # type: ignore[misc]
+    return Q(id__in=leads.values("user_id"))
+
+
+def _with(role: str) -> Q:
+    return Q(id__in=Membership.objects.filter(role=role, team=None).values("user_id"))

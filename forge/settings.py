@@ -240,6 +240,14 @@ FORGE_MAIL_KINDS = {
     "workspace.kept_no_longer": "workspaces.letters.kept_no_longer",
     "webhook.switched_off": "forge.outbox.webhooks.letters.switched_off",
 }
+FORGE_MAIL_ALWAYS = [  # what warns of a loss: nobody switches it off
+    "budget.stops_idle",
+    "workspace.about_to_stop",
+    "workspace.about_to_end",
+    "workspace.quarantined",
+    "workspace.handed_over",
+    "workspace.kept_no_longer",
+]
 FORGE_MAIL_READER = "forge.accounts.mailing.reader"
 
 # -- Money -------------------------------------------------------------------------------------------------------
@@ -323,6 +331,7 @@ if EMAIL_CONFIG["EMAIL_FILE_PATH"]:  # django-environ takes the first slash off
     EMAIL_FILE_PATH = "/" + EMAIL_CONFIG["EMAIL_FILE_PATH"].lstrip("/")
 EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=30)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="forge@localhost")
+FORGE_NOTIFICATIONS_URL = env.str("FORGE_NOTIFICATIONS_URL", default="/api/v1/me/notifications/")
 
 # -- Webhooks ----------------------------------------------------------------------------------------------------
 FORGE_WEBHOOK_HTTP = env.bool("FORGE_WEBHOOK_HTTP", default=False)

@@ -47,7 +47,9 @@ class ChangeSerializer(serializers.Serializer):
     is_active = serializers.BooleanField(required=False)
     on_limit = serializers.ChoiceField(Budget.OnLimit.choices, required=False)
     recurs = serializers.ChoiceField(Budget.Recurs.choices, required=False)
-    owner = serializers.EmailField(required=False, allow_null=True, help_text="Who hears of it first; null = nobody.")
+    owner = serializers.EmailField(
+        required=False, allow_null=True, help_text="Who hears of its marks beside leads and finance; null = nobody."
+    )
     thresholds = _thresholds(required=False)
 
     def validate(self, attrs: dict[str, object]) -> dict[str, object]:

@@ -105,7 +105,7 @@ class Budget(UUIDModel, TimestampedModel):
     scope_id = models.UUIDField(help_text="Id of the person, team, project or organization.")
     owner = models.ForeignKey(
         User, on_delete=models.PROTECT, db_index=False, null=True, blank=True, related_name="+",
-        help_text="Who hears of it first; none = the team's lead, else finance.",
+        help_text="Who is told of its marks, beside the team's leads and finance.",
     )  # fmt: skip
     set_by = models.ForeignKey(
         User, on_delete=models.PROTECT, db_index=False, null=True, blank=True, related_name="+",

@@ -10,5 +10,6 @@ WEBHOOK_REMOVE = register("WEBHOOK_REMOVE", required=("resource_id",), personal=
 WEBHOOK_SWITCH_OFF = register("WEBHOOK_SWITCH_OFF", required=("resource_id", "context.failing_since"))
 WEBHOOK_PING = register("WEBHOOK_PING", required=("resource_id",))
 WEBHOOK_REDELIVER = register("WEBHOOK_REDELIVER", required=("resource_id",))
+NOTIFICATIONS_CHOOSE = register("NOTIFICATIONS_CHOOSE", required=("resource_id",))
 
 expect("outbox_webhook", actions=[WEBHOOK_CREATE])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.template.backends.django import DjangoTemplates
@@ -9,6 +10,7 @@ from django.template.loader import render_to_string
 
 from forge.outbox.letters import Letter, Reader
 from forge.outbox.models import Mail
+from forge.outbox.preferences import is_always_told
 
 LONGEST_SUBJECT = 200
 
@@ -29,6 +31,8 @@ def message_of(
         "sentence": letter.sentence,
         "rows": letter.rows,
         "paragraphs": letter.paragraphs,
+        "is_always_told": is_always_told(mail.kind),
+        "choices_at": settings.FORGE_NOTIFICATIONS_URL,
     }
     text = _PLAIN.get_template("outbox/letter.txt").render(values)
     page = render_to_string("outbox/letter.html", values, using="django")

@@ -23,6 +23,7 @@ from django.db import DatabaseError, transaction
 from forge.db.jobs import JobFault
 from forge.outbox.letters import NothingToTell, kinds, letter_of, reader_of
 from forge.outbox.models import Mail
+from forge.outbox.preferences import is_wanted
 from forge.outbox.rendering import message_of
 
 logger = logging.getLogger(__name__)
@@ -122,6 +123,8 @@ def _send(mail: Mail, server: BaseEmailBackend, now: datetime) -> str:
         return _note(mail, State.GIVEN_UP, now, last_error="Its senders vanished while they were at it.")
     if mail.useless_after is not None and mail.useless_after <= now:
         return _withdraw(mail, "it came too late to be of use", now)
+    if not is_wanted(mail.recipient_id, mail.kind):
+        return _withdraw(mail, "its recipient has switched off mail of this kind", now)
     address = ""
     try:
         reader = reader_of(mail.recipient_id)

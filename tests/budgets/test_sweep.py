@@ -162,17 +162,13 @@ def told():
     return sorted(User.objects.filter(id__in=people).values_list("email", flat=True))
 
 
-def test_the_owner_is_told_first(world):
-    owner, _lead = world.person("engineer"), world.person("team_lead")
-    fired(world, owner=owner)
-    assert told() == [owner.email]
-
-
-def test_without_an_owner_the_teams_leads_are_told(world):
+def test_the_owner_the_teams_leads_and_finance_are_told_each_once(world):
     leads = [world.person("team_lead"), world.person("team_lead")]
-    world.person("finance")
-    fired(world, owner=world.person("engineer", is_active=False))
-    assert told() == sorted(lead.email for lead in leads)
+    finance = world.person("finance")
+    world.person("admin")
+    world.person("finance", is_active=False)
+    fired(world, owner=leads[0])
+    assert told() == sorted(person.email for person in (*leads, finance))
 
 
 def test_a_persons_budget_is_told_to_the_leads_of_the_persons_teams(world):
@@ -182,9 +178,9 @@ def test_a_persons_budget_is_told_to_the_leads_of_the_persons_teams(world):
 
 
 @pytest.mark.parametrize("scope", ["TEAM", "PROJECT", "ORGANIZATION"])
-def test_without_owner_and_lead_finance_is_told_and_without_finance_the_admins(world, scope):
+def test_where_there_is_none_of_them_the_admins_are_told(world, scope):
     admin = world.person("admin")
-    fired(world, scope=scope)
+    fired(world, scope=scope, owner=world.person("engineer", is_active=False))
     assert told() == [admin.email]
     Mail.objects.all().delete()
     BudgetThreshold.objects.update(fired_at=None)

@@ -1,6 +1,7 @@
 """What leaves the house: mail, and webhooks with their deliveries."""
 
 from forge.outbox.models.mails import Mail, MailQuerySet
+from forge.outbox.models.preferences import NotificationPreference
 from forge.outbox.models.webhooks import (
     Webhook,
     WebhookAttempt,
@@ -12,6 +13,7 @@ from forge.outbox.models.webhooks import (
 __all__ = [
     "Mail",
     "MailQuerySet",
+    "NotificationPreference",
     "Webhook",
     "WebhookAttempt",
     "WebhookDelivery",

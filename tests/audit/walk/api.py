@@ -322,6 +322,10 @@ CASES = {
     ("audit-verification-list", "post"): Api(
         "AUDIT_VERIFY_REQUEST", "AuditVerification", "auditor", "lead", body=_named(scope="FULL"), status=202
     ),
+    ("me-notifications", "patch"): Api(
+        "NOTIFICATIONS_CHOOSE", "NotificationPreference", "engineer", None,
+        body=_named(notifications=[{"kind": "budget.mark", "mail": False}]),
+    ),
     ("webhook-list", "post"): Api(
         "WEBHOOK_CREATE", "Webhook", "admin", "engineer", status=201,
         body=_named(name="w", url="https://hooks.example.com/"), denied_interfaces=("LUCY",),
