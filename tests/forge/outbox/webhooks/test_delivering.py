@@ -140,6 +140,7 @@ def _killed_at(line, work):
         finally:
             sys.settrace(None)
             if connection.connection is not None:
+                connection.connection.rollback()  # the server does so when it sees the socket gone, a moment later
                 connection.connection.close()
 
     thread = threading.Thread(target=run)
