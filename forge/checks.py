@@ -1,6 +1,6 @@
 """System checks of the whole house: what must hold before it may serve people.
 
-E001 to E003 judge settings with DEBUG off. E010 to E012 ask the database and run where a database is named
+E001 to E003 and W002 judge settings with DEBUG off. E010 to E012 ask the database and run where a database is named
 (`check --database default`, `check --deploy --database default`). E020 resolves every port.
 """
 
@@ -35,6 +35,7 @@ def register() -> None:
     checks.register(check_secrets_and_hosts, checks.Tags.security)
     checks.register(check_cookies, checks.Tags.security)
     checks.register(check_owner_role, checks.Tags.security)
+    checks.register(check_webhooks, checks.Tags.security)
     checks.register(check_database, checks.Tags.database)
     checks.register(check_ports)
 
@@ -84,6 +85,18 @@ def check_owner_role(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessag
             "The application connects as the owner of its tables: DATABASE_OWNER_URL is unset or names the same role.",
             hint="Make a second role for DATABASE_URL (forge_app), set DATABASE_OWNER_URL to the owner, run migrate.",
             id="forge.W001",
+        )
+    ]
+
+
+def check_webhooks(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    if settings.DEBUG or not settings.FORGE_WEBHOOK_HTTP:
+        return []
+    return [
+        checks.Warning(
+            "FORGE_WEBHOOK_HTTP is on, so webhooks may go over plain HTTP, which anybody on the way reads.",
+            hint="Leave FORGE_WEBHOOK_HTTP unset, and give receivers a certificate.",
+            id="forge.W002",
         )
     ]
 

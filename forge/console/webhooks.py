@@ -15,6 +15,7 @@ from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
 )
 
 from forge.accounts.admin import OwnOrganizationAdmin, ServiceForm
@@ -64,6 +65,19 @@ class WebhookForm(ServiceForm):
             self.fields["team"].queryset = Team.objects.filter(id__in=self.user.led_team_ids())
 
 
+class ChangeForm(forms.Form):
+    """What a webhook is called, where it goes and what it hears."""
+
+    name = forms.CharField(max_length=100, widget=UnfoldAdminTextInputWidget)
+    url = forms.CharField(max_length=2000, widget=UnfoldAdminTextInputWidget)
+    kinds = forms.MultipleChoiceField(
+        required=False,
+        choices=lambda: [(kind, kind) for kind in letters.kinds()],
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="None = every kind.",
+    )
+
+
 class RotateForm(forms.Form):
     keep_hours = forms.IntegerField(
         min_value=0,
@@ -89,6 +103,16 @@ def _switch(is_on: bool) -> Any:
         return f"{webhook} is switched {'on' if is_on else 'off'}."
 
     return run
+
+
+def _change(request: HttpRequest, webhook: Webhook, **wanted: Any) -> str:
+    services.change(
+        actor=request.actor,  # type: ignore[attr-defined]
+        webhook_id=webhook.pk,
+        wanted=wanted,
+        now=timezone.now(),
+    )
+    return f"{wanted['name']} is changed."
 
 
 def _rotate(request: HttpRequest, webhook: Webhook, *, keep_hours: int) -> ShownOnce:
@@ -150,6 +174,16 @@ class WebhookAdmin(OwnOrganizationAdmin):
             run=_rotate,
             legal=permissions.may_manage,
             explain=_says("It is shown once. A secret before the present one counts no more."),
+        ),
+        Button(
+            "change",
+            "Change",
+            actions.WEBHOOK_UPDATE,
+            icon="edit",
+            form=ChangeForm,
+            initial=lambda webhook: {name: getattr(webhook, name) for name in ("name", "url", "kinds")},
+            run=_change,
+            legal=permissions.may_manage,
         ),
         Button(
             "on",

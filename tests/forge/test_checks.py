@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from django.core import checks as django_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from forge import checks
-from forge.env import BASE_DIR
+from forge.env import BASE_DIR, networks
 from tests.audit.support import SIGNING_KEY
 from tests.plugins.database import superuser_url
 
@@ -63,6 +64,20 @@ def test_a_rate_that_is_none_stops_the_start_with_its_name(manage, name):
         f"manage.py: {name}: A rate is a number per second, minute, hour or day, like 100/minute, not 'many/minute'.\n"
     )
     assert manage("check", **GOOD, **{name: "100/min"}).returncode == 0
+
+
+def test_networks_of_webhooks_that_are_none_stop_the_start_with_their_name(monkeypatch):
+    monkeypatch.setenv("FORGE_WEBHOOK_NETWORKS", "10.0.0.0/8,fd12::/48")
+    assert [str(one) for one in networks("FORGE_WEBHOOK_NETWORKS")] == ["10.0.0.0/8", "fd12::/48"]
+    monkeypatch.setenv("FORGE_WEBHOOK_NETWORKS", "10.0.0.1/8")
+    with pytest.raises(ImproperlyConfigured, match=r"FORGE_WEBHOOK_NETWORKS: 10\.0\.0\.1/8 has host bits set"):
+        networks("FORGE_WEBHOOK_NETWORKS")
+
+
+def test_webhooks_over_plain_http_are_a_warning(settings):
+    assert checks.check_webhooks(None) == []
+    settings.FORGE_WEBHOOK_HTTP = True
+    assert ids(checks.check_webhooks(None)) == ["forge.W002"]
 
 
 @pytest.mark.parametrize("hosts", [[], ["*"], ["forge.example.com", "*"]])

@@ -252,6 +252,12 @@ BUTTONS = {
     ("legalhold", "release"): Press("LEGAL_HOLD_RELEASE", "admin", rows.hold, lambda row: {"reason": "a reason"}),
     ("webhook", "ping"): Press("WEBHOOK_PING", "finance", rows.webhook),
     ("webhook", "rotate"): Press("WEBHOOK_ROTATE", "admin", rows.webhook, lambda row: {"keep_hours": "0"}, status=200),
+    ("webhook", "change"): Press(
+        "WEBHOOK_UPDATE",
+        "admin",
+        rows.webhook,
+        lambda row: {"name": "walked", "url": "https://other.example.com/", "kinds": ["workspace.ready"]},
+    ),
     ("webhook", "on"): Press("WEBHOOK_UPDATE", "admin", rows.webhook_off),
     ("webhook", "off"): Press("WEBHOOK_UPDATE", "admin", rows.webhook),
     ("webhook", "remove"): Press("WEBHOOK_REMOVE", "admin", rows.webhook, _typed("name")),
