@@ -19,6 +19,7 @@ from unfold.widgets import (
 )
 
 from costs import actions, permissions, services
+from costs.advice.admin import AdviceAdmin as AdviceAdmin
 from costs.bills.admin import BillAdmin as BillAdmin
 from costs.models import CostRecord, CostRevision, DailyCost, Price
 from costs.pricing import HOUR, hour_of

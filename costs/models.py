@@ -14,6 +14,8 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce, Now
 
 from blueprints.models import Blueprint, BundleType, OperatingSystem
+from costs.advice.models import Advice as Advice
+from costs.advice.models import AdviceSaving as AdviceSaving
 from costs.bills.models import Bill as Bill
 from costs.bills.models import BilledMachine as BilledMachine
 from costs.bills.models import BillGap as BillGap

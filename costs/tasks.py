@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from costs import metering, refreshes
+from costs.advice import sweep
 from costs.showback import sending
 from costs.tags import rolling
 from forge.db.jobs import run_job
@@ -45,6 +46,13 @@ def send_cost_reports() -> dict[str, Any] | None:
     now = timezone.now()
     actor = Actor.job("send_cost_reports")
     return run_job("send_cost_reports", now, timedelta(minutes=5), lambda: sending.send(actor=actor, now=now))
+
+
+@shared_task(name="costs.advise_costs")
+def advise_costs() -> dict[str, Any] | None:
+    """Once a day; ticks hourly, so that a day that failed is made up for."""
+    now = timezone.now()
+    return run_job(sweep.JOB, now, timedelta(days=1), lambda: sweep.advise(now=now))
 
 
 def _refresh(now: datetime) -> dict[str, Any]:

@@ -32,6 +32,7 @@ BEAT_SCHEDULE = {
     "refresh_prices": {"task": "costs.refresh_prices", "schedule": 3600.0, "options": {"expires": 3500}},
     "prove_books": {"task": "budgets.prove_books", "schedule": 3600.0, "options": {"expires": 3500}},
     "send_cost_reports": {"task": "costs.send_cost_reports", "schedule": 300.0, "options": {"expires": 290}},
+    "advise_costs": {"task": "costs.advise_costs", "schedule": 3600.0, "options": {"expires": 3500}},
     "check_budgets": {"task": "budgets.check_budgets", "schedule": 60.0, "options": {"expires": 55}},
     "reconcile_workspaces": {"task": "workspaces.reconcile_workspaces", "schedule": 300.0, "options": {"expires": 290}},
     "check_posture": {"task": "workspaces.check_posture", "schedule": 3600.0, "options": {"expires": 3500}},

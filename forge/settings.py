@@ -191,6 +191,9 @@ SPECTACULAR_SETTINGS = {
         "ReportKind": "costs.showback.models.ReportKind",
         "ReportBy": "costs.showback.models.ReportBy",
         "ReportFormat": "costs.showback.models.ReportFormat",
+        "AdviceKind": "costs.models.Advice.Kind",
+        "AdviceAction": "costs.models.Advice.Action",
+        "AdviceStatus": "costs.models.Advice.Status",
         "AuditVerificationScope": "audit.models.AuditVerification.Scope",
         "AuditVerificationRequestScope": "audit.verification.operation.ASKED",
     },
@@ -254,6 +257,8 @@ FORGE_MAIL_READER = "forge.accounts.mailing.reader"
 FORGE_RESERVE_HOURS = env.int("FORGE_RESERVE_HOURS", default=40)
 FORGE_PRICE_STALE_DAYS = env.int("FORGE_PRICE_STALE_DAYS", default=90)
 FORGE_REFRESH_PRICES = env.bool("FORGE_REFRESH_PRICES", default=False)
+FORGE_ADVICE_IDLE_DAYS = env.int("FORGE_ADVICE_IDLE_DAYS", default=14)
+FORGE_ADVICE_LEAST_SAVING = env.int("FORGE_ADVICE_LEAST_SAVING", default=1)
 FORGE_BILL_UPLOAD_MB = env.int("FORGE_BILL_UPLOAD_MB", default=256)
 FORGE_BILL_MOST_LINES = env.int("FORGE_BILL_MOST_LINES", default=100_000_000)
 FORGE_COST_EXPORT_RECORDS = env.int("FORGE_COST_EXPORT_RECORDS", default=1_000_000)

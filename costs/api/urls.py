@@ -1,3 +1,4 @@
+from costs.api.advice import AdviceViewSet
 from costs.api.bills import BilledMachineViewSet, BillGapViewSet, BillViewSet
 from costs.api.exports import CostExportViewSet
 from costs.api.faults import BookFaultViewSet
@@ -20,6 +21,7 @@ router.register("costs/export", CostExportViewSet, basename="cost-export")
 router.register("costs/reports", CostReportViewSet, basename="cost-report")
 router.register("costs/issued-reports", IssuedReportViewSet, basename="issued-report")
 router.register("costs/report-subscriptions", ReportSubscriptionViewSet, basename="report-subscription")
+router.register("costs/advice", AdviceViewSet, basename="advice")
 router.register("costs", CostViewSet, basename="cost")
 router.register("bundles", BundleViewSet, basename="bundle")
 

@@ -38,6 +38,7 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
             ("costs.bookfault", "Faults of the books", "report"),
             ("costs.issuedreport", "Issued reports", "summarize"),
             ("costs.reportsubscription", "Report subscriptions", "outgoing_mail"),
+            ("costs.advice", "Advice", "lightbulb"),
         ],
     ),
     (

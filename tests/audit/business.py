@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from django.db import transaction
+from django.test import override_settings
 from django.utils import timezone
 
 from audit.actors import Actor
@@ -18,7 +19,13 @@ from budgets.models import Budget
 from budgets.periods import months_later
 from budgets.raising import raise_limit
 from costs import services as costs
+from costs.advice import keeping as advice_rows
+from costs.advice import services as advice
+from costs.advice.judging import Proposal
+from costs.advice.modes import Confidence
+from costs.advice.sweep import advise
 from costs.bills.importing import import_file
+from costs.models import Advice
 from costs.showback.figures import Asked
 from costs.showback.models import ReportBy, ReportFormat, ReportKind
 from costs.showback.services import make
@@ -37,7 +44,7 @@ from workspaces import services as workspaces
 from workspaces.aws import Stack
 from workspaces.fleet import adopting
 from workspaces.intents import LaunchSpec
-from workspaces.models import ProviderAccount
+from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.posture import keeping
 from workspaces.posture.attesting import attest
 from workspaces.posture.checks import INTERNET, Deviation
@@ -101,6 +108,8 @@ def live(slug="robco", directory=1):
         asks = replace(ann, correlation_id=uuid7())
         verb(actor=asks, workspace_id=machine.id, now=now)
         _arrive(machine.id, states, asks, now)
+        if "STOPPED" in states:
+            _advise(command, ann, machine.id, now)
 
 
 def _ask_for_more(command, ann, organization, machine, now):
@@ -165,6 +174,24 @@ def _have_reports(command, admin, now):
     )  # fmt: skip
 
 
+def _advise(command, ann, machine_id, now):
+    """Advice on a stopped machine: dismissed, found to hold no longer, and carried out."""
+    machine = WorkSpace.objects.select_related("organization").get(pk=machine_id)
+    for kind, changes in (("RIGHT_SIZE", {"bundle_type": "POWER"}), ("RUNNING_MODE", {"running_mode": "ALWAYS_ON"})):
+        proposal = Proposal(
+            machine=machine, kind=kind, action="MODIFY", changes=changes, saving=Decimal(1),
+            confidence=Confidence.LOW, price_ids=[], evidence={},
+        )  # fmt: skip
+        advice_rows.keep(machines=[machine], proposals=[proposal], actor=command, now=now)
+        if kind == "RIGHT_SIZE":
+            advice.dismiss(actor=ann, advice_id=Advice.objects.get(workspace=machine).id, reason="a test", now=now)
+    with override_settings(FORGE_ADVICE_IDLE_DAYS=0):
+        advise(now=now, actor=command)
+        unused = Advice.objects.get(workspace=machine, kind="IDLE")
+        advice.accept(actor=replace(ann, correlation_id=uuid7()), advice_id=unused.id, now=now)
+    _arrive(machine_id, (), ann, now)
+
+
 def hide(superuser, table, only):
     """Slip in a row like the newest of the table, as if its event had never been recorded; answers its id."""
     where = f"WHERE {only[0]} = '{only[1]}'" if only else "WHERE organization_id IS NOT NULL"
@@ -184,6 +211,8 @@ def _apart(table, row):
     fresh = str(uuid7())
     if table == "workspaces_regionpolicy":
         return {"team_id": _another_team(row, fresh)}
+    if table == "costs_advice":
+        return {"effective_at": row["decided_at"]} if row["status"] == "ACCEPTED" else {"kind": "RUNNING_MODE"}
     return {
         "accounts_organization": {"slug": fresh},
         "accounts_team": {"slug": fresh},

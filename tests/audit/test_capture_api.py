@@ -188,6 +188,7 @@ FOREIGN = {
     "bill-detail": rows.bill,
     "tag-key-detail": rows.tag_key,
     "issued-report-detail": rows.issued_report,
+    "advice-detail": rows.advice,
     "budget-detail": rows.budget,
     "budget-reservations": rows.budget,
     "budget-raise-detail": rows.budget_raise,

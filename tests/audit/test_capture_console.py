@@ -5,10 +5,12 @@ from datetime import timedelta
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import AnonymousUser
+from django.db import connections
 from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
+from forge.db import partitions
 from tests import world as worlds
 from tests.audit.walk import console
 from tests.audit.walk.console import ADD, BULK, BUTTONS, FORMS, NEW_PASSWORD, OF_A_MODEL, OWN_PAGES, PAGES
@@ -19,6 +21,18 @@ pytestmark = pytest.mark.django_db
 
 ADMINS = {model._meta.model_name: model_admin for model, model_admin in admin.site._registry.items()}
 ROLES = ("operator", "admin", "finance", "auditor", "lead")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def yesterdays_samples(django_db_setup, django_db_blocker):
+    """The months of the samples that some rows need; what was made for them goes with them."""
+    now = timezone.now()
+    with django_db_blocker.unblock():
+        made = partitions.ensure("workspaces_usagesample", (now - timedelta(days=3)).date(), now.date())
+    yield
+    with django_db_blocker.unblock(), connections["owner"].cursor() as cursor:
+        for name in made:
+            cursor.execute(f"DROP TABLE IF EXISTS {name}")
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def test_a_business_that_left_its_entries_gives_no_alarm(outside):
     found = verify_events()
     assert found.findings == []
     assert set(found.rows) == {one.table for one in evidence.declared()}
-    assert (found.rows["workspaces_statechange"], found.rows["operations_operation"]) == (6, 11)
+    assert (found.rows["workspaces_statechange"], found.rows["operations_operation"]) == (6, 12)
 
 
 def test_pieces_add_up_and_the_rest_of_many_is_left_untold(monkeypatch):

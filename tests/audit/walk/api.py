@@ -125,6 +125,10 @@ def _attest(world: Any) -> dict[str, Any]:
     return {"provider_account": str(world.account.id), "controls": ["usb"], "valid_until": until, "note": "a test"}
 
 
+def _dismiss(row: Any) -> None:
+    type(row).objects.filter(pk=row.pk).update(status="DISMISSED", reason="a reason", decided_at=timezone.now())
+
+
 def _withdraw(row: Any) -> None:
     type(row).objects.filter(pk=row.pk).update(withdrawn_at=timezone.now())
 
@@ -272,6 +276,16 @@ CASES = {
     ),
     ("unmanaged-machine-adopt-fleet", "post"): Api(
         "FLEET_ADOPT", "UnmanagedMachine", "admin", "auditor", body=_fleet, status=202
+    ),
+    ("advice-accept", "post"): Api(
+        "ADVICE_ACCEPT", "Advice", "engineer", "auditor", rows.advice, status=202, conflict=_dismiss,
+        leaves=(("WORKSPACE_TERMINATE", "SUCCESS"), ("ADVICE_ACCEPT", "SUCCESS")),
+    ),
+    ("advice-snooze", "post"): Api(
+        "ADVICE_SNOOZE", "Advice", "engineer", "auditor", rows.advice, _keep, conflict=_dismiss
+    ),
+    ("advice-dismiss", "post"): Api(
+        "ADVICE_DISMISS", "Advice", "engineer", "auditor", rows.advice, _named(reason="a reason"), conflict=_dismiss
     ),
     ("cost-quote", "post"): Api(
         "", "DailyCost", "engineer", None, body=lambda world: world.body(hours=10), is_read=True

@@ -224,6 +224,21 @@ BUTTONS = {
     ("unmanagedmachine", "adopt"): Press(
         "WORKSPACE_ADOPT", "admin", rows.unmanaged, lambda row: {"max_lifetime_days": "90"}
     ),
+    ("advice", "accept"): Press(
+        "ADVICE_ACCEPT",
+        "lead",
+        rows.unattended_advice,
+        leaves=(("WORKSPACE_STOP", "SUCCESS"), ("ADVICE_ACCEPT", "SUCCESS")),
+    ),
+    ("advice", "end"): Press(
+        "ADVICE_ACCEPT",
+        "lead",
+        rows.advice,
+        lambda row: {"typed_confirmation": row.workspace.name},
+        leaves=(("WORKSPACE_TERMINATE", "SUCCESS"), ("ADVICE_ACCEPT", "SUCCESS")),
+    ),
+    ("advice", "snooze"): Press("ADVICE_SNOOZE", "lead", rows.advice, lambda row: {"days": "9", "reason": "a reason"}),
+    ("advice", "dismiss"): Press("ADVICE_DISMISS", "lead", rows.advice, lambda row: {"reason": "a reason"}),
     ("budget", "amount"): Press("BUDGET_UPDATE", "finance", rows.budget, lambda row: {"amount": "7"}),
     ("budget", "owner"): Press("BUDGET_UPDATE", "finance", rows.owned_budget, lambda row: {"owner": ""}),
     ("budget", "off"): Press("BUDGET_UPDATE", "finance", rows.budget),

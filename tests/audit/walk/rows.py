@@ -13,8 +13,10 @@ from audit.services import record
 from blueprints.services import BundleOffer, of_adopted
 from budgets.models import Budget, BudgetRaise, Reservation
 from costs import services as prices
+from costs.advice.sweep import advise
 from costs.bills import files
 from costs.bills import services as bills
+from costs.models import Advice
 from costs.showback import services as reports
 from costs.showback.figures import Asked
 from costs.showback.models import ReportBy, ReportFormat, ReportKind, ReportSubscription
@@ -32,7 +34,16 @@ from forge.outbox.webhooks import keeping
 from forge.outbox.webhooks.pings import ping_of
 from tests import factories
 from tests.costs.bills import sheets
-from workspaces.models import Attestation, Finding, LifecyclePolicy, Quarantine, RegionLatency, RegionPolicy, WorkLease
+from workspaces.models import (
+    Attestation,
+    Finding,
+    LifecyclePolicy,
+    Quarantine,
+    RegionLatency,
+    RegionPolicy,
+    UsageSample,
+    WorkLease,
+)
 
 COMMAND = Actor.command("walk")
 
@@ -87,6 +98,42 @@ def stack(world):
 
 def stopped(world):
     return machine(world, "STOPPING", "STOPPED")
+
+
+def unused(world, *, owner=None):
+    """A machine that has been stopped for a month."""
+    at = timezone.now() - timedelta(days=30)
+    history = [(at - timedelta(hours=1), "PENDING"), (at - timedelta(minutes=30), "AVAILABLE"), (at, "STOPPED")]
+    return factories.WorkSpaceFactory(
+        organization=world.organization, owner=owner or world.engineer, team=world.team, blueprint=world.blueprint,
+        provider_account=world.account, provider_id=f"ws-{uuid7().hex[-9:]}", history=history,
+    )  # fmt: skip
+
+
+def advice(world):
+    """The advice to end a machine that nobody uses."""
+    unused(world)
+    advise(now=timezone.now(), actor=COMMAND)
+    return Advice.objects.get(organization=world.organization)
+
+
+def unattended_advice(world):
+    """The advice to stop a machine that has run for two days without a sign of use."""
+    at = timezone.now() - timedelta(days=2)
+    row = factories.WorkSpaceFactory(
+        organization=world.organization, owner=world.engineer, team=world.team, blueprint=world.blueprint,
+        provider_account=world.account, provider_id=f"ws-{uuid7().hex[-9:]}",
+        history=[(at - timedelta(minutes=5), "PENDING"), (at, "AVAILABLE")],
+    )  # fmt: skip
+    UsageSample.objects.bulk_create(
+        UsageSample(
+            workspace=row, organization=row.organization, at=at + timedelta(hours=hour), source="CLOUDWATCH",
+            connected=False, cpu=1, memory=20,
+        )
+        for hour in range(48)
+    )  # fmt: skip
+    advise(now=timezone.now(), actor=COMMAND)
+    return Advice.objects.get(organization=world.organization)
 
 
 def policy(world):

@@ -49,6 +49,12 @@ def left_behind(world: Any) -> None:
         rows.left_behind(world)
 
 
+def two_unused(world: Any) -> None:
+    """Machines of two organizations that nobody uses."""
+    for one in (world, worlds.build()):
+        rows.unused(one)
+
+
 def two_findings(world: Any) -> None:
     """Findings in two accounts whose directories, in the simulator, are as they should be."""
     for one in (world, worlds.build()):
@@ -78,6 +84,7 @@ LEFT = (
 FOLLOWED = (("WORKSPACE_STATE_CHANGE", "SUCCESS"),) * 2
 # Nobody has attested the group policies of the two directories: that is found.
 RESOLVED = (("FINDING_OPEN", "SUCCESS"),) * 2 + (("FINDING_RESOLVE", "SUCCESS"),) * 2
+ADVISED = (("ADVICE_OPEN", "SUCCESS"),) * 2
 MARKS = (("BUDGET_WARNING", "SUCCESS"), ("BUDGET_LIMIT_REACHED", "SUCCESS"))
 REPORTS = (("COST_EXPORT", "SUCCESS"),) * 2
 OUTCOMES = (("WORKSPACE_STOP_OUTCOME", "FAILURE"),) * 2
@@ -90,6 +97,7 @@ COMMANDS = {
     "enforce_lifecycle": Run(two_expired, TERMINATED, "COMMAND enforce_lifecycle"),
     "reconcile_workspaces": Run(two_vanished, FOLLOWED, "COMMAND reconcile_workspaces"),
     "send_cost_reports": Run(two_reports, REPORTS, "COMMAND send_cost_reports"),
+    "advise_costs": Run(two_unused, ADVISED, "COMMAND advise_costs"),
     "check_budgets": Run(rows.spent, MARKS, "COMMAND check_budgets"),
     "quarantine_leavers": Run(left_behind, LEFT, "COMMAND quarantine_leavers"),
     "send_mails": Run(rows.mail, (), ""),
@@ -118,6 +126,7 @@ TASKS = {
     ),
     "costs.meter_costs": Run(rows.machine, (), ""),
     "costs.roll_up_costs": Run(nothing, (), ""),  # sums of what has its records
+    "costs.advise_costs": Run(two_unused, ADVISED, "JOB advise_costs"),
     "costs.refresh_prices": Run(nothing, (), ""),  # off unless FORGE_REFRESH_PRICES: tests/costs/test_refresh.py
     "costs.send_cost_reports": Run(two_reports, REPORTS, "JOB send_cost_reports"),
     "db.rollover_partitions": Run(nothing, (), ""),
