@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
-from psycopg.types.json import Jsonb
 
 from audit.actors import Actor
 from audit.services import Entry, record_many
@@ -27,24 +27,58 @@ NO_LONGER = "It holds no longer."
 ANOTHER = "Another proposal took its place."
 ENDED = "The machine has ended."
 
-_FIGURES = (
-    "saving_amount", "currency", "price_ids", "confidence", "evidence", "possible_at", "best_at", "before",
-    "confirmed_at",
-)  # fmt: skip
-_STATUS = ("status", "reason", "decided_by_id", "decided_at", "snoozed_until")
-_COLUMNS = (
-    "id", "organization_id", "workspace_id", "kind", "action", "changes", "created_at", "updated_at", "basis",
-    *_FIGURES, *_STATUS,
-)  # fmt: skip
+# What a row says, as `jsonb_to_recordset` reads it: the columns that a run sets in a row that is there already …
+_MOVING = {
+    "saving_amount": "numeric",
+    "currency": "text",
+    "price_ids": "uuid[]",
+    "confidence": "text",
+    "evidence": "jsonb",
+    "possible_at": "timestamptz",
+    "best_at": "timestamptz",
+    "before": "jsonb",
+    "confirmed_at": "timestamptz",
+    "status": "text",
+    "reason": "text",
+    "decided_by_id": "uuid",
+    "decided_at": "timestamptz",
+    "snoozed_until": "timestamptz",
+    "updated_at": "timestamptz",
+}
+# … and those that a row is made with besides.
+_FIXED = {
+    "id": "uuid",
+    "organization_id": "uuid",
+    "workspace_id": "uuid",
+    "kind": "text",
+    "action": "text",
+    "changes": "jsonb",
+    "basis": "text",
+    "created_at": "timestamptz",
+}
+_ALL = {**_FIXED, **_MOVING}
+
+
+def _columns(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
+
 
 # Of two runs at once the second waits at the unique index, and adds nothing.
 _INSERT = f"""
-    INSERT INTO costs_advice ({", ".join(_COLUMNS)}) VALUES ({", ".join(["%s"] * len(_COLUMNS))})
+    INSERT INTO costs_advice ({", ".join(_ALL)})
+    SELECT {", ".join(_ALL)} FROM jsonb_to_recordset(%s::jsonb) AS new ({_columns(_ALL)})
+     ORDER BY workspace_id, kind
     ON CONFLICT (workspace_id, kind)
           WHERE status IN ('OPEN', 'SNOOZED', 'DISMISSED') OR (status = 'ACCEPTED' AND effective_at IS NULL)
     DO NOTHING
     RETURNING id
 """  # noqa: S608  (names of columns, no values)
+
+_UPDATE = f"""
+    UPDATE costs_advice AS advice SET {", ".join(f"{name} = new.{name}" for name in _MOVING)}
+      FROM jsonb_to_recordset(%s::jsonb) AS new (id uuid, {_columns(_MOVING)})
+     WHERE advice.id = new.id
+"""  # noqa: S608
 
 
 @dataclass
@@ -67,14 +101,14 @@ class _Run:
     now: datetime
     kept: Kept
     entries: list[Entry]
-    changed: list[Advice]
+    changed: dict[uuid.UUID, Advice]
 
     def turn(self, advice: Advice, status: str, reason: str = "", until: datetime | None = None) -> None:
         """Give the row another status by itself, and note the entry that tells of it."""
         before = str(advice.status)
         advice.status, advice.reason, advice.snoozed_until = status, reason, until
         advice.decided_by_id, advice.decided_at = None, None if status == Status.OPEN else self.now
-        self.changed.append(advice)
+        self.changed[advice.pk] = advice
         self.note(advice, before)
 
     def note(self, advice: Advice, before: str | None) -> None:
@@ -97,7 +131,7 @@ def keep(*, machines: Sequence[WorkSpace], proposals: Iterable[Proposal], actor:
     for one in proposals:
         found[one.machine.id][one.kind] = one
     with transaction.atomic():
-        run = _Run(actor, now, Kept(), [], [])
+        run = _Run(actor, now, Kept(), [], {})
         locked = Advice.objects.live().filter(workspace__in=[one.id for one in machines])
         standing = {
             (row.workspace_id, row.kind): row
@@ -110,9 +144,8 @@ def keep(*, machines: Sequence[WorkSpace], proposals: Iterable[Proposal], actor:
                 wanted = proposal if row is None else _follow(run, row, proposal)
                 if wanted is not None:
                     fresh.append(wanted)
-        _save(run.changed, now)
-        for one in sorted(fresh, key=lambda one: (one.machine.id, one.kind)):
-            _open(run, one)
+        _save(run.changed.values(), now)
+        _open(run, fresh)
         record_many(run.entries)
     return run.kept
 
@@ -120,11 +153,11 @@ def keep(*, machines: Sequence[WorkSpace], proposals: Iterable[Proposal], actor:
 def drop_ended(*, advice: Sequence[Advice], reasons: Mapping[uuid.UUID, str], actor: Actor, now: datetime) -> int:
     """Make rows OBSOLETE for the reason of each, those that are live still; returns how many that were."""
     with transaction.atomic():
-        run = _Run(actor, now, Kept(), [], [])
+        run = _Run(actor, now, Kept(), [], {})
         rows = Advice.objects.live().filter(pk__in=[one.pk for one in advice])
         for row in rows.order_by("workspace_id", "kind").select_for_update(no_key=True):
             run.turn(row, Status.OBSOLETE, reasons[row.pk])
-        _save(run.changed, now)
+        _save(run.changed.values(), now)
         record_many(run.entries)
     return len(run.changed)
 
@@ -177,8 +210,7 @@ def _follow(run: _Run, row: Advice, proposal: Proposal | None) -> Proposal | Non
     moved = refresh(row, proposal, run.now)
     run.kept.updated += moved
     _settle_hold(run, row, proposal)
-    if row not in run.changed:
-        run.changed.append(row)
+    run.changed[row.pk] = row
     return None
 
 
@@ -197,9 +229,22 @@ def _settle_hold(run: _Run, row: Advice, proposal: Proposal) -> None:
         run.kept.opened += 1
 
 
-def _open(run: _Run, proposal: Proposal) -> None:
+def _open(run: _Run, proposals: Sequence[Proposal]) -> None:
+    rows = [_row_of(proposal, run.now) for proposal in proposals]
+    if not rows:
+        return
+    made = {id_ for (id_,) in _fetched(_INSERT, rows, _ALL)}
+    for row in rows:
+        if row.pk in made:
+            is_held = row.status == Status.SNOOZED
+            run.kept.held += is_held
+            run.kept.opened += not is_held
+            run.note(row, None)
+
+
+def _row_of(proposal: Proposal, now: datetime) -> Advice:
     is_held = bool(proposal.held_because)
-    row = Advice(
+    return Advice(
         id=uuid7(),
         organization_id=proposal.machine.organization_id,
         workspace_id=proposal.machine.id,
@@ -208,21 +253,12 @@ def _open(run: _Run, proposal: Proposal) -> None:
         changes=proposal.changes,
         status=Status.SNOOZED if is_held else Status.OPEN,
         reason=f"{proposal.held_because}." if is_held else "",
-        decided_at=run.now if is_held else None,
+        decided_at=now if is_held else None,
         snoozed_until=proposal.held_until,
-        created_at=run.now,
-        updated_at=run.now,
-        **_figures(proposal, run.now),
+        created_at=now,
+        updated_at=now,
+        **_figures(proposal, now),
     )
-    values: list[Any] = [getattr(row, name) for name in _COLUMNS]
-    values = [Jsonb(value) if isinstance(value, dict) else value for value in values]
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, values)
-        if cursor.fetchone() is None:
-            return
-    run.kept.held += is_held
-    run.kept.opened += not is_held
-    run.note(row, None)
 
 
 def _figures(proposal: Proposal, now: datetime) -> dict[str, Any]:
@@ -239,8 +275,25 @@ def _figures(proposal: Proposal, now: datetime) -> dict[str, Any]:
     }
 
 
-def _save(rows: Sequence[Advice], now: datetime) -> None:
+def _save(rows: Collection[Advice], now: datetime) -> None:
     for row in rows:
         row.updated_at = now
-    decided = ("status", "reason", "decided_by", "decided_at", "snoozed_until", "updated_at")
-    Advice.objects.bulk_update(rows, [*_FIGURES, *decided], batch_size=500)
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.execute(_UPDATE, [_as_json(rows, ("id", *_MOVING))])
+
+
+def _fetched(statement: str, rows: Sequence[Advice], columns: Iterable[str]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [_as_json(rows, columns)])
+        return cursor.fetchall()
+
+
+def _as_json(rows: Collection[Advice], columns: Iterable[str]) -> str:
+    names = tuple(columns)
+    return json.dumps([{name: getattr(row, name) for name in names} for row in rows], default=_text)
+
+
+def _text(value: Any) -> Any:
+    """What JSON does not know, as PostgreSQL reads it: ids, amounts, instants with their microseconds."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
