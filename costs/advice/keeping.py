@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from audit.actors import Actor
 from audit.services import Entry, record_many
 from costs import actions
-from costs.advice.judging import Proposal
+from costs.advice.cases import Proposal
 from costs.models import Advice
 from forge.db.ids import uuid7
 from workspaces.models import WorkSpace

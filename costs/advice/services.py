@@ -13,7 +13,7 @@ from audit.actors import Actor
 from audit.services import record_many
 from costs import actions
 from costs.advice import keeping
-from costs.advice.judging import Proposal
+from costs.advice.cases import Proposal
 from costs.advice.sweep import look_at
 from costs.models import Advice
 from forge.api.errors import Conflict, Refused

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from audit.actors import Actor
 from costs.advice import following, judging, keeping
+from costs.advice.cases import Proposal, Terms
 from costs.advice.facts import facts_of
 from costs.models import Advice
 from workspaces.lifecycle import TERMINAL_STATES
@@ -45,14 +46,14 @@ def advise(*, now: datetime, dry_run: bool = False, actor: Actor | None = None, 
     return {**figures, **asdict(kept), **asdict(followed)}
 
 
-def look_at(machine: WorkSpace, *, now: datetime) -> list[judging.Proposal]:
+def look_at(machine: WorkSpace, *, now: datetime) -> list[Proposal]:
     """What is advised for one machine now, before anybody acts on what was advised earlier."""
     return [one for each in facts_of([machine], now=now) for one in judging.judge(each, terms=terms(), now=now)]
 
 
-def terms() -> judging.Terms:
+def terms() -> Terms:
     """The figures of the settings."""
-    return judging.Terms(settings.FORGE_ADVICE_IDLE_DAYS, Decimal(settings.FORGE_ADVICE_LEAST_SAVING))
+    return Terms(settings.FORGE_ADVICE_IDLE_DAYS, Decimal(settings.FORGE_ADVICE_LEAST_SAVING))
 
 
 def _chunks(size: int) -> Iterator[Sequence[WorkSpace]]:

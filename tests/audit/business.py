@@ -21,7 +21,7 @@ from budgets.raising import raise_limit
 from costs import services as costs
 from costs.advice import keeping as advice_rows
 from costs.advice import services as advice
-from costs.advice.judging import Proposal
+from costs.advice.cases import Proposal
 from costs.advice.modes import Confidence
 from costs.advice.sweep import advise
 from costs.bills.importing import import_file
