@@ -17,6 +17,7 @@ from forge.demo.seed.money import seed_budgets
 from forge.demo.seed.organization import SLUG, seed_organization
 from forge.demo.seed.sign_ins import known_password, write_sign_ins
 from forge.demo.seed.streams import seed_streams
+from forge.demo.seed.usage import seed_usage
 
 
 class Command(BaseCommand):
@@ -43,6 +44,7 @@ class Command(BaseCommand):
         seed_streams(actor=actor, seeded=seeded, now=now)
         seed_fleet(actor=actor, seeded=seeded, now=now)
         seed_budgets(actor=actor, seeded=seeded, now=now)
+        seed_usage(actor=actor, seeded=seeded, now=now)
         users = write_sign_ins(actor=actor, seeded=seeded, password=password, now=now)
         if options["json"]:
             self.stdout.write(json.dumps(users))
