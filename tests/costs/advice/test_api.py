@@ -38,11 +38,11 @@ def advised(world):
     return [by_machine[row.id] for row in rows], by_machine[foreign.id]
 
 
-def larger(advice):
-    """A piece of advice on the same machine to take a larger one."""
+def beside(advice, kind, changes, saving):
+    """Another piece of advice on the same machine."""
     return Advice.objects.create(
-        id=uuid7(), organization=advice.organization, workspace=advice.workspace, kind="RIGHT_SIZE", action="MODIFY",
-        changes={"bundle_type": "POWER"}, saving_amount=-9, currency="USD", price_ids=[], confidence="LOW",
+        id=uuid7(), organization=advice.organization, workspace=advice.workspace, kind=kind, action="MODIFY",
+        changes=changes, saving_amount=saving, currency="USD", price_ids=[], confidence="LOW",
         confirmed_at=timezone.now(),
     )  # fmt: skip
 
@@ -85,7 +85,8 @@ def test_a_list_of_advice_takes_few_queries_and_says_what_it_follows_from(world,
 
 def test_open_and_realised_sums_agree_with_the_list(world, advised):
     (own, leads, admins), foreign = advised
-    larger(own)
+    beside(own, "RIGHT_SIZE", {"bundle_type": "POWER"}, -9)
+    beside(own, "RUNNING_MODE", {"running_mode": "ALWAYS_ON"}, 3)
     for number, advice in enumerate((admins, foreign), 1):
         Advice.objects.filter(pk=advice.pk).update(
             status="ACCEPTED", reason="Accepted.", decided_at=timezone.now(), operation_id=uuid7(),
@@ -100,6 +101,13 @@ def test_open_and_realised_sums_agree_with_the_list(world, advised):
     assert found["open"] == [
         {"kind": "IDLE", "currency": "USD", "advice": 2, "saving_amount": "19.500000", "extra_amount": "0.000000"},
         {"kind": "RIGHT_SIZE", "currency": "USD", "advice": 1, "saving_amount": "0.000000", "extra_amount": "9.000000"},
+        {
+            "kind": "RUNNING_MODE",
+            "currency": "USD",
+            "advice": 1,
+            "saving_amount": "3.000000",
+            "extra_amount": "0.000000",
+        },
     ]
     assert found["at_once"] == [{"currency": "USD", "saving_amount": "19.500000"}]
     listed = client_of(world.finance).get(f"{ADVICE}?status=OPEN").json()["results"]

@@ -86,6 +86,8 @@ def test_a_decision_needs_what_the_change_itself_needs(world):
     with pytest.raises(MayNotControl):
         services.accept(actor=actor(elsewhere), advice_id=advice.pk, now=NOW)
     assert accept(world, advice, "lead").advice.status == "ACCEPTED"
+    with pytest.raises(MayNotControl):
+        accept(world, advice, "finance")
 
 
 @pytest.mark.django_db

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from costs.advice import facts as facts_module
-from costs.models import Advice, Price
+from costs.models import Advice, CostRecord, Price
 from costs.pricing import Interval
 from forge.db.ids import uuid7
 from tests import factories
@@ -105,6 +105,18 @@ def test_a_busy_machine_is_advised_to_grow_and_says_what_more_it_costs(world):
 def test_the_running_mode_follows_from_the_machines_own_hours(world):
     heavy = machine(world)
     booked(heavy, hours=range(8, 18))
+    changed = machine(world, owner=world.auditor)  # of the days on which it was AlwaysOn the hours are not known
+    booked(changed, hours=range(8, 18), since=NOW.replace(hour=0, minute=0) - 6 * DAY)
+    booked(
+        changed,
+        hours=range(8, 18),
+        until=NOW.replace(hour=0, minute=0) - 6 * DAY,
+        since=NOW.replace(hour=0, minute=0) - 20 * DAY,
+        mode="ALWAYS_ON",
+    )
+    partly = machine(world, owner=world.contractor)
+    booked(partly, hours=range(8, 18))
+    CostRecord.objects.filter(workspace=partly, period_start__hour=3).delete()
     light = machine(world, owner=world.lead, running_mode="ALWAYS_ON")
     sampled(light, hours=[9], cpu=50.0, days=29, always=True)
     steady = machine(world, owner=world.admin, running_mode="ALWAYS_ON")
@@ -114,7 +126,7 @@ def test_the_running_mode_follows_from_the_machines_own_hours(world):
     advised()
     assert standing(heavy) == [("RUNNING_MODE", "MODIFY", {"running_mode": "ALWAYS_ON"}, "OPEN")]
     assert standing(light) == [("RUNNING_MODE", "MODIFY", {"running_mode": "AUTO_STOP"}, "OPEN")]
-    assert standing(steady) == standing(unseen) == []
+    assert standing(steady) == standing(unseen) == standing(changed) == standing(partly) == []
     advice = Advice.objects.get(workspace=light)
     assert advice.evidence["break_even_hours"] == "84.166667"
     assert advice.evidence["hours"]["days"] == 28
