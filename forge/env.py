@@ -36,9 +36,9 @@ if _demo_is_running():
     environ.Env.read_env(STATE_DIR / "env", overwrite=False)
 
 
-def rate(name: str) -> str:
+def rate(name: str, *, default: str = "") -> str:
     """The rate of requests in `name`, empty for none; raises ImproperlyConfigured for anything else."""
-    text = env.str(name, default="")
+    text = env.str(name, default=default)
     try:
         Rate.parse(text)
     except ImproperlyConfigured as error:

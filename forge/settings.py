@@ -154,17 +154,21 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["forge.api.parsers.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "forge.api.pagination.KeysetPagination",
     "DEFAULT_FILTER_BACKENDS": ["forge.api.filters.StrictFilterBackend"],
-    "DEFAULT_THROTTLE_CLASSES": ["forge.api.throttles.UserRateThrottle", "forge.api.throttles.TeamRateThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": ["forge.api.throttles.RateThrottle"],
     "DEFAULT_SCHEMA_CLASS": "forge.api.schema.ForgeSchema",
     "EXCEPTION_HANDLER": "forge.api.errors.exception_handler",
     "URL_FORMAT_OVERRIDE": None,  # a parameter `format` is a filter like any other
     "COERCE_DECIMAL_TO_STRING": True,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
+FORGE_RATE_TOKEN = rate("FORGE_RATE_TOKEN")
 FORGE_RATE_USER = rate("FORGE_RATE_USER")
 FORGE_RATE_TEAM = rate("FORGE_RATE_TEAM")
+FORGE_RATE_ORGANIZATION = rate("FORGE_RATE_ORGANIZATION")
+FORGE_RATE_ALL = rate("FORGE_RATE_ALL")
+FORGE_RATE_LUCY = rate("FORGE_RATE_LUCY", default="20/minute")
 FORGE_LAUNCHES_PER_HOUR = env.int("FORGE_LAUNCHES_PER_HOUR", default=None)
-FORGE_LUCY_LAUNCHES_PER_HOUR = 5
+FORGE_LUCY_LAUNCHES_PER_HOUR = env.int("FORGE_LUCY_LAUNCHES_PER_HOUR", default=5)
 FORGE_REFUSAL_RECORDER = "audit.capture.record_refusal"
 SPECTACULAR_SETTINGS = {
     "TITLE": "RobCo Forge API",
