@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from forge.accounts.models import Membership, User
+from forge.api.etags import conditional
 from forge.api.filters import ForgeFilterSet
 from forge.api.views import ReadViewSet
 from workspaces import actions, providers
@@ -74,6 +75,7 @@ class ProviderAccountViewSet(ReadViewSet):
     ordering = "name"
     audit_resource = "ProviderAccount"
     audit_action = {"partial_update": actions.PROVIDER_ACCOUNT_UPDATE}
+    has_etag = True
 
     def get_queryset(self) -> ProviderAccountQuerySet:
         accounts = super().get_queryset()
@@ -86,6 +88,7 @@ class ProviderAccountViewSet(ReadViewSet):
         return accounts.prefetch_related(Prefetch("findings", silent, to_attr="unanswered"))
 
     @extend_schema(request=ServicesSerializer, responses={200: ProviderAccountSerializer})
+    @conditional
     def partial_update(self, request: Request, pk: str | None = None) -> Response:
         """Say which services are launched there; machines of one that is switched off go on."""
         account = self.get_object()

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from forge.accounts.models import Team
 from forge.accounts.services import organization_of
+from forge.api.etags import conditional
 from forge.api.fields import Text
 from forge.api.filters import ForgeFilterSet
 from forge.api.idempotency import idempotent
@@ -60,6 +61,7 @@ class RegionLatencyViewSet(ReadViewSet):
     ordering = "-created_at"
     audit_resource = "RegionLatency"
     audit_action = {"create": actions.REGION_LATENCY_CREATE, "partial_update": actions.REGION_LATENCY_UPDATE}
+    has_etag = True
 
     @extend_schema(request=NewLatencySerializer, responses={201: RegionLatencySerializer})
     @idempotent
@@ -72,6 +74,7 @@ class RegionLatencyViewSet(ReadViewSet):
         return self.created(made, self.body_of(made), address=f"/api/v1/region-latencies/{made.id}/")
 
     @extend_schema(request=LatencyFigureSerializer, responses={200: RegionLatencySerializer})
+    @conditional
     def partial_update(self, request: Request, pk: str | None = None) -> Response:
         """Change the figure and its source; null takes the estimate again."""
         latency = self.get_object()
@@ -122,6 +125,7 @@ class RegionPolicyViewSet(ReadViewSet):
     ordering = "-created_at"
     audit_resource = "RegionPolicy"
     audit_action = {"create": actions.REGION_POLICY_CREATE, "partial_update": actions.REGION_POLICY_UPDATE}
+    has_etag = True
 
     @extend_schema(request=NewRegionPolicySerializer, responses={201: RegionPolicySerializer})
     @idempotent
@@ -138,6 +142,7 @@ class RegionPolicyViewSet(ReadViewSet):
         return self.created(made, self.body_of(made), address=f"/api/v1/region-policies/{made.id}/")
 
     @extend_schema(request=RegionsSerializer, responses={200: RegionPolicySerializer})
+    @conditional
     def partial_update(self, request: Request, pk: str | None = None) -> Response:
         """Change the regions of a team."""
         policy = self.get_object()

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from forge.accounts.models import Team
 from forge.accounts.services import organization_of
 from forge.api.errors import Refused
+from forge.api.etags import conditional
 from forge.api.fields import Text
 from forge.api.filters import ForgeFilterSet
 from forge.api.idempotency import idempotent
@@ -222,6 +223,7 @@ class LifecyclePolicyViewSet(ReadViewSet):
         "create": actions.LIFECYCLE_POLICY_CREATE,
         "partial_update": actions.LIFECYCLE_POLICY_UPDATE,
     }
+    has_etag = True
 
     @extend_schema(request=PolicyCreateSerializer, responses={201: LifecyclePolicySerializer})
     @idempotent
@@ -244,6 +246,7 @@ class LifecyclePolicyViewSet(ReadViewSet):
         return self.created(made, self.body_of(made), address=f"/api/v1/lifecycle-policies/{made.id}/")
 
     @extend_schema(request=CeilingsOfPolicySerializer, responses={200: LifecyclePolicySerializer})
+    @conditional
     def partial_update(self, request: Request, pk: str | None = None) -> Response:
         """Change ceilings; those that are left out stay as they are."""
         policy = self.get_object()
