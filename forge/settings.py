@@ -180,6 +180,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "forge.api.schema.share_problems"],
     "ENUM_NAME_OVERRIDES": {
         "WorkSpaceState": "workspaces.lifecycle.State",
         "ServiceTypeEnum": "workspaces.models.WorkSpace.ServiceType",

@@ -9,14 +9,21 @@ import os
 import pytest
 import yaml
 from django.conf import settings
+from jsonschema import Draft202012Validator
 
 from tests import contract
 
+FORMATS = Draft202012Validator.FORMAT_CHECKER
+
 
 @pytest.fixture(scope="module")
-def present():
-    text = (settings.BASE_DIR / "docs" / "openapi.yaml").read_text()
-    return contract.of(yaml.load(text, Loader=yaml.CSafeLoader))  # the safe loader, in C
+def openapi():
+    return yaml.load((settings.BASE_DIR / "docs" / "openapi.yaml").read_text(), Loader=yaml.CSafeLoader)
+
+
+@pytest.fixture(scope="module")
+def present(openapi):
+    return contract.of(openapi)
 
 
 def test_no_promise_is_broken_and_every_promise_is_on_file(present):
@@ -27,6 +34,20 @@ def test_no_promise_is_broken_and_every_promise_is_on_file(present):
         promised |= present
     new = sorted(present - promised)
     assert new == [], "record them: RECORD_API_CONTRACT=1 python -m pytest tests/test_contract.py"
+
+
+def test_every_json_body_and_every_problem_has_an_example_that_its_schema_takes(openapi):
+    operations = [operation for methods in openapi["paths"].values() for operation in methods.values()]
+    asked = [operation["requestBody"]["content"] for operation in operations if "requestBody" in operation]
+    bodies = [content["application/json"] for content in asked if "application/json" in content]
+    problems = [shared["content"]["application/problem+json"] for shared in openapi["components"]["responses"].values()]
+    for content in bodies + problems:
+        assert "example" in content, content
+        schema = {**content["schema"], "components": openapi["components"]}
+        Draft202012Validator(schema, format_checker=FORMATS).validate(content["example"])
+    assert len(bodies) > 40
+    refused = [answer for one in operations for status, answer in one["responses"].items() if int(status) >= 400]
+    assert all(answer["$ref"].startswith("#/components/responses/") for answer in refused)
 
 
 def document(**changes):

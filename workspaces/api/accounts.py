@@ -54,6 +54,8 @@ class ProviderAccountSerializer(serializers.ModelSerializer):
 class ServicesSerializer(serializers.Serializer):
     """All services that are to be launched in the account."""
 
+    example = {"services": ["WORKSPACES_PERSONAL"]}
+
     services = serializers.ListField(
         child=serializers.ChoiceField(WorkSpace.ServiceType.choices), min_length=1, max_length=2
     )

@@ -48,6 +48,13 @@ class AttestationSerializer(serializers.ModelSerializer):
 class AttestSerializer(serializers.Serializer):
     """The policies that were looked at, how, and until when that is to count; no directory = the account's."""
 
+    example = {
+        "provider_account": "01931e5c-7d3a-7c4b-9c11-5a6b7c8d9e0f",
+        "controls": ["clipboard", "printing"],
+        "valid_until": "2027-07-01T00:00:00Z",
+        "note": "Group policy FORGE-1, seen in the domain controller.",
+    }
+
     provider_account = serializers.UUIDField()
     directory_id = Text(max_length=32, required=False, default="", allow_blank=True)
     controls = serializers.ListField(

@@ -25,12 +25,16 @@ from workspaces.regions.models import MOST_MILLISECONDS
 class LatencyFigureSerializer(serializers.Serializer):
     """A measured round trip, and who measured it; null = as estimated from the distance."""
 
+    example = {"milliseconds": 24, "source": "ping of 2027-01-08"}
+
     milliseconds = serializers.IntegerField(min_value=1, max_value=MOST_MILLISECONDS, allow_null=True)
     source = Text(max_length=200)
 
 
 class NewLatencySerializer(LatencyFigureSerializer):
     """The same for a place and a region that have none yet."""
+
+    example = {"place": "Lisbon", "region": "eu-west-1", "milliseconds": 24, "source": "ping of 2027-01-08"}
 
     place = Text(max_length=64)
     region = Text(max_length=32)
@@ -87,11 +91,15 @@ class RegionLatencyViewSet(ReadViewSet):
 class RegionsSerializer(serializers.Serializer):
     """The regions that a team may use; none = all."""
 
+    example = {"regions": ["eu-west-1", "eu-central-1"]}
+
     regions = serializers.ListField(child=Text(max_length=32), max_length=setting.MOST_REGIONS)
 
 
 class NewRegionPolicySerializer(RegionsSerializer):
     """The same for a team that has no policy yet, by its slug."""
+
+    example = {"team": "platform", "regions": ["eu-west-1"]}
 
     team = Text(max_length=63)
 

@@ -67,12 +67,16 @@ class UnmanagedMachineSerializer(serializers.ModelSerializer):
 class AdoptSerializer(serializers.Serializer):
     """How a machine is to be taken over; `team` pays where the owner's only team does not say who does."""
 
+    example = {"team": "platform", "max_lifetime_days": 90}
+
     team = Text(max_length=63, required=False, allow_null=True, default=None)
     max_lifetime_days = serializers.IntegerField(min_value=1, max_value=3650, default=LIFETIME_DAYS)
 
 
 class AdoptFleetSerializer(AdoptSerializer):
     """The same for every machine of an account that can be taken over."""
+
+    example = {"provider_account": "01931e5c-7d3a-7c4b-9c11-5a6b7c8d9e0f", "team": "platform", "max_lifetime_days": 90}
 
     provider_account = serializers.UUIDField()
 
