@@ -64,7 +64,7 @@ class ForgeSchema(AutoSchema):
             )
         if self._changes_versioned_row():
             headers.append(_header("If-Match", "The ETag that was read; another one by now is a 412."))
-        if getattr(self.view, "action", None) in getattr(self.view, "dry_run_actions", ()):
+        if self._may_be_dry():
             headers.append(
                 OpenApiParameter(DRY_RUN, bool, OpenApiParameter.QUERY, description="Answer what would happen only.")
             )
@@ -72,6 +72,9 @@ class ForgeSchema(AutoSchema):
 
     def _get_filter_parameters(self) -> list[dict[str, Any]]:
         parameters = super()._get_filter_parameters()
+        for parameter in parameters:
+            if parameter["schema"].get("enum") == ["false", "true"]:
+                parameter["schema"] = {"type": "boolean"}
         if self._is_list_view() and self.method == "GET" and getattr(self.view, "search_fields", ()):
             schema = {"type": "string", "maxLength": 200}
             parameters.append({"name": "q", "in": "query", "description": "Words to search for.", "schema": schema})
@@ -91,6 +94,9 @@ class ForgeSchema(AutoSchema):
 
     def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
         bodies = super()._get_response_bodies(direction)
+        if self._may_be_dry() and "200" not in bodies:
+            content = {"application/json": {"schema": {"type": "object", "additionalProperties": {}}}}
+            bodies["200"] = {"content": content, "description": "What would happen (`dry_run`)"}
         for status, description in self._problems().items():
             if str(status) not in bodies:
                 response = OpenApiResponse(ProblemSerializer, description=description)
@@ -106,6 +112,9 @@ class ForgeSchema(AutoSchema):
         if self._changes_versioned_row():
             problems |= _MATCH
         return problems
+
+    def _may_be_dry(self) -> bool:
+        return getattr(self.view, "action", None) in getattr(self.view, "dry_run_actions", ())
 
     def _changes_versioned_row(self) -> bool:
         return self.method != "GET" and "{" in self.path and getattr(self.view, "has_etag", False)

@@ -67,7 +67,7 @@ class ForgeViewSet(GenericViewSet):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if self.detail or request.method not in ("GET", "HEAD"):
+        if self.action is not None and (self.detail or request.method not in ("GET", "HEAD")):
             dry_run = (DRY_RUN,) if self.action in self.dry_run_actions else ()
             refuse_unknown(request, (*dry_run, *self.extra_parameters))
 

@@ -344,7 +344,11 @@ def test_the_list_is_for_admins_and_auditors_of_the_organization(world, cloud, s
         found.owner.email
     ]
     problem(client.get(f"{UNMANAGED}?verdict=NICE"), 400, "invalid_parameter")
-    problem(client.post(f"{UNMANAGED}adopt/", {"provider_account": str(found.id)}, format="json"), 404, "not_found")
+    problem(
+        client.post(f"{UNMANAGED}adopt/", {"provider_account": str(found.id)}, format="json"),
+        422,
+        "unknown_provider_account",
+    )
     answer = client.post(f"{UNMANAGED}{found.id}/adopt/", {"team": "no-such-team"}, format="json")
     problem(answer, 422, "team_not_found")
     made = client.post(f"{UNMANAGED}{found.id}/adopt/")

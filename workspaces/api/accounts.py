@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
+from typing import Any
+
 from django.db.models import Prefetch
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -10,12 +13,26 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from forge.accounts.models import Membership, User
+from forge.api.errors import Refused
 from forge.api.etags import conditional
 from forge.api.filters import ForgeFilterSet
 from forge.api.views import ReadViewSet
 from workspaces import actions, providers
 from workspaces.models import Finding, ProviderAccount, ProviderAccountQuerySet, WorkSpace
 from workspaces.posture.checks import ACCESS_CHECKS
+
+
+class UnknownProviderAccount(Refused):
+    code = "unknown_provider_account"
+    title = "There is no such provider account"
+
+
+def account_of(user: Any, account_id: uuid.UUID) -> ProviderAccount:
+    """The provider account that a body names; raises UnknownProviderAccount for one of another organization too."""
+    account = ProviderAccount.objects.visible_to(user).filter(id=account_id).first()
+    if account is None:
+        raise UnknownProviderAccount("Your organization has no such provider account.")
+    return account
 
 
 class UnansweredSerializer(serializers.ModelSerializer):

@@ -60,7 +60,9 @@ class MembershipSerializer(serializers.ModelSerializer):
     full_name = serializers.CharField(source="user.full_name", read_only=True)
     directory_username = serializers.CharField(source="user.directory_username", read_only=True)
     is_active = serializers.BooleanField(source="user.is_active", read_only=True)
-    credentials_expire_at = serializers.DateTimeField(source="user.credentials_expire_at", read_only=True)
+    credentials_expire_at = serializers.DateTimeField(
+        source="user.credentials_expire_at", read_only=True, allow_null=True
+    )
     team = serializers.CharField(source="team.slug", read_only=True, allow_null=True, default=None)
 
     class Meta:
