@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import mark_safe
+from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -36,7 +36,7 @@ from forge.db.months import add_months, month_of
 
 Result = AuditLog.Result
 MONTHS_OFFERED = 24
-_AT = mark_safe("@<wbr>")  # where an address may be broken
+_AT = SafeString("@<wbr>")  # where an address may be broken
 _EXACT = "%Y-%m-%d %H:%M:%S.%f UTC"
 
 __all__ = ["AuditCheckpointAdmin", "AuditLogAdmin", "AuditVerificationAdmin", "LegalHoldAdmin"]
