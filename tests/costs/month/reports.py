@@ -50,7 +50,7 @@ def assert_reports_show(client: Client, month: str, summary: dict[str, Any], row
 
 
 def _assert_lines(by: str, table: list[Row], document: dict[str, Any], worked: list[Row]) -> None:
-    """CSV and JSON have the same lines; those that were worked out are shown within the cent that makes a sum of them."""
+    """CSV and JSON have the same lines; those that were worked out are shown to the cent that makes a sum of them."""
     lines = {row[by]: Decimal(row["total_cost"]) for row in table if row["row"] in ("group", "unallocated")}
     told = {row[by]: Decimal(row["total_cost"]) for row in document["groups"]}
     if document["unallocated"] is not None:
