@@ -21,7 +21,7 @@ from costs.bills import statements
 from costs.bills.booking import CHUNK, EPOCH, Cause, bounds, change, lock
 from costs.bills.models import Bill, BilledMachine, BillGap
 from costs.charges import Charges
-from costs.models import MeterMark
+from costs.models import Basis, CostRecord, MeterMark
 from forge.db import ports
 from workspaces.models import WorkSpace
 
@@ -175,8 +175,13 @@ def _put_back(bill: Bill, workspaces: list[uuid.UUID], cause: Cause, now: dateti
     start, end = bounds(bill)
     with transaction.atomic(), connection.cursor() as cursor:
         lock(bill, workspaces, fence)
+        billed = CostRecord.objects.filter(
+            workspace__in=workspaces, period_start__gte=start, period_start__lt=end, basis=Basis.BILLED
+        )
+        woken = list(billed.values_list("workspace_id", flat=True).distinct())
         change(statements.RESTORE, bill, dict.fromkeys(workspaces, ""), cause, now)
-        cursor.execute(_WAKE, {"workspaces": workspaces, "start": start, "end": end})
+        # Those alone: a machine that has ended and was put back before would owe the rest of its month once more.
+        cursor.execute(_WAKE, {"workspaces": woken, "start": start, "end": end})
     with connection.cursor() as cursor:
         cursor.execute(_RESTORED, {"operations": [cause.operation_id, bill.pk], "workspaces": workspaces})
         (restored,) = cursor.fetchone()

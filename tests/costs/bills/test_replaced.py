@@ -216,3 +216,16 @@ def test_what_a_command_has_left_without_its_lines_fails_and_says_so(fleet, give
     left.refresh_from_db()
     assert left.state == "FAILED"
     assert "give it again" in left.error
+
+
+def test_a_late_end_that_was_put_back_is_not_owed_again_by_the_next_bills(fleet, give, drop, tmp_path):
+    machine, twin = fleet(2)
+    give(as_csv(tmp_path / "1.csv", [fee(machine, "100")]))
+    for one in (machine, twin):
+        reach(one, LAUNCHED + timedelta(hours=20, minutes=10), "TERMINATED")
+    drop()
+    for number in range(1, 4):
+        meter(now=LATER + timedelta(hours=number))
+        assert figures(machine) == figures(twin)
+        give(as_csv(tmp_path / f"nobody{number}.csv", [line(f"ws-nobody{number}", "1")]))
+    assert_sums_agree()
