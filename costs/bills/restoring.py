@@ -208,7 +208,8 @@ def _catch_up(bill: Bill, restored: list[uuid.UUID], now: datetime, fence: Calla
             MeterMark.objects.filter(pk=mark.pk).update(
                 dirty_from=since[mark.workspace_id], next_due_at=since[mark.workspace_id]
             )
-        cursor.execute(_BOOK, [list(since), end, end - start, settings.FORGE_PRICE_STALE_DAYS])
+        asked: list[Any] = [list(since), end, end - start, settings.FORGE_PRICE_STALE_DAYS]
+        cursor.execute(_BOOK, asked)
         _settle(cursor.fetchone(), now)
         for mark in marks:
             mark.save()
