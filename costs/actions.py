@@ -23,6 +23,7 @@ ADVICE_DISMISS = register("ADVICE_DISMISS", required=("resource_id", "context.re
 ADVICE_OBSOLETE = register("ADVICE_OBSOLETE", required=("resource_id", "context.reason"))
 
 expect("costs_price", actions=[PRICE_CREATE])
+expect("costs_bookfault", actions=[BOOKS_DIFFER], at="seen_at")
 expect("costs_tagkey", actions=[TAG_KEY_CHOOSE])
 expect("costs_bill", actions=[BILL_IMPORT], at="booked_at", only=("state", "BOOKED"))
 expect("costs_issuedreport", actions=[COST_EXPORT], at="issued_at")

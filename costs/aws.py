@@ -13,20 +13,20 @@ from django.conf import settings
 from costs.pricelist.rows import PriceListBroken, PriceRow, rows_of_product
 from workspaces.aws.faults import translated
 
-SERVICE = "AmazonWorkSpaces"
-
 ENDPOINT_REGION = "us-east-1"
 """The price list is served in few regions only, for all of them (docs: AWS Price List Query API endpoints)."""
 
 
-def price_rows(region: str) -> Iterator[PriceRow]:
-    """The figures of AmazonWorkSpaces in that region, page by page (GetProducts, needs `pricing:GetProducts`).
+def price_rows(service: str, region: str) -> Iterator[PriceRow]:
+    """The figures of a list (AmazonWorkSpaces, AmazonAppStream) in that region, page by page.
+
+    GetProducts, needs `pricing:GetProducts`.
 
     Raises the family of workspaces.aws.AwsError, PriceListBroken.
     """
     client = _client()
     asked: dict[str, Any] = {
-        "ServiceCode": SERVICE,
+        "ServiceCode": service,
         "FormatVersion": "aws_v1",
         "Filters": [{"Type": "TERM_MATCH", "Field": "regionCode", "Value": region}],
     }

@@ -1,4 +1,4 @@
-"""Where a refresh of the price book reads from: a file of AWS's list, or AWS itself."""
+"""Where a refresh of the price book reads from: a file of one of AWS's lists, or AWS itself."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 
 from audit.actors import Actor
 from costs import aws
-from costs.pricelist import Report, refresh
-from costs.pricelist.files import OFFER, opened
+from costs.pricelist import ApplicationOffers, Offers, PersonalOffers, Report, refresh
+from costs.pricelist.files import opened
 from costs.pricelist.refreshing import published
 from workspaces.models import ProviderAccount
+
+LISTS: tuple[type[Offers], ...] = (PersonalOffers, ApplicationOffers)
 
 
 def regions_in_use() -> set[str]:
@@ -22,10 +24,11 @@ def regions_in_use() -> set[str]:
 def refresh_from_file(path: Path, *, regions: set[str], actor: Actor, now: datetime, dry_run: bool = False) -> Report:
     """Raises PriceListBroken, or OSError when the file cannot be read."""
     with opened(path) as price_list:
+        offers = next(one for one in LISTS if one.name == price_list.offer)
         return refresh(
+            offers=offers(regions),
             rows=price_list.rows,
-            regions=regions,
-            source=f"AWS price list {OFFER}, version {price_list.version[:40]}, file",
+            source=f"AWS price list {price_list.offer}, version {price_list.version[:40]}, file",
             as_of=published(price_list.published_at, now),
             actor=actor,
             now=now,
@@ -34,13 +37,19 @@ def refresh_from_file(path: Path, *, regions: set[str], actor: Actor, now: datet
 
 
 def refresh_from_aws(*, regions: set[str], actor: Actor, now: datetime, dry_run: bool = False) -> Report:
-    """Raises PriceListBroken, or the family of workspaces.aws.AwsError when AWS does not answer."""
-    return refresh(
-        rows=(row for region in sorted(regions) for row in aws.price_rows(region)),
-        regions=regions,
-        source=f"AWS price list {OFFER}, GetProducts",
-        as_of=now.astimezone(UTC).date(),
-        actor=actor,
-        now=now,
-        dry_run=dry_run,
-    )
+    """One list after the other; raises PriceListBroken, or the family of workspaces.aws.AwsError without an answer."""
+    report = Report()
+    for offers in LISTS:
+        name = offers.name
+        report.add(
+            refresh(
+                offers=offers(regions),
+                rows=(row for region in sorted(regions) for row in aws.price_rows(name, region)),
+                source=f"AWS price list {name}, GetProducts",
+                as_of=now.astimezone(UTC).date(),
+                actor=actor,
+                now=now,
+                dry_run=dry_run,
+            )
+        )
+    return report

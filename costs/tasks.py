@@ -12,6 +12,7 @@ from django.utils import timezone
 from audit.actors import Actor
 from costs import metering, refreshes
 from costs.advice import sweep
+from costs.bills import services as bills
 from costs.showback import sending
 from costs.tags import rolling
 from forge.db.jobs import run_job
@@ -40,6 +41,13 @@ def refresh_prices() -> dict[str, Any] | None:
     return run_job("refresh_prices", now, timedelta(days=1), lambda: _refresh(now))
 
 
+@shared_task(name="costs.continue_bills")
+def continue_bills() -> dict[str, Any] | None:
+    """Every five minutes; what a command has left half booked goes on as an operation."""
+    now = timezone.now()
+    return run_job("continue_bills", now, timedelta(minutes=5), lambda: {"handed_over": bills.hand_over(now=now)})
+
+
 @shared_task(name="costs.send_cost_reports")
 def send_cost_reports() -> dict[str, Any] | None:
     """Every five minutes; reports are due from the 1st, 00:00 UTC, and each is made once."""
@@ -50,9 +58,9 @@ def send_cost_reports() -> dict[str, Any] | None:
 
 @shared_task(name="costs.advise_costs")
 def advise_costs() -> dict[str, Any] | None:
-    """Once a day; ticks hourly, so that a day that failed is made up for."""
+    """Every five minutes a stretch of the day's look at all machines, until it is over."""
     now = timezone.now()
-    return run_job(sweep.JOB, now, timedelta(days=1), lambda: sweep.advise(now=now))
+    return run_job(sweep.JOB, now, timedelta(minutes=5), lambda: sweep.go_on(now=now))
 
 
 def _refresh(now: datetime) -> dict[str, Any]:

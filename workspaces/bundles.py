@@ -1,4 +1,8 @@
-"""What each bundle type is: size and included volumes, as AWS lists its WorkSpaces bundles."""
+"""What each bundle type is: size and included volumes, as AWS lists its WorkSpaces bundles.
+
+The volumes of the graphics bundles, 100 and 100 GB, are second-hand (tables of third parties; AWS's own give none).
+A price list in which they stand with others is told by `refresh_prices` and left out.
+"""
 
 from __future__ import annotations
 

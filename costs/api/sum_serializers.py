@@ -45,6 +45,11 @@ class GroupSumSerializer(SumSerializer):
     running_mode = serializers.CharField(required=False)
     tag = serializers.CharField(required=False, help_text="The value; empty for what has not got the tag.")
 
+    def to_representation(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Without what was not asked for: a null project says that none bears the cost."""
+        shown = super().to_representation(row)
+        return {name: value for name, value in shown.items() if name in row or name not in ("project", "blueprint")}
+
 
 class PointSerializer(GroupSumSerializer):
     """The sums of one interval, and of one group in it."""

@@ -66,6 +66,8 @@ def taken_out(bill: Bill) -> Iterator[Path]:
     """The kept file in a place of its own, gone afterwards; raises BillUnreadable when it is not what was given."""
     digest = hashlib.sha256()
     numbers = list(bill.parts.order_by("number").values_list("number", flat=True))
+    if not numbers:
+        raise BillUnreadable("Its lines are lost, and of a command the file is not kept: give it again.")
     with tempfile.NamedTemporaryFile(prefix="bill-") as file:
         for number in numbers:
             content = bytes(bill.parts.get(number=number).content)

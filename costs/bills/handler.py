@@ -15,7 +15,7 @@ from costs.bills import files, services
 from costs.bills.booking import Progress, book_next
 from costs.bills.formats import BillRefused
 from costs.bills.models import Bill
-from costs.bills.restoring import restore_next
+from costs.bills.restoring import put_back_outdated, restore_next
 from costs.bills.services import cause_of
 from costs.bills.staging import stage
 from costs.totals import folding
@@ -72,6 +72,8 @@ class ImportBill(Handler):
     def _book(self, claim: Claim, bill: Bill) -> bool:
         """Book what is left; False when the worker should come back for the rest."""
         cause, progress = cause_of(bill, actor_of(claim.operation)), Progress()
+        put_back_outdated(bill=bill, cause=cause, now=claim.now(), fence=claim.lock)
+        claim.heartbeat()
         until = time.monotonic() + STRETCH_SECONDS
         while book_next(bill=bill, cause=cause, now=claim.now(), fence=claim.lock, progress=progress):
             bill.refresh_from_db(fields=["settled_lines", "machine_lines"])

@@ -19,7 +19,7 @@ from costs.bills.booking import Progress, book_next
 from costs.bills.files import Received
 from costs.bills.formats import BillRefused
 from costs.bills.models import Bill
-from costs.bills.restoring import restore_next
+from costs.bills.restoring import put_back_outdated, restore_next
 from costs.bills.staging import PutOut, forget, stage
 from costs.permissions import require_bill
 from costs.totals import folding
@@ -124,6 +124,7 @@ def _book_what_was_left(bill: Bill, actor: Actor, now: datetime) -> None:
 def _book(bill: Bill, actor: Actor, now: datetime) -> int:
     cause, progress = services.cause_of(bill, actor), Progress()
     fence = _Fence(bill)
+    put_back_outdated(bill=bill, cause=cause, now=now, fence=fence)
     while book_next(bill=bill, cause=cause, now=now, fence=fence, progress=progress):
         pass
     after: uuid.UUID | None = uuid.UUID(int=0)

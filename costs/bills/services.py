@@ -35,9 +35,7 @@ TRIED = ""
 class BillUnderWay(Conflict):
     code = "bill_under_way"
     title = "Another bill of the organization is being imported"
-    suggested_action = (
-        "Wait until it is BOOKED or FAILED; look at its operation. What a command has left goes on with the next one."
-    )
+    suggested_action = "Wait until it is BOOKED or FAILED. What a command has left goes on by itself after an hour."
     retryable = True
 
 
@@ -62,18 +60,7 @@ def receive(
         operation_id = uuid7()
         bill = _write(actor, organization, name, file, now, operation_id=operation_id)
         files.keep(bill, file)
-        operation = enqueue(
-            id=operation_id,
-            organization_id=organization.id,
-            actor_id=actor.user_id,
-            owner_id=actor.user_id,
-            kind=KIND,
-            target_type="Bill",
-            target_id=bill.id,
-            spec={"sha256": file.sha256},
-            correlation_id=actor.correlation_id,
-            now=now,
-        )
+        operation = _enqueue(bill, id_=operation_id, correlation_id=actor.correlation_id, now=now)
         asked = {"sha256": file.sha256, "size": file.size, "state": bill.state}
         _record_upload(actor, bill, now, changes={"before": None, "after": asked})
     return bill, operation
@@ -97,6 +84,26 @@ def left_behind(organization: Organization, *, now: datetime) -> Bill | None:
     """The bill that a command was booking when it was cut off, long enough ago to be sure of it."""
     left = _left_by_commands(organization, now).filter(state=Bill.State.BOOKING)
     return left.exclude(sha256=TRIED).select_related("organization").first()
+
+
+def hand_over(*, now: datetime) -> int:
+    """Give what commands have left half booked to operations, which book it to its end; returns how many.
+
+    Nothing that was uploaded since has to wait for the next command. Such an operation is not called off.
+    """
+    left = Bill.objects.filter(state=Bill.State.BOOKING, operation_id=None, updated_at__lt=now - ABANDONED_AFTER)
+    handed_over = 0
+    for bill_id in left.exclude(sha256=TRIED).order_by("id").values_list("id", flat=True):
+        with transaction.atomic():
+            bill = left.select_for_update(no_key=True).filter(pk=bill_id).first()
+            if bill is None:  # somebody was quicker
+                continue
+            operation = _enqueue(bill, id_=uuid7(), correlation_id=uuid7(), now=now)
+            Operation.objects.filter(pk=operation.pk).update(cancellable=False)
+            bill.operation_id = operation.pk
+            bill.save(update_fields=["operation_id", "updated_at"])
+            handed_over += 1
+    return handed_over
 
 
 def known(organization: Organization, file: Received) -> Bill | None:
@@ -151,6 +158,21 @@ def fail(*, bill: Bill, actor: Actor, code: str, detail: str, now: datetime) -> 
     staging.forget(locked)
     locked.parts.all().delete()
     _record(actor, locked, result="FAILURE", now=now, code=code)
+
+
+def _enqueue(bill: Bill, *, id_: uuid.UUID, correlation_id: uuid.UUID, now: datetime) -> Operation:
+    return enqueue(
+        id=id_,
+        organization_id=bill.organization_id,
+        actor_id=bill.asked_by_id,
+        owner_id=bill.asked_by_id,
+        kind=KIND,
+        target_type="Bill",
+        target_id=bill.id,
+        spec={"sha256": bill.sha256},
+        correlation_id=correlation_id,
+        now=now,
+    )
 
 
 def _locked(bill: Bill) -> Bill:

@@ -21,7 +21,8 @@ from costs.pricelist.rows import PriceListBroken, PriceRow, amount_of, instant_o
 MOST_JSON = 256 * 1024 * 1024
 """Bytes of a JSON document that are read, at most."""
 
-OFFER = "AmazonWorkSpaces"
+OFFERS = ("AmazonWorkSpaces", "AmazonAppStream")
+"""The lists that are read."""
 
 _HEAD = ("formatversion", "disclaimer", "publicationdate", "version", "offercode")
 _COLUMNS = ("sku", "termtype", "effectivedate", "unit", "priceperunit", "currency", "productfamily")
@@ -29,8 +30,9 @@ _COLUMNS = ("sku", "termtype", "effectivedate", "unit", "priceperunit", "currenc
 
 @dataclass(frozen=True)
 class PriceList:
-    """What a file is: AWS's version and day of publication, and its figures, to be walked through once."""
+    """What a file is: which list, AWS's version and day of publication, and its figures, to be walked through once."""
 
+    offer: str
     version: str
     published_at: datetime
     rows: Iterator[PriceRow]
@@ -59,11 +61,12 @@ def _of_csv(path: Path, file: TextIO) -> PriceList:
     while len(head) < len(_HEAD) and len(columns) == 2:
         head[plain(columns[0])] = columns[1]
         columns = _next(reader, path)
-    _check_offer(path, head.get("offercode"), f"line {reader.line_num}")
+    offer = _known_offer(path, head.get("offercode"), f"line {reader.line_num}")
     names = [plain(column) for column in columns]
     if missing := [name for name in _COLUMNS if name not in names]:
         raise PriceListBroken(f"{path.name}, line {reader.line_num}: there is no column {', '.join(missing)}.")
     return PriceList(
+        offer=offer,
         version=head.get("version", ""),
         published_at=instant_of(head.get("publicationdate", ""), f"{path.name}, Publication Date"),
         rows=_csv_rows(path, reader, names),
@@ -115,11 +118,12 @@ def _of_json(path: Path, file: TextIO) -> PriceList:
         document = json.load(file)
     except json.JSONDecodeError as error:
         raise PriceListBroken(f"{path.name}, line {error.lineno}: {error.msg}.") from None
-    _check_offer(path, document.get("offerCode"), "offerCode")
+    offer = _known_offer(path, document.get("offerCode"), "offerCode")
     products, terms = document.get("products"), document.get("terms")
     if not isinstance(products, dict) or not isinstance(terms, dict):
         raise PriceListBroken(f"{path.name}: it has no products and terms.")
     return PriceList(
+        offer=offer,
         version=str(document.get("version", "")),
         published_at=instant_of(str(document.get("publicationDate", "")), f"{path.name}, publicationDate"),
         rows=_json_rows(path, products, terms),
@@ -136,6 +140,9 @@ def _json_rows(path: Path, products: dict[str, Any], terms: dict[str, Any]) -> I
         yield from rows_of_product(product, own, place)
 
 
-def _check_offer(path: Path, offer: str | None, where: str) -> None:
-    if offer != OFFER:
-        raise PriceListBroken(f"{path.name}, {where}: this is the list of {offer or 'nothing'}, not of {OFFER}.")
+def _known_offer(path: Path, offer: str | None, where: str) -> str:
+    if offer not in OFFERS:
+        raise PriceListBroken(
+            f"{path.name}, {where}: this is the list of {offer or 'nothing'}, not of {' or '.join(OFFERS)}."
+        )
+    return offer

@@ -20,15 +20,11 @@ organization. LINUX is what AWS sells without a licence; distributions with one 
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
 
 from blueprints.models import BundleType, OperatingSystem
+from costs.pricelist.collecting import Figures, Kind, NotOurs, Offer, Offers, note, require_plain_figure
 from costs.pricelist.rows import PriceRow
 from workspaces.bundles import BUNDLES
 from workspaces.models import WorkSpace
@@ -52,110 +48,47 @@ MODES = {"AlwaysOn": WorkSpace.RunningMode.ALWAYS_ON, "AutoStop": WorkSpace.Runn
 PER_MONTH, PER_HOUR = "month", "hour"
 PER_GB_MONTH = ("gb-month", "gb-mo", "gbmonth")
 STORAGE_BUNDLE = "Storage"
-EXAMPLES = 5
-"""Places that are told of each reason for which rows were left out."""
 
 
-class Kind(NamedTuple):
-    """What a price of WorkSpaces Personal is for."""
+class PersonalOffers(Offers):
+    """The list of AmazonWorkSpaces: prices of WorkSpaces Personal."""
 
-    region: str
-    bundle_type: str
-    operating_system: str
-    running_mode: str
-    currency: str
-
-
-class NotOurs(Exception):
-    """Why a row is no price of a machine of Forge."""
-
-
-@dataclass(frozen=True)
-class Offer:
-    """What AWS asks for one kind of machine; `storage_gb_month` None = the list does not say."""
-
-    kind: Kind
-    monthly: Decimal
-    hourly: Decimal
-    storage_gb_month: Decimal | None
-    effective_at: datetime
-
-
-@dataclass
-class _Figures:
-    """The different amounts that were found for one thing, and the latest instant since which one holds."""
-
-    amounts: dict[Decimal, str]
-    effective_at: datetime
-
-    def add(self, row: PriceRow) -> None:
-        self.amounts.setdefault(row.amount, row.place)
-        self.effective_at = max(self.effective_at, row.effective_at)
-
-
-class Offers:
-    """Collects the rows of a list, of `regions` alone; memory grows with kinds of machines, not with rows."""
+    name = "AmazonWorkSpaces"
 
     def __init__(self, regions: set[str]) -> None:
-        self._regions = regions
-        self._found: dict[tuple[Kind, str], _Figures] = {}
-        self._storage: dict[tuple[str, str], _Figures] = {}
-        self._left: dict[str, list[str]] = defaultdict(list)
-        self._counts: dict[str, int] = defaultdict(int)
-        self.rows = 0
-
-    def add(self, row: PriceRow) -> None:
-        """Take the row for what it is, or note why not; rows of other regions are passed over."""
-        region = row.says("regioncode")
-        if region and region not in self._regions:
-            return
-        self.rows += 1
-        try:
-            self._take(region, row)
-        except NotOurs as reason:
-            self.leave(str(reason), row.place)
-
-    def leave(self, reason: str, place: str) -> None:
-        """Note what is not taken, and why."""
-        self._counts[reason] += 1
-        if len(self._left[reason]) < EXAMPLES:
-            self._left[reason].append(place)
-
-    @property
-    def left_out(self) -> list[dict[str, object]]:
-        """What was not taken, by reason: how many rows, and the first places."""
-        return [
-            {"reason": reason, "rows": self._counts[reason], "first": self._left[reason]}
-            for reason in sorted(self._left)
-        ]
+        super().__init__(regions)
+        self._found: dict[tuple[Kind, str], Figures] = {}
+        self._storage: dict[tuple[str, str], Figures] = {}
 
     def __iter__(self) -> Iterator[Offer]:
-        """The prices that are whole and beyond doubt, in order; notes why the others are not."""
         for (region, currency), found in sorted(self._storage.items()):
             if len(found.amounts) > 1:
                 self._doubt(f"storage in {region} in {currency}", "GB and month", found)
         for kind in sorted({kind for kind, _ in self._found}):
-            monthly = self._only(kind, PER_MONTH)
+            text = f"{kind.bundle_type} {kind.operating_system} {kind.running_mode} in {kind.region}"
+            monthly = self._only(self._found.get((kind, PER_MONTH)), text, PER_MONTH)
             is_hourly = kind.running_mode == WorkSpace.RunningMode.AUTO_STOP
-            hourly = self._only(kind, PER_HOUR) if is_hourly else Decimal(0)
+            hourly = self._only(self._found.get((kind, PER_HOUR)), text, PER_HOUR) if is_hourly else Decimal(0)
             if monthly is None or hourly is None:
                 continue
             units = (PER_MONTH, PER_HOUR) if is_hourly else (PER_MONTH,)
+            size = BUNDLES[kind.bundle_type]
             yield Offer(
                 kind=kind,
                 monthly=monthly,
                 hourly=hourly,
                 storage_gb_month=self._storage_price(kind),
+                included_storage_gb=size.root_volume_gb + size.user_volume_gb,
                 effective_at=max(self._found[kind, unit].effective_at for unit in units),
             )
 
     def _take(self, region: str, row: PriceRow) -> None:
-        _require_plain_price(region, row)
+        _require_hardware(region, row)
         bundle = row.says("bundle")
         if bundle == STORAGE_BUNDLE:
             if row.unit not in PER_GB_MONTH:
                 raise NotOurs(f"storage by the {row.unit}")
-            _note(self._storage, (region, row.currency), row)
+            note(self._storage, (region, row.currency), row)
             return
         kind, is_variant = _kind_of(region, row)
         if row.unit == PER_MONTH:
@@ -164,18 +97,7 @@ class Offers:
             raise NotOurs(f"{row.says('runningmode')} by the {row.unit or 'nothing'}")
         elif is_variant:
             raise NotOurs("an hour of a bundle with other volumes")
-        _note(self._found, (kind, row.unit), row)
-
-    def _only(self, kind: Kind, unit: str) -> Decimal | None:
-        text = f"{kind.bundle_type} {kind.operating_system} {kind.running_mode} in {kind.region}"
-        found = self._found.get((kind, unit))
-        if found is None:
-            self.leave(f"no figure by the {unit}: the price is not whole", text)
-            return None
-        if len(found.amounts) > 1:
-            self._doubt(text, unit, found)
-            return None
-        return next(iter(found.amounts))
+        note(self._found, (kind, row.unit), row)
 
     def _storage_price(self, kind: Kind) -> Decimal | None:
         found = self._storage.get((kind.region, kind.currency))
@@ -183,40 +105,14 @@ class Offers:
             return None
         return next(iter(found.amounts)) if len(found.amounts) == 1 else None
 
-    def _doubt(self, text: str, unit: str, found: _Figures) -> None:
-        told = "; ".join(f"{amount} at {place}" for amount, place in sorted(found.amounts.items())[:EXAMPLES])
-        self.leave("several figures for the same", f"{text} by the {unit}: {told}")
 
-
-def _note(found: dict[Any, _Figures], key: Any, row: PriceRow) -> None:
-    if key in found:
-        found[key].add(row)
-    else:
-        found[key] = _Figures({row.amount: row.place}, row.effective_at)
-
-
-def _require_plain_price(region: str, row: PriceRow) -> None:
-    """Raises NotOurs unless the row is one figure, on demand, for hardware of WorkSpaces Personal in a region."""
-    if not region:
-        raise NotOurs("no region code")
-    if row.says("locationtype") not in ("", "AWS Region"):
-        raise NotOurs(f"location type {row.says('locationtype')}")
+def _require_hardware(region: str, row: PriceRow) -> None:
+    """Raises NotOurs unless the row is a plain figure for hardware of WorkSpaces Personal."""
     if row.family != PERSONAL_FAMILY:
         raise NotOurs(f"product family {row.family or 'none'}")
     if row.says("resourcetype") not in ("", "Hardware"):
         raise NotOurs(f"resource type {row.says('resourcetype')}")
-    if row.term != "OnDemand":
-        raise NotOurs(f"term {row.term or 'none'}")
-    if row.first not in ("", "0") or row.last not in ("", "Inf"):
-        raise NotOurs("a figure that depends on the quantity")
-    if row.amount < 0:
-        raise NotOurs("a figure below 0")
-    if row.amount == 0:
-        raise NotOurs("a figure of 0")
-    if row.amount != round(row.amount, 6):
-        raise NotOurs("a figure of more than 6 places")
-    if not re.fullmatch(r"[A-Z]{3}", row.currency):
-        raise NotOurs(f"currency {row.currency[:10]!r}")
+    require_plain_figure(region, row)
 
 
 def _kind_of(region: str, row: PriceRow) -> tuple[Kind, bool]:
@@ -237,7 +133,8 @@ def _kind_of(region: str, row: PriceRow) -> tuple[Kind, bool]:
     if system is None:
         named = row.says("operatingsystem")[:40] or "none"
         raise NotOurs(f"operating system {named}, licence {licence[:40] or 'none'}")
-    return Kind(region, str(bundle_type), str(system), str(mode), row.currency), bool(dash)
+    personal = str(WorkSpace.ServiceType.PERSONAL)
+    return Kind(region, str(bundle_type), str(system), str(mode), row.currency, personal), bool(dash)
 
 
 def _require_volumes(bundle_type: str, row: PriceRow) -> None:

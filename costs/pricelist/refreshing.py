@@ -16,12 +16,10 @@ from django.db.models import F, Q
 from audit.actors import Actor
 from costs import services
 from costs.models import Price
-from costs.pricelist.offers import Kind, Offer, Offers
+from costs.pricelist.collecting import Kind, Offer, Offers
 from costs.pricelist.rows import PriceRow
 from costs.pricing import HOUR, hour_of, hour_up
 from costs.terms import PriceTerms, instant
-from workspaces.bundles import BUNDLES
-from workspaces.models import WorkSpace
 
 NO_PRICE_YET = "no price of this kind stood here"
 
@@ -36,6 +34,15 @@ class Report:
     unchanged: int = 0
     confirmed: int = 0
     left_out: list[dict[str, object]] = field(default_factory=list)
+
+    def add(self, other: Report) -> None:
+        """Take in what another list came to."""
+        self.rows += other.rows
+        self.new += other.new
+        self.changed += other.changed
+        self.unchanged += other.unchanged
+        self.confirmed += other.confirmed
+        self.left_out += other.left_out
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -58,20 +65,21 @@ class _Figures:
 
 def refresh(
     *,
+    offers: Offers,
     rows: Iterable[PriceRow],
-    regions: set[str],
     source: str,
     as_of: date,
     actor: Actor,
     now: datetime,
     dry_run: bool = False,
 ) -> Report:
-    """Put the list of `regions` into the book, each price in a transaction of its own; a dry run only tells.
+    """Put a list into the book, as `offers` understands its rows, each price in a transaction of its own.
+
+    A dry run only tells.
 
     The whole list is read before anything is written, so one that is damaged changes nothing: PriceListBroken. Doing it
     twice changes nothing the second time. `as_of` is when the list was read, or published if it comes from a file.
     """
-    offers = Offers(regions)
     for row in rows:
         offers.add(row)
     report = Report()
@@ -116,11 +124,10 @@ class _Book:
 
     def _figures(self, price: Price | None) -> _Figures:
         """What the list asks for; what it does not say about storage stays as it is."""
-        size = BUNDLES[self.offer.kind.bundle_type]
         storage = self.offer.storage_gb_month
         if storage is None:
             storage = price.storage_gb_month_amount if price else Decimal(0)
-        return _Figures(self.offer.monthly, self.offer.hourly, storage, size.root_volume_gb + size.user_volume_gb)
+        return _Figures(self.offer.monthly, self.offer.hourly, storage, self.offer.included_storage_gb)
 
     def _begin(self, wanted: _Figures) -> None:
         """A price where none is in force: since AWS's own date, or since the last one ended."""
@@ -163,7 +170,7 @@ class _Book:
     def _terms(self, wanted: _Figures, since: datetime, before: Price | None) -> PriceTerms:
         kind = self.offer.kind
         return PriceTerms(
-            service_type=WorkSpace.ServiceType.PERSONAL,
+            service_type=kind.service_type,
             region=kind.region,
             bundle_type=kind.bundle_type,
             operating_system=kind.operating_system,
@@ -193,9 +200,7 @@ class _Book:
 
 def _prices(kind: Kind) -> Any:
     """The prices for all of that kind, whenever they hold, in the order of time."""
-    return Price.objects.filter(
-        organization=None, service_type=WorkSpace.ServiceType.PERSONAL, **kind._asdict()
-    ).order_by("valid_from")
+    return Price.objects.filter(organization=None, **kind._asdict()).order_by("valid_from")
 
 
 def _shown(figures: _Figures) -> dict[str, Any]:

@@ -120,9 +120,22 @@ _TAGS = """
      LIMIT %(most)s
 """
 
-# Daily sums say what was booked lately; revisions say it too, should the daily sums not have followed.
-_CHANGED = """
-    SELECT min(day), array_agg(DISTINCT day) FILTER (WHERE updated_at >= %(since)s) FROM costs_dailycost
+# Daily sums say what was booked lately, asked day by day; revisions say it too, should the sums not have followed.
+_FIRST = """
+    SELECT min(d.day)
+      FROM accounts_organization o
+     CROSS JOIN LATERAL (
+         SELECT day FROM costs_dailycost WHERE organization_id = o.id ORDER BY organization_id, day LIMIT 1
+     ) d
+"""
+_IS_CHANGED = """
+    SELECT EXISTS (
+        SELECT FROM accounts_organization o
+         CROSS JOIN LATERAL (
+             SELECT FROM costs_dailycost
+              WHERE organization_id = o.id AND day = %(day)s AND updated_at >= %(since)s LIMIT 1
+         ) d
+    )
 """
 _REVISED = """
     SELECT DISTINCT (v.period_start AT TIME ZONE 'UTC')::date
@@ -165,19 +178,23 @@ def due(*, since: datetime, now: datetime, every_day: bool = False) -> list[date
     """
     today = now.astimezone(UTC).date()
     with connection.cursor() as cursor:
-        cursor.execute(_CHANGED, {"since": since})
-        first, changed = cursor.fetchone()
+        cursor.execute(_FIRST)
+        (first,) = cursor.fetchone()
         cursor.execute(_REVISED, {"since": since})
-        revised = [day for (day,) in cursor.fetchall()]
-    days = {today - n * _DAY for n in range(3)} | set(changed or ()) | set(revised)
+        days = {today - n * _DAY for n in range(3)} | {day for (day,) in cursor.fetchall()}
     past = first or today
-    days |= {
-        day
-        for day in (past + n * _DAY for n in range((today - past).days))
-        if every_day or (today - day).days % ROTATION_DAYS == 0
-    }
     archived = archived_months()
+    for day in (past + n * _DAY for n in range((today - past).days)):
+        is_its_turn = every_day or (today - day).days % ROTATION_DAYS == 0
+        if is_its_turn or (day not in days and day.replace(day=1) not in archived and _is_changed(day, since)):
+            days.add(day)
     return sorted(day for day in days if day.replace(day=1) not in archived)
+
+
+def _is_changed(day: date, since: datetime) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(_IS_CHANGED, {"day": day, "since": since})
+        return bool(cursor.fetchone()[0])
 
 
 def archived_months() -> set[date]:

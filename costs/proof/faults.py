@@ -47,11 +47,11 @@ def keep(
                 continue
             identity = {"organization_id": one.organization_id, "kind": kind, "day": day, "subject": one.subject}
             fault = BookFault.objects.create(seen_at=now, **identity, **figures)
-            _record(fault, actions.BOOKS_DIFFER, "FAILURE", actor, now)
+            _record(fault, actions.BOOKS_DIFFER, actor, now)
             opened += 1
         for fault in standing.values():
             BookFault.objects.filter(pk=fault.pk).update(resolved_at=now)
-            _record(fault, actions.BOOKS_AGREE, "SUCCESS", actor, now)
+            _record(fault, actions.BOOKS_AGREE, actor, now)
     return opened, len(standing)
 
 
@@ -61,14 +61,14 @@ def problems() -> list[str]:
     return [f"{kind.label.lower()} differ: {counts[kind]}" for kind in BookFault.Kind if kind in counts]
 
 
-def _record(fault: BookFault, action: str, result: str, actor: Actor, now: datetime) -> None:
+def _record(fault: BookFault, action: str, actor: Actor, now: datetime) -> None:
+    """Either is a success of the proof, as with findings; what differs is told by the action itself."""
     record(
         actor=actor.in_organization(fault.organization_id),
         action=action,
         resource_type="BookFault",
         resource_id=str(fault.pk),
-        result=result,
-        description=f"{fault}: {'differ' if result == 'FAILURE' else 'agree again'}",
+        description=f"{fault}: {'differ' if action == actions.BOOKS_DIFFER else 'agree again'}",
         organization_id=fault.organization_id,
         context={
             "kind": fault.kind,

@@ -26,6 +26,8 @@ from costs.advice.modes import Confidence
 from costs.advice.sweep import advise
 from costs.bills.importing import import_file
 from costs.models import Advice
+from costs.proof import faults
+from costs.proof.days import Difference
 from costs.showback.figures import Asked
 from costs.showback.models import ReportBy, ReportFormat, ReportKind
 from costs.showback.services import make
@@ -146,6 +148,8 @@ def _ask_for_more(command, ann, organization, machine, now):
     )
     _give_bill(command, organization, account, now)
     _have_reports(command, admin, now)
+    wrong = Difference(organization.id, "", 1, Decimal(1), Decimal(2))
+    faults.keep(kind="DAILY", day=now.date(), found=[wrong], actor=command, now=now)
     deviation = Deviation(account.directory_id, INTERNET)
     keeping.keep(
         account=account, subjects=[account.directory_id], checks=[INTERNET], deviations=[deviation], actor=command,
@@ -224,6 +228,7 @@ def _apart(table, row):
         "budgets_budget": {"is_active": False},
         "budgets_budgetraise": {},
         "costs_bill": {"sha256": fresh},
+        "costs_bookfault": {"subject": fresh},
         "costs_tagkey": {"key": fresh},
         "costs_issuedreport": {},
         "costs_price": {"running_mode": "ALWAYS_ON", "hourly_amount": "0"},

@@ -10,6 +10,7 @@ from budgets import thresholds
 from budgets.models import Budget
 from forge.outbox.models import Mail, WebhookDelivery
 from tests.budgets.support import MARCH, World
+from tests.factories import MembershipFactory, TeamFactory, UserFactory
 from tests.forge.outbox.webhooks.support import webhook
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +50,19 @@ def test_each_mark_of_a_period_is_one_delivery_to_each_webhook_whoever_is_told_b
     )
     assert WebhookDelivery.objects.count() == 4
     assert Mail.objects.count() > 2
+
+
+def test_a_mark_of_a_persons_budget_is_told_to_owner_leads_of_the_persons_teams_and_finance(world):
+    person, lead, finance = (world.person(role) for role in ("engineer", "team_lead", "finance"))
+    other = TeamFactory(organization=world.organization)
+    second, stranger = (UserFactory(organization=world.organization) for _ in range(2))
+    MembershipFactory(user=person, team=other)
+    MembershipFactory(user=second, team=other, role="team_lead")
+    MembershipFactory(user=stranger, team=TeamFactory(organization=world.organization), role="team_lead")
+    World().person("team_lead")
+    world.person("admin")
+    fire(world.budget("USER", amount=10, spent=Decimal(8), user=person, owner=person))
+    assert set(Mail.objects.values_list("recipient_id", flat=True)) == {person.id, lead.id, second.id, finance.id}
 
 
 def test_nothing_in_a_delivery_names_a_person(world):

@@ -6,8 +6,9 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connections
+from django.db import connection, connections
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 
 from audit.actors import Actor
 from audit.models import AuditLog
@@ -103,7 +104,7 @@ def test_books_that_agree_leave_nothing_and_each_that_does_not_is_named_until_it
     assert {fault.subject for fault in there[:3]} == {
         str(one.pk) for one in Budget.objects.filter(organization=organization).exclude(scope="PROJECT")
     }
-    told = AuditLog.objects.filter(action_type="BOOKS_DIFFER", result="FAILURE")
+    told = AuditLog.objects.filter(action_type="BOOKS_DIFFER", result="SUCCESS")
     assert {(entry.organization_id, entry.resource_id) for entry in told} == {
         (organization.id, str(fault.pk)) for fault in there
     }
@@ -153,6 +154,15 @@ def test_only_days_that_may_have_changed_are_due_and_every_other_one_in_turn(boo
     late = DailyCost.objects.filter(day=date(2026, 3, 6)).first()
     DailyCost.objects.filter(pk=late.pk).update(updated_at=long_ago)
     assert all(late.day in days.due(since=long_ago - DAY, now=long_ago + n * DAY) for n in range(3))
+
+
+def test_what_is_due_is_asked_day_by_day_and_no_statement_reads_all_daily_sums(books):
+    with CaptureQueriesContext(connection) as queries:
+        days.due(since=NOW - 2 * DAY, now=NOW)
+    asked = [query["sql"] for query in queries if "costs_dailycost" in query["sql"]]
+    assert len(asked) > 3
+    for sql in asked:
+        assert "day = '2026-03-" in sql or "ORDER BY organization_id, day LIMIT 1" in sql, sql
 
 
 def test_faults_are_shown_to_those_who_see_all_costs_of_the_organization(books):

@@ -50,6 +50,7 @@ def launched(world):
     return outcome(guards.BudgetExceeded, lambda intent: admit(intent, world.account))
 
 
+@pytest.mark.soak
 def test_room_for_exactly_ten_admits_exactly_ten_of_two_hundred_beside_three_meters(scale):
     """Four budgets at once, each with room for ten; what three meters book of running machines takes none of it."""
     metering.ensure_months(MARCH, MAY)
@@ -261,6 +262,7 @@ def test_two_adopters_at_once_do_it_once(world):
     assert_sums_agree()
 
 
+@pytest.mark.soak
 def test_settling_releasing_launching_and_adopting_at_once_keep_the_sums(world, scale):
     """Everything that moves money, over crossing scopes, in random order: no deadlock, and every sum is right."""
     people = [world.person() for _ in range(6)]

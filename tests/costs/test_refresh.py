@@ -26,6 +26,7 @@ pytestmark = pytest.mark.django_db
 
 FOLDER = Path(__file__).parent / "pricelists"
 CSV, JSON = FOLDER / "AmazonWorkSpaces.csv", FOLDER / "AmazonWorkSpaces.json"
+APPLICATIONS = FOLDER / "AmazonAppStream.csv", FOLDER / "AmazonAppStream.json"
 NOW = datetime(2026, 3, 17, 10, 20, tzinfo=UTC)
 NEXT = datetime(2026, 3, 17, 11, tzinfo=UTC)
 LISTED = datetime(2026, 3, 1, tzinfo=UTC)
@@ -207,7 +208,11 @@ def test_a_dry_run_tells_the_same_and_writes_nothing():
         ('"2026-03-01","0","Inf","Month","35', '"March","0","Inf","Month","35', "line 7: 'March' is no date"),
         ('"AW-HW-2","",', '"AW-HW-2",', r"line 7: 29 values under 30 columns"),
         ('"AW-HW-2","",', '"AW-HW-2","""', "line 7: ',' expected after"),
-        ('"AmazonWorkSpaces"\n', '"AmazonEC2"\n', "this is the list of AmazonEC2, not of AmazonWorkSpaces"),
+        (
+            '"AmazonWorkSpaces"\n',
+            '"AmazonEC2"\n',
+            "this is the list of AmazonEC2, not of AmazonWorkSpaces or AmazonAppStream",
+        ),
         ('"PricePerUnit"', '"Price"', "line 6: there is no column priceperunit"),
         ('"2026-03-10T18:04:11Z"', '"soon"', "Publication Date: 'soon' is no date"),
     ],
@@ -252,6 +257,51 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
         read(tmp_path / "list.csv")
 
 
+# -- WorkSpaces Applications -------------------------------------------------------------------------------------------
+
+
+def applications(at, region="us-east-1"):
+    return Price.objects.in_force(at).filter(service_type="WORKSPACES_APPLICATIONS", region=region)
+
+
+def test_prices_of_applications_are_the_instances_hour_and_with_windows_the_users_fee():
+    report = read(APPLICATIONS[0])
+    assert len(report.new) == 4
+    wanted = ("bundle_type", "operating_system", "running_mode", "monthly_amount", "hourly_amount")
+    assert sorted(applications(NOW).values_list(*wanted)) == [
+        ("GRAPHICS_G4DN", "WINDOWS", "AUTO_STOP", Decimal("4.19"), Decimal("1.28")),
+        ("PERFORMANCE", "WINDOWS", "AUTO_STOP", Decimal("4.19"), Decimal("0.2")),
+        ("STANDARD", "LINUX", "AUTO_STOP", Decimal(0), Decimal("0.085")),
+        ("STANDARD", "WINDOWS", "AUTO_STOP", Decimal("4.19"), Decimal("0.1")),
+    ]
+    assert set(applications(NOW).values_list("valid_from", "storage_gb_month_amount", "included_storage_gb")) == {
+        (LISTED, 0, 0)
+    }
+    assert {left["reason"]: left["rows"] for left in report.left_out} == {
+        "a figure of 0": 1,
+        "instance function ElasticFleet": 1,
+        "instance function ImageBuilder": 1,
+        "instance function MultiSessionFleet": 1,
+        "instance type stream.standard.small, as large as no bundle": 1,
+        "operating system Windows BYOL": 1,
+        "product family Image Fees": 1,
+        "product family Stopped Instance": 1,
+        "several figures for the same": 1,
+        "user fee Win-User-Multi-Session": 1,
+    }
+    again = read(APPLICATIONS[1])
+    assert (again.new, again.changed, again.unchanged) == ([], [], 4)
+    assert Price.objects.filter(service_type="WORKSPACES_PERSONAL").exclude(as_of=date(2026, 2, 1)).count() == 0
+
+
+def test_a_region_whose_user_fee_is_not_told_has_prices_of_linux_alone():
+    report = read(APPLICATIONS[0], "eu-central-1")
+    assert list(applications(NOW, "eu-central-1").values_list("operating_system", "hourly_amount")) == [
+        ("LINUX", Decimal("0.0935"))
+    ]
+    assert [left["reason"] for left in report.left_out] == ["no figure by the user: the price is not whole"]
+
+
 # -- Over the API -----------------------------------------------------------------------------------------------------
 
 
@@ -267,13 +317,32 @@ def pricing(monkeypatch):
         stub.assert_no_pending_responses()
 
 
-def answers(stub, *, region="us-east-1", pages=2):
-    document = json.loads(JSON.read_text())
+def answers(stub, *, region="us-east-1", pages=2, applications=False):
+    """GetProducts answers the list of WorkSpaces Personal, and then that of Applications, or nothing there."""
+    _answer(stub, "AmazonWorkSpaces", region, pages)
+    if applications:
+        _answer(stub, "AmazonAppStream", region, pages)
+    else:
+        stub.add_response(
+            "get_products", {"FormatVersion": "aws_v1", "PriceList": []}, asked("AmazonAppStream", region)
+        )
+
+
+def asked(service, region):
+    return {
+        "ServiceCode": service,
+        "FormatVersion": "aws_v1",
+        "Filters": [{"Type": "TERM_MATCH", "Field": "regionCode", "Value": region}],
+    }
+
+
+def _answer(stub, service, region, pages):
+    document = json.loads((FOLDER / f"{service}.json").read_text())
     items = [
         json.dumps(
             {
                 "product": {name: product[name] for name in ("productFamily", "attributes", "sku")},
-                "serviceCode": "AmazonWorkSpaces",
+                "serviceCode": service,
                 "terms": {"OnDemand": document["terms"]["OnDemand"][sku]},
                 "version": document["version"],
                 "publicationDate": document["publicationDate"],
@@ -282,17 +351,14 @@ def answers(stub, *, region="us-east-1", pages=2):
         for sku, product in document["products"].items()
         if product["attributes"]["regionCode"] == region
     ]
-    asked = {
-        "ServiceCode": "AmazonWorkSpaces",
-        "FormatVersion": "aws_v1",
-        "Filters": [{"Type": "TERM_MATCH", "Field": "regionCode", "Value": region}],
-    }
     size = -(-len(items) // pages)
     for page in range(pages):
         answer = {"FormatVersion": "aws_v1", "PriceList": items[page * size : (page + 1) * size]}
         if page < pages - 1:
             answer["NextToken"] = f"page {page + 1}"
-        stub.add_response("get_products", answer, asked | ({"NextToken": f"page {page}"} if page else {}))
+        stub.add_response(
+            "get_products", answer, asked(service, region) | ({"NextToken": f"page {page}"} if page else {})
+        )
 
 
 def test_getproducts_says_what_the_file_says(pricing):
@@ -303,6 +369,17 @@ def test_getproducts_says_what_the_file_says(pricing):
     assert [(left["reason"], left["rows"]) for left in report.left_out] == [
         (left["reason"], left["rows"]) for left in file.left_out
     ]
+
+
+def test_both_lists_are_read_over_the_api(pricing):
+    answers(pricing, applications=True)
+    report = refreshes.refresh_from_aws(regions={"us-east-1"}, actor=ACTOR, now=NOW)
+    assert (len(report.changed), len(report.new)) == (7, 4)
+    assert (
+        applications(NOW)
+        .get(bundle_type="STANDARD", operating_system="WINDOWS")
+        .source.startswith("AWS price list AmazonAppStream, GetProducts")
+    )
 
 
 def test_when_aws_does_not_answer_nothing_changes(pricing):
@@ -334,7 +411,7 @@ def test_the_command_says_what_is_wrong(tmp_path, monkeypatch):
     with pytest.raises(CommandError, match="The list has nothing of mars-1"):
         call_command("refresh_prices", "--file", str(CSV), "--region", "mars-1")
 
-    def away(region):
+    def away(service, region):
         raise Unavailable("EndpointConnectionError", "nobody there")
 
     monkeypatch.setattr(aws, "price_rows", away)

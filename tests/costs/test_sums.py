@@ -153,3 +153,13 @@ def test_every_interval_and_pair_of_dimensions_tells_of_the_same_money(months):
     # Metering that waits shows.
     MeterMark.objects.update(next_due_at=timezone.now() - timedelta(hours=2))
     assert 7200 <= get(world.finance, f"{COSTS}/summary/")["lag_seconds"] < 10_800
+
+
+def test_a_sum_says_only_what_it_is_grouped_by(months):
+    world = worlds.build(expire_at=timezone.now() + timedelta(days=30))
+    spend(world, world.engineer)
+    for by in ("team", "region", "project", "blueprint"):
+        (group,) = get(world.finance, f"{COSTS}/summary/?group_by={by}&{range_of_days()}")["groups"]
+        assert {"team", "region", "project", "blueprint"} & group.keys() == {by}
+    point = get(world.finance, f"{COSTS}/timeseries/?{range_of_days()}")["results"][0]
+    assert not {"project", "blueprint"} & point.keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -182,6 +183,7 @@ def test_metering_killed_at_random_books_every_hour_once(months, scale):
     workers = Workers(seed=7)
     workers.kill_some(scale(60, 12), within=120)
     assert workers.kills >= 3
+    sys.stdout.write(f"{workers.kills} workers were killed\n")
     workers.carry_out(BEGAN, HOURS)
     assert booked() == half_way
     workers.carry_out(BEGAN, HOURS)

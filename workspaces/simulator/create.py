@@ -44,7 +44,8 @@ def make(place: Place, now: float, item: Request, batch: list[Machine]) -> Machi
     mode, minutes = running_mode(properties, current="ALWAYS_ON", current_minutes=None)
     root = properties.get("RootVolumeSizeGib", bundle.root_gib)
     user = properties.get("UserVolumeSizeGib", bundle.user_gib)
-    check_volumes(root, user)
+    if (root, user) != (bundle.root_gib, bundle.user_gib):
+        check_volumes(root, user)
     _require_free_user(place, now, item, batch)
     return Machine(
         workspace_id=place.new_id(),

@@ -13,20 +13,23 @@ from costs import refreshes
 from costs.pricelist import PriceListBroken
 from forge.db.job_command import JobCommand
 from workspaces.aws import AwsError
+from workspaces.models import WorkSpace
 
 
 class Command(JobCommand):
     help = (
-        "Puts AWS's list of WorkSpaces prices into the price book: from a bulk file (CSV or JSON) with --file, else by "
-        "AWS's API. A price that changed ends with the running hour and the new one begins there. What cannot be told "
-        "beyond doubt is listed and changes nothing. Safe to run twice."
+        "Puts AWS's lists of WorkSpaces prices into the price book: one from a bulk file (CSV or JSON) with --file, "
+        "else all by AWS's API. A price that changed ends with the running hour and the new one begins there. What "
+        "cannot be told beyond doubt is listed and changes nothing. Safe to run twice."
     )
     path: Path | None = None
     regions: set[str]
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--file", type=Path, help="A bulk file of AWS's price list of AmazonWorkSpaces.")
+        parser.add_argument(
+            "--file", type=Path, help="A bulk file of AWS's price list of AmazonWorkSpaces or AmazonAppStream."
+        )
         parser.add_argument(
             "--region",
             action="append",
@@ -73,6 +76,8 @@ class Command(JobCommand):
 
 def _line(price: dict[str, Any]) -> str:
     kind = " ".join(price[name] for name in ("region", "bundle_type", "operating_system", "running_mode", "currency"))
+    if price["service_type"] == WorkSpace.ServiceType.APPLICATIONS:
+        kind += " (Applications)"
     return f"{kind}: {_figures(price['from'])} -> {_figures(price['to'])} from {price['valid_from']}"
 
 

@@ -12,6 +12,7 @@ from django.db import transaction
 from audit.actors import Actor
 from audit.services import record
 from forge.api.errors import Conflict, Refused
+from forge.db.locks import advisory_lock
 from forge.outbox import actions, letters
 from forge.outbox.models import Webhook, WebhookDelivery
 from forge.outbox.webhooks import keeping, permissions, signing, targets
@@ -20,6 +21,7 @@ from forge.outbox.webhooks.pings import ping_of
 from forge.outbox.webhooks.targets import TargetRefused
 
 MOST_WEBHOOKS = 20
+MADE = "outbox_webhook made"
 MOST_KEEP = timedelta(days=7)
 KEEP_FORMER = timedelta(hours=24)
 
@@ -78,6 +80,7 @@ def create(
     permissions.require_team_led(actor, team_id)
     _check(webhook)
     with transaction.atomic():
+        advisory_lock(MADE, organization_id)  # or two at once would each count the others and pass the limit
         standing = Webhook.objects.standing().filter(organization_id=organization_id)
         if standing.count() >= MOST_WEBHOOKS:
             raise TooManyWebhooks(extra={"most": MOST_WEBHOOKS})

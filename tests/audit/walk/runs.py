@@ -128,6 +128,7 @@ TASKS = {
     "costs.roll_up_costs": Run(nothing, (), ""),  # sums of what has its records
     "costs.advise_costs": Run(two_unused, ADVISED, "JOB advise_costs"),
     "costs.refresh_prices": Run(nothing, (), ""),  # off unless FORGE_REFRESH_PRICES: tests/costs/test_refresh.py
+    "costs.continue_bills": Run(nothing, (), ""),  # the bill's own entry tells of its end: tests/costs/bills
     "costs.send_cost_reports": Run(two_reports, REPORTS, "JOB send_cost_reports"),
     "db.rollover_partitions": Run(nothing, (), ""),
     "audit.seal": Run(nothing, (), ""),

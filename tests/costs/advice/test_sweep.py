@@ -6,16 +6,22 @@ from decimal import Decimal
 import pytest
 
 from costs.advice import facts as facts_module
+from costs.advice import sweep
 from costs.models import Advice, CostRecord, Price
 from costs.pricing import Interval
 from forge.db.ids import uuid7
+from forge.db.jobs import JobFault, run_job
+from forge.db.models import JobRun
 from tests import factories
 from tests.costs.advice.support import DAY, NOW, advised, booked, machine, sampled, standing, stopped, told
 from tests.costs.books import own_price
+from tests.factories import UserFactory
 from workspaces.models import ConfigurationChange, WorkLease, WorkSpace
 
 pytestmark = pytest.mark.django_db
 
+SLOT = timedelta(minutes=5)
+TO_END = ("IDLE", "TERMINATE", {}, "OPEN")
 TO_STANDARD = ("RIGHT_SIZE", "MODIFY", {"bundle_type": "STANDARD"}, "OPEN")
 
 
@@ -275,3 +281,56 @@ def test_small_savings_quarantined_machines_and_dry_runs_leave_nothing(world, se
         reason="no", decided_at=NOW, saving_amount=1, currency="USD", price_ids=[], confidence="LOW", confirmed_at=NOW,
     )  # fmt: skip
     assert advised()["opened"] == 0
+
+
+def test_the_job_walks_along_all_machines_a_stretch_at_a_time_and_once_a_day(world, monkeypatch):
+    monkeypatch.setattr(sweep, "STRETCH", 2)
+    rows = sorted((stopped(world, owner=UserFactory(organization=world.organization)) for _ in range(5)), key=by_id)
+    runs = [job(NOW + n * SLOT) for n in range(4)]
+    assert [run["machines"] for run in runs] == [2, 2, 1, 0]
+    assert [run["after"] for run in runs] == [str(rows[1].id), str(rows[3].id), None, None]
+    assert all(standing(row) == [TO_END] for row in rows)
+    assert job(NOW + DAY)["machines"] == 2
+
+
+def test_a_run_that_is_killed_leaves_its_stretch_to_the_next(world, monkeypatch):
+    monkeypatch.setattr(sweep, "STRETCH", 2)
+    rows = [stopped(world, owner=UserFactory(organization=world.organization)) for _ in range(3)]
+    job(NOW)
+
+    def killed(**_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sweep.keeping, "keep", killed)
+        with pytest.raises(KeyboardInterrupt):
+            job(NOW + SLOT)
+    assert job(NOW + 2 * SLOT)["machines"] == 1
+    assert all(standing(row) == [TO_END] for row in rows)
+
+
+def test_a_machine_that_cannot_be_judged_keeps_no_other_from_it(world, monkeypatch):
+    rows = sorted((stopped(world, owner=UserFactory(organization=world.organization)) for _ in range(3)), key=by_id)
+    monkeypatch.setattr(sweep, "STRETCH", 2)
+    real = sweep.judging.judge
+
+    def judge(facts, **options):
+        if facts.machine.id == rows[0].id:
+            raise ZeroDivisionError
+        return real(facts, **options)
+
+    monkeypatch.setattr(sweep.judging, "judge", judge)
+    with pytest.raises(JobFault, match=str(rows[0].id)):
+        job(NOW)
+    assert JobRun.objects.get(job="advise_costs").outcome == "FAILED"
+    assert job(NOW + SLOT)["after"] is None
+    assert [standing(row) for row in rows] == [[], [TO_END], [TO_END]]
+
+
+def job(now):
+    """A tick of the job."""
+    return run_job(sweep.JOB, now, SLOT, lambda: sweep.go_on(now=now))
+
+
+def by_id(row):
+    return row.id

@@ -23,6 +23,7 @@ from costs.pricing import cents
 from forge.accounts.models import User
 from forge.db import partitions
 from tests.costs.month import company as companies
+from tests.costs.month.reports import assert_reports_show
 from tests.costs.month.walk import Walk
 from tests.workspaces.support import client_of
 from workspaces.models import WorkSpace
@@ -94,10 +95,12 @@ def test_a_month_of_a_fleet_costs_what_was_worked_out(settings, months, plan, wo
 
 
 def assert_totals_shown(user: User, worked: list[Row]) -> None:
-    """Each worked total of February, and of each day, is what is shown of it: by the API."""
+    """Each worked total of February, and of each day, is what is shown of it: by the API, in CSV, JSON and PDF."""
     client = client_of(user)
     february = [row for row in worked if row["month"] == "2028-02"]
-    assert_row(summary(client)["total"], only(february, "total"))
+    total = summary(client)["total"]
+    assert_row(total, only(february, "total"))
+    assert_reports_show(client, "2028-02", total, february)
     for dimension in ("team", "project", "cost_center", "bundle_type", "region", "running_mode"):
         groups = {group[dimension] or "": group for group in summary(client, dimension)["groups"]}
         rows = {row["name"]: row for row in february if row["dimension"] == dimension}

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.workspaces.simulator.cloud import Cloud, client, refused
+from workspaces.bundles import BUNDLES
 from workspaces.simulator import catalog
 from workspaces.simulator.server import Simulator
 from workspaces.simulator.wire import DEFAULT_ACCOUNT
@@ -160,3 +161,8 @@ def test_regions_and_accounts_share_nothing(simulator: Simulator, cloud: Cloud) 
         elsewhere.launch("ann")
     assert _ids(same_account.describe_workspaces()) == [ann]
     assert ireland.directory_id != cloud.directory_id
+
+
+def test_the_volumes_of_each_bundle_are_those_that_forge_reckons_with():
+    ours = {name: (facts.root_volume_gb, facts.user_volume_gb) for name, facts in BUNDLES.items()}
+    assert {name: (one.root_gib, one.user_gib) for name, one in catalog.COMPUTE_TYPES.items()} == ours
