@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import timedelta
 from threading import Barrier, Thread
 
@@ -370,6 +371,19 @@ def test_a_set_of_seen_ids_knows_what_was_put_in_and_nothing_else():
     seen.add(["ws-000000001"])
     assert "ws-000000001" in seen
     assert "ws-000000003" not in seen
+
+
+def test_a_set_of_seen_ids_takes_few_bytes_for_each_also_while_it_is_asked():
+    many = 60_000
+    tracemalloc.start()
+    try:
+        seen = Seen()
+        seen.add(f"ws-{number:09d}" for number in range(many))
+        assert "ws-000000007" in seen
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 30 * many
 
 
 def test_a_look_takes_a_call_for_25_machines_and_one_for_the_tags_of_100(world, cloud, simulator):
