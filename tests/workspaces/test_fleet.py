@@ -103,10 +103,13 @@ def test_a_second_look_changes_nothing_and_what_is_gone_is_said(world, cloud, si
     assert UnmanagedMachine.objects.get().gone_at is not None
 
 
-def test_a_dry_run_writes_no_list(world, cloud, simulator):
+def test_a_dry_run_counts_what_it_would_write_down_and_writes_no_list(world, cloud, simulator, clock):
+    clock.finish(launch(world, clock))
+    WorkSpace.objects.update(state=State.TERMINATED, terminated_at=timezone.now())
     cloud.launch("ann")
     simulator.control.advance(3600)
-    reconcile(now=timezone.now(), dry_run=True)
+    figures = reconcile(now=timezone.now(), dry_run=True)
+    assert (figures["unmanaged"], figures["orphans"]) == (2, 1)
     assert not UnmanagedMachine.objects.exists()
 
 

@@ -78,16 +78,14 @@ def meter_and_die(fleet: Fleet) -> None:
 
 
 def end_and_die(fleet: Fleet) -> None:
-    for commits in (-4, -3, -2, -1):
-        fleet.ask(number=COMPUTER, verb="terminate", dies=None, turns=0)
-        fleet.work(seconds=20, turns=1, dies=commits)
-    fleet.work(seconds=300, turns=3, dies=None)
+    """The process that sees the machine gone dies right after its second commit, which is that of the end."""
+    fleet.ask(number=COMPUTER, verb="terminate", dies=None, turns=1)
+    fleet.work(seconds=300, turns=1, dies=-2)
 
 
 def stop_and_die(fleet: Fleet) -> None:
-    for commits in (-4, -3, -2, -1):
-        fleet.ask(number=COMPUTER, verb="stop", dies=None, turns=0)
-        fleet.work(seconds=20, turns=1, dies=commits)
+    fleet.ask(number=COMPUTER, verb="stop", dies=None, turns=0)
+    fleet.work(seconds=0, turns=1, dies=-2)
 
 
 # -- Faults ----------------------------------------------------------------------------------------------------------
