@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from costs.bills import statements
-from costs.bills.booking import CHUNK, EPOCH, Cause, bounds, change, lock
+from costs.bills.booking import CHUNK, Cause, bounds, change, lock
 from costs.bills.models import Bill, BilledMachine, BillGap
 from costs.charges import Charges
 from forge.db import ports
@@ -63,7 +63,10 @@ _PRICES = """
      ) p
      ORDER BY p.id
 """
-_RERATE = "SELECT workspace_ids, hours, amounts FROM costs_rerate(%s, %s, %s, %s, %s, %s)"
+_RERATE = """
+    SELECT cardinality(hours), workspace_ids::text, hours::text, amounts::text
+      FROM costs_rerate(%s, %s, %s, %s, %s, %s)
+"""
 
 
 def restore_next(
@@ -115,7 +118,6 @@ def _rerate(bill: Bill, absent: list[uuid.UUID], cause: Cause, now: datetime, fe
                 lock(bill, restored, fence)
                 asked = [restored, price_id, settings.FORGE_PRICE_STALE_DAYS, cause.reason, cause.operation_id]
                 cursor.execute(_RERATE, [*asked, cause.actor_id])
-                workspace_ids, numbers, amounts = cursor.fetchone()
-                charges = Charges(workspace_ids, [EPOCH + timedelta(hours=number) for number in numbers], amounts)
+                charges = Charges.of_arrays(*cursor.fetchone())
                 if len(charges):
                     ports.call_all("FORGE_SPEND_HOOKS", charges=charges, now=now)
