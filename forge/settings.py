@@ -96,6 +96,10 @@ def _database(url_name: str, fallback: dict | None = None) -> dict:
 _default = _database("DATABASE_URL")
 DATABASES = {"default": _default, "owner": _database("DATABASE_OWNER_URL", fallback=_default)}
 DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
+# A pooler hands a connection to somebody else after each transaction, and with it a cursor that outlives one.
+DATABASES["default"] = DATABASES["default"] | {
+    "DISABLE_SERVER_SIDE_CURSORS": env.bool("FORGE_DATABASE_POOLED", default=False)
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -285,6 +289,9 @@ FORGE_METRICS_TOKEN = env.str("FORGE_METRICS_TOKEN", default="")
 FORGE_METRICS_PORT = env.int("FORGE_METRICS_PORT", default=0)
 # prometheus_client reads the variable itself; a folder that is not there is told here, not by a traceback of its own.
 PROMETHEUS_MULTIPROC_DIR = folder("PROMETHEUS_MULTIPROC_DIR")
+
+# -- Tracing (forge.tracing) -----------------------------------------------------------------------------------------
+FORGE_OTLP_ENDPOINT = env.str("FORGE_OTLP_ENDPOINT", default="")
 
 # -- Work that happens by itself -------------------------------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
