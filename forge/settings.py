@@ -100,6 +100,12 @@ DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
 DATABASES["default"] = DATABASES["default"] | {
     "DISABLE_SERVER_SIDE_CURSORS": env.bool("FORGE_DATABASE_POOLED", default=False)
 }
+if env.str("FORGE_REPLICA_URL", default=""):
+    DATABASES["replica"] = _database("FORGE_REPLICA_URL") | {
+        "DISABLE_SERVER_SIDE_CURSORS": DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"],
+        "TEST": {"MIRROR": "default"},
+    }
+DATABASE_ROUTERS = ["forge.db.replica.ReplicaRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
