@@ -60,3 +60,11 @@ def required(name: str, hint: str) -> str:
     if not value:
         raise ImproperlyConfigured(f"{name} is not set. {hint}")
     return value
+
+
+def folder(name: str) -> str:
+    """The folder in `name`, empty for none; raises ImproperlyConfigured where it is not there."""
+    path = env.str(name, default="")
+    if path and not Path(path).is_dir():
+        raise ImproperlyConfigured(f"{name}: {path} is no folder. Make it, empty and writable for every process.")
+    return path

@@ -4,7 +4,7 @@ from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
 from forge.console.unfold import UNFOLD  # noqa: F401  (a setting)
-from forge.env import BASE_DIR, env, networks, rate, required
+from forge.env import BASE_DIR, env, folder, networks, rate, required
 from forge.schedule import BEAT_SCHEDULE, TASK_QUEUES, TASK_ROUTES
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -44,6 +44,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "forge.metrics.requests.CountingMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "forge.api.middleware.RequestIdMiddleware",
@@ -95,6 +96,16 @@ def _database(url_name: str, fallback: dict | None = None) -> dict:
 _default = _database("DATABASE_URL")
 DATABASES = {"default": _default, "owner": _database("DATABASE_OWNER_URL", fallback=_default)}
 DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
+# A pooler hands a connection to somebody else after each transaction, and with it a cursor that outlives one.
+DATABASES["default"] = DATABASES["default"] | {
+    "DISABLE_SERVER_SIDE_CURSORS": env.bool("FORGE_DATABASE_POOLED", default=False)
+}
+if env.str("FORGE_REPLICA_URL", default=""):
+    DATABASES["replica"] = _database("FORGE_REPLICA_URL") | {
+        "DISABLE_SERVER_SIDE_CURSORS": DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"],
+        "TEST": {"MIRROR": "default"},
+    }
+DATABASE_ROUTERS = ["forge.db.replica.ReplicaRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -286,6 +297,12 @@ FORGE_EXPORT_MOST_ENTRIES = env.int("FORGE_EXPORT_MOST_ENTRIES", default=5_000_0
 FORGE_EXPORT_DAYS = env.int("FORGE_EXPORT_DAYS", default=7)
 # -- Metrics -----------------------------------------------------------------------------------------------------
 FORGE_METRICS_TOKEN = env.str("FORGE_METRICS_TOKEN", default="")
+FORGE_METRICS_PORT = env.int("FORGE_METRICS_PORT", default=0)
+# prometheus_client reads the variable itself; a folder that is not there is told here, not by a traceback of its own.
+PROMETHEUS_MULTIPROC_DIR = folder("PROMETHEUS_MULTIPROC_DIR")
+
+# -- Tracing (forge.tracing) -----------------------------------------------------------------------------------------
+FORGE_OTLP_ENDPOINT = env.str("FORGE_OTLP_ENDPOINT", default="")
 
 # -- Work that happens by itself -------------------------------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")

@@ -150,6 +150,7 @@ class IssuedReportViewSet(ReadViewSet):
     """Reports that were issued, by whom and when, what they came to, and the digest of the file."""
 
     queryset = IssuedReport.objects.select_related("team")
+    may_lag = True
     serializer_class = IssuedReportSerializer
     filterset_class = IssuedReportFilterSet
     ordering_fields = ("issued_at",)

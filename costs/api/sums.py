@@ -64,6 +64,7 @@ class CostViewSet(ForgeViewSet):
     """Sums of costs that the caller may see, what they will come to, and quotes."""
 
     queryset = DailyCost.objects.all()
+    may_lag = True
     serializer_class = SummarySerializer
     filterset_class = DailyCostFilterSet
     pagination_class = None
