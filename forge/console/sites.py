@@ -15,12 +15,13 @@ from unfold.sites import UnfoldAdminSite
 
 from audit.capture import SAFE_METHODS
 from forge.accounts.actions import PASSWORD_CHANGE
+from forge.adminkit.times import look_from
 from forge.api.errors import Denied, Unauthenticated
 from forge.console.overview import overview
+from forge.console.pages import PAGES
 from forge.console.passwords import OwnPasswordView
 from forge.console.system import may_see_system, system_page
 from forge.console.unfold import SIDEBAR
-from forge.operations.models import Operation
 
 
 class ForgeAdminSite(UnfoldAdminSite):
@@ -42,6 +43,7 @@ class ForgeAdminSite(UnfoldAdminSite):
         django_view = super().admin_view(view, cacheable)
 
         def judged(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            look_from(request.user)
             refusal = None
             if not self.has_permission(request):
                 refusal = Denied() if request.user.is_authenticated else Unauthenticated()
@@ -54,9 +56,17 @@ class ForgeAdminSite(UnfoldAdminSite):
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The overview, by role."""
-        sees_operations = self._registry[Operation].has_view_permission(request)
-        shown = overview(request.user, timezone.now(), sees_operations=sees_operations)
+        admins = self._by_label()
+        shown = overview(request.user, timezone.now(), opens=lambda label: admins[label].has_view_permission(request))
         return super().index(request, {**(extra_context or {}), **shown})
+
+    def page_of(self, request: HttpRequest, obj: Any) -> dict[str, Any] | None:
+        """What stands above the fields on the page of a row, with the `template` that shows it; None for most rows."""
+        make = PAGES.get(obj._meta.label_lower)
+        return make(request, obj, timezone.now()) if make is not None else None
+
+    def _by_label(self) -> dict[str, ModelAdmin]:
+        return {model._meta.label_lower: model_admin for model, model_admin in self._registry.items()}
 
     def extra_urls(self) -> list[URLPattern]:
         return [path("system/", self.admin_view(self.system_view), name="system")]
@@ -85,7 +95,7 @@ class ForgeAdminSite(UnfoldAdminSite):
 
     def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
         """The groups of SIDEBAR with those entries that the person may open; a group without any is left out."""
-        admins = {model._meta.label_lower: model_admin for model, model_admin in self._registry.items()}
+        admins = self._by_label()
         groups = []
         for title, entries in SIDEBAR:
             items = [item for entry in entries if (item := self._item(request, admins, *entry))]
