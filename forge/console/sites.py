@@ -20,7 +20,7 @@ from forge.api.errors import Denied, Unauthenticated
 from forge.console.overview import overview
 from forge.console.pages import PAGES
 from forge.console.passwords import OwnPasswordView
-from forge.console.system import may_see_system, system_page
+from forge.console.system import may_see_system, paused_jobs, system_page
 from forge.console.unfold import SIDEBAR
 
 
@@ -54,6 +54,11 @@ class ForgeAdminSite(UnfoldAdminSite):
 
         return update_wrapper(judged, django_view)
 
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """What every page has; those who are signed in are told of jobs that are paused."""
+        context = super().each_context(request)
+        return context | {"paused_jobs": paused_jobs(request.user) if context["has_permission"] else []}
+
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The overview, by role."""
         admins = self._by_label()
@@ -63,7 +68,12 @@ class ForgeAdminSite(UnfoldAdminSite):
     def page_of(self, request: HttpRequest, obj: Any) -> dict[str, Any] | None:
         """What stands above the fields on the page of a row, with the `template` that shows it; None for most rows."""
         make = PAGES.get(obj._meta.label_lower)
-        return make(request, obj, timezone.now()) if make is not None else None
+        return make(request, obj, timezone.now(), self._opens(request)) if make is not None else None
+
+    def _opens(self, request: HttpRequest) -> Callable[[str], bool]:
+        """Whether the person may open the list of the model with that label."""
+        admins = self._by_label()
+        return lambda label: label in admins and admins[label].has_view_permission(request)
 
     def _by_label(self) -> dict[str, ModelAdmin]:
         return {model._meta.label_lower: model_admin for model, model_admin in self._registry.items()}

@@ -15,9 +15,9 @@ register = template.Library()
 
 
 @register.filter
-def moment(at: datetime | None) -> str:
-    """An instant in the zone of whoever looks, to the second."""
-    return times.moment(at, seconds=True)
+def moment(at: datetime | str | None) -> str:
+    """An instant in the zone of whoever looks, to the second; templates know what is not there as ''."""
+    return times.moment(at if isinstance(at, datetime) else None, seconds=True)
 
 
 @register.filter

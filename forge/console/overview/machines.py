@@ -8,7 +8,8 @@ from typing import Any
 
 from django.db.models import Count, Q
 
-from forge.console.overview.figures import Figure, address
+from forge.console.links import address
+from forge.console.overview.figures import Figure
 from forge.operations.models import Operation
 from workspaces.lifecycle import LIVE_STATES
 from workspaces.models import Finding, WorkSpace

@@ -14,11 +14,13 @@ from budgets.display import bar, money, standing
 from budgets.models import Budget
 from costs import forecasts
 from costs.metering import metered_until
-from costs.models import Advice, BookFault, DailyCost, DailyTotal, costs_seen_by
+from costs.models import Advice, BookFault, costs_seen_by
 from costs.pricing import cents
-from forge.accounts.models import Membership, Team
+from forge.accounts.models import Team
 from forge.adminkit.charts import MOST, OTHERS, Chart, by_day
-from forge.console.overview.figures import Figure, address
+from forge.console.costs import costs_of, in_currency
+from forge.console.links import address, page_of
+from forge.console.overview.figures import Figure
 from forge.db.months import add_months
 from workspaces.models import WorkSpace
 
@@ -36,7 +38,7 @@ class Gauge:
 
     @property
     def link(self) -> str:
-        return f"{address('budgets.budget')}{self.budget.pk}/change/"
+        return page_of("budgets.budget", self.budget.pk)
 
     @property
     def bar(self) -> str:
@@ -56,13 +58,6 @@ class Share:
     link: str
 
 
-def costs_of(user: Any) -> QuerySet[Any]:
-    """The daily sums of what the person sees: those without people where all of the organization is seen."""
-    if user.has_role(*Membership.ORGANIZATION_WIDE):
-        return DailyTotal.objects.visible_to(user)
-    return DailyCost.objects.visible_to(user)
-
-
 def figures(user: Any, now: datetime) -> Iterator[Figure]:
     """What this month has cost and will, beside the last; what could be saved."""
     first = now.date().replace(day=1)
@@ -78,10 +73,13 @@ def figures(user: Any, now: datetime) -> Iterator[Figure]:
     currency = user.organization.currency
     daily = "costs.dailycost"
     yield Figure(
-        "Spent this month", _in(this, currency), _change(this, so_far, same_day), address(daily, day__gte=first)
+        "Spent this month", in_currency(this, currency), _change(this, so_far, same_day), address(daily, day__gte=first)
     )
     yield Figure(
-        f"{before:%B} in whole", _in(last, currency), "the month before", address(daily, day__gte=before, day__lt=first)
+        f"{before:%B} in whole",
+        in_currency(last, currency),
+        "the month before",
+        address(daily, day__gte=before, day__lt=first),
     )
     yield _forecast(user, costs, this, last, now)
 
@@ -98,7 +96,7 @@ def savings(user: Any) -> Figure:
     )
     return Figure(
         "Could be saved a month",
-        _in(best["saving"] or _NOTHING, user.organization.currency),
+        in_currency(best["saving"] or _NOTHING, user.organization.currency),
         f"advice on {best['machines']} machines",
         address("costs.advice", status__exact=Advice.Status.OPEN),
     )
@@ -175,7 +173,7 @@ def _forecast(user: Any, costs: QuerySet[Any], spent: Decimal, last: Decimal, no
     pace_since = now.date() - timedelta(days=forecasts.PACE_DAYS)
     return Figure(
         "Forecast for the month",
-        _in(spent + ahead.fees + ahead.running, organization.currency),
+        in_currency(spent + ahead.fees + ahead.running, organization.currency),
         f"{cents(ahead.fees):,} fees and {cents(ahead.running):,} of running to come",
         address("costs.dailycost", day__gte=pace_since),
     )
@@ -191,7 +189,3 @@ def _change(this: Decimal, so_far: Decimal, same_day: date) -> str:
 
 def _of_team(team: Any, first: date) -> str:
     return address("costs.dailycost", team__id__exact=team, day__gte=first)
-
-
-def _in(amount: Decimal, currency: str) -> str:
-    return f"{cents(amount):,} {currency}"

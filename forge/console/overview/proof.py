@@ -7,7 +7,8 @@ from datetime import datetime
 from audit.sealing import seals
 from audit.verification.standing import standing
 from forge.adminkit.times import moment
-from forge.console.overview.figures import Figure, address
+from forge.console.links import address
+from forge.console.overview.figures import Figure
 
 
 def figures(now: datetime) -> list[Figure]:
