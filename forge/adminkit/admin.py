@@ -111,7 +111,8 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
         """The list; where Django led here from an address that cannot be meant, it says so: nothing is filtered."""
         if ERROR_FLAG in request.GET:
             messages.warning(request, "The address asked for what no row can have. This is the list without filters.")
-        return super().changelist_view(request, extra_context)
+        shown = self.admin_site.list_context(request, self.opts.label_lower)
+        return super().changelist_view(request, {**shown, **(extra_context or {})})
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """`list_display`, with instants in the zone of whoever looks."""

@@ -11,12 +11,15 @@ from django.core.paginator import InvalidPage
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_POST
 from unfold.sites import UnfoldAdminSite
 
 from audit.capture import SAFE_METHODS
 from forge.accounts.actions import PASSWORD_CHANGE
 from forge.adminkit.times import look_from
 from forge.api.errors import Denied, Unauthenticated
+from forge.console import saved
 from forge.console.overview import overview
 from forge.console.pages import PAGES
 from forge.console.passwords import OwnPasswordView
@@ -79,7 +82,22 @@ class ForgeAdminSite(UnfoldAdminSite):
         return {model._meta.label_lower: model_admin for model, model_admin in self._registry.items()}
 
     def extra_urls(self) -> list[URLPattern]:
-        return [path("system/", self.admin_view(self.system_view), name="system")]
+        return [
+            path("system/", self.admin_view(self.system_view), name="system"),
+            path("saved/", self._recorded(self.saved_view, saved.save_view), name="saved"),
+            path(
+                "saved/<uuid:saved_id>/forget/",
+                self._recorded(saved.forget_view, saved.forget_view),
+                name="saved_forget",
+            ),
+        ]
+
+    def _recorded(self, view: Callable[..., HttpResponse], declared: Any) -> Callable[..., HttpResponse]:
+        """The view for those who may come in, saying to the audit log what it is for, also where it is not reached."""
+        judged = self.admin_view(view)
+        judged.audit_action = declared.audit_action  # type: ignore[attr-defined]
+        judged.audit_resource = declared.audit_resource  # type: ignore[attr-defined]
+        return judged
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """One's own password."""
@@ -91,6 +109,15 @@ class ForgeAdminSite(UnfoldAdminSite):
         return view(request)
 
     password_change.audit_action = PASSWORD_CHANGE  # type: ignore[attr-defined]
+
+    @method_decorator(require_POST)
+    def saved_view(self, request: HttpRequest) -> HttpResponse:
+        """Keep a list under a name."""
+        return saved.save_view(request, self._opens(request))
+
+    def list_context(self, request: HttpRequest, label: str) -> dict[str, Any]:
+        """What stands above every list."""
+        return saved.list_context(request, label)
 
     def system_view(self, request: HttpRequest) -> HttpResponse:
         """Checks and jobs of the installation."""

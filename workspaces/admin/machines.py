@@ -20,6 +20,7 @@ from forge.adminkit.buttons import Button
 from forge.adminkit.links import two_lines
 from forge.adminkit.times import moment
 from workspaces import actions, services
+from workspaces.admin import search
 from workspaces.admin.bulk import ActsOnWhatItShows
 from workspaces.admin.buttons import CHANGES, ask, legal
 from workspaces.admin.launching import Launches
@@ -156,7 +157,8 @@ class WorkSpaceAdmin(Launches, ActsOnWhatItShows, ForgeModelAdmin):
     )
     link_lookups = ("blueprint__id__exact", "owner__id__exact")
     list_select_related = ("owner", "team", "organization")
-    search_fields = ("id__exact", "name", "directory_user", "provider_id", "owner__email")
+    search_fields = ("id",)  # shows the box; `get_search_results` says what is looked for
+    search_help_text = search.HELP
     ordering = ("-created_at", "-id")
     fieldsets = (
         (
@@ -280,6 +282,9 @@ class WorkSpaceAdmin(Launches, ActsOnWhatItShows, ForgeModelAdmin):
             typed=lambda row: row.name,
         ),
     )
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        return search.found(queryset, search_term, user=request.user), False
 
     @display(description="state", ordering="state", label=_STATE_LABELS)
     def shown_state(self, workspace: WorkSpace) -> tuple[str, str]:

@@ -304,6 +304,8 @@ OWN_PAGES = {
 PAGES = {
     "login": "sign-in: test_signing_in_out_and_failing below",
     "logout": "sign-out: test_signing_in_out_and_failing below",
+    "saved": "a saved filter: tests/forge/console/test_saved.py",
+    "saved_forget": "a saved filter: tests/forge/console/test_saved.py",
     "password_change": "one's own password: test_ones_own_password below",
     "search": "reads",
     "system": "reads",
