@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 WIDTH, HEIGHT = 1280, 900
+PATIENCE = 120_000
+"""Milliseconds that a page may take on a machine that has other things to do; no figure of ours."""
+expect.set_options(timeout=PATIENCE / 4)
 _OWN = ("data:", "blob:", "about:")
 
 
@@ -57,19 +60,20 @@ class Visit:
         self.open("/admin/login/?next=/admin/")
         self.page.fill("[name=username]", user["email"])
         self.page.fill("[name=password]", user["password"])
-        self.page.click("[type=submit]")
-        self.page.wait_for_load_state("networkidle")
-        return self.page
+        return self.follow(lambda: self.page.click("[type=submit]"))
 
     def press(self, button: str) -> Page:
-        """Follow a button of the page's bar, open the group that it stands in first if it is in one."""
-        self.page.get_by_role("link", name=button, exact=True).click()
-        self.page.wait_for_load_state("networkidle")
-        return self.page
+        """Follow a button of the page's bar."""
+        return self.follow(lambda: self.page.get_by_role("link", name=button, exact=True).click())
 
     def send(self) -> Page:
         """Send the form of the page: the one in its middle, not the sidebar's search."""
-        self.page.locator("#main form[method=post] [type=submit]").last.click()
+        return self.follow(self.page.locator("#main form[method=post] [type=submit]").last.click)
+
+    def follow(self, act: Callable[[], None]) -> Page:
+        """Do what leads to another page, and wait until that one rests: the old one may rest still when it is asked."""
+        with self.page.expect_navigation():
+            act()
         self.page.wait_for_load_state("networkidle")
         return self.page
 
@@ -80,6 +84,7 @@ def visit(browser: Browser, base_url: str, *, scheme: str = "light", width: int 
     context: BrowserContext = browser.new_context(
         viewport={"width": width, "height": HEIGHT}, color_scheme=scheme, reduced_motion="reduce"
     )
+    context.set_default_timeout(PATIENCE)
     one = Visit(context.new_page(), base_url)
     one.page.on(
         "console", lambda message: message.type == "error" and one.faults.append(f"{one.page.url}: {message.text}")

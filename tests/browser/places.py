@@ -29,7 +29,6 @@ def go(one: Visit, name: str) -> None:
     """Open the page of that name."""
     if name in ROWS:
         one.open(ROWS[name])
-        one.page.locator("#result_list tbody a[href*='/change/']").first.click()
-        one.page.wait_for_load_state("networkidle")
+        one.follow(one.page.locator("#result_list tbody a[href*='/change/']").first.click)
     else:
         one.open((OTHERS | LISTS)[name])
