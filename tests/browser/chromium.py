@@ -1,6 +1,6 @@
 """A real Chromium in front of a running demo: what goes wrong behind a page's back is noted, and told at the end.
 
-Chromium is Debian's (`chromium`, or the path in FORGE_CHROMIUM); nothing is downloaded.
+Chromium is Debian's (`chromium`, or the path in BROWSER_CHROMIUM); nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _OWN = ("data:", "blob:", "about:")
 
 
 def executable() -> str:
-    found = os.environ.get("FORGE_CHROMIUM") or shutil.which("chromium")
-    assert found, "Install Debian's chromium, or set FORGE_CHROMIUM to a Chromium."
+    found = os.environ.get("BROWSER_CHROMIUM") or shutil.which("chromium")
+    assert found, "Install Debian's chromium, or set BROWSER_CHROMIUM to a Chromium."
     return found
 
 

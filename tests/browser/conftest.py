@@ -1,11 +1,12 @@
 """One demo and one Chromium for all tests here; they run by `make browser`, beside the others.
 
-With FORGE_BROWSER_HOME they go to the demo that runs there already, as when one is written.
+With BROWSER_DEMO_HOME they go to the demo that runs there already, as when one is written.
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,16 +18,15 @@ from tests.e2e.demo import Demo
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    if running := os.environ.get("FORGE_BROWSER_HOME"):
+def demo() -> Iterator[Demo]:
+    if running := os.environ.get("BROWSER_DEMO_HOME"):
         yield Demo(Path(running))
         return
-    home = Path(tmp_path_factory.mktemp("demo"))
-    for folder in (home, *home.parents[:3]):
-        if folder.stat().st_uid == home.stat().st_uid and folder != Path("/tmp"):
-            folder.chmod(0o711)  # PostgreSQL runs as somebody else where root starts it
-    with Demo(home, within_seconds=900) as demo:
-        yield demo
+    # Not below pytest's folder, which each run closes to others: under root PostgreSQL runs as somebody else.
+    with tempfile.TemporaryDirectory(prefix="forge-browser-") as home:
+        Path(home).chmod(0o711)
+        with Demo(Path(home), within_seconds=900) as demo:
+            yield demo
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """axe-core finds no violation of WCAG 2 A and AA on the console's pages, light and dark.
 
-axe-core is the npm package: its `axe.min.js` is looked for where FORGE_AXE says, else in .forge/axe, where
+axe-core is the npm package: its `axe.min.js` is looked for where BROWSER_AXE says, else in .forge/axe, where
 `make browser` puts it.
 """
 
@@ -17,7 +17,7 @@ from tests.browser.chromium import visit
 from tests.browser.places import EVERY, go
 from tests.e2e.demo import ROOT, Demo
 
-AXE = Path(os.environ.get("FORGE_AXE") or ROOT / ".forge/axe/package/axe.min.js")
+AXE = Path(os.environ.get("BROWSER_AXE") or ROOT / ".forge/axe/package/axe.min.js")
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
 
 
