@@ -17,6 +17,7 @@ from forge.db.locks import advisory_lock
 
 MOST = 20
 """Saved lists of one person and model."""
+LONGEST_NAME, LONGEST_QUERY = 60, 2000
 
 
 class TooManySavedLists(Refused):
@@ -42,18 +43,19 @@ def save_list(*, actor: Actor, model_label: str, name: str, query: str, now: dat
     """
     user = _person(actor)
     name, query = name.strip(), query.strip()
-    longest = {field: SavedList._meta.get_field(field).max_length or 0 for field in ("name", "query")}
-    if not (0 < len(name) <= longest["name"] and 0 < len(query) <= longest["query"]):
-        raise NothingToSave(f"A name of 1 to {longest['name']} characters, and a filter of at most {longest['query']}.")
+    if not (0 < len(name) <= LONGEST_NAME and 0 < len(query) <= LONGEST_QUERY):
+        raise NothingToSave(f"A name of 1 to {LONGEST_NAME} characters, and a filter of at most {LONGEST_QUERY}.")
     with transaction.atomic():
         advisory_lock(f"accounts_savedlist {user.pk}")
         saved = SavedList.objects.filter(user=user, model_label=model_label)
         before = saved.filter(name=name).first()
         if before is None and saved.count() >= MOST:
             raise TooManySavedLists(f"There are {MOST}.")
-        facts = {"user": user, "model_label": model_label, "name": name}
         kept, _ = SavedList.objects.update_or_create(
-            **facts, defaults={"query": query, "organization_id": user.organization_id, "updated_at": now}
+            user=user,
+            model_label=model_label,
+            name=name,
+            defaults={"query": query, "organization_id": user.organization_id, "updated_at": now},
         )
         _record(actor, actions.LIST_SAVE, kept, before=before and _state(before), after=_state(kept), now=now)
     return kept

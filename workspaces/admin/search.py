@@ -19,7 +19,7 @@ from workspaces.models import WorkSpace
 
 HELP = "A whole id or name of a machine, or a person"
 MOST_PEOPLE = MOST_NAMED = 200
-LONGEST = 0.8
+LONGEST = 0.5
 """Seconds."""
 _PROVIDER_ID = "ws-"
 
