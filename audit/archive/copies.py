@@ -15,10 +15,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from audit.archive import files, parquet
+from audit.archive import files
 from audit.archive.policies import Policy
 from audit.places import Archive, ArchiveFailed, CopyDiffers
 from audit.verification.copies import MANIFEST, read_manifest
+from forge.db.late import late
+
+parquet = late("audit.archive.parquet")
 
 FORMAT = "forge-archived-month"
 VERSION = 1

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from django.db import connections, transaction
 
+from audit.archive.sources import Source
 from audit.places import CopyDiffers
 
 GROUP = 10_000
@@ -48,15 +48,6 @@ _TYPES: dict[str, pa.DataType] = {
 }
 _AS_TEXT = ("uuid", "jsonb")
 _NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A table to copy: its name as SQL takes it, without the columns `left_out`."""
-
-    table: str
-    left_out: Sequence[str] = ()
-    using: str = "owner"
 
 
 def write(path: Path, source: Source) -> int:

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from audit import places
-from audit.archive.parquet import Source
+from audit.archive.sources import Source
 
 
 def _nothing(first: date, end: date) -> Iterable[str]:

@@ -18,7 +18,6 @@ from rest_framework.response import Response
 from costs import actions, permissions
 from costs.api.serializers import Money
 from costs.bills import drift, files, services
-from costs.bills.reading import BillFile
 from costs.models import Bill, BilledMachine, BillGap
 from forge.accounts.services import organization_of
 from forge.api.errors import BadRequest
@@ -26,6 +25,9 @@ from forge.api.filters import ForgeFilterSet
 from forge.api.idempotency import refuse_key
 from forge.api.serializers import RowSerializer
 from forge.api.views import ForgeViewSet, ReadViewSet
+from forge.db.late import late
+
+reading = late("costs.bills.reading")
 
 PIECE_BYTES = 256 * 1024
 MEDIA_TYPES = ("text/csv", "application/gzip", "application/vnd.apache.parquet", "application/octet-stream")
@@ -192,7 +194,7 @@ class BillViewSet(ReadViewSet):
         permissions.require_bill(self.actor, organization.id)
         name = _UNPRINTABLE.sub("", request.query_params.get("name", "")) or "bill"
         with files.received(_pieces(request.data)) as file:
-            BillFile(file.path)
+            reading.BillFile(file.path)
             bill, operation = services.receive(
                 actor=self.actor, organization=organization, name=name, file=file, now=timezone.now()
             )

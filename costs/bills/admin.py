@@ -16,11 +16,13 @@ from unfold.widgets import UnfoldAdminFileFieldWidget
 from costs import actions, permissions
 from costs.bills import drift, files, services
 from costs.bills.models import Bill, BilledMachine, BillGap
-from costs.bills.reading import BillFile
 from forge.accounts.admin import OwnOrganizationAdmin, ServiceForm
 from forge.accounts.models import Membership
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.links import link
+from forge.db.late import late
+
+reading = late("costs.bills.reading")
 
 _TABLE = "<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>"
 
@@ -60,7 +62,7 @@ class BillAdmin(OwnOrganizationAdmin):
     def save_by_service(self, request: HttpRequest, obj: Bill, form: Any, *, change: bool) -> Bill:
         given = form.cleaned_data["file"]
         with files.received(given.chunks()) as file:
-            BillFile(file.path)
+            reading.BillFile(file.path)
             bill, _ = services.receive(
                 actor=request.actor,  # type: ignore[attr-defined]
                 organization=request.user.organization,

@@ -17,12 +17,14 @@ from costs.bills.formats import BillRefused
 from costs.bills.models import Bill
 from costs.bills.restoring import put_back_outdated, restore_next
 from costs.bills.services import cause_of
-from costs.bills.staging import stage
 from costs.totals import folding
 from forge.api.errors import Conflict
+from forge.db.late import late
 from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
 from forge.operations.models import Operation
+
+staging = late("costs.bills.staging")
 
 STRETCH_SECONDS = 10.0
 """After so long the worker lets other operations have their turn."""
@@ -42,7 +44,7 @@ class ImportBill(Handler):
         if bill.state == Bill.State.READING:
             try:
                 with files.taken_out(bill) as path:
-                    stage(bill=bill, path=path, now=claim.now(), beat=_Pulse(claim))
+                    staging.stage(bill=bill, path=path, now=claim.now(), beat=_Pulse(claim))
             except BillRefused as problem:
                 with transaction.atomic():
                     self._end(claim, claim.lock(), problem.code, problem.detail)

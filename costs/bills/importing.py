@@ -20,10 +20,12 @@ from costs.bills.files import Received
 from costs.bills.formats import BillRefused
 from costs.bills.models import Bill
 from costs.bills.restoring import put_back_outdated, restore_next
-from costs.bills.staging import PutOut, forget, stage
 from costs.permissions import require_bill
 from costs.totals import folding
 from forge.accounts.models import Organization
+from forge.db.late import late
+
+staging = late("costs.bills.staging")
 
 TIMES_READ = 3
 """A file whose staged lines were lost is read so often."""
@@ -54,7 +56,7 @@ def import_file(
         with transaction.atomic():
             bill = services.begin(actor=actor, organization=organization, name=path.name, file=file, now=now)
         changed = _booked_or_failed(bill, actor, path, now)
-    except PutOut as error:
+    except staging.PutOut as error:
         raise services.BillUnderWay("Another command imports the same bill.") from error
     bill.refresh_from_db()
     return {**figures(bill), "changed_records": changed, "is_known": False}
@@ -97,7 +99,7 @@ def _booked(bill: Bill, actor: Actor, path: Path, now: datetime) -> int:
     changed = 0
     for _ in range(TIMES_READ):
         if bill.state == Bill.State.READING:
-            stage(bill=bill, path=path, now=now)
+            staging.stage(bill=bill, path=path, now=now)
         changed += _book(bill, actor, now)
         try:
             with transaction.atomic():
@@ -137,7 +139,7 @@ def _book(bill: Bill, actor: Actor, now: datetime) -> int:
 def _tried(bill: Bill, actor: Actor, path: Path, now: datetime) -> dict[str, Any]:
     """What booking would come to; the sums of what each transaction would have left."""
     if bill.state == Bill.State.READING:
-        stage(bill=bill, path=path, now=now)
+        staging.stage(bill=bill, path=path, now=now)
     cause, progress = services.cause_of(bill, actor), Progress()
     found = _Sums(bill)
     while book_next(
@@ -182,7 +184,7 @@ class _Fence:
     def __call__(self) -> None:
         rows = Bill.objects.select_for_update(no_key=True, of=("self",))
         if rows.filter(pk=self._bill.pk, state=Bill.State.BOOKING).first() is None:
-            raise PutOut(str(self._bill.pk))
+            raise staging.PutOut(str(self._bill.pk))
 
 
 @contextmanager
@@ -190,5 +192,5 @@ def _taken_back(bill: Bill) -> Iterator[None]:
     try:
         yield
     finally:
-        forget(bill)
+        staging.forget(bill)
         bill.delete()

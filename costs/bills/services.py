@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from audit.actors import Actor
 from audit.services import record
 from costs import actions
-from costs.bills import files, staging
+from costs.bills import files
 from costs.bills.booking import Cause
 from costs.bills.files import Received
 from costs.bills.models import Bill
@@ -22,8 +22,11 @@ from forge.accounts.models import Organization
 from forge.api.errors import Conflict
 from forge.db.ids import uuid7
 from forge.db.integrity import refusing
+from forge.db.late import late
 from forge.operations.models import Operation
 from forge.operations.services import enqueue
+
+staging = late("costs.bills.staging")
 
 KIND = "costs.import_bill"
 ABANDONED_AFTER = timedelta(hours=1)

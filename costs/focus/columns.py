@@ -1,19 +1,16 @@
 """The columns of our FOCUS 1.2 files, in their order: all 57 of the specification, then ours with the prefix `x_`.
 
-Each with its type in Parquet and the SQL that makes it from a page of records (costs.focus.rows): `r` the record, `w`
-the machine, `a` the provider account, `part` the part of the record's cost that the row is for. A NULL column is one
-for which Forge has nothing to say: no commitment discounts, reservations, availability zones, or invoices.
+Each with its type (costs.focus.schema has Parquet's) and the SQL that makes it from a page of records
+(costs.focus.rows): `r` the record, `w` the machine, `a` the provider account, `part` the part of the record's cost
+that the row is for. A NULL column is one for which Forge has nothing to say: no commitment discounts, reservations,
+availability zones, or invoices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import pyarrow as pa
-
-MONEY = pa.decimal128(18, 6)
-INSTANT = pa.timestamp("us", tz="UTC")
-TEXT = pa.string()
+MONEY, INSTANT, TEXT = "money", "instant", "text"
 
 _PROVIDER = "CASE WHEN a.kind = 'AWS' THEN 'Amazon Web Services' ELSE 'AWS simulator' END"
 _MONTH = "date_trunc('month', r.period_start AT TIME ZONE 'UTC')"
@@ -35,7 +32,7 @@ def _free(expression: str) -> str:
     )
 
 
-COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
+COLUMNS: Mapping[str, tuple[str, str]] = {
     "AvailabilityZone": (TEXT, "NULL"),
     "BilledCost": (MONEY, "part.cost"),
     "BillingAccountId": (TEXT, "a.account"),
@@ -110,5 +107,3 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "x_RunningMode": (TEXT, "r.running_mode"),
     "x_Team": (TEXT, "t.slug"),
 }
-
-SCHEMA = pa.schema([(name, kind) for name, (kind, _) in COLUMNS.items()])

@@ -7,11 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
+from costs.focus.columns import COLUMNS
+from forge.db.late import late
 
-from costs.focus.columns import SCHEMA
+pa, pacsv, pq = late("pyarrow"), late("pyarrow.csv"), late("pyarrow.parquet")
+schema = late("costs.focus.schema")
 
 
 class FocusFormat(ABC):
@@ -36,7 +36,7 @@ class FocusCsv(FocusFormat):
     is_for_spreadsheets = True
 
     def written(self, pages: Iterator[bytes]) -> Iterator[bytes]:
-        yield (",".join(SCHEMA.names) + "\n").encode()
+        yield (",".join(COLUMNS) + "\n").encode()
         yield from pages
 
 
@@ -50,7 +50,7 @@ class FocusParquet(FocusFormat):
 
     def written(self, pages: Iterator[bytes]) -> Iterator[bytes]:
         sink = _Sink()
-        with pq.ParquetWriter(sink, SCHEMA, compression="zstd") as writer:
+        with pq.ParquetWriter(sink, schema.SCHEMA, compression="zstd") as writer:
             for page in pages:
                 writer.write_table(_table(page))
                 yield sink.taken()
@@ -84,14 +84,14 @@ class _Sink(io.RawIOBase):
         return b"".join(pieces)
 
 
-def _table(page: bytes) -> pa.Table:
+def _table(page: bytes) -> Any:
     if not page:
-        return SCHEMA.empty_table()
+        return schema.SCHEMA.empty_table()
     return pacsv.read_csv(
         pa.BufferReader(page),
-        read_options=pacsv.ReadOptions(column_names=SCHEMA.names, use_threads=False),
+        read_options=pacsv.ReadOptions(column_names=schema.SCHEMA.names, use_threads=False),
         parse_options=pacsv.ParseOptions(newlines_in_values=True),
         convert_options=pacsv.ConvertOptions(
-            column_types=SCHEMA, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+            column_types=schema.SCHEMA, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
         ),
     )

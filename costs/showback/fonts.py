@@ -6,7 +6,6 @@ shapes what is not set letter by letter, such as Arabic. Nothing is downloaded.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
@@ -15,8 +14,6 @@ from fontTools.ttLib import TTFont
 from fpdf import FPDF
 
 SANS = "sans"
-LONGEST = 200
-"""Letters of a name that are looked at; no more would be shown."""
 
 _FOLDER = files("weblate_fonts") / "static" / "weblate_fonts"
 _SANS = {"": "source-sans/ttf/SourceSans3-Regular.ttf", "B": "source-sans/ttf/SourceSans3-Semibold.ttf"}
@@ -26,7 +23,6 @@ _FURTHER = {
     "chinese": "kurinto/ttf/KurintoSansSC-Rg.ttf",
     "korean": "kurinto/ttf/KurintoSansKR-Rg.ttf",
 }
-_KEPT = "\u200c\u200d"  # zero-width joiners: invisible, and part of how words are written in Persian and Hindi
 _KANA = range(0x3040, 0x3100)
 
 
@@ -48,12 +44,6 @@ def add_fonts(pdf: FPDF, texts: Iterable[str]) -> None:
 def is_plain(text: str) -> bool:
     """Whether the text is set letter by letter in the one font that is always there."""
     return all(ord(letter) in _letters(_SANS[""]) for letter in text)
-
-
-def one_line(text: str) -> str:
-    """`text` without line breaks, control letters and marks that turn the direction of what follows."""
-    shown = (letter if letter.isprintable() or letter in _KEPT else " " for letter in text[:LONGEST])
-    return unicodedata.normalize("NFC", " ".join("".join(shown).split()))
 
 
 @cache

@@ -15,10 +15,11 @@ from fpdf import FPDF
 from blueprints.models import BundleType
 from costs.showback.chart import draw_chart
 from costs.showback.figures import DATA_TRANSFER, PARTS, STORAGE, Line
-from costs.showback.fonts import SANS, add_fonts, is_plain, one_line
+from costs.showback.fonts import SANS, add_fonts, is_plain
 from costs.showback.head import CORRECTED, FINAL, MEANINGS, PROVISIONAL, ROUNDING, Head, utc
 from costs.showback.models import ReportBy, ReportKind
 from costs.showback.table import Table, money, name_of, nobody
+from costs.showback.words import one_line
 
 MARGIN = 12.0
 BASIS = 20.0

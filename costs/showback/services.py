@@ -18,13 +18,21 @@ from costs import actions
 from costs.showback.figures import Asked, Line, read
 from costs.showback.head import Head, head_of
 from costs.showback.models import IssuedReport, ReportFormat
-from costs.showback.pdf import write_pdf
 from costs.showback.permissions import require_kind, require_scope
 from costs.showback.texts import write_csv, write_json
 from forge.api.errors import BadRequest
+from forge.db.late import late
 from forge.db.months import month_of
 
 EARLIEST = date(2000, 1, 1)
+
+pdf = late("costs.showback.pdf")
+
+
+def write_pdf(head: Head, lines: Iterable[Line], file: IO[bytes]) -> None:
+    """The report as a PDF."""
+    pdf.write_pdf(head, lines, file)
+
 
 _WRITERS: Mapping[str, Callable[[Head, Iterable[Line], IO[bytes]], None]] = {
     ReportFormat.CSV: write_csv,

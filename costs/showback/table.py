@@ -8,9 +8,9 @@ from decimal import Decimal
 
 from costs.showback.chart import CHARTED
 from costs.showback.figures import Line
-from costs.showback.fonts import one_line
 from costs.showback.head import Head
 from costs.showback.models import ReportBy, ReportKind
+from costs.showback.words import one_line
 
 MOST_LINES = 500
 

@@ -129,7 +129,7 @@ def test_staged_lines_that_are_lost_are_read_again(fleet, give, tmp_path, monkey
         if not lost:  # as a crash of the server empties the table that is not logged
             lost.append(BillLine.objects.all().delete())
 
-    monkeypatch.setattr(importing, "stage", stage)
+    monkeypatch.setattr(staging, "stage", stage)
     assert give(path)["state"] == "BOOKED"
     assert [total(machine) for machine in machines] == [10, 10]
 

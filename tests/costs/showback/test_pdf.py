@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from costs.models import MeterMark
-from costs.showback.fonts import is_plain, one_line
+from costs.showback.fonts import is_plain
+from costs.showback.words import one_line
 from tests import world as worlds
 from tests.costs.showback.support import AFTER, asked, pages_of, pdf_of, spend, written
 from tests.factories import TeamFactory, WorkSpaceFactory
