@@ -1,6 +1,6 @@
 # What a checkout can do. Each target makes .venv from requirements.lock first, if it is missing or old.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage soak bench lint clean
+.PHONY: help setup demo test browser screenshots coverage soak bench lint clean
 SHELL := /bin/bash
 PYTHON_IN_VENV := .venv/bin/python
 # Compiled modules make every start seconds faster, also where the shell has switched them off.
@@ -17,6 +17,14 @@ demo: setup ## Run everything on this machine with demo data, until Ctrl-C
 
 test: setup ## Run all tests in their smallest honest counts
 	@$(PYTHON_IN_VENV) -m pytest -n 3 --dist loadgroup $(ARGS)
+
+browser: setup ## Run the console in a real Chromium, with axe-core of npm
+	@mkdir -p .forge/axe
+	@test -e .forge/axe/package/axe.min.js || (cd .forge/axe && npm pack --silent axe-core@4.14.1 && tar xzf axe-core-4.14.1.tgz)
+	@$(PYTHON_IN_VENV) -m pytest tests/browser $(ARGS)
+
+screenshots: setup ## Take the pictures of docs/screenshots anew, of the demo that runs
+	@$(PYTHON_IN_VENV) -m tests.browser.screenshots
 
 coverage: setup ## Run the same tests and tell which lines they reach: it takes twice as long
 	@$(MAKE) --no-print-directory test ARGS="--cov --cov-report=term:skip-covered $(ARGS)"

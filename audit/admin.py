@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import mark_safe
+from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -36,7 +36,7 @@ from forge.db.months import add_months, month_of
 
 Result = AuditLog.Result
 MONTHS_OFFERED = 24
-_AT = mark_safe("@<wbr>")  # where an address may be broken
+_AT = SafeString("@<wbr>")  # where an address may be broken
 _EXACT = "%Y-%m-%d %H:%M:%S.%f UTC"
 
 __all__ = ["AuditCheckpointAdmin", "AuditLogAdmin", "AuditVerificationAdmin", "LegalHoldAdmin"]
@@ -225,17 +225,22 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
 
     @display(description="changes")
     def shown_changes(self, entry: AuditLog) -> str:
-        """A line for each value, before and after; as it stands where a side is no object."""
+        """A line for each value, before and after, with what became of it; as it stands where a side is no object."""
         changes = entry.full_changes
         if changes is None:
             return "None."
         before, after = ({} if changes[side] is None else changes[side] for side in ("before", "after"))
         if not isinstance(before, dict) or not isinstance(after, dict):
             return _pretty(changes)
-        cells = ((name, _cell(before, name), _cell(after, name)) for name in sorted(before.keys() | after.keys()))
-        rows = format_html_join("", "<tr><th scope='row'>{}</th><td>{}</td><td>{}</td></tr>", cells)
-        head = "<tr><td></td><th scope='col'>Before</th><th scope='col'>After</th></tr>"
-        return format_html(f"<table class='changes'>{head}{{}}</table>", rows)
+        lines = []
+        for name in sorted(before.keys() | after.keys()):
+            what = _became(before, after, name)
+            lines.append((f"forge-{what}" if what else "", name, _cell(before, name), _cell(after, name), what))
+        rows = format_html_join(
+            "", "<tr class='{}'><th scope='row'>{}</th><td>{}</td><td>{}</td><td>{}</td></tr>", lines
+        )
+        head = "<tr><td></td><th scope='col'>Before</th><th scope='col'>After</th><td></td></tr>"
+        return format_html(f"<table class='changes forge-diff'>{head}{{}}</table>", rows)
 
     @display(description="content hash")
     def shown_content_hash(self, entry: AuditLog) -> str:
@@ -361,6 +366,15 @@ def _receipt(text: str) -> Receipt | None:
         return Receipt.parse(text)
     except ValueError:
         return None
+
+
+def _became(before: dict[str, Any], after: dict[str, Any], name: str) -> str:
+    """What became of a value, in a word; empty where it stayed."""
+    if name not in before:
+        return "added"
+    if name not in after:
+        return "removed"
+    return "changed" if before[name] != after[name] else ""
 
 
 def _cell(side: dict[str, Any], name: str) -> str:

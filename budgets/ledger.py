@@ -24,6 +24,14 @@ __all__ = ["LOW_HOURS", "Settlement", "adopt", "give_back", "release", "settle"]
 LOW_HOURS = 8
 """A reservation that holds less than the fees to come and so many hours is topped up."""
 
+_SETTLE = """
+    SELECT settled, topped_up, short
+      FROM budgets_settle(
+          %s::uuid[], ARRAY(SELECT to_timestamp(3600::float8 * hour) FROM unnest(%s::integer[]) AS hour), %s::numeric[],
+          %s, %s, %s
+      )
+"""
+
 
 @dataclass(frozen=True)
 class Settlement:
@@ -42,17 +50,7 @@ def settle(*, charges: Charges, now: datetime) -> Settlement:
     passed over: adoption sums the records. Reservations that have fallen too low are topped up where there is room.
     """
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT settled, topped_up, short FROM budgets_settle(%s, %s, %s, %s, %s, %s)",
-            [
-                list(charges.workspace_ids),
-                list(charges.hours),
-                list(charges.amounts),
-                now,
-                LOW_HOURS,
-                settings.FORGE_RESERVE_HOURS,
-            ],
-        )
+        cursor.execute(_SETTLE, [*charges.arrays, now, LOW_HOURS, settings.FORGE_RESERVE_HOURS])
         return Settlement(*cursor.fetchone())
 
 

@@ -30,6 +30,7 @@ from forge.accounts.admin import ServiceForm
 from forge.accounts.models import Membership
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
+from forge.adminkit.links import two_lines
 
 WHOLE_ID = "The whole id of a machine, a person, a team, a project or a blueprint."
 IDS = tuple(f"{name}_id__exact" for name in ("workspace", "user", "team", "project", "blueprint"))
@@ -38,37 +39,51 @@ IDS = tuple(f"{name}_id__exact" for name in ("workspace", "user", "team", "proje
 @admin.register(CostRecord)
 class CostRecordAdmin(ForgeModelAdmin):
     view_roles = Membership.OVERSIGHT
-    list_display = (
-        "period_start", "workspace", "user", "team", "bundle_type", "running_mode", "billed_hours", "shown_total",
-        "basis",
-    )  # fmt: skip
+    list_display = ("period_start", "workspace", "shown_who", "shown_kind", "billed_hours", "shown_total")
     list_filter = ("period_start", "bundle_type", "running_mode", "basis", "team", "project")
     list_select_related = ("workspace", "user", "team")
     search_fields = IDS
     search_help_text = WHOLE_ID
     ordering = ("-period_start", "-id")
 
-    @display(description="cost", ordering="total_cost")
+    @display(description="person, team")
+    def shown_who(self, record: CostRecord) -> str:
+        return two_lines(record.user, record.team)
+
+    @display(description="machine")
+    def shown_kind(self, record: CostRecord) -> str:
+        return two_lines(record.get_bundle_type_display(), record.get_running_mode_display())
+
+    @display(description="cost")
     def shown_total(self, record: CostRecord) -> str:
-        return f"{record.total_cost} {record.currency}"
+        return two_lines(f"{record.total_cost} {record.currency}", record.get_basis_display())
 
 
 @admin.register(DailyCost)
 class DailyCostAdmin(ForgeModelAdmin):
     view_roles = Membership.OVERSIGHT
-    list_display = (
-        "day", "user", "team", "project", "cost_center", "bundle_type", "region", "running_mode", "billed_hours",
-        "shown_total", "basis",
-    )  # fmt: skip
+    list_display = ("day", "shown_who", "shown_project", "shown_kind", "region", "billed_hours", "shown_total")
     list_filter = ("day", "bundle_type", "running_mode", "basis", "team", "project")
     list_select_related = ("organization", "user", "team", "project")
     search_fields = IDS[1:]
     search_help_text = WHOLE_ID.replace("a machine, ", "")
     ordering = ("-day", "-id")
 
+    @display(description="person, team")
+    def shown_who(self, cost: DailyCost) -> str:
+        return two_lines(cost.user, cost.team)
+
+    @display(description="project, cost center", ordering="cost_center")
+    def shown_project(self, cost: DailyCost) -> str:
+        return two_lines(cost.project or "-", cost.cost_center)
+
+    @display(description="machine", ordering="bundle_type")
+    def shown_kind(self, cost: DailyCost) -> str:
+        return two_lines(cost.get_bundle_type_display(), cost.get_running_mode_display())
+
     @display(description="cost", ordering="total_cost")
     def shown_total(self, cost: DailyCost) -> str:
-        return f"{cost.total_cost} {cost.organization.currency}"
+        return two_lines(f"{cost.total_cost} {cost.organization.currency}", cost.get_basis_display())
 
 
 @admin.register(CostRevision)
@@ -168,8 +183,7 @@ class PriceAdmin(ForgeModelAdmin):
     view_roles = Membership.OVERSIGHT
     add_roles = permissions.PRICING
     list_display = (
-        "bundle_type", "service_type", "operating_system", "running_mode", "region", "monthly_amount", "hourly_amount",
-        "currency", "shown_for", "status", "valid_from", "valid_to",
+        "shown_kind", "shown_system", "region", "shown_amounts", "shown_for", "status", "valid_from", "valid_to",
     )  # fmt: skip
     list_filter = (
         "service_type", "bundle_type", "operating_system", "running_mode", ("organization", admin.EmptyFieldListFilter),
@@ -233,6 +247,18 @@ class PriceAdmin(ForgeModelAdmin):
             now=timezone.now(),
             reason=form.cleaned_data["reason"],
         )
+
+    @display(description="machine", ordering="bundle_type")
+    def shown_kind(self, price: Price) -> str:
+        return two_lines(price.get_bundle_type_display(), price.get_service_type_display())
+
+    @display(description="system, mode", ordering="operating_system")
+    def shown_system(self, price: Price) -> str:
+        return two_lines(price.get_operating_system_display(), price.get_running_mode_display())
+
+    @display(description="a month, an hour", ordering="monthly_amount")
+    def shown_amounts(self, price: Price) -> str:
+        return two_lines(f"{price.monthly_amount} {price.currency}", price.hourly_amount)
 
     @display(description="for")
     def shown_for(self, price: Price) -> str:

@@ -11,6 +11,7 @@ from botocore.config import Config
 from django.conf import settings
 
 from costs.pricelist.rows import PriceListBroken, PriceRow, rows_of_product
+from forge.metrics.aws import count_calls
 from workspaces.aws.faults import translated
 
 ENDPOINT_REGION = "us-east-1"
@@ -51,7 +52,7 @@ def _rows(text: str) -> Iterator[PriceRow]:
 
 def _client() -> Any:
     with translated(looking=True):
-        return boto3.session.Session(region_name=ENDPOINT_REGION).client(
+        client = boto3.session.Session(region_name=ENDPOINT_REGION).client(
             "pricing",
             endpoint_url=settings.AWS_ENDPOINT_URL,
             config=Config(
@@ -60,3 +61,5 @@ def _client() -> Any:
                 retries={"mode": "standard", "total_max_attempts": 5},
             ),
         )
+    count_calls(client.meta.events)
+    return client

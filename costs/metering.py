@@ -10,7 +10,7 @@ import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -18,7 +18,7 @@ from django.db import DataError, IntegrityError, connection, transaction
 from django.db.models import Min, QuerySet
 
 from audit.actors import Actor
-from costs.charges import Charges
+from costs.charges import EPOCH, Charges
 from costs.models import MeterMark
 from forge.accounts.locks import lock_scopes
 from forge.db import partitions, ports
@@ -62,10 +62,9 @@ _LOCK_MACHINES = """
 """
 
 _BOOK = """
-    SELECT workspace_ids, hours, amounts, machines, records, unpriced FROM costs_book(%s::uuid[], %s, %s, %s, %s)
+    SELECT cardinality(hours), workspace_ids::text, hours::text, amounts::text, machines, records, unpriced
+      FROM costs_book(%s::uuid[], %s, %s, %s, %s)
 """
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MeteringFailed(Exception):
@@ -176,7 +175,7 @@ def _sweep(*, now: datetime, chunk: int, dry_run: bool, figures: Figures, failed
 
     The machines of a chunk that fails are tried again one by one, so that only the one at fault is left behind.
     """
-    place = _Place(_EPOCH, uuid.UUID(int=0))
+    place = _Place(EPOCH, uuid.UUID(int=0))
     advanced = False
     alone = 0
     figures.unpriced = 0
@@ -229,9 +228,8 @@ def _book(
     with connection.cursor() as cursor:
         asked: list[Any] = [ids, now, span, to_the_end, settings.FORGE_PRICE_STALE_DAYS]
         cursor.execute(_BOOK, asked)
-        workspace_ids, numbers, amounts, *counts = cursor.fetchone()
-    hours = {number: _EPOCH + timedelta(hours=number) for number in set(numbers)}
-    return Charges(workspace_ids, [hours[number] for number in numbers], amounts), tuple(counts)
+        *arrays, machines, records, unpriced = cursor.fetchone()
+    return Charges.of_arrays(*arrays), (machines, records, unpriced)
 
 
 def _settle(charges: Charges, now: datetime) -> None:

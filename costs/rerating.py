@@ -8,7 +8,7 @@ crash finds the records that are done at their new price, and passes them over.
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -36,7 +36,6 @@ from workspaces.models import WorkSpace
 
 KIND = "costs.rerate"
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Whom the records belong to, and whom the machine: a record keeps its owner when the machine has another one.
 _SCOPES = """
@@ -52,7 +51,10 @@ _SCOPES = """
       ) belonging
 """
 _LOCK_MACHINES = "SELECT 1 FROM workspaces_workspace WHERE id = ANY (%s) ORDER BY id FOR NO KEY UPDATE"
-_RERATE = "SELECT workspace_ids, hours, amounts FROM costs_rerate(%s, %s, %s, %s, %s, %s)"
+_RERATE = """
+    SELECT cardinality(hours), workspace_ids::text, hours::text, amounts::text
+      FROM costs_rerate(%s, %s, %s, %s, %s, %s)
+"""
 
 
 def ask(*, actor: Actor, price: Price, reason: str, now: datetime) -> list[Operation]:
@@ -139,8 +141,7 @@ class Rerate(Handler):
             cursor.execute(_LOCK_MACHINES, [ids])
             asked = [ids, price.pk, settings.FORGE_PRICE_STALE_DAYS, operation.spec["reason"], operation.id]
             cursor.execute(_RERATE, [*asked, operation.actor_id])
-            workspace_ids, numbers, amounts = cursor.fetchone()
-            charges = Charges(workspace_ids, [_EPOCH + timedelta(hours=number) for number in numbers], amounts)
+            charges = Charges.of_arrays(*cursor.fetchone())
             if len(charges):
                 ports.call_all("FORGE_SPEND_HOOKS", charges=charges, now=claim.now())
 

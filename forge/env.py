@@ -36,9 +36,9 @@ if _demo_is_running():
     environ.Env.read_env(STATE_DIR / "env", overwrite=False)
 
 
-def rate(name: str) -> str:
+def rate(name: str, *, default: str = "") -> str:
     """The rate of requests in `name`, empty for none; raises ImproperlyConfigured for anything else."""
-    text = env.str(name, default="")
+    text = env.str(name, default=default)
     try:
         Rate.parse(text)
     except ImproperlyConfigured as error:
@@ -60,3 +60,11 @@ def required(name: str, hint: str) -> str:
     if not value:
         raise ImproperlyConfigured(f"{name} is not set. {hint}")
     return value
+
+
+def folder(name: str) -> str:
+    """The folder in `name`, empty for none; raises ImproperlyConfigured where it is not there."""
+    path = env.str(name, default="")
+    if path and not Path(path).is_dir():
+        raise ImproperlyConfigured(f"{name}: {path} is no folder. Make it, empty and writable for every process.")
+    return path

@@ -17,6 +17,11 @@ TASK_ROUTES = {
     "outbox.send_webhooks": {"queue": "webhooks"},
 }
 
+_DAILY = ["advise_costs", "audit_verify", "prove_books", "purge_webhook_deliveries"]
+_DAILY += ["refresh_prices", "retire_months", "rollover_partitions"]
+SLOTS = dict.fromkeys(_DAILY, 86_400.0)
+"""Jobs that tick more often than they are to succeed: the length of their slot. All others succeed at each tick."""
+
 BEAT_SCHEDULE = {
     "audit_seal": {"task": "audit.seal", "schedule": 5.0, "options": {"expires": 5}},
     "run_operations": {"task": "operations.sweep_operations", "schedule": 5.0, "options": {"expires": 5}},

@@ -4,7 +4,7 @@ from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
 from forge.console.unfold import UNFOLD  # noqa: F401  (a setting)
-from forge.env import BASE_DIR, env, networks, rate, required
+from forge.env import BASE_DIR, env, folder, networks, rate, required
 from forge.schedule import BEAT_SCHEDULE, TASK_QUEUES, TASK_ROUTES
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -44,6 +44,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "forge.metrics.requests.CountingMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "forge.api.middleware.RequestIdMiddleware",
@@ -95,6 +96,16 @@ def _database(url_name: str, fallback: dict | None = None) -> dict:
 _default = _database("DATABASE_URL")
 DATABASES = {"default": _default, "owner": _database("DATABASE_OWNER_URL", fallback=_default)}
 DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
+# A pooler hands a connection to somebody else after each transaction, and with it a cursor that outlives one.
+DATABASES["default"] = DATABASES["default"] | {
+    "DISABLE_SERVER_SIDE_CURSORS": env.bool("FORGE_DATABASE_POOLED", default=False)
+}
+if env.str("FORGE_REPLICA_URL", default=""):
+    DATABASES["replica"] = _database("FORGE_REPLICA_URL") | {
+        "DISABLE_SERVER_SIDE_CURSORS": DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"],
+        "TEST": {"MIRROR": "default"},
+    }
+DATABASE_ROUTERS = ["forge.db.replica.ReplicaRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -154,17 +165,21 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["forge.api.parsers.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "forge.api.pagination.KeysetPagination",
     "DEFAULT_FILTER_BACKENDS": ["forge.api.filters.StrictFilterBackend"],
-    "DEFAULT_THROTTLE_CLASSES": ["forge.api.throttles.UserRateThrottle", "forge.api.throttles.TeamRateThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": ["forge.api.throttles.RateThrottle"],
     "DEFAULT_SCHEMA_CLASS": "forge.api.schema.ForgeSchema",
     "EXCEPTION_HANDLER": "forge.api.errors.exception_handler",
     "URL_FORMAT_OVERRIDE": None,  # a parameter `format` is a filter like any other
     "COERCE_DECIMAL_TO_STRING": True,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
+FORGE_RATE_TOKEN = rate("FORGE_RATE_TOKEN")
 FORGE_RATE_USER = rate("FORGE_RATE_USER")
 FORGE_RATE_TEAM = rate("FORGE_RATE_TEAM")
+FORGE_RATE_ORGANIZATION = rate("FORGE_RATE_ORGANIZATION")
+FORGE_RATE_ALL = rate("FORGE_RATE_ALL")
+FORGE_RATE_LUCY = rate("FORGE_RATE_LUCY", default="20/minute")
 FORGE_LAUNCHES_PER_HOUR = env.int("FORGE_LAUNCHES_PER_HOUR", default=None)
-FORGE_LUCY_LAUNCHES_PER_HOUR = 5
+FORGE_LUCY_LAUNCHES_PER_HOUR = env.int("FORGE_LUCY_LAUNCHES_PER_HOUR", default=5)
 FORGE_REFUSAL_RECORDER = "audit.capture.record_refusal"
 SPECTACULAR_SETTINGS = {
     "TITLE": "RobCo Forge API",
@@ -176,6 +191,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "forge.api.schema.share_problems"],
     "ENUM_NAME_OVERRIDES": {
         "WorkSpaceState": "workspaces.lifecycle.State",
         "ServiceTypeEnum": "workspaces.models.WorkSpace.ServiceType",
@@ -281,6 +297,12 @@ FORGE_EXPORT_MOST_ENTRIES = env.int("FORGE_EXPORT_MOST_ENTRIES", default=5_000_0
 FORGE_EXPORT_DAYS = env.int("FORGE_EXPORT_DAYS", default=7)
 # -- Metrics -----------------------------------------------------------------------------------------------------
 FORGE_METRICS_TOKEN = env.str("FORGE_METRICS_TOKEN", default="")
+FORGE_METRICS_PORT = env.int("FORGE_METRICS_PORT", default=0)
+# prometheus_client reads the variable itself; a folder that is not there is told here, not by a traceback of its own.
+PROMETHEUS_MULTIPROC_DIR = folder("PROMETHEUS_MULTIPROC_DIR")
+
+# -- Tracing (forge.tracing) -----------------------------------------------------------------------------------------
+FORGE_OTLP_ENDPOINT = env.str("FORGE_OTLP_ENDPOINT", default="")
 
 # -- Work that happens by itself -------------------------------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")

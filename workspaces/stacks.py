@@ -16,22 +16,24 @@ from workspaces.models import ApplicationStack, ProviderAccount, WorkSpace
 from workspaces.places import place_of
 
 
-def refresh_stacks(*, account: ProviderAccount, actor: Actor, now: datetime) -> int:
+def refresh_stacks(*, account: ProviderAccount, actor: Actor, now: datetime) -> tuple[int, list[str]]:
     """Keep the stacks that AWS offers in a provider account, and withdraw those that it no longer does.
 
-    Returns how many are offered; 0 where WorkSpaces Applications was switched off meanwhile. Raises any AwsError.
+    Returns how many are offered, and the names of those that were not before; none where WorkSpaces Applications was
+    switched off meanwhile. Raises any AwsError.
     """
     shown = aws.StackCatalogue(place_of(account)).offered_to(account.organization.slug)
     actor = actor.for_one_of(account.organization_id)
     with transaction.atomic():
         locked = ProviderAccount.objects.select_for_update(no_key=True).get(pk=account.pk)
         if not locked.offers(WorkSpace.ServiceType.APPLICATIONS):
-            return 0
+            return 0, []
         kept = {stack.name: stack for stack in ApplicationStack.objects.filter(provider_account=account)}
+        fresh = [one.name for one in shown if one.name not in kept or not kept[one.name].is_offered]
         for stack in shown:
             keep(account, kept.pop(stack.name, None), stack, actor=actor, now=now)
         _withdraw([gone for gone in kept.values() if gone.is_offered], actor=actor, now=now)
-    return len(shown)
+    return len(shown), fresh
 
 
 def withdraw_all(account: ProviderAccount, *, actor: Actor, now: datetime) -> None:

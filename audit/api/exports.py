@@ -8,7 +8,7 @@ from typing import Any
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import MethodNotAllowed
@@ -39,6 +39,8 @@ class AnyAccept(BaseContentNegotiation):
 
 
 class NewExportSerializer(serializers.Serializer):
+    example = {"format": "ndjson", "filters": {"action_type": "WORKSPACE_PROVISION"}}
+
     format = serializers.ChoiceField(sorted(FORMATS))
     filters = serializers.DictField(
         child=serializers.CharField(), default=dict, help_text="Parameters of GET /api/v1/audit/ with their values."
@@ -110,7 +112,7 @@ class AuditExportViewSet(ReadViewSet):
         )
         return self.accepted(operation, self.body_of(export))
 
-    @extend_schema(responses=FILES | {404: OpenApiResponse(description="No such export, or no longer kept")})
+    @extend_schema(responses=FILES)
     @action(detail=True, audit_get=True, content_negotiation_class=AnyAccept)
     def download(self, request: Request, pk: str | None = None) -> StreamingHttpResponse:
         """The file; 409 `export_not_ready` while it is written, 404 `export_gone` when its days are over."""

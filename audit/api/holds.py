@@ -62,6 +62,8 @@ class PlacedHoldSerializer(LegalHoldSerializer):
 class NewHoldSerializer(serializers.Serializer):
     """What the hold covers: entries that meet all criteria given, at least one of person, resource and period."""
 
+    example = {"user_id": "01931e5c-7d3a-7c4b-9c11-5a6b7c8d9e0f", "reason": "Case 7 of the legal department."}
+
     organization_id = serializers.UUIDField(
         default=None, allow_null=True, help_text="For operators; null is the whole installation."
     )
@@ -74,6 +76,8 @@ class NewHoldSerializer(serializers.Serializer):
 
 
 class ReleaseSerializer(serializers.Serializer):
+    example = {"reason": "Case 7 is closed."}
+
     reason = Text(max_length=500)
 
 

@@ -69,6 +69,8 @@ class AuditVerificationSerializer(serializers.ModelSerializer):
 class VerificationRequestSerializer(serializers.Serializer):
     """What is to be looked at: all of the log, or what came since the last checkpoint that was found intact."""
 
+    example = {"scope": "SINCE"}
+
     scope = serializers.ChoiceField(choices=verification.ASKED, default=Scope.FULL)
 
 

@@ -31,6 +31,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from audit.sealing.sink import SUFFIX, SinkConflict, SinkFailed, folder_of, path_of
 from audit.verifier.notes import MOST_NOTE_BYTES, Checkpoint
+from forge.metrics.aws import count_calls
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -182,7 +183,7 @@ def _pages(client: S3Client, **where: Any) -> Iterator[Any]:
 @lru_cache(maxsize=16)
 def _client(region: str | None, endpoint: str | None, attempts: int) -> S3Client:
     """A client of its own session: boto3's default one is not safe between threads."""
-    return boto3.session.Session().client(
+    client = boto3.session.Session().client(
         "s3",
         region_name=region,
         endpoint_url=endpoint,
@@ -193,6 +194,8 @@ def _client(region: str | None, endpoint: str | None, attempts: int) -> S3Client
             max_pool_connections=READERS,
         ),
     )
+    count_calls(client.meta.events)
+    return client
 
 
 @lru_cache(maxsize=64)

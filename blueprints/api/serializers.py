@@ -60,6 +60,8 @@ class BundleOfferSerializer(serializers.Serializer):
 class RevisionSerializer(serializers.Serializer):
     """What may be changed of a draft; what is left out stays."""
 
+    example = {"description": "Ubuntu with the compilers of 2027."}
+
     description = Text(max_length=5000, allow_blank=True, required=False)
     software_manifest = serializers.DictField(required=False)
     configuration = serializers.DictField(required=False)
@@ -69,9 +71,19 @@ class RevisionSerializer(serializers.Serializer):
 class VersionSerializer(RevisionSerializer):
     """The next version of a family: what is left out is taken from the version before."""
 
+    example = {"description": "Ubuntu with the compilers of 2027."}
+
 
 class DraftSerializer(RevisionSerializer):
     """A new family, or the next version of one by its name."""
+
+    example = {
+        "name": "engineering-linux",
+        "team": "platform",
+        "operating_system": "LINUX",
+        "description": "Ubuntu with our compilers.",
+        "bundles": [{"region": "eu-west-1", "bundle_type": "STANDARD", "bundle_id": "wsb-0123456ab"}],
+    }
 
     name = Text(max_length=100)
     team = Text(max_length=63, required=False, allow_null=True, default=None)

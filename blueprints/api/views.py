@@ -23,6 +23,7 @@ from blueprints.models import Blueprint
 from forge.accounts.models import Team
 from forge.accounts.services import organization_of
 from forge.api.errors import Refused
+from forge.api.etags import conditional
 from forge.api.filters import ForgeFilterSet, TrueOrFalseFilter
 from forge.api.idempotency import idempotent
 from forge.api.views import ReadViewSet
@@ -62,6 +63,7 @@ class BlueprintViewSet(ReadViewSet):
         "publish": actions.BLUEPRINT_PUBLISH,
         "retire": actions.BLUEPRINT_RETIRE,
     }
+    has_etag = True
 
     @extend_schema(request=DraftSerializer, responses={201: BlueprintSerializer})
     @idempotent
@@ -79,6 +81,7 @@ class BlueprintViewSet(ReadViewSet):
         return self._made(blueprint)
 
     @extend_schema(request=RevisionSerializer, responses={200: BlueprintSerializer})
+    @conditional
     def partial_update(self, request: Request, pk: str | None = None) -> Response:
         """Change a draft."""
         wanted = self.validated(RevisionSerializer)
@@ -89,11 +92,13 @@ class BlueprintViewSet(ReadViewSet):
             bundles=None if offers is None else _offers(offers),
             **wanted,
         )
-        return Response(self.body_of(self.get_queryset().get(pk=blueprint.pk)))
+        changed = self.get_queryset().get(pk=blueprint.pk)
+        return self.shown(changed, self.body_of(changed))
 
     @extend_schema(request=VersionSerializer, responses={201: BlueprintSerializer})
     @action(detail=True, methods=["post"])
     @idempotent
+    @conditional
     def versions(self, request: Request, pk: str | None = None) -> Response:
         """Draft the next version of this blueprint's family."""
         wanted = self.validated(VersionSerializer)
@@ -115,18 +120,20 @@ class BlueprintViewSet(ReadViewSet):
     @extend_schema(request=None, responses={200: BlueprintSerializer})
     @action(detail=True, methods=["post"])
     @idempotent
+    @conditional
     def publish(self, request: Request, pk: str | None = None) -> Response:
         """Make a draft launchable; its content never changes again."""
         blueprint = services.publish(actor=self.actor, blueprint=self.get_object(), now=timezone.now())
-        return Response(self.body_of(blueprint))
+        return self.shown(blueprint, self.body_of(blueprint))
 
     @extend_schema(request=None, responses={200: BlueprintSerializer})
     @action(detail=True, methods=["post"])
     @idempotent
+    @conditional
     def retire(self, request: Request, pk: str | None = None) -> Response:
         """End launches from a published version; machines made from it go on."""
         blueprint = services.retire(actor=self.actor, blueprint=self.get_object(), now=timezone.now())
-        return Response(self.body_of(blueprint))
+        return self.shown(blueprint, self.body_of(blueprint))
 
     def _made(self, blueprint: Blueprint) -> Response:
         return self.created(blueprint, self.body_of(blueprint), address=f"/api/v1/blueprints/{blueprint.pk}/")

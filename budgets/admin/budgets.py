@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget
 
 from budgets import actions, services
 from budgets.admin.buttons import BUTTONS
 from budgets.display import bar, money, standing
-from budgets.foresight import holders_of, outlook, says
-from budgets.making_room import suggestions
-from budgets.models import Budget, BudgetThreshold
+from budgets.models import Budget
 from forge.accounts.models import Membership, Project, Team, User
-from forge.adminkit.admin import ForgeInline, ForgeModelAdmin
+from forge.adminkit.admin import ForgeModelAdmin
+from forge.adminkit.links import two_lines
 
 Role = Membership.Role
 
@@ -76,58 +71,41 @@ class BudgetForm(forms.ModelForm):
         return people.first()
 
 
-class ThresholdInline(ForgeInline):
-    model = BudgetThreshold
-    fields = ("fraction", "fired_at")
-    view_roles = Membership.OVERSIGHT
-    show_change_link = False
-
-
 @admin.register(Budget)
 class BudgetAdmin(ForgeModelAdmin):
     audit_add = actions.BUDGET_CREATE
     view_roles = Membership.OVERSIGHT
     add_roles = (Role.TEAM_LEAD, Role.FINANCE, Role.ADMIN)
-    list_display = ("shown_scope", "shown_period", "shown_limit", "bar", "shown_remaining", "status", "recurs")
+    list_display = ("shown_scope", "shown_period", "shown_limit", "bar", "status")
     list_filter = ("scope", "is_active", "recurs", "on_limit", "period_end")
     search_fields = ("scope_id__exact", "id__exact", "scope_name")
     search_help_text = "The email or slug that it is for, or a whole id."
     ordering = ("-period_start", "id")
-    inlines = (ThresholdInline,)
     add_fieldsets = (
         (None, {"fields": ("scope", "person", "team", "project")}),
         ("Terms", {"fields": ("amount", "period_start", "period_end", "recurs", "on_limit")}),
     )
     fieldsets = (
-        (None, {"fields": ("shown_scope", "bar", "status")}),
         (
-            "Money",
+            "Terms",
             {
                 "fields": (
-                    "shown_amount",
-                    "shown_transferred",
-                    "shown_raised",
-                    "shown_limit",
-                    "shown_spent",
-                    "shown_reserved",
-                    "shown_remaining",
-                    "shown_overrun",
+                    "period_start",
+                    "period_end",
+                    "recurs",
+                    "recurs_hours",
+                    "on_limit",
+                    "owner",
+                    "is_active",
+                    "adopted_at",
+                    "renewed_at",
+                    "created_at",
+                    "updated_at",
                 )
             },
         ),
-        ("Ahead", {"fields": ("shown_forecast", "shown_runway")}),
-        ("Held", {"fields": ("holders", "room")}),
-        (
-            "Terms",
-            {"fields": ("period_start", "period_end", "recurs", "recurs_hours", "on_limit", "owner", "is_active")},
-        ),
-        ("Books", {"fields": ("adopted_at", "renewed_at", "created_at", "updated_at")}),
     )
-    readonly_fields = (
-        "shown_scope", "bar", "status", "holders", "room", "shown_amount", "shown_transferred", "shown_raised",
-        "shown_limit", "shown_spent", "shown_reserved", "shown_remaining", "shown_overrun", "shown_forecast",
-        "shown_runway", "created_at", "updated_at",
-    )  # fmt: skip
+    readonly_fields = ("created_at", "updated_at")
     buttons = BUTTONS
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -138,18 +116,8 @@ class BudgetAdmin(ForgeModelAdmin):
         budgets = super().get_queryset(request).with_scope_name().select_related("organization", "owner")
         return budgets.prefetch_related("thresholds")
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """The budget, with who looks at it: of other people's machines only ids are shown."""
-        budget = super().get_object(request, object_id, from_field)
-        if budget is not None:
-            budget.looked_at_by = request.user
-        return budget
-
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fieldsets if obj is not None else self.add_fieldsets
-
-    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
-        return self.inlines if obj is not None else ()
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         if obj is not None:
@@ -179,73 +147,13 @@ class BudgetAdmin(ForgeModelAdmin):
 
     @display(description="period (UTC)", ordering="period_start")
     def shown_period(self, budget: Budget) -> str:
-        return f"{budget.period_start:%Y-%m-%d %H:%M} to {budget.period_end:%Y-%m-%d %H:%M}"
-
-    @display(description="amount", ordering="amount")
-    def shown_amount(self, budget: Budget) -> str:
-        return money(budget, budget.amount)
-
-    @display(description="transferred")
-    def shown_transferred(self, budget: Budget) -> str:
-        return money(budget, budget.transferred)
-
-    @display(description="raised")
-    def shown_raised(self, budget: Budget) -> SafeString:
-        address = reverse(f"{self.admin_site.name}:budgets_budgetraise_changelist")
-        link = '{} <a href="{}?budget__id__exact={}">(raises)</a>'
-        return format_html(link, money(budget, budget.raised), address, budget.pk)
+        period = f"{budget.period_start:%Y-%m-%d %H:%M} to {budget.period_end:%Y-%m-%d %H:%M}"
+        recurs = budget.recurs != Budget.Recurs.NONE
+        return two_lines(period, f"recurs: {budget.get_recurs_display().lower()}" if recurs else "")
 
     @display(description="limit", ordering="amount")
     def shown_limit(self, budget: Budget) -> str:
-        return money(budget, budget.limit)
-
-    @display(description="forecast for the period")
-    def shown_forecast(self, budget: Budget) -> str:
-        ahead = outlook(budget, now=timezone.now())
-        if ahead is None:
-            return "It is not in force."
-        return (
-            f"{money(budget, ahead.total)}: {money(budget, ahead.spent)} spent, {money(budget, ahead.fees)} fees to "
-            f"come, {money(budget, ahead.running)} of running at {money(budget, 24 * ahead.pace)} a day"
-        )
-
-    @display(description="runway")
-    def shown_runway(self, budget: Budget) -> str:
-        now = timezone.now()
-        ahead = outlook(budget, now=now)
-        return says(ahead.full_at, now) if ahead and ahead.full_at else "Launches are not refused in this period."
-
-    @display(description="spent", ordering="spent")
-    def shown_spent(self, budget: Budget) -> str:
-        return money(budget, budget.spent)
-
-    @display(description="reserved", ordering="reserved")
-    def shown_reserved(self, budget: Budget) -> str:
-        return money(budget, budget.reserved)
-
-    @display(description="remaining")
-    def shown_remaining(self, budget: Budget) -> str:
-        return money(budget, budget.remaining)
-
-    @display(description="overrun")
-    def shown_overrun(self, budget: Budget) -> str:
-        return money(budget, budget.overrun)
-
-    @display(description="held by")
-    def holders(self, budget: Budget) -> str:
-        address = reverse(f"{self.admin_site.name}:budgets_reservation_changelist")
-        query = f"budget__id__exact={budget.pk}&released_at__isnull=True"
-        held = holders_of(budget, user=budget.looked_at_by)  # type: ignore[attr-defined]
-        rows = [(one["name"] or one["workspace"], one["state"], money(budget, one["remaining"])) for one in held]
-        listed = format_html_join("", "<li>{}, {}: {}</li>", rows)
-        return format_html('<ul>{}</ul><a href="{}?{}">All that hold money in it</a>', listed, address, query)
-
-    @display(description="would make room")
-    def room(self, budget: Budget) -> str:
-        found = suggestions(budget_id=budget.pk, user=budget.looked_at_by, now=timezone.now())  # type: ignore[attr-defined]
-        rows = [(one["name"], one["state"], money(budget, Decimal(one["frees"]))) for one in found]
-        listed = format_html_join("", "<li>{}, {}: its end frees {}</li>", rows)
-        return format_html("<ul>{}</ul>", listed) if rows else "no machine that rests or is idle"
+        return two_lines(money(budget, budget.limit), f"{money(budget, budget.remaining)} left")
 
     @display(description="used")
     def bar(self, budget: Budget) -> str:

@@ -24,6 +24,15 @@ def _thresholds(**options: object) -> serializers.ListField:
 class NewBudgetSerializer(serializers.Serializer):
     """The body that sets a budget. `scope_id` may be left out for the whole organization."""
 
+    example = {
+        "scope": "TEAM",
+        "scope_id": "01931e5c-7d3a-7c4b-9c11-5a6b7c8d9e0f",
+        "amount": "5000.00",
+        "period_start": "2027-01-01T00:00:00Z",
+        "period_end": "2027-02-01T00:00:00Z",
+        "recurs": "MONTHLY",
+    }
+
     scope = serializers.ChoiceField(Budget.Scope.choices)
     scope_id = serializers.UUIDField(required=False, allow_null=True, default=None)
     amount = Money(min_value=Decimal(0))
@@ -43,6 +52,8 @@ class NewBudgetSerializer(serializers.Serializer):
 class ChangeSerializer(serializers.Serializer):
     """What to change of a budget; what is left out stays."""
 
+    example = {"amount": "6000.00"}
+
     amount = Money(min_value=Decimal(0), required=False)
     is_active = serializers.BooleanField(required=False)
     on_limit = serializers.ChoiceField(Budget.OnLimit.choices, required=False)
@@ -61,6 +72,8 @@ class ChangeSerializer(serializers.Serializer):
 class CheckSerializer(serializers.Serializer):
     """An amount, and whom it would be charged to: by default the caller and the caller's only team."""
 
+    example = {"amount": "120.00"}
+
     amount = Money(min_value=Decimal(0))
     owner = serializers.EmailField(required=False, allow_null=True, default=None)
     team = Text(max_length=63, required=False, allow_null=True, default=None)
@@ -70,6 +83,13 @@ class CheckSerializer(serializers.Serializer):
 class NewRaiseSerializer(serializers.Serializer):
     """The body that raises a budget for a time."""
 
+    example = {
+        "budget": "01931e5c-7d3a-7c4b-9c11-5a6b7c8d9e0f",
+        "amount": "500.00",
+        "ends_at": "2027-01-20T00:00:00Z",
+        "reason": "The release needs ten more machines.",
+    }
+
     budget = serializers.UUIDField()
     amount = Money(min_value=Decimal(0))
     ends_at = serializers.DateTimeField(help_text="A whole UTC hour, at most the end of the budget's period.")
@@ -78,6 +98,8 @@ class NewRaiseSerializer(serializers.Serializer):
 
 class TransferSerializer(serializers.Serializer):
     """What moves, to which budget and why."""
+
+    example = {"to": "01931e5c-7d3a-7c4b-9c11-5a6b7c8d9e0f", "amount": "250.00", "reason": "The project moved."}
 
     to = serializers.UUIDField(help_text="The budget of another team that gets it.")
     amount = Money(min_value=Decimal(0))

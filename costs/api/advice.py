@@ -69,10 +69,14 @@ class AdviceDetailSerializer(AdviceSerializer):
 
 
 class ReasonSerializer(serializers.Serializer):
+    example = {"reason": "It is used for demonstrations."}
+
     reason = Text(max_length=500)
 
 
 class SnoozeSerializer(ReasonSerializer):
+    example = {"until": "2027-02-01T00:00:00Z", "reason": "The project ends in February."}
+
     until = serializers.DateTimeField()
 
 

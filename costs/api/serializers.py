@@ -58,6 +58,18 @@ class PriceSerializer(RowSerializer):
 class NewPriceSerializer(serializers.Serializer):
     """The body that sets a price of the caller's organization."""
 
+    example = {
+        "region": "eu-west-1",
+        "bundle_type": "STANDARD",
+        "operating_system": "LINUX",
+        "running_mode": "AUTO_STOP",
+        "monthly_amount": "9.75",
+        "hourly_amount": "0.30",
+        "source": "AWS price list",
+        "as_of": "2027-01-08",
+        "valid_from": "2027-02-01T00:00:00Z",
+    }
+
     service_type = serializers.ChoiceField(WorkSpace.ServiceType.choices, default=WorkSpace.ServiceType.PERSONAL)
     region = Text(max_length=32)
     bundle_type = serializers.ChoiceField(BundleType.choices)
@@ -86,11 +98,15 @@ class NewPriceSerializer(serializers.Serializer):
 class ClosePriceSerializer(serializers.Serializer):
     """When the price ends; null is the end of the running hour."""
 
+    example = {"valid_to": "2027-03-01T00:00:00Z"}
+
     valid_to = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
 
 class ConfirmPriceSerializer(serializers.Serializer):
     """When the price was read again and stood, and where if that is another source."""
+
+    example = {"as_of": "2027-01-08", "source": "AWS price list"}
 
     as_of = serializers.DateField()
     source = Text(max_length=300, required=False, allow_null=True, default=None)
@@ -174,6 +190,14 @@ class CostRecordSerializer(RowSerializer):
 
 class QuoteRequestSerializer(LaunchSerializer):
     """The body of a launch, and for how many running hours of this month to reckon."""
+
+    example = {
+        "blueprint": "01931e5c-7d3a-7c4b-9c11-5a6b7c8d9e0f",
+        "bundle_type": "STANDARD",
+        "operating_system": "LINUX",
+        "running_mode": "AUTO_STOP",
+        "hours": 80,
+    }
 
     hours = serializers.IntegerField(min_value=0, max_value=744, default=40)
 

@@ -76,6 +76,8 @@ class ReportSubscriptionSerializer(RowSerializer):
 class NewReportSubscriptionSerializer(serializers.Serializer):
     """Without `team`: the whole organization's for finance and admins, a lead's only team's."""
 
+    example = {"kind": "SHOWBACK", "by": "team"}
+
     kind = serializers.ChoiceField(ReportKind.choices, default=ReportKind.SHOWBACK)
     by = serializers.ChoiceField(ReportBy.choices)
     team = serializers.CharField(default=None, allow_null=True, help_text="Slug: that team's costs alone.")
@@ -148,6 +150,7 @@ class IssuedReportViewSet(ReadViewSet):
     """Reports that were issued, by whom and when, what they came to, and the digest of the file."""
 
     queryset = IssuedReport.objects.select_related("team")
+    may_lag = True
     serializer_class = IssuedReportSerializer
     filterset_class = IssuedReportFilterSet
     ordering_fields = ("issued_at",)

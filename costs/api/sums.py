@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet
@@ -63,6 +64,7 @@ class CostViewSet(ForgeViewSet):
     """Sums of costs that the caller may see, what they will come to, and quotes."""
 
     queryset = DailyCost.objects.all()
+    may_lag = True
     serializer_class = SummarySerializer
     filterset_class = DailyCostFilterSet
     pagination_class = None
@@ -93,7 +95,7 @@ class CostViewSet(ForgeViewSet):
         }
         if tagged is not None:
             answer["tag_since"] = tagged[1].since
-        return self._figures(SummarySerializer, answer)
+        return self._figures(SummarySerializer, answer, by=by)
 
     @extend_schema(parameters=[*_RANGE, _INTERVAL, _GROUP_BY], responses={200: TimeseriesSerializer})
     @action(detail=False, methods=["get"], extra_parameters=(*extra_parameters, "interval"))
@@ -130,7 +132,7 @@ class CostViewSet(ForgeViewSet):
         }
         if tagged is not None:
             answer["tag_since"] = tagged[1].since
-        return self._figures(TimeseriesSerializer, answer)
+        return self._figures(TimeseriesSerializer, answer, by=by)
 
     @extend_schema(parameters=_AHEAD, responses={200: CostForecastSerializer})
     @action(detail=False, methods=["get"], filterset_class=ForecastFilterSet, extra_parameters=("start", "end"))
@@ -164,14 +166,14 @@ class CostViewSet(ForgeViewSet):
         }
         return self._figures(CostForecastSerializer, answer)
 
-    def _figures(self, serializer: Any, answer: dict[str, Any]) -> Response:
+    def _figures(self, serializer: Any, answer: dict[str, Any], *, by: Sequence[str] = ()) -> Response:
         """The answer with the currency, beside each figure too, and until when metering has booked."""
         organization = organization_of(self.request.user)
         now = timezone.now()
         until = metered_until(organization.pk, now)
         lag = {"metered_until": until, "lag_seconds": int((now - until).total_seconds())}
-        context = {"currency": organization.currency}
-        return Response(serializer({**answer, **lag, **context}, context=context).data)
+        currency = {"currency": organization.currency}
+        return Response(serializer({**answer, **lag, **currency}, context={**currency, "group_by": by}).data)
 
     def _daily(self, request: Request, group_by: list[str]) -> QuerySet[Any]:
         """The daily sums that the caller may see and asks for; those without people where nobody asks for people."""

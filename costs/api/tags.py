@@ -37,6 +37,8 @@ class TagKeySerializer(RowSerializer):
 class NewTagKeySerializer(serializers.Serializer):
     """The key of the tag, as machines have it."""
 
+    example = {"key": "cost-center"}
+
     key = Text(max_length=127)
 
 

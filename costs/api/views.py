@@ -47,6 +47,7 @@ class CostRecordViewSet(ListModelMixin, ForgeViewSet):
     """What each machine cost in each UTC hour, at most 31 days at a time."""
 
     queryset = CostRecord.objects.select_related("user", "team", "project")
+    may_lag = True
     serializer_class = CostRecordSerializer
     filterset_class = CostRecordFilterSet
     ordering_fields = ("period_start",)
@@ -67,6 +68,7 @@ class CostRevisionViewSet(ListModelMixin, ForgeViewSet):
     """What records were before a corrected price re-rated them, the latest first."""
 
     queryset = CostRevision.objects.all()
+    may_lag = True
     serializer_class = CostRevisionSerializer
     filterset_class = CostRevisionFilterSet
     ordering_fields = ("recorded_at",)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from typing import Any
 
 from django.db import connection, transaction
@@ -27,7 +27,6 @@ from workspaces.models import WorkSpace
 CHUNK = 100
 """Machines per transaction, at most: a month of each is 744 records."""
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Reason = BillGap.Reason
 
 # Whom the machines and their records of the month belong to: budgets of either may move.
@@ -197,15 +196,14 @@ def change(statement: str, bill: Bill, machines: dict[uuid.UUID, str], cause: Ca
         "operation": cause.operation_id,
     }
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL jit = off; SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL work_mem = '64MB'")
         cursor.execute(statement, given)
-        count, workspace_ids, numbers, amounts, empty = cursor.fetchone()
+        count, empty, *arrays = cursor.fetchone()
         if empty:
             cursor.execute(statements.DROP_EMPTY_SUMS, [empty])
-        cursor.execute("SET LOCAL enable_seqscan TO DEFAULT")
-    if workspace_ids:
-        hours = {number: EPOCH + timedelta(hours=number) for number in set(numbers)}
-        charges = Charges(workspace_ids, [hours[number] for number in numbers], amounts)
+        cursor.execute("SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL work_mem TO DEFAULT")
+    charges = Charges.of_arrays(*arrays)
+    if len(charges):
         ports.call_all("FORGE_SPEND_HOOKS", charges=charges, now=now)
     return count
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -18,7 +17,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from costs.bills import statements
-from costs.bills.booking import CHUNK, EPOCH, Cause, bounds, change, lock
+from costs.bills.booking import CHUNK, Cause, bounds, change, lock
 from costs.bills.models import Bill, BilledMachine, BillGap
 from costs.charges import Charges
 from costs.models import Basis, CostRecord, MeterMark
@@ -56,7 +55,10 @@ _DONE_AND_LATE = """
 _WAKE = _LATE + _WAKE_LATE
 """A machine that is metered to its end for good, behind the month, is reckoned anew by itself: `_catch_up`."""
 _DONE = _LATE + _DONE_AND_LATE
-_BOOK = "SELECT workspace_ids, hours, amounts FROM costs_book(%s::uuid[], %s, %s, false, %s)"
+_BOOK = """
+    SELECT cardinality(hours), workspace_ids::text, hours::text, amounts::text
+      FROM costs_book(%s::uuid[], %s, %s, false, %s)
+"""
 
 # Of the machines that this import has put back, also before it was cut off and an operation took it over, and the
 # prices of their hours of the month.
@@ -110,7 +112,10 @@ _OTHER_PRICE = """,
      ORDER BY billed.id
 """
 _OUTDATED = _LATE + _OTHER_PRICE
-_RERATE = "SELECT workspace_ids, hours, amounts FROM costs_rerate(%s, %s, %s, %s, %s, %s)"
+_RERATE = """
+    SELECT cardinality(hours), workspace_ids::text, hours::text, amounts::text
+      FROM costs_rerate(%s, %s, %s, %s, %s, %s)
+"""
 
 
 def restore_next(
@@ -232,8 +237,7 @@ def _rerate(bill: Bill, restored: list[uuid.UUID], cause: Cause, now: datetime, 
                 _settle(cursor.fetchone(), now)
 
 
-def _settle(changed: tuple[list[uuid.UUID], list[int], list[Decimal]], now: datetime) -> None:
-    workspace_ids, numbers, amounts = changed
-    charges = Charges(workspace_ids, [EPOCH + timedelta(hours=number) for number in numbers], amounts)
+def _settle(arrays: tuple[int, str, str, str], now: datetime) -> None:
+    charges = Charges.of_arrays(*arrays)
     if len(charges):
         ports.call_all("FORGE_SPEND_HOOKS", charges=charges, now=now)

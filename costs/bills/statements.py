@@ -6,7 +6,8 @@ the same steps: records, revisions of those whose figures or basis differ, daily
 cost_to_date. A record that becomes BILLED leaves a revision even where the bill says what was metered: a later bill may
 say something else, and what was metered is only there then.
 `nr` numbers the records of all the machines: one key by which two thousand rows of each find each other again.
-Answer of both: what was changed as three arrays for the budgets, counts, and daily sums that have come to nothing.
+Records are changed by their place: whoever moves one holds its machine's row, which the caller has locked.
+Answer of both: counts, daily sums that have come to nothing, and what was changed as three arrays for the budgets.
 
 How lines come to hours (docs/money.md, "The provider's bill"): a line of one hour belongs to the record of that hour;
 any other, and one for whose hour there is no record, is spread evenly over the records of its time, or of the month
@@ -18,10 +19,20 @@ six places and each part gets the difference, so that a machine's month is what 
 from __future__ import annotations
 
 _RECORD = """
-WITH record AS MATERIALIZED (
-    SELECT r.workspace_id, r.period_start, r.organization_id, r.user_id, r.team_id, r.project_id, r.blueprint_id,
-           r.cost_center, r.bundle_type, r.region, r.running_mode, r.price_id, r.currency, r.basis, r.billed_hours,
-           r.compute_cost, r.storage_cost, r.data_transfer_cost, r.data_transfer_gb,
+WITH metered AS MATERIALIZED (
+    SELECT DISTINCT ON (v.workspace_id, v.period_start) v.workspace_id, v.period_start, v.id, v.old_basis,
+           v.old_compute_cost, v.old_storage_cost,
+           v.old_total_cost - v.old_compute_cost - v.old_storage_cost AS old_data_transfer_cost
+      FROM unnest(%(workspaces)s::uuid[]) AS m (workspace_id)
+      JOIN costs_costrevision v ON v.workspace_id = m.workspace_id
+       AND v.period_start >= %(start)s AND v.period_start < %(end)s
+     WHERE v.old_basis <> 'BILLED' AND v.new_basis = 'BILLED'
+     ORDER BY v.workspace_id, v.period_start, v.id DESC
+),
+record AS MATERIALIZED (
+    SELECT r.ctid AS place, r.workspace_id, r.period_start, r.organization_id, r.user_id, r.team_id, r.project_id,
+           r.blueprint_id, r.cost_center, r.bundle_type, r.region, r.running_mode, r.price_id, r.currency, r.basis,
+           r.billed_hours, r.compute_cost, r.storage_cost, r.data_transfer_cost, r.data_transfer_gb,
            row_number() OVER (ORDER BY r.workspace_id, r.period_start) AS nr,
            coalesce(metered.old_basis, 'METERED') AS metered_basis,
            CASE WHEN r.basis = 'BILLED' AND metered.id IS NOT NULL THEN metered.old_compute_cost
@@ -33,14 +44,7 @@ WITH record AS MATERIALIZED (
       FROM unnest(%(workspaces)s::uuid[]) AS m (workspace_id)
       JOIN costs_costrecord r ON r.workspace_id = m.workspace_id
        AND r.period_start >= %(start)s AND r.period_start < %(end)s
-      LEFT JOIN LATERAL (
-          SELECT v.id, v.old_basis, v.old_compute_cost, v.old_storage_cost,
-                 v.old_total_cost - v.old_compute_cost - v.old_storage_cost AS old_data_transfer_cost
-            FROM costs_costrevision v
-           WHERE r.basis = 'BILLED' AND v.workspace_id = r.workspace_id AND v.period_start = r.period_start
-             AND v.old_basis <> 'BILLED' AND v.new_basis = 'BILLED'
-           ORDER BY v.id DESC LIMIT 1
-      ) metered ON true
+      LEFT JOIN metered ON metered.workspace_id = r.workspace_id AND metered.period_start = r.period_start
 )
 """
 
@@ -100,8 +104,13 @@ running AS (
 ),
 share AS (
     SELECT workspace_id, nr, part, quantity,
-           round(CASE WHEN upto = gross THEN net ELSE upto * net / gross END, 6)
-           - round(CASE WHEN upto - amount = gross THEN net ELSE (upto - amount) * net / gross END, 6) AS amount
+           round(CASE WHEN net = gross THEN upto WHEN upto = gross THEN net ELSE upto * net / gross END, 6)
+           - round(
+               CASE WHEN net = gross THEN upto - amount WHEN upto - amount = gross THEN net
+                    ELSE (upto - amount) * net / gross
+               END,
+               6
+           ) AS amount
       FROM running
 ),
 target AS (
@@ -162,7 +171,7 @@ corrected AS (
            data_transfer_cost = c.new_transfer, data_transfer_gb = c.new_transfer_gb,
            total_cost = c.new_compute + c.new_storage + c.new_transfer
       FROM changed c
-     WHERE r.workspace_id = c.workspace_id AND r.period_start = c.period_start
+     WHERE r.ctid = c.place AND r.workspace_id = c.workspace_id AND r.period_start = c.period_start
        AND r.period_start >= %(start)s AND r.period_start < %(end)s
 ),
 revised AS (
@@ -177,7 +186,7 @@ revised AS (
       FROM changed
      WHERE (basis, compute_cost, storage_cost, data_transfer_cost)
            <> (new_basis, new_compute, new_storage, new_transfer)
-     ORDER BY workspace_id, period_start
+     ORDER BY nr
 ),
 summed AS (
     INSERT INTO costs_dailycost AS daily (
@@ -215,15 +224,18 @@ spent AS (
      WHERE w.id = due.workspace_id AND due.amount <> 0
 )
 SELECT (SELECT count(*) FROM changed),
-       (SELECT coalesce(array_agg(workspace_id ORDER BY workspace_id, period_start), '{{}}') FROM changed
-         WHERE difference <> 0),
-       (SELECT coalesce(array_agg(hour ORDER BY workspace_id, period_start), '{{}}')
-          FROM (SELECT *, extract(epoch FROM period_start)::bigint / 3600 AS hour FROM changed) c
-         WHERE difference <> 0),
-       (SELECT coalesce(array_agg(difference ORDER BY workspace_id, period_start), '{{}}') FROM changed
-         WHERE difference <> 0),
        (SELECT coalesce(array_agg(id), '{{}}') FROM summed
-         WHERE (billed_hours, compute_cost, storage_cost, data_transfer_cost) = (0, 0, 0, 0))
+         WHERE (billed_hours, compute_cost, storage_cost, data_transfer_cost) = (0, 0, 0, 0)),
+       charges.count, coalesce(workspace_ids, '{{}}')::text, coalesce(hours, '{{}}')::text,
+       coalesce(amounts, '{{}}')::text
+  FROM (
+      SELECT count(*), array_agg(workspace_id) AS workspace_ids, array_agg(hour) AS hours,
+             array_agg(difference) AS amounts
+        FROM (
+            SELECT workspace_id, extract(epoch FROM period_start)::bigint / 3600 AS hour, difference
+              FROM changed WHERE difference <> 0 ORDER BY nr
+        ) charge
+  ) charges
 """
 
 BOOK = _RECORD + _BILLED + _APPLY.format(which="true")

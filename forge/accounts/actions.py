@@ -12,6 +12,8 @@ PASSWORD_CHANGE = register("PASSWORD_CHANGE", required=("resource_id",))
 ROLE_CHANGE = register("ROLE_CHANGE")
 TOKEN_CREATE = register("TOKEN_CREATE")
 TOKEN_REVOKE = register("TOKEN_REVOKE")
+LIST_SAVE = register("LIST_SAVE", required=("resource_id",), personal=("name", "query"))
+LIST_FORGET = register("LIST_FORGET", required=("resource_id",), personal=("name", "query"))
 
 expect("accounts_organization", actions=[ORGANIZATION_CREATE], organization="id")
 expect("accounts_team", actions=[TEAM_CREATE])

@@ -20,8 +20,8 @@ from django.contrib import messages
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.utils import get_fields_from_path, unquote
 from django.contrib.admin.views.main import ERROR_FLAG
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied, ValidationError
-from django.db.models import BooleanField, DateField, Model, QuerySet
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, PermissionDenied, ValidationError
+from django.db.models import BooleanField, DateField, DateTimeField, Model, QuerySet
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -34,6 +34,7 @@ from unfold.enums import ActionVariant
 from forge.adminkit.buttons import TYPED, Button, ShownOnce
 from forge.adminkit.changelists import MoreChangeList
 from forge.adminkit.filters import VisibleRelatedFilter, lookups_of, visible
+from forge.adminkit.times import column
 from forge.api.errors import Denied, Hidden, NotFound, Problem
 
 
@@ -86,6 +87,7 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
     show_full_result_count = False
     show_facets = ShowFacets.NEVER  # counts the rows of each choice of each filter
     list_disable_select_all = True
+    change_form_outer_before_template = "adminkit/page.html"
 
     # -- who may ---------------------------------------------------------------------------------------------------
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -109,7 +111,19 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
         """The list; where Django led here from an address that cannot be meant, it says so: nothing is filtered."""
         if ERROR_FLAG in request.GET:
             messages.warning(request, "The address asked for what no row can have. This is the list without filters.")
-        return super().changelist_view(request, extra_context)
+        shown = self.admin_site.list_context(request, self.opts.label_lower)
+        return super().changelist_view(request, {**shown, **(extra_context or {})})
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """`list_display`, with instants in the zone of whoever looks."""
+        return [self._shown_in_zone(name) for name in super().get_list_display(request)]
+
+    def _shown_in_zone(self, name: Any) -> Any:
+        try:
+            field = self.opts.get_field(name) if isinstance(name, str) else None
+        except FieldDoesNotExist:
+            return name
+        return column(name, str(field.verbose_name)) if isinstance(field, DateTimeField) else name
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
         """`list_filter`, with relations offered by VisibleRelatedFilter."""
@@ -220,6 +234,8 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         obj = kwargs.get("obj")
+        if obj is not None:
+            context["page"] = self.admin_site.page_of(request, obj)
         if obj is not None and self.buttons:
             context["actions_detail"] = [*context.get("actions_detail", ()), *self._bar(request, obj)]
         return super().render_change_form(request, context, *args, **kwargs)

@@ -31,3 +31,6 @@ class Rate:
                 f"A rate is a number per second, minute, hour or day, like 100/minute, not {text!r}."
             )
         return cls(limit=int(match[1]), seconds=_SECONDS[match[2]])
+
+    def __str__(self) -> str:
+        return f"{self.limit} requests in {self.seconds} s"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer
 from rest_framework import serializers
 
-from forge.api.errors import CONTENT_TYPE
+from forge.api.errors import CONTENT_TYPE, problem_of_status
 from forge.api.views import DRY_RUN
 
 _READ = {400: "Malformed", 401: "Not signed in", 403: "Not allowed", 429: "Too many requests", 503: "Unavailable"}
@@ -20,7 +21,9 @@ _WRITE = {
     415: "Not JSON",
     422: "A rule does not allow it",
 }
+_REQUEST_ID = "7d9c2a44-5d0e-4b53-9a55-0f2f5f1d3c11"
 _MATCH = {412: "It changed since it was read"}
+_COMMON = {**_READ, **_ROW, **_WRITE, **_MATCH}
 
 
 class ProblemErrorSerializer(serializers.Serializer):
@@ -61,7 +64,7 @@ class ForgeSchema(AutoSchema):
             )
         if self._changes_versioned_row():
             headers.append(_header("If-Match", "The ETag that was read; another one by now is a 412."))
-        if getattr(self.view, "action", None) in getattr(self.view, "dry_run_actions", ()):
+        if self._may_be_dry():
             headers.append(
                 OpenApiParameter(DRY_RUN, bool, OpenApiParameter.QUERY, description="Answer what would happen only.")
             )
@@ -69,13 +72,31 @@ class ForgeSchema(AutoSchema):
 
     def _get_filter_parameters(self) -> list[dict[str, Any]]:
         parameters = super()._get_filter_parameters()
+        for parameter in parameters:
+            if parameter["schema"].get("enum") == ["false", "true"]:
+                parameter["schema"] = {"type": "boolean"}
         if self._is_list_view() and self.method == "GET" and getattr(self.view, "search_fields", ()):
             schema = {"type": "string", "maxLength": 200}
             parameters.append({"name": "q", "in": "query", "description": "Words to search for.", "schema": schema})
         return parameters
 
+    def _get_request_body(self, direction: str = "request") -> dict[str, Any] | None:
+        """With the `example` of the body's serializer, which tests/test_contract.py holds against its schema."""
+        body = super()._get_request_body(direction)
+        if body is None:
+            return None
+        serializer = self.get_request_serializer()
+        shown = serializer.serializers[0] if isinstance(serializer, PolymorphicProxySerializer) else serializer
+        example = getattr(shown, "example", None)
+        if example is not None:
+            body["content"]["application/json"]["example"] = example
+        return body
+
     def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
         bodies = super()._get_response_bodies(direction)
+        if self._may_be_dry() and "200" not in bodies:
+            content = {"application/json": {"schema": {"type": "object", "additionalProperties": {}}}}
+            bodies["200"] = {"content": content, "description": "What would happen (`dry_run`)"}
         for status, description in self._problems().items():
             if str(status) not in bodies:
                 response = OpenApiResponse(ProblemSerializer, description=description)
@@ -92,12 +113,33 @@ class ForgeSchema(AutoSchema):
             problems |= _MATCH
         return problems
 
+    def _may_be_dry(self) -> bool:
+        return getattr(self.view, "action", None) in getattr(self.view, "dry_run_actions", ())
+
     def _changes_versioned_row(self) -> bool:
         return self.method != "GET" and "{" in self.path and getattr(self.view, "has_etag", False)
 
     def _handler(self) -> Any:
         name = getattr(self.view, "action", None) or self.method.lower()
         return getattr(self.view, name, None)
+
+
+def share_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Hook of drf-spectacular: each problem stands once, with an example, under components/responses."""
+    shared = result["components"].setdefault("responses", {})
+    for path, methods in result["paths"].items():
+        for operation in methods.values():
+            for status, response in operation["responses"].items():
+                problem = response.get("content", {}).get(CONTENT_TYPE)
+                if problem is None:
+                    continue
+                example = problem_of_status(int(status)).document(instance=path, request_id=_REQUEST_ID)
+                name = f"Problem{status}"
+                if response["description"] != _COMMON[int(status)]:
+                    name += "".join(word.capitalize() for word in re.findall(r"\w+", response["description"]))
+                shared.setdefault(name, {**response, "content": {CONTENT_TYPE: {**problem, "example": example}}})
+                operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
+    return result
 
 
 class BearerTokenScheme(OpenApiAuthenticationExtension):

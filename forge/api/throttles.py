@@ -1,21 +1,23 @@
-"""Requests per person and per team, counted in Redis; unset rates are no limit, and without Redis nothing is refused.
+"""Requests per token, person, team, organization and in all, counted in Redis.
 
-Counters are fixed windows: one INCR per request and bucket.
+A rate that is not set is no limit, and without Redis nothing is refused. Counters are fixed windows, and one request
+asks Redis once for all of its buckets.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from forge.api.errors import TooMany
 from forge.api.rates import Rate
 
 logger = logging.getLogger(__name__)
@@ -23,24 +25,48 @@ logger = logging.getLogger(__name__)
 _REST_SECONDS = 5.0  # how long Redis is left alone after it did not answer
 
 
+class Bucket(NamedTuple):
+    """What is counted together, for whom, and how much of it is let through."""
+
+    key: str  # `user:<id>`
+    whose: str
+    rate: Rate
+
+
+# Hits of each bucket, this one included. It is counted everywhere or, where one bucket is full, nowhere: who asks on
+# and on after his own rate is used up does not use up that of his team.
+_COUNT = """
+local hits, full = {}, false
+for i, key in ipairs(KEYS) do
+    hits[i] = tonumber(redis.call('GET', key) or 0) + 1
+    full = full or hits[i] > tonumber(ARGV[2 * i - 1])
+end
+if not full then
+    for i, key in ipairs(KEYS) do
+        redis.call('INCR', key)
+        redis.call('EXPIRE', key, ARGV[2 * i])
+    end
+end
+return hits
+"""
+
+
 class Counter:
     """Counts hits per bucket and window in Redis; None when Redis is away, which is then not asked for a while."""
 
     def __init__(self, url: str) -> None:
         self._redis = redis.Redis.from_url(url, socket_timeout=0.25, socket_connect_timeout=0.25)
+        self._count = self._redis.register_script(_COUNT)
         self._away_until = 0.0
 
-    def hit(self, buckets: Iterable[str], seconds: int, now: float) -> list[int] | None:
-        """Hits so far in this window of each bucket, this one counted."""
+    def hit(self, buckets: Sequence[Bucket], now: float) -> list[int] | None:
+        """Hits so far in its window of each bucket, this one included."""
         if time.monotonic() < self._away_until:
             return None
-        window = int(now // seconds)
-        pipeline = self._redis.pipeline(transaction=False)
-        for bucket in buckets:
-            pipeline.incr(f"forge:rate:{bucket}:{window}")
-            pipeline.expire(f"forge:rate:{bucket}:{window}", seconds + 1)
+        keys = [f"forge:rate:{key}:{rate.seconds}:{int(now // rate.seconds)}" for key, _, rate in buckets]
+        bounds = [bound for _, _, rate in buckets for bound in (rate.limit, rate.seconds + 1)]
         try:
-            return [int(count) for count in pipeline.execute()[::2]]
+            return list(self._count(keys=keys, args=bounds))
         except redis.RedisError as exc:
             self._away_until = time.monotonic() + _REST_SECONDS
             logger.warning("Requests are not counted for a while: Redis does not answer (%s)", exc)
@@ -53,60 +79,53 @@ def counter(url: str) -> Counter:
     return Counter(url)
 
 
-class ForgeThrottle(BaseThrottle):
-    """One rate from settings over one or more buckets; the fullest bucket decides and shows in the headers."""
-
-    setting = ""
-    _wait: int | None = None
-
-    def buckets(self, request: Request) -> list[str]:
-        """Names of what is counted for this request."""
-        raise NotImplementedError
+class RateThrottle(BaseThrottle):
+    """Counts a request of somebody who is signed in; the fullest of its buckets decides and shows in the headers."""
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        rate = Rate.parse(getattr(settings, self.setting))
-        buckets = self.buckets(request) if rate is not None and request.user.is_authenticated else []
-        if rate is None or not buckets:
-            return True
+        """True, or raises TooMany, which says whose rate is used up and for how long."""
+        buckets = list(_buckets(request)) if request.user.is_authenticated else []
         now = time.time()
-        hits = counter(settings.REDIS_URL).hit(buckets, rate.seconds, now)
+        hits = counter(settings.REDIS_URL).hit(buckets, now) if buckets else None
         if hits is None:
             return True
-        left = rate.limit - max(hits)
-        self._wait = rate.seconds - int(now) % rate.seconds
-        _show(request, rate, left, self._wait)
-        return left >= 0
-
-    def wait(self) -> int | None:
-        return self._wait
-
-
-class UserRateThrottle(ForgeThrottle):
-    """FORGE_RATE_USER, over all credentials of a person."""
-
-    setting = "FORGE_RATE_USER"
-
-    def buckets(self, request: Request) -> list[str]:
-        return [f"user:{request.user.pk}"]
+        left, wait, tightest = min(
+            (bucket.rate.limit - count, -(bucket.rate.seconds - int(now) % bucket.rate.seconds), bucket)
+            for bucket, count in zip(buckets, hits, strict=True)
+        )
+        _show(request, tightest.rate, left, -wait)
+        if left < 0:
+            raise TooMany(
+                f"The {tightest.rate} of {tightest.whose} are used up.",
+                retry_after=-wait,
+                extra={"limit": tightest.rate.limit, "window_seconds": tightest.rate.seconds},
+            )
+        return True
 
 
-class TeamRateThrottle(ForgeThrottle):
-    """FORGE_RATE_TEAM, over all people of each team that the person is in."""
-
-    setting = "FORGE_RATE_TEAM"
-
-    def buckets(self, request: Request) -> list[str]:
-        user: Any = request.user
-        return [f"team:{team_id}" for team_id in user.team_ids()]
+def _buckets(request: Request) -> Iterator[Bucket]:
+    """What a request counts for, of that which has a rate."""
+    user: Any = request.user
+    token: Any = request.auth
+    counted = [("FORGE_RATE_USER", f"user:{user.pk}", "this person")]
+    counted += [("FORGE_RATE_TEAM", f"team:{team}", "the team") for team in user.team_ids()]
+    counted += [("FORGE_RATE_ORGANIZATION", f"organization:{user.organization_id}", "the organization")]
+    counted += [("FORGE_RATE_ALL", "all", "everybody together")]
+    if token is not None:
+        counted += [("FORGE_RATE_TOKEN", f"token:{token.pk}", "this token")]
+        if token.interface == "LUCY":
+            counted += [("FORGE_RATE_LUCY", f"lucy:{user.pk}", "this person through Lucy")]
+    for setting, key, whose in counted:
+        rate = Rate.parse(getattr(settings, setting))
+        if rate is not None:
+            yield Bucket(key, whose, rate)
 
 
 def _show(request: Request, rate: Rate, left: int, reset: int) -> None:
-    """Leave the RateLimit headers of the tightest throttle on the request, for ProblemMiddleware."""
+    """Leave the RateLimit headers on the request, for ProblemMiddleware."""
     http: Any = request._request
-    shown = getattr(http, "rate_limit_headers", None)
-    if shown is None or max(left, 0) < int(shown["RateLimit-Remaining"]):
-        http.rate_limit_headers = {
-            "RateLimit-Limit": str(rate.limit),
-            "RateLimit-Remaining": str(max(left, 0)),
-            "RateLimit-Reset": str(reset),
-        }
+    http.rate_limit_headers = {
+        "RateLimit-Limit": str(rate.limit),
+        "RateLimit-Remaining": str(max(left, 0)),
+        "RateLimit-Reset": str(reset),
+    }

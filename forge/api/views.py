@@ -21,6 +21,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -30,6 +31,7 @@ from forge.api import bodies
 from forge.api.errors import Hidden, NotFound, parameter_error
 from forge.api.etags import etag_of, if_match
 from forge.api.filters import InvalidParameter, refuse_unknown
+from forge.db import replica
 
 DRY_RUN = "dry_run"
 
@@ -48,6 +50,7 @@ class ForgeViewSet(GenericViewSet):
     lookup_value_regex = "[^/]+"
     extra_parameters: tuple[str, ...] = ()  # query parameters that the view reads itself
     dry_run_actions: tuple[str, ...] = ()  # actions that take ?dry_run=true; the others refuse it
+    may_lag = False  # True where the answer may be seconds old: it is read from a replica, where there is one
     has_etag = False  # True where the model's `version` is raised by every change that people can see
 
     @property
@@ -67,7 +70,7 @@ class ForgeViewSet(GenericViewSet):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if self.detail or request.method not in ("GET", "HEAD"):
+        if self.action is not None and (self.detail or request.method not in ("GET", "HEAD")):
             dry_run = (DRY_RUN,) if self.action in self.dry_run_actions else ()
             refuse_unknown(request, (*dry_run, *self.extra_parameters))
 
@@ -76,6 +79,8 @@ class ForgeViewSet(GenericViewSet):
         queryset = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return queryset.none()  # the OpenAPI schema asks for the model only, without a caller
+        if self.may_lag and self.request.method in SAFE_METHODS:
+            queryset = replica.of(queryset)
         return queryset.visible_to(self.request.user) if hasattr(queryset, "visible_to") else queryset
 
     def get_object(self) -> Any:

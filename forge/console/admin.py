@@ -123,7 +123,7 @@ class MailAdmin(ForgeModelAdmin):
     """Who was told what and when; without the text, which may hold how to connect to somebody's machine."""
 
     view_roles = ("admin", "auditor")
-    list_display = ("kind", "recipient", "target", "shown_state", "created_at", "due_at", "sent_at", "attempts")
+    list_display = ("kind", "recipient", "target", "shown_state", "created_at", "due_at", "sent_at")
     list_filter = ("state", MailKindFilter)
     search_fields = ("target_id__exact", "recipient_id__exact", "id__exact")
     search_help_text = "The whole id of a mail, its recipient or what it is about."

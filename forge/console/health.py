@@ -66,7 +66,7 @@ def check_partitions() -> Finding:
 def check_redis() -> Finding:
     """Degraded without Redis: it is only a bell, sweeps find the work later."""
     try:
-        _redis(settings.REDIS_URL).ping()
+        redis_at(settings.REDIS_URL).ping()
     except redis.RedisError as exc:
         return Finding("degraded", f"Redis does not answer ({type(exc).__name__}); work waits for the next sweep")
     return Finding("ok")
@@ -152,5 +152,5 @@ def run_checks() -> dict[str, Finding]:
 
 
 @cache
-def _redis(url: str) -> redis.Redis:
+def redis_at(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5)

@@ -1,11 +1,9 @@
-"""`/metrics`: the figures of /readyz and of the jobs for Prometheus, read from the database at each scrape.
-
-Nothing is counted in this process, so it does not matter which of many is asked.
+"""`/metrics` for Prometheus: the figures of /readyz and of the work, read from the database at each scrape, and what
+the processes that share a folder have counted (forge.metrics.counters).
 """
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -25,11 +23,10 @@ from audit.verification.standing import standing
 from costs import metering
 from costs.models import BookFault
 from costs.standing import standing as price_standing
-from forge.db import jobs, partitions
-from forge.db.models import JobRun
+from forge.console import work_metrics
+from forge.db import partitions
+from forge.metrics.counters import may_read, processes
 from workspaces.models import Finding
-
-SCHEME = "Bearer "
 
 
 class DatabaseCollector(Collector):
@@ -56,7 +53,9 @@ class DatabaseCollector(Collector):
             "forge_book_faults", "Sums that were found to differ from their records.", BookFault.objects.open().count()
         )
         yield from self._findings()
-        yield from self._jobs()
+        yield from work_metrics.operations(self._now)
+        yield from work_metrics.scheduled(self._now)
+        yield from work_metrics.queues()
 
     def _sealing(self) -> Iterator[GaugeMetricFamily]:
         status = seals.status()
@@ -122,22 +121,6 @@ class DatabaseCollector(Collector):
             open_.add_metric([name], counts.get(name, 0))
         yield open_
 
-    def _jobs(self) -> Iterator[GaugeMetricFamily]:
-        outcome = GaugeMetricFamily(
-            "forge_job_last_outcome", "1 for the outcome of a job's last run.", labels=["job", "outcome"]
-        )
-        success = GaugeMetricFamily(
-            "forge_job_last_success_timestamp_seconds", "Begin of a job's last successful run.", labels=["job"]
-        )
-        for run in jobs.last_runs():
-            for name in JobRun.Outcome.values:
-                outcome.add_metric([run.job, name.lower()], float(run.outcome == name))
-            lag = jobs.lag(run.job, self._now)
-            if lag is not None:
-                success.add_metric([run.job], _at(self._now - lag))
-        yield outcome
-        yield success
-
 
 @never_cache
 @require_safe
@@ -146,18 +129,16 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
     An address proves nothing: behind a proxy on the same machine everybody comes from there.
     """
-    token = settings.FORGE_METRICS_TOKEN
-    if not token:
+    if not settings.FORGE_METRICS_TOKEN:
         return _plain("Metrics are off: set FORGE_METRICS_TOKEN and scrape with it as a bearer token.", 404)
-    sent = request.headers.get("Authorization", "")
-    if not hmac.compare_digest(sent.encode(), f"{SCHEME}{token}".encode()):
+    if not may_read(request.headers.get("Authorization", "")):
         answer = _plain("Send `Authorization: Bearer <FORGE_METRICS_TOKEN>`.", 401)
         answer["WWW-Authenticate"] = 'Bearer realm="forge-metrics"'
         return answer
     registry = CollectorRegistry(auto_describe=False)
     registry.register(DatabaseCollector(timezone.now()))
     try:
-        text = generate_latest(registry)
+        text = generate_latest(registry) + generate_latest(processes())
     except Error:
         return _plain("The database does not answer.", 503)
     return HttpResponse(text, content_type=CONTENT_TYPE_LATEST)

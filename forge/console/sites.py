@@ -11,16 +11,20 @@ from django.core.paginator import InvalidPage
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import require_POST
 from unfold.sites import UnfoldAdminSite
 
 from audit.capture import SAFE_METHODS
 from forge.accounts.actions import PASSWORD_CHANGE
+from forge.adminkit.times import look_from
 from forge.api.errors import Denied, Unauthenticated
+from forge.console import saved
 from forge.console.overview import overview
+from forge.console.pages import PAGES
 from forge.console.passwords import OwnPasswordView
-from forge.console.system import may_see_system, system_page
+from forge.console.system import may_see_system, paused_jobs, system_page
 from forge.console.unfold import SIDEBAR
-from forge.operations.models import Operation
 
 
 class ForgeAdminSite(UnfoldAdminSite):
@@ -42,6 +46,7 @@ class ForgeAdminSite(UnfoldAdminSite):
         django_view = super().admin_view(view, cacheable)
 
         def judged(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            look_from(request.user)
             refusal = None
             if not self.has_permission(request):
                 refusal = Denied() if request.user.is_authenticated else Unauthenticated()
@@ -52,14 +57,47 @@ class ForgeAdminSite(UnfoldAdminSite):
 
         return update_wrapper(judged, django_view)
 
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """What every page has; those who are signed in are told of jobs that are paused."""
+        context = super().each_context(request)
+        return context | {"paused_jobs": paused_jobs(request.user) if context["has_permission"] else []}
+
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The overview, by role."""
-        sees_operations = self._registry[Operation].has_view_permission(request)
-        shown = overview(request.user, timezone.now(), sees_operations=sees_operations)
+        admins = self._by_label()
+        shown = overview(request.user, timezone.now(), opens=lambda label: admins[label].has_view_permission(request))
         return super().index(request, {**(extra_context or {}), **shown})
 
+    def page_of(self, request: HttpRequest, obj: Any) -> dict[str, Any] | None:
+        """What stands above the fields on the page of a row, with the `template` that shows it; None for most rows."""
+        make = PAGES.get(obj._meta.label_lower)
+        return make(request, obj, timezone.now(), self._opens(request)) if make is not None else None
+
+    def _opens(self, request: HttpRequest) -> Callable[[str], bool]:
+        """Whether the person may open the list of the model with that label."""
+        admins = self._by_label()
+        return lambda label: label in admins and admins[label].has_view_permission(request)
+
+    def _by_label(self) -> dict[str, ModelAdmin]:
+        return {model._meta.label_lower: model_admin for model, model_admin in self._registry.items()}
+
     def extra_urls(self) -> list[URLPattern]:
-        return [path("system/", self.admin_view(self.system_view), name="system")]
+        return [
+            path("system/", self.admin_view(self.system_view), name="system"),
+            path("saved/", self._recorded(self.saved_view, saved.save_view), name="saved"),
+            path(
+                "saved/<uuid:saved_id>/forget/",
+                self._recorded(saved.forget_view, saved.forget_view),
+                name="saved_forget",
+            ),
+        ]
+
+    def _recorded(self, view: Callable[..., HttpResponse], declared: Any) -> Callable[..., HttpResponse]:
+        """The view for those who may come in, saying to the audit log what it is for, also where it is not reached."""
+        judged = self.admin_view(view)
+        judged.audit_action = declared.audit_action  # type: ignore[attr-defined]
+        judged.audit_resource = declared.audit_resource  # type: ignore[attr-defined]
+        return judged
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """One's own password."""
@@ -71,6 +109,15 @@ class ForgeAdminSite(UnfoldAdminSite):
         return view(request)
 
     password_change.audit_action = PASSWORD_CHANGE  # type: ignore[attr-defined]
+
+    @method_decorator(require_POST)
+    def saved_view(self, request: HttpRequest) -> HttpResponse:
+        """Keep a list under a name."""
+        return saved.save_view(request, self._opens(request))
+
+    def list_context(self, request: HttpRequest, label: str) -> dict[str, Any]:
+        """What stands above every list."""
+        return saved.list_context(request, label)
 
     def system_view(self, request: HttpRequest) -> HttpResponse:
         """Checks and jobs of the installation."""
@@ -85,7 +132,7 @@ class ForgeAdminSite(UnfoldAdminSite):
 
     def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
         """The groups of SIDEBAR with those entries that the person may open; a group without any is left out."""
-        admins = {model._meta.label_lower: model_admin for model, model_admin in self._registry.items()}
+        admins = self._by_label()
         groups = []
         for title, entries in SIDEBAR:
             items = [item for entry in entries if (item := self._item(request, admins, *entry))]

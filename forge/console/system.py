@@ -1,25 +1,52 @@
-"""The System page: whether the installation is well, and what its jobs did last."""
+"""The System page: whether the installation is well and how to mend what is not, how far it lags, what its jobs did."""
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from importlib.metadata import version
 from typing import Any
 
+import django
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
+from audit.sealing import seals
+from costs import metering
+from costs.standing import standing as price_standing
+from forge.console import queues
 from forge.console.health import Finding, run_checks
+from forge.db import partitions
 from forge.db.jobs import last_runs
 from forge.db.models import JobRun, JobSwitch
+
+MENDS = {
+    "database": "See that PostgreSQL runs and that DATABASE_URL leads to it.",
+    "migrations": "Run manage.py migrate as the owner of the tables.",
+    "partitions": "Run manage.py rollover_partitions; the finding names the table.",
+    "redis": "Start Redis; until then sweeps find the work, a little later.",
+    "metering": "See that a worker serves the queue sweeps and that meter_costs is not paused, then its last error.",
+    "prices": "Set or confirm the price under Price book; until then hours are booked as estimates.",
+    "books": "Open Faults of the books, then run manage.py prove_books for the day that it names.",
+    "seals": "See that a worker serves the queue seal and that the sinks take what is written to them.",
+    "retention": "See what the archive answers: the months stay in the database until it takes them.",
+    "verification": "Run manage.py audit_verify, which names what it finds; tell an auditor of anything tampered with.",
+}
+"""What to do about a check that is not ok; docs/operations.md says more of each."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One entry of the schedule with its newest run; `switch` is the one that pauses it, if any."""
+    """One entry of the schedule with its newest run; `switch` is the one that there is for it, on or off."""
 
     name: str
     every: timedelta
@@ -27,16 +54,53 @@ class Job:
     switch: JobSwitch | None
 
     @property
+    def is_paused(self) -> bool:
+        return self.switch is not None and self.switch.is_paused
+
+    @property
     def due_at(self) -> datetime | None:
         """When its next slot begins; None before its first run."""
         return self.run.slot + self.every if self.run else None
 
     @property
+    def took(self) -> str:
+        """How long its newest run took; empty while it goes on."""
+        if self.run is None or self.run.finished_at is None:
+            return ""
+        return f"{(self.run.finished_at - self.run.started_at).total_seconds():.1f} s"
+
+    @property
+    def state(self) -> str:
+        if self.is_paused:
+            return "paused"
+        return self.run.outcome if self.run else "not yet"
+
+    @property
     def label(self) -> str:
-        if self.switch is not None:
+        if self.is_paused:
             return "warning"
         outcome = self.run.outcome if self.run else None
         return {"SUCCEEDED": "success", "FAILED": "danger", "LOST": "danger", None: "default"}.get(outcome, "info")
+
+    @property
+    def why(self) -> str:
+        """Why it did not run, in words; empty when it did."""
+        if self.is_paused:
+            return "Its switch is off: its slots pass unused."
+        if self.run is None:
+            return f"Its first slot has not come: it runs every {_in_words(self.every)}."
+        return {
+            JobRun.Outcome.PAUSED: "Its slot passed while it was paused.",
+            JobRun.Outcome.LOST: "Its worker went away; the next tick takes the slot again.",
+            JobRun.Outcome.FAILED: "It failed; the next tick takes the slot again.",
+        }.get(JobRun.Outcome(self.run.outcome), "")
+
+    @property
+    def switch_page(self) -> str:
+        """Where its switch is set."""
+        if self.switch is not None:
+            return reverse("admin:db_jobswitch_change", args=[self.switch.pk])
+        return f"{reverse('admin:db_jobswitch_add')}?{urlencode({'job': self.name})}"
 
 
 def may_see_system(user: Any) -> bool:
@@ -49,10 +113,18 @@ def system_page(request: HttpRequest, site_context: dict[str, Any]) -> HttpRespo
     """Findings of /readyz and the jobs of the schedule; what a job did, for all organizations, for operators alone."""
     if not may_see_system(request.user):
         raise PermissionDenied
+    now = timezone.now()
     context = site_context | {
         "title": "System",
-        "findings": [(name, _shown(finding), finding) for name, finding in run_checks().items()],
+        "findings": [
+            (name, _shown(finding), finding, MENDS[name] if finding.status != "ok" else "")
+            for name, finding in run_checks().items()
+        ],
+        "lags": _lags(now),
+        "queues": queues.depths(),
+        "partitions": partitions.check(now, using="default"),
         "jobs": jobs(),
+        "versions": _versions(),
         "tells_all": request.user.is_operator,
     }
     return TemplateResponse(request, "console/system.html", context)
@@ -61,12 +133,46 @@ def system_page(request: HttpRequest, site_context: dict[str, Any]) -> HttpRespo
 def jobs() -> list[Job]:
     """Every job of the schedule by name, with those that ran but are no longer scheduled left out."""
     runs = {run.job: run for run in last_runs()}
-    switches = {switch.job: switch for switch in JobSwitch.objects.filter(is_paused=True, organization_id=None)}
+    switches = {switch.job: switch for switch in JobSwitch.objects.filter(organization_id=None)}
     return [
         Job(name, timedelta(seconds=float(entry["schedule"])), runs.get(name), switches.get(name))
         for name, entry in sorted(settings.CELERY_BEAT_SCHEDULE.items())
     ]
 
 
+def paused_jobs(user: Any) -> list[JobSwitch]:
+    """The switches that are off for all, or for the person's organization: every page tells of them."""
+    paused = JobSwitch.objects.filter(Q(organization_id=None) | Q(organization_id=user.organization_id), is_paused=True)
+    return list(paused.order_by("job"))
+
+
+def _lags(now: datetime) -> list[tuple[str, str]]:
+    sealed, prices = seals.status(), price_standing(now)
+    return [
+        ("Sealing is behind by", f"{sealed.lag.total_seconds():.0f} s"),
+        ("Entries that wait for their seal", f"{sealed.waiting:,}"),
+        ("Metering is behind by", f"{metering.lag(now).total_seconds():.0f} s"),
+        ("Oldest price in use was read", f"{prices.oldest.days} days ago"),
+    ]
+
+
+def _versions() -> list[tuple[str, str]]:
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW server_version")
+        (postgresql,) = cursor.fetchone()
+    return [
+        ("API", settings.SPECTACULAR_SETTINGS["VERSION"]),
+        ("Python", platform.python_version()),
+        ("Django", django.get_version()),
+        ("Celery", version("celery")),
+        ("PostgreSQL", postgresql),
+    ]
+
+
 def _shown(finding: Finding) -> str:
     return {"ok": "success", "degraded": "warning"}.get(finding.status, "danger")
+
+
+def _in_words(every: timedelta) -> str:
+    seconds = int(every.total_seconds())
+    return f"{seconds // 60} minutes" if seconds % 60 == 0 and seconds > 60 else f"{seconds} seconds"

@@ -101,6 +101,7 @@ UNFOLD: dict[str, Any] = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("console/favicon.svg")},
     ],
     "STYLES": [lambda _: static("console/console.css")],
+    "SCRIPTS": [lambda _: static("console/console.js")],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,

@@ -94,6 +94,13 @@ class Home:
             write_private(path, secrets.token_urlsafe(32))
         return path
 
+    def counts(self) -> Path:
+        """An empty folder in which the processes of this run keep what they count."""
+        path = self.folder / "metrics"
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+        return path
+
     def audit_checkpoints(self, database_url: str | None) -> Path:
         """Where the audit log's checkpoints go."""
         return self._outside("audit-checkpoints", database_url)

@@ -56,6 +56,7 @@ class Demo:
         self.env: dict[str, str] = dict(os.environ)
         self.own_env: dict[str, str] = {}
         self.filling: dict[str, str] = {}
+        self.serving: dict[str, str] = {}
         self.addresses: dict[str, Any] = {}
         self.commands: list[subprocess.Popen] = []
         self.interrupts = 0
@@ -174,11 +175,14 @@ class Demo:
             self._setting(name, value)
 
     def _start_workers(self) -> None:
+        self.serving = self.env | {"PROMETHEUS_MULTIPROC_DIR": str(self.home.counts())}
         celery = [sys.executable, "-m", "celery", "-A", "forge"]
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]
         for queue in QUEUES:
             arguments = [*celery, "worker", "-Q", queue, "-n", f"{queue}@demo", "--pool", "solo", *quiet]
-            self.family.start(f"Worker {queue}", Command(arguments, env=self.env, log=self.home.log(f"worker-{queue}")))
+            self.family.start(
+                f"Worker {queue}", Command(arguments, env=self.serving, log=self.home.log(f"worker-{queue}"))
+            )
         beat = [*celery, "beat", "--pidfile=", "-s", str(self.home.folder / "beat-schedule"), "--loglevel", "INFO"]
         self.family.start("Beat", Command(beat, env=self.env, log=self.home.log("beat")))
 
@@ -197,7 +201,7 @@ class Demo:
             "-",
         ]
         self.family.start(
-            "Web", Command(arguments, env=self.env, log=self.home.log("web"), ready=lambda: is_healthy(port))
+            "Web", Command(arguments, env=self.serving, log=self.home.log("web"), ready=lambda: is_healthy(port))
         )
         self.addresses = {"base_url": f"http://{LOOPBACK}:{port}"} | self.addresses
 

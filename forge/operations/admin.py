@@ -83,6 +83,7 @@ class OperationAdmin(ForgeModelAdmin):
     view_roles = ("team_lead", "auditor", "admin")
     list_display = ("id", "kind", "shown_status", "target", "progress", "attempt", "created_at", "took", "is_late_now")
     list_filter = (OpenFilter, "status", KindFilter)
+    link_lookups = ("created_at__gte", "target_id__exact", "correlation_id__exact")
     search_fields = ("id__exact", "target_id__exact", "correlation_id__exact")
     search_help_text = "The whole id of an operation, its target or its correlation."
     ordering = ("-id",)

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from forge.operations import bell
 from forge.operations.backoff import delay
+from forge.operations.counting import count_end
 from forge.operations.handlers import Handler, handler_of, kinds
 from forge.operations.models import Operation
 from forge.operations.plain import plain, text
@@ -268,6 +269,7 @@ class Claim:
 
     def _end(self, status: Operation.Status, **fields: Any) -> None:
         self._settle(status=status, finished_at=self.now(), next_attempt_at=None, **fields)
+        count_end(self.operation)
 
     def _rest(self, status: Operation.Status, at: datetime, **fields: Any) -> None:
         self._settle(status=status, next_attempt_at=at, **fields)

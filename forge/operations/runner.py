@@ -10,6 +10,7 @@ import structlog
 from django.db import connection, transaction
 
 from forge.db.jobs import run_job
+from forge.metrics.counters import ATTEMPTS
 from forge.operations import claims
 from forge.operations.claims import CancelRequested, Claim, LeaseLost
 
@@ -64,7 +65,9 @@ def _run_next(operation_id: uuid.UUID | None, now: datetime | None) -> str | Non
     with structlog.contextvars.bound_contextvars(
         operation_id=str(claim.operation.id), correlation_id=str(claim.operation.correlation_id)
     ):
-        return _carry_out(claim)
+        way = _carry_out(claim)
+    ATTEMPTS.labels(claim.operation.kind, way).inc()
+    return way
 
 
 def _carry_out(claim: Claim) -> str:

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from forge.api.errors import Conflict, Denied
 from forge.operations import bell
+from forge.operations.counting import count_end
 from forge.operations.handlers import handler_of
 from forge.operations.models import Operation
 from forge.operations.plain import plain
@@ -117,6 +118,7 @@ def cancel(*, operation: Operation, actor: Any, now: datetime) -> Operation:
             lease_expires_at=None,
             leased_by="",
         )
+        count_end(operation)
     return operation
 
 

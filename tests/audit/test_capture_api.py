@@ -63,16 +63,16 @@ class Walked:
         self.body = self.case.body(world) if self.case.body else None
         self.content = self.case.content(world) if self.case.content else None
 
-    def ask(self, client, *, row, query="", content=None):
+    def ask(self, client, *, row, query="", content=None, **headers):
         send, path = getattr(client, self.method), address(self.name, row) + query
         content = content or self.content
         if content is not None:
-            return left_by(lambda: send(path, content[0], content_type=content[1]))
-        return left_by(lambda: send(path, self.body, **({} if self.body is None else {"format": "json"})))
+            return left_by(lambda: send(path, content[0], content_type=content[1], **headers))
+        return left_by(lambda: send(path, self.body, **({} if self.body is None else {"format": "json"}), **headers))
 
-    def succeeds(self, client, interface):
+    def succeeds(self, client, interface, **headers):
         with undone():
-            answer, entries = self.ask(client, row=self.row)
+            answer, entries = self.ask(client, row=self.row, **headers)
         assert answer.status_code == self.case.status, answer.content
         assert told(entries) == self.case.success
         for entry in entries:
@@ -146,6 +146,20 @@ def test_bad_bodies_missing_and_foreign_rows_narrow_tokens_conflicts_and_strange
     if case.conflict is not None:
         walked.refused(client, 409, "FAILURE", first=case.conflict)
     walked.refused(client_of(None, "API"), 401, "DENIED", user=None, action="AUTH_FAILED")
+
+
+VERSIONED = sorted(key for key in CASES if CASES[key].row is not None and getattr(VIEWS[key[0]][0].cls, "has_etag", 0))
+
+
+@pytest.mark.parametrize("key", VERSIONED, ids="-".join)
+def test_a_change_bound_to_what_was_read_is_refused_once_it_is_another(world, key):
+    walked = Walked(world, key)
+    client = client_of(walked.user, "API")
+    detail = VIEWS[key[0]][0].initkwargs["basename"] + "-detail"
+    read = client.get(address(detail, walked.row))["ETag"]
+    walked.refused(client, 412, "FAILURE", HTTP_IF_MATCH='"another"')
+    walked.refused(client, 400, "FAILURE", HTTP_IF_MATCH="no quotes")
+    walked.succeeds(client, "API", HTTP_IF_MATCH=f'"another", {read}')
 
 
 def test_methods_that_an_address_does_not_take_are_failures(world):

@@ -33,9 +33,9 @@ from tests.bench.measure import Benchmark, Run, Sides, UnequalWork, of_size
 from tests.bench.rows import timed
 from workspaces.models import WorkSpace
 
-MACHINES = {"tiny": 5, "quick": 100, "full": 1_000}
-OTHERS = {"tiny": 1_000, "quick": 183_900, "full": 1_839_000}
-"""Lines of other services: with those of the machines 200,000 and 2,000,000."""
+MACHINES = {"tiny": 5, "quick": 40, "full": 1_000}
+OTHERS = {"tiny": 1_000, "quick": 73_560, "full": 1_839_000}
+"""Lines of other services: with those of the machines 80,000 and 2,000,000."""
 HOURS = 160
 """Running hours of a machine in the month: a line each."""
 ACCOUNT = "123456789012"

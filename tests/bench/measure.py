@@ -26,6 +26,9 @@ WILD = 0.25
 """Where the middle half of the values spreads over more than this share of the median, more are measured."""
 PATIENCE = 75.0
 """Seconds after which no more than `TIMES` are measured, however wild they are."""
+LEAST_TIMES = 3
+LONG = 600.0
+"""Seconds after which `LEAST_TIMES` are enough: where one takes minutes, it is a mean over so many by itself."""
 
 
 class UnequalWork(Exception):
@@ -249,8 +252,10 @@ def _repeat(once: Callable[[int], T], value: Callable[[T], float], *, times: int
     began = time.monotonic()
 
     def goes_on() -> bool:
-        has_time = len(done) < most and time.monotonic() - began < PATIENCE
-        return len(done) < times or (has_time and _is_wild([value(one) for one in done]))
+        taken = time.monotonic() - began
+        has_time = len(done) < most and taken < PATIENCE
+        enough = min(times, LEAST_TIMES) if taken > LONG else times
+        return len(done) < enough or (has_time and _is_wild([value(one) for one in done]))
 
     while goes_on():
         done.append(once(len(done)))

@@ -1,7 +1,9 @@
 """The benchmarks work, and both sides of each do the same work; how fast they are is printed, never asserted."""
 
 import contextlib
+import itertools
 import json
+import time
 
 import pytest
 from django.utils.module_loading import import_string
@@ -107,6 +109,19 @@ def test_figure_that_is_counted_runs_once_and_says_what_was_counted():
 
     assert (runs, result.value) == (["tiny"], 60)
     assert "≤ 55.00 MISSED by 9.1%" in result.line()
+
+
+def test_where_each_pair_takes_minutes_three_are_enough(monkeypatch):
+    clock = itertools.count(0, 130)  # each look at the clock is so many seconds later
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+
+    @contextlib.contextmanager
+    def prepare(size):
+        yield Sides(mine=lambda: Run(2.0, 1), bare=lambda: Run(1.0, 1))
+
+    result = compare(Benchmark(name="long", goal=3, prepare=prepare, is_rate=False), "tiny", times=7, most=9)
+
+    assert len(result.values) == 4  # the fourth had begun when the ten minutes were over
 
 
 def test_results_are_merged_into_the_file(tmp_path):

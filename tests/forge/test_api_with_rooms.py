@@ -139,7 +139,7 @@ def test_every_operation_documents_its_problems_and_who_may_call_it(schema):
     for method in ("get", "post", "put", "patch", "delete"):
         for path, operation in operations(schema, method).items():
             if path.startswith("/api/v1/"):
-                assert "application/problem+json" in operation["responses"]["400"]["content"], path
+                assert operation["responses"]["400"] == {"$ref": "#/components/responses/Problem400"}, path
                 assert {"bearerToken": []} in operation["security"], path
 
 

@@ -13,8 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from audit.models import AuditLog
 from blueprints.models import Blueprint
 from forge.accounts.models import ApiToken, Membership, Project, Team, User
+from forge.db.locks import statement_timeout
 from forge.operations.models import Operation
 from tests import factories
+from workspaces.admin import search
 from workspaces.models import (
     Attestation,
     Decision,
@@ -415,3 +417,39 @@ def test_a_provider_account_is_opened_and_closed(sign_in, organization):
     press(browser, account, "services", services=["WORKSPACES_APPLICATIONS"])
     account.refresh_from_db()
     assert (account.enabled, account.services) == (True, ["WORKSPACES_APPLICATIONS"])
+
+
+def searched(browser, words):
+    return [row.pk for row in browser.get("/admin/workspaces/workspace/", {"q": words}).context["cl"].result_list]
+
+
+def test_a_machine_is_searched_by_ids_names_and_people_of_the_own_organization(organization, team, sign_in):
+    owner = factories.UserFactory(organization=organization, full_name="Ada Arroway", directory_username="ada.arroway")
+    colleague = factories.UserFactory(organization=organization)
+    here = {"organization": organization, "team": team}
+    machine = factories.WorkSpaceFactory(**here, owner=owner, name="ada.arroway-1a2b3c", provider_id="ws-0a1b2c3d4")
+    other = factories.WorkSpaceFactory(**here, owner=colleague, name="build box")
+    factories.WorkSpaceFactory(name="build box")
+    browser = sign_in("admin")
+    for words in (machine.pk, machine.provider_id, machine.name, owner.email.upper(), "arroway", "Ada A"):
+        assert searched(browser, str(words)) == [machine.pk], words
+    assert searched(browser, "build") == [other.pk]
+    assert searched(browser, "nobody-at-all") == []
+
+
+def test_words_that_only_names_could_hold_are_not_looked_for_for_long(organization, team, sign_in, monkeypatch):
+    machine = factories.WorkSpaceFactory(organization=organization, team=team, name="build box")
+    browser, asked = sign_in("admin"), []
+    monkeypatch.setattr(search, "statement_timeout", asked.append)
+    assert searched(browser, "build") == [machine.pk]
+    assert asked == [search.LONGEST]
+
+    def out_of_time(seconds):
+        statement_timeout(0.001)
+        connection.cursor().execute("SELECT pg_sleep(1)")
+
+    monkeypatch.setattr(search, "statement_timeout", out_of_time)
+    assert searched(browser, "build") == []
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        assert cursor.fetchone() == ("0",)

@@ -11,6 +11,7 @@ from tests import factories
 from tests import world as worlds
 from tests.workspaces.support import fresh, launch, machine
 from workspaces.lifecycle import State
+from workspaces.models import RegionPolicy
 
 
 @pytest.fixture
@@ -46,6 +47,15 @@ def test_a_region_without_room_names_the_others_that_are_open(wide, simulator, c
     assert machine().state == State.FAILED
     sending.send(now=clock.now)
     assert "Another region offers the same: ap-southeast-2, eu-west-1." in mailoutbox[0].body
+
+
+def test_a_region_that_the_teams_policy_leaves_out_is_no_alternative(wide, simulator, clock):
+    RegionPolicy.objects.create(
+        organization=wide.organization, team=wide.team, regions=[worlds.REGION, "ap-southeast-2"]
+    )
+    simulator.control.fault("capacity", operation="CreateWorkspaces", count=9)
+    ended = clock.finish(launch(wide, clock))
+    assert [one["region"] for one in ended.error["alternatives"]] == ["ap-southeast-2"]
 
 
 def test_another_fault_names_none(wide, simulator, clock):

@@ -317,13 +317,13 @@ def test_a_stack_that_is_no_longer_marked_is_withdrawn_and_its_machines_stay(eng
     told = (
         AuditLog.objects.filter(resource_type="ApplicationStack").order_by("id").values_list("action_type", flat=True)
     )
-    assert list(told) == ["APPLICATION_STACK_OFFER", "APPLICATION_STACK_WITHDRAW"]
+    assert list(told) == [f"APPLICATION_STACK_{did}" for did in ("OFFER", "CLOSE", "WITHDRAW")]
 
 
 def test_a_second_look_at_the_same_stacks_changes_nothing(stack, world, clock):
     before = ApplicationStack.objects.values().get()
     account = ProviderAccount.objects.select_related("organization").get(pk=world.account.pk)
-    assert refresh_stacks(account=account, actor=Actor.job("reconcile_workspaces"), now=clock.now) == 1
+    assert refresh_stacks(account=account, actor=Actor.job("reconcile_workspaces"), now=clock.now) == (1, [])
     assert ApplicationStack.objects.values().get() == before
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import timedelta
 from threading import Barrier, Thread
 
@@ -102,10 +103,13 @@ def test_a_second_look_changes_nothing_and_what_is_gone_is_said(world, cloud, si
     assert UnmanagedMachine.objects.get().gone_at is not None
 
 
-def test_a_dry_run_writes_no_list(world, cloud, simulator):
+def test_a_dry_run_counts_what_it_would_write_down_and_writes_no_list(world, cloud, simulator, clock):
+    clock.finish(launch(world, clock))
+    WorkSpace.objects.update(state=State.TERMINATED, terminated_at=timezone.now())
     cloud.launch("ann")
     simulator.control.advance(3600)
-    reconcile(now=timezone.now(), dry_run=True)
+    figures = reconcile(now=timezone.now(), dry_run=True)
+    assert (figures["unmanaged"], figures["orphans"]) == (2, 1)
     assert not UnmanagedMachine.objects.exists()
 
 
@@ -344,7 +348,11 @@ def test_the_list_is_for_admins_and_auditors_of_the_organization(world, cloud, s
         found.owner.email
     ]
     problem(client.get(f"{UNMANAGED}?verdict=NICE"), 400, "invalid_parameter")
-    problem(client.post(f"{UNMANAGED}adopt/", {"provider_account": str(found.id)}, format="json"), 404, "not_found")
+    problem(
+        client.post(f"{UNMANAGED}adopt/", {"provider_account": str(found.id)}, format="json"),
+        422,
+        "unknown_provider_account",
+    )
     answer = client.post(f"{UNMANAGED}{found.id}/adopt/", {"team": "no-such-team"}, format="json")
     problem(answer, 422, "team_not_found")
     made = client.post(f"{UNMANAGED}{found.id}/adopt/")
@@ -370,6 +378,19 @@ def test_a_set_of_seen_ids_knows_what_was_put_in_and_nothing_else():
     seen.add(["ws-000000001"])
     assert "ws-000000001" in seen
     assert "ws-000000003" not in seen
+
+
+def test_a_set_of_seen_ids_takes_few_bytes_for_each_also_while_it_is_asked():
+    many = 60_000
+    tracemalloc.start()
+    try:
+        seen = Seen()
+        seen.add(f"ws-{number:09d}" for number in range(many))
+        assert "ws-000000007" in seen
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 30 * many
 
 
 def test_a_look_takes_a_call_for_25_machines_and_one_for_the_tags_of_100(world, cloud, simulator):

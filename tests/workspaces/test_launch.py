@@ -15,7 +15,7 @@ from forge.accounts.models import User
 from forge.operations.models import Operation
 from forge.operations.runner import run_due
 from tests import factories
-from tests.world import World, actor, engineers
+from tests.world import REGION, World, actor, engineers
 from workspaces import permissions, services
 from workspaces.guards import (
     BlueprintNotFound,
@@ -27,7 +27,8 @@ from workspaces.guards import (
     OperatingSystemNotOffered,
 )
 from workspaces.lifecycle import State
-from workspaces.models import StateChange, WorkSpace
+from workspaces.models import ConfigurationChange, StateChange, WorkSpace
+from workspaces.reconcile import reconcile
 from workspaces.resolve import (
     ApplicationsNotOffered,
     MachineExists,
@@ -39,6 +40,7 @@ from workspaces.resolve import (
     TeamNotYours,
     UnknownOwner,
 )
+from workspaces.simulator import catalog
 from workspaces.tagging.wanted import TagKeyReserved, TagValueRefused, TooManyTags
 
 LONG = 3600.0
@@ -270,3 +272,26 @@ def test_a_launch_fails_when_the_domain_was_not_joined_three_times(world, clock,
     made = WorkSpace.objects.get()
     assert (made.state, made.domain_join_status, made.domain_join_attempts) == ("FAILED", "FAILED", 3)
     assert [fault["struck"] for fault in simulator.control.faults()] == [3]
+
+
+def test_a_machine_of_another_system_than_the_blueprints_is_not_taken(world, simulator):
+    offer = {"bundle_type": "STANDARD", "bundle_id": catalog.bundle_id(REGION, "engineering-windows-1", "STANDARD")}
+    blueprint = factories.BlueprintFactory(
+        organization=world.organization, team=world.team, bundle=None, status="DRAFT", operating_system="LINUX"
+    )
+    factories.BlueprintBundleFactory(blueprint=blueprint, region=REGION, **offer)
+    factories.publish(blueprint)
+    operation = run_until_done(simulator, launch(world, blueprint_id=blueprint.id).operation)
+    assert operation.error["code"] == "machine_discarded"
+    assert "operating system is WINDOWS, not LINUX" in operation.error["detail"]
+    assert WorkSpace.objects.get().state == State.FAILED
+
+
+def test_the_volumes_are_those_that_aws_made_and_no_drift(world, simulator, monkeypatch):
+    own = catalog.ComputeType("Standard, of our own", 175, 200)
+    monkeypatch.setitem(catalog.COMPUTE_TYPES, "STANDARD", own)
+    run_until_done(simulator, launch(world).operation)
+    machine = WorkSpace.objects.get()
+    assert (machine.root_volume_gb, machine.user_volume_gb) == (175, 200)
+    assert reconcile(now=timezone.now())["drifted"] == 0
+    assert not ConfigurationChange.objects.exists()

@@ -19,6 +19,7 @@ from tests.workspaces.support import client_of, launch, machine, problem
 from tests.world import actor
 from workspaces import aws, tasks
 from workspaces.aws import gateway
+from workspaces.aws.stacks import TRANSFERS
 from workspaces.lifecycle import State
 from workspaces.models import Attestation, Finding, ProviderAccount, WorkSpace
 from workspaces.places import place_of
@@ -162,18 +163,52 @@ def test_a_machine_is_found_unless_it_is_shown_with_dcv_alone(protocols):
     assert (found.check, found.detail) == ("protocol", {"protocols": list(protocols)})
 
 
-def test_the_open_ways_of_a_stack_are_found_and_resolved_when_all_are_closed(world, simulator, clock):
+def stack_told():
+    entries = AuditLog.objects.filter(action_type="APPLICATION_STACK_CLOSE").order_by("id")
+    return [(one.changes["before"]["enabled"], one.changes["after"]["enabled"]) for one in entries]
+
+
+def shown_of(simulator):
+    (shown,) = streams.api(simulator).describe_stacks(Names=["engineering"])["Stacks"]
+    return {one["Action"]: one["Permission"] for one in shown["UserSettings"]}
+
+
+def test_a_stack_is_closed_as_soon_as_it_is_offered_and_nothing_else_of_it_changes(world, simulator, clock):
+    streams.stack(simulator, world.organization)
+    before = shown_of(simulator)
+    reconcile(now=clock.now)
+    after = shown_of(simulator)
+    assert {after[name] for name in TRANSFERS} == {"DISABLED"}
+    assert {name: before[name] for name in before if name not in TRANSFERS} == {
+        name: after[name] for name in after if name not in TRANSFERS
+    }
+    assert not Finding.objects.exists()
+    assert stack_told() == [(list(TRANSFERS), [])]
+
+
+def test_what_somebody_opens_again_is_closed_by_the_next_check(world, simulator, clock):
     streams.stack(simulator, world.organization)
     reconcile(now=clock.now)
+    opened = [{"Action": "FILE_DOWNLOAD", "Permission": "ENABLED"}]
+    streams.api(simulator).update_stack(Name="engineering", UserSettings=opened)
     assert check(now=clock.now)["stacks"] == 1
+    assert shown_of(simulator)["FILE_DOWNLOAD"] == "DISABLED"
+    assert stack_told()[1:] == [(["FILE_DOWNLOAD"], [])]
+    assert not Finding.objects.exists()
+
+
+def test_a_stack_that_aws_does_not_close_is_found_and_tried_again_and_told_once(world, simulator, clock):
+    streams.stack(simulator, world.organization)
+    simulator.control.fault("no_op", operation="UpdateStack", count=1)
+    reconcile(now=clock.now)
     found = Finding.objects.get()
-    assert (found.check_name, found.subject, len(found.detail["enabled"])) == ("stack_transfers", "engineering", 5)
-    closed = [{"Action": name, "Permission": "DISABLED"} for name in found.detail["enabled"]]
-    streams.api(simulator).update_stack(Name="engineering", UserSettings=closed[:4])
+    assert (found.check_name, found.subject) == ("stack_transfers", "engineering")
+    assert found.detail == {"enabled": list(TRANSFERS)}
+    simulator.control.fault("access_denied", operation="UpdateStack", count=1)
     check(now=clock.now)
-    assert Finding.objects.get().detail == {"enabled": ["PRINTING_TO_LOCAL_DEVICE"]}
-    streams.api(simulator).update_stack(Name="engineering", UserSettings=closed)
+    assert Finding.objects.get().detail == {"enabled": list(TRANSFERS), "refused": "AccessDeniedException"}
     assert check(now=clock.now)["resolved"] == 1
+    assert len(stack_told()) == 1
 
 
 def test_an_account_that_does_not_answer_keeps_its_findings_and_fails_the_run(world, cloud, monkeypatch):

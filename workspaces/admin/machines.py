@@ -10,27 +10,30 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import format_html_join
+from django.utils.html import format_html
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
+from forge.adminkit.links import two_lines
+from forge.adminkit.times import moment
 from workspaces import actions, services
+from workspaces.admin import search
 from workspaces.admin.bulk import ActsOnWhatItShows
 from workspaces.admin.buttons import CHANGES, ask, legal
+from workspaces.admin.launching import Launches
 from workspaces.leavers.admin import HAND_OVER, shown_quarantine
 from workspaces.lifecycle import State
 from workspaces.models import StateChange, WorkSpace, kept_alive
 from workspaces.posture.admin import shown_attestations, shown_findings
-from workspaces.rules.admin import EXTEND, LEASE, shown_decisions, shown_reasons
+from workspaces.rules.admin import EXTEND, LEASE, shown_decisions
 from workspaces.rules.models import MOST_KEEP_ALIVE_DAYS
 from workspaces.rules.price import in_words, monthly_price
 from workspaces.tagging.admin import RETAG, shown_tags
 
 VIEW_ROLES = ("team_lead", "finance", "auditor", "admin")
-SHOWN_CHANGES = 20
 
 _STATE_LABELS = {
     State.PENDING: "info",
@@ -139,19 +142,9 @@ class KeptAliveFilter(admin.SimpleListFilter):
 
 
 @admin.register(WorkSpace)
-class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
+class WorkSpaceAdmin(Launches, ActsOnWhatItShows, ForgeModelAdmin):
     view_roles = VIEW_ROLES
-    list_display = (
-        "name",
-        "owner",
-        "team",
-        "shown_state",
-        "health",
-        "bundle_type",
-        "running_mode",
-        "shown_cost",
-        "shown_deadline",
-    )
+    list_display = ("name", "shown_owner", "shown_state", "shown_kind", "shown_cost", "shown_deadline")
     list_filter = (
         "state",
         "service_type",
@@ -162,18 +155,20 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
         QuarantineFilter,
         "team",
     )
+    link_lookups = ("blueprint__id__exact", "owner__id__exact")
     list_select_related = ("owner", "team", "organization")
-    search_fields = ("id__exact", "name", "directory_user", "provider_id", "owner__email")
+    search_fields = ("id",)  # shows the box; `get_search_results` says what is looked for
+    search_help_text = search.HELP
     ordering = ("-created_at", "-id")
     fieldsets = (
         (
-            None,
-            {"fields": ("name", "owner", "team", "project", "state", "state_since", "health", "shown_deadline")},
-        ),
-        (
             "Machine",
             {
+                "classes": ["tab"],
                 "fields": (
+                    "owner",
+                    "team",
+                    "project",
                     "service_type",
                     "application_ids",
                     "bundle_type",
@@ -184,33 +179,40 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
                     "user_volume_gb",
                     "auto_stop_timeout_minutes",
                     "max_lifetime_days",
-                )
+                    "created_at",
+                    "launched_at",
+                    "stopped_at",
+                    "terminated_at",
+                    "last_connected_at",
+                ),
             },
         ),
-        ("Tags", {"fields": ("shown_tags",)}),
-        ("Money", {"fields": ("shown_cost",)}),
-        ("Owner switched off", {"fields": ("quarantine",)}),
-        ("Security", {"fields": ("findings", "attestations")}),
-        ("What happens by itself", {"fields": ("reasons", "decisions")}),
-        ("Keep-alive", {"fields": ("shown_kept_alive", "keep_alive_until", "keep_alive_reason", "price_of_keeping")}),
+        ("Tags", {"classes": ["tab"], "fields": ("shown_tags",)}),
+        ("Security", {"classes": ["tab"], "fields": ("quarantine", "findings", "attestations")}),
+        ("Rules", {"classes": ["tab"], "fields": ("decisions",)}),
+        (
+            "Keep-alive",
+            {
+                "classes": ["tab"],
+                "fields": ("shown_kept_alive", "keep_alive_until", "keep_alive_reason", "price_of_keeping"),
+            },
+        ),
         (
             "In AWS",
             {
+                "classes": ["tab"],
                 "fields": (
                     "provider_account",
                     "region",
                     "provider_id",
                     "provider_state",
+                    "health",
                     "directory_id",
                     "directory_user",
                     "domain_join_status",
                     "ip_address",
-                )
+                ),
             },
-        ),
-        (
-            "History",
-            {"fields": ("created_at", "launched_at", "stopped_at", "terminated_at", "last_connected_at", "history")},
         ),
     )
     buttons = (
@@ -281,6 +283,9 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
         ),
     )
 
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+        return search.found(queryset, search_term, user=request.user), False
+
     @display(description="state", ordering="state", label=_STATE_LABELS)
     def shown_state(self, workspace: WorkSpace) -> tuple[str, str]:
         return workspace.state, workspace.get_state_display()
@@ -289,15 +294,24 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
     def shown_cost(self, workspace: WorkSpace) -> str:
         return f"{workspace.cost_to_date:,.2f} {workspace.organization.currency}"
 
+    @display(description="owner, team", ordering="owner__email")
+    def shown_owner(self, workspace: WorkSpace) -> str:
+        return two_lines(workspace.owner, workspace.team)
+
+    @display(description="machine", ordering="bundle_type")
+    def shown_kind(self, workspace: WorkSpace) -> str:
+        mode, system = workspace.get_running_mode_display(), workspace.get_operating_system_display()
+        return two_lines(workspace.get_bundle_type_display(), f"{mode}, {system}")
+
     @display(description="next deadline", ordering="next_action_at")
     def shown_deadline(self, workspace: WorkSpace) -> str:
         if workspace.next_action_at is None:
             return "none"
-        when = f"{workspace.next_action} at {workspace.next_action_at:%Y-%m-%d %H:%M} UTC"
+        ahead = format_html("{} {}", workspace.next_action, moment(workspace.next_action_at))
         if not workspace.is_kept_alive(timezone.now()):
-            return when
+            return ahead
         until = workspace.keep_alive_until
-        return f"{when}; kept alive until {until:%Y-%m-%d %H:%M} UTC" if until else f"{when}; kept alive"
+        return two_lines(ahead, format_html("kept alive until {}", moment(until)) if until else "kept alive")
 
     @display(description="quarantine")
     def quarantine(self, workspace: WorkSpace) -> str:
@@ -317,10 +331,6 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
     def shown_tags(self, workspace: WorkSpace) -> str:
         return shown_tags(workspace)
 
-    @display(description="why")
-    def reasons(self, workspace: WorkSpace) -> str:
-        return shown_reasons(workspace)
-
     @display(description="latest decisions")
     def decisions(self, workspace: WorkSpace) -> str:
         return shown_decisions(workspace)
@@ -332,12 +342,6 @@ class WorkSpaceAdmin(ActsOnWhatItShows, ForgeModelAdmin):
     @display(description="price")
     def price_of_keeping(self, workspace: WorkSpace) -> str:
         return in_words(monthly_price(workspace, now=timezone.now())) if workspace.is_live else "It has ended."
-
-    @display(description=f"last {SHOWN_CHANGES} changes")
-    def history(self, workspace: WorkSpace) -> str:
-        changes = workspace.state_changes.order_by("-occurred_at", "-id")[:SHOWN_CHANGES]
-        rows = ((f"{change.occurred_at:%Y-%m-%d %H:%M:%S}", str(change), change.reason) for change in changes)
-        return format_html_join("", "<div>{} {} ({})</div>", rows) or "None."
 
 
 @admin.register(StateChange)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
+from typing import Any
+
 from django.db.models import Prefetch
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -10,11 +13,26 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from forge.accounts.models import Membership, User
+from forge.api.errors import Refused
+from forge.api.etags import conditional
 from forge.api.filters import ForgeFilterSet
 from forge.api.views import ReadViewSet
 from workspaces import actions, providers
 from workspaces.models import Finding, ProviderAccount, ProviderAccountQuerySet, WorkSpace
 from workspaces.posture.checks import ACCESS_CHECKS
+
+
+class UnknownProviderAccount(Refused):
+    code = "unknown_provider_account"
+    title = "There is no such provider account"
+
+
+def account_of(user: Any, account_id: uuid.UUID) -> ProviderAccount:
+    """The provider account that a body names; raises UnknownProviderAccount for one of another organization too."""
+    account = ProviderAccount.objects.visible_to(user).filter(id=account_id).first()
+    if account is None:
+        raise UnknownProviderAccount("Your organization has no such provider account.")
+    return account
 
 
 class UnansweredSerializer(serializers.ModelSerializer):
@@ -53,6 +71,8 @@ class ProviderAccountSerializer(serializers.ModelSerializer):
 class ServicesSerializer(serializers.Serializer):
     """All services that are to be launched in the account."""
 
+    example = {"services": ["WORKSPACES_PERSONAL"]}
+
     services = serializers.ListField(
         child=serializers.ChoiceField(WorkSpace.ServiceType.choices), min_length=1, max_length=2
     )
@@ -74,6 +94,7 @@ class ProviderAccountViewSet(ReadViewSet):
     ordering = "name"
     audit_resource = "ProviderAccount"
     audit_action = {"partial_update": actions.PROVIDER_ACCOUNT_UPDATE}
+    has_etag = True
 
     def get_queryset(self) -> ProviderAccountQuerySet:
         accounts = super().get_queryset()
@@ -86,6 +107,7 @@ class ProviderAccountViewSet(ReadViewSet):
         return accounts.prefetch_related(Prefetch("findings", silent, to_attr="unanswered"))
 
     @extend_schema(request=ServicesSerializer, responses={200: ProviderAccountSerializer})
+    @conditional
     def partial_update(self, request: Request, pk: str | None = None) -> Response:
         """Say which services are launched there; machines of one that is switched off go on."""
         account = self.get_object()

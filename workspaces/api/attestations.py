@@ -10,19 +10,14 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from forge.api.errors import Refused
 from forge.api.fields import Text
 from forge.api.filters import ForgeFilterSet
 from forge.api.idempotency import idempotent
 from forge.api.views import ReadViewSet
 from workspaces import actions
-from workspaces.models import Attestation, ProviderAccount
+from workspaces.api.accounts import account_of
+from workspaces.models import Attestation
 from workspaces.posture import attesting
-
-
-class UnknownProviderAccount(Refused):
-    code = "unknown_provider_account"
-    title = "There is no such provider account"
 
 
 class AttestationSerializer(serializers.ModelSerializer):
@@ -47,6 +42,13 @@ class AttestationSerializer(serializers.ModelSerializer):
 
 class AttestSerializer(serializers.Serializer):
     """The policies that were looked at, how, and until when that is to count; no directory = the account's."""
+
+    example = {
+        "provider_account": "01931e5c-7d3a-7c4b-9c11-5a6b7c8d9e0f",
+        "controls": ["clipboard", "printing"],
+        "valid_until": "2027-07-01T00:00:00Z",
+        "note": "Group policy FORGE-1, seen in the domain controller.",
+    }
 
     provider_account = serializers.UUIDField()
     directory_id = Text(max_length=32, required=False, default="", allow_blank=True)
@@ -87,10 +89,7 @@ class AttestationViewSet(ReadViewSet):
     def create(self, request: Request) -> Response:
         """Attest policies of a directory; the next look at the posture resolves what was found for want of it."""
         wanted = self.validated(AttestSerializer)
-        accounts = ProviderAccount.objects.visible_to(request.user).filter(id=wanted.pop("provider_account"))
-        account = accounts.first()
-        if account is None:
-            raise UnknownProviderAccount("Your organization has no such provider account.")
+        account = account_of(request.user, wanted.pop("provider_account"))
         made = attesting.attest(actor=self.actor, account=account, now=timezone.now(), **wanted)
         address = f"/api/v1/attestations/?provider_account={account.id}"
         return Response({"results": [self.body_of(one) for one in made]}, status=201, headers={"Location": address})

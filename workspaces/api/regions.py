@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from forge.accounts.models import Team
 from forge.accounts.services import organization_of
+from forge.api.etags import conditional
 from forge.api.fields import Text
 from forge.api.filters import ForgeFilterSet
 from forge.api.idempotency import idempotent
@@ -24,12 +25,16 @@ from workspaces.regions.models import MOST_MILLISECONDS
 class LatencyFigureSerializer(serializers.Serializer):
     """A measured round trip, and who measured it; null = as estimated from the distance."""
 
+    example = {"milliseconds": 24, "source": "ping of 2027-01-08"}
+
     milliseconds = serializers.IntegerField(min_value=1, max_value=MOST_MILLISECONDS, allow_null=True)
     source = Text(max_length=200)
 
 
 class NewLatencySerializer(LatencyFigureSerializer):
     """The same for a place and a region that have none yet."""
+
+    example = {"place": "Lisbon", "region": "eu-west-1", "milliseconds": 24, "source": "ping of 2027-01-08"}
 
     place = Text(max_length=64)
     region = Text(max_length=32)
@@ -60,6 +65,7 @@ class RegionLatencyViewSet(ReadViewSet):
     ordering = "-created_at"
     audit_resource = "RegionLatency"
     audit_action = {"create": actions.REGION_LATENCY_CREATE, "partial_update": actions.REGION_LATENCY_UPDATE}
+    has_etag = True
 
     @extend_schema(request=NewLatencySerializer, responses={201: RegionLatencySerializer})
     @idempotent
@@ -72,6 +78,7 @@ class RegionLatencyViewSet(ReadViewSet):
         return self.created(made, self.body_of(made), address=f"/api/v1/region-latencies/{made.id}/")
 
     @extend_schema(request=LatencyFigureSerializer, responses={200: RegionLatencySerializer})
+    @conditional
     def partial_update(self, request: Request, pk: str | None = None) -> Response:
         """Change the figure and its source; null takes the estimate again."""
         latency = self.get_object()
@@ -84,11 +91,15 @@ class RegionLatencyViewSet(ReadViewSet):
 class RegionsSerializer(serializers.Serializer):
     """The regions that a team may use; none = all."""
 
+    example = {"regions": ["eu-west-1", "eu-central-1"]}
+
     regions = serializers.ListField(child=Text(max_length=32), max_length=setting.MOST_REGIONS)
 
 
 class NewRegionPolicySerializer(RegionsSerializer):
     """The same for a team that has no policy yet, by its slug."""
+
+    example = {"team": "platform", "regions": ["eu-west-1"]}
 
     team = Text(max_length=63)
 
@@ -122,6 +133,7 @@ class RegionPolicyViewSet(ReadViewSet):
     ordering = "-created_at"
     audit_resource = "RegionPolicy"
     audit_action = {"create": actions.REGION_POLICY_CREATE, "partial_update": actions.REGION_POLICY_UPDATE}
+    has_etag = True
 
     @extend_schema(request=NewRegionPolicySerializer, responses={201: RegionPolicySerializer})
     @idempotent
@@ -138,6 +150,7 @@ class RegionPolicyViewSet(ReadViewSet):
         return self.created(made, self.body_of(made), address=f"/api/v1/region-policies/{made.id}/")
 
     @extend_schema(request=RegionsSerializer, responses={200: RegionPolicySerializer})
+    @conditional
     def partial_update(self, request: Request, pk: str | None = None) -> Response:
         """Change the regions of a team."""
         policy = self.get_object()

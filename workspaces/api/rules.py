@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from forge.accounts.models import Team
 from forge.accounts.services import organization_of
 from forge.api.errors import Refused
+from forge.api.etags import conditional
 from forge.api.fields import Text
 from forge.api.filters import ForgeFilterSet
 from forge.api.idempotency import idempotent
@@ -29,6 +30,8 @@ from workspaces.services.leasing import Leased
 class ExtendSerializer(serializers.Serializer):
     """Until when the lifetime shall last, or how many days longer, and why."""
 
+    example = {"days": 30, "reason": "The project goes on until March."}
+
     until = serializers.DateTimeField(required=False)
     days = serializers.IntegerField(min_value=1, max_value=MOST_LIFETIME_DAYS, required=False)
     reason = Text(max_length=500)
@@ -41,6 +44,8 @@ class ExtendSerializer(serializers.Serializer):
 
 class LeaseSerializer(serializers.Serializer):
     """Until when the machine works, and at what."""
+
+    example = {"until": "2027-01-09T06:00:00Z", "reason": "A simulation runs over night."}
 
     until = serializers.DateTimeField()
     reason = Text(max_length=500)
@@ -166,6 +171,8 @@ def _ceiling(least: int, most: int) -> serializers.IntegerField:
 class CeilingsOfPolicySerializer(serializers.Serializer):
     """Ceilings to set; null takes one away."""
 
+    example = {"idle_minutes": 60, "lifetime_days": 180}
+
     idle_minutes = _ceiling(15, 2880)
     session_hours = _ceiling(1, 8760)
     lifetime_days = _ceiling(1, MOST_LIFETIME_DAYS)
@@ -175,6 +182,8 @@ class CeilingsOfPolicySerializer(serializers.Serializer):
 
 class PolicyCreateSerializer(CeilingsOfPolicySerializer):
     """The scope: a team, a family of blueprints, or neither for the whole organization."""
+
+    example = {"team": "platform", "idle_minutes": 60, "lifetime_days": 180}
 
     team = Text(max_length=63, required=False, allow_null=True, default=None)
     blueprint_name = Text(max_length=100, required=False, allow_blank=True, default="")
@@ -222,6 +231,7 @@ class LifecyclePolicyViewSet(ReadViewSet):
         "create": actions.LIFECYCLE_POLICY_CREATE,
         "partial_update": actions.LIFECYCLE_POLICY_UPDATE,
     }
+    has_etag = True
 
     @extend_schema(request=PolicyCreateSerializer, responses={201: LifecyclePolicySerializer})
     @idempotent
@@ -244,6 +254,7 @@ class LifecyclePolicyViewSet(ReadViewSet):
         return self.created(made, self.body_of(made), address=f"/api/v1/lifecycle-policies/{made.id}/")
 
     @extend_schema(request=CeilingsOfPolicySerializer, responses={200: LifecyclePolicySerializer})
+    @conditional
     def partial_update(self, request: Request, pk: str | None = None) -> Response:
         """Change ceilings; those that are left out stay as they are."""
         policy = self.get_object()

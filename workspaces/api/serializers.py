@@ -112,6 +112,15 @@ class StateChangeSerializer(serializers.ModelSerializer):
 class LaunchSerializer(serializers.Serializer):
     """The body of a launch (and of a quote)."""
 
+    example = {
+        "blueprint": "01931e5c-7d3a-7c4b-9c11-5a6b7c8d9e0f",
+        "bundle_type": "STANDARD",
+        "operating_system": "LINUX",
+        "running_mode": "AUTO_STOP",
+        "team": "platform",
+        "tags": {"cost-center": "r-100"},
+    }
+
     service_type = serializers.ChoiceField(WorkSpace.ServiceType.choices, default=WorkSpace.ServiceType.PERSONAL)
     blueprint = serializers.UUIDField(required=False, allow_null=True, default=None)
     application_ids = serializers.ListField(child=Text(max_length=100), max_length=50, required=False, default=list)
@@ -142,6 +151,8 @@ class LaunchSerializer(serializers.Serializer):
 
 class ConnectSerializer(serializers.Serializer):
     """Which of the machine's applications to open; without it the first, and of WorkSpaces Personal none."""
+
+    example = {"application_id": "blender"}
 
     application_id = Text(max_length=100, required=False, default="", allow_blank=True)
 
@@ -200,6 +211,8 @@ class ConfigurationChangeSerializer(serializers.ModelSerializer):
 class ModifySerializer(serializers.Serializer):
     """What the machine is to become; what is not named stays."""
 
+    example = {"bundle_type": "PERFORMANCE"}
+
     bundle_type = serializers.ChoiceField(BundleType.choices, required=False)
     running_mode = serializers.ChoiceField(WorkSpace.RunningMode.choices, required=False)
     auto_stop_timeout_minutes = serializers.IntegerField(min_value=15, max_value=2880, required=False)
@@ -214,6 +227,8 @@ class ModifySerializer(serializers.Serializer):
 
 class BulkSerializer(serializers.Serializer):
     """The same for many machines."""
+
+    example = {"action": "stop", "ids": ["01931e5c-7d3a-7c4b-9c11-5a6b7c8d9e0f"]}
 
     action = serializers.ChoiceField(VERBS)
     ids = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=MOST)
@@ -267,6 +282,8 @@ class KeptSerializer(WorkSpaceSerializer):
 class KeepAliveSerializer(serializers.Serializer):
     """Until when, and why; `until` null takes the protection away and needs no reason."""
 
+    example = {"until": "2027-03-01T00:00:00Z", "reason": "Long build of the release branch."}
+
     until = serializers.DateTimeField(allow_null=True)
     reason = Text(max_length=500, required=False, default="", allow_blank=True)
 
@@ -302,6 +319,12 @@ class QuarantineSerializer(serializers.ModelSerializer):
 
 class HandOverSerializer(serializers.Serializer):
     """The body of a hand-over."""
+
+    example = {
+        "heir": "heir@example.com",
+        "until": "2027-01-15T18:00:00Z",
+        "reason": "Save the notebooks of the project.",
+    }
 
     heir = serializers.EmailField(help_text="A lead of the machine's team, or an admin.")
     until = serializers.DateTimeField()

@@ -14,6 +14,8 @@ from workspaces.tagging.wanted import wanted_of
 class RetagSerializer(serializers.Serializer):
     """The tags that the machine has from now on, in place of those that people gave it before."""
 
+    example = {"tags": {"cost-center": "r-200"}}
+
     tags = serializers.DictField(child=Text(max_length=255, allow_blank=True))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -11,17 +9,17 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from forge.api.errors import NotFound
 from forge.api.fields import Text
 from forge.api.filters import ForgeFilterSet
 from forge.api.idempotency import idempotent
 from forge.api.views import ReadViewSet
 from forge.operations.api.serializers import OperationSerializer
 from workspaces import actions
+from workspaces.api.accounts import account_of
 from workspaces.api.serializers import WorkSpaceSerializer
 from workspaces.fleet import adopting
 from workspaces.fleet.adopting import LIFETIME_DAYS, Wish
-from workspaces.models import ProviderAccount, UnmanagedMachine, WorkSpace
+from workspaces.models import UnmanagedMachine, WorkSpace
 
 _DRY_RUN = OpenApiParameter("dry_run", bool, description="Answer what would be taken over, and change nothing.")
 
@@ -67,12 +65,16 @@ class UnmanagedMachineSerializer(serializers.ModelSerializer):
 class AdoptSerializer(serializers.Serializer):
     """How a machine is to be taken over; `team` pays where the owner's only team does not say who does."""
 
+    example = {"team": "platform", "max_lifetime_days": 90}
+
     team = Text(max_length=63, required=False, allow_null=True, default=None)
     max_lifetime_days = serializers.IntegerField(min_value=1, max_value=3650, default=LIFETIME_DAYS)
 
 
 class AdoptFleetSerializer(AdoptSerializer):
     """The same for every machine of an account that can be taken over."""
+
+    example = {"provider_account": "01931e5c-7d3a-7c4b-9c11-5a6b7c8d9e0f", "team": "platform", "max_lifetime_days": 90}
 
     provider_account = serializers.UUIDField()
 
@@ -127,7 +129,7 @@ class UnmanagedMachineViewSet(ReadViewSet):
     def adopt_fleet(self, request: Request) -> Response:
         """Take every machine of an account over that can be: 202 with the operation; 200 with counts on a dry run."""
         wish = self._wish(AdoptFleetSerializer)
-        account = self._account(self.validated(AdoptFleetSerializer)["provider_account"])
+        account = account_of(request.user, self.validated(AdoptFleetSerializer)["provider_account"])
         if self.dry_run:
             return Response(adopting.preview(account=account, wish=wish))
         operation = adopting.ask(actor=self.actor, account=account, wish=wish, now=timezone.now())
@@ -137,9 +139,3 @@ class UnmanagedMachineViewSet(ReadViewSet):
         wanted = self.validated(serializer_class)
         team = adopting.team_of(self.request.user.organization_id, wanted["team"])
         return Wish(team=team, max_lifetime_days=wanted["max_lifetime_days"])
-
-    def _account(self, account_id: Any) -> ProviderAccount:
-        account = ProviderAccount.objects.visible_to(self.request.user).filter(pk=account_id).first()
-        if account is None:
-            raise NotFound("No such provider account.")
-        return account

@@ -12,6 +12,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from forge.api.etags import conditional, require_version
 from forge.api.idempotency import idempotent
 from forge.api.views import ReadViewSet
 from forge.operations.api.serializers import OperationSerializer
@@ -247,6 +248,7 @@ class WorkSpaceViewSet(ReadViewSet):
     @extend_schema(request=LeaseSerializer, responses={201: LeasedSerializer})
     @leases.mapping.post
     @idempotent
+    @conditional
     def lease(self, request: Request, pk: str | None = None) -> Response:
         """Keep the machine from being stopped for idleness while it works; the longest run holds all the same."""
         wanted = self.validated(LeaseSerializer)
@@ -278,9 +280,11 @@ class WorkSpaceViewSet(ReadViewSet):
     def open(self, request: Request, pk: str | None = None) -> Response:
         """The same, and a machine of Applications that has no session begins to run."""
         wanted = self.validated(ConnectSerializer)
+        workspace = self.get_object()
+        require_version(workspace, self.if_match)  # AWS is asked outside a transaction, so nothing is locked
         access = services.connect(
             actor=self.actor,
-            workspace_id=self.get_object().id,
+            workspace_id=workspace.id,
             application_id=wanted["application_id"],
             now=timezone.now(),
         )
@@ -296,6 +300,7 @@ class WorkSpaceViewSet(ReadViewSet):
     @extend_schema(request=HandOverSerializer, responses={200: WorkSpaceSerializer})
     @action(detail=True, methods=["post"], url_path="hand-over")
     @idempotent
+    @conditional
     def hand_over(self, request: Request, pk: str | None = None) -> Response:
         """Give somebody the use of a machine in quarantine until a time, to save what is on it."""
         wanted = self.validated(HandOverSerializer)

@@ -20,6 +20,7 @@ from workspaces.aws.gateway import BATCH, DEFAULT_KEY, Gateway, auto_stop_step
 from workspaces.aws.metrics import Figures, Metrics
 from workspaces.aws.provider import Provider, provider_of
 from workspaces.aws.shapes import Connection, Directory, Known, Machine, NewMachine, Place, StreamingUrl
+from workspaces.aws.sizes import system_of
 from workspaces.aws.stacks import Stack, StackCatalogue
 
 __all__ = [
@@ -55,4 +56,5 @@ __all__ = [
     "auto_stop_step",
     "machine_id",
     "provider_of",
+    "system_of",
 ]

@@ -11,6 +11,7 @@ from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from django.conf import settings
 
+from forge.metrics.aws import count_calls
 from workspaces.aws.faults import Unavailable, translated
 from workspaces.aws.shapes import Place
 
@@ -70,9 +71,10 @@ def session_of(place: Place, endpoint_url: str | None) -> boto3.session.Session:
 
 
 def _core() -> botocore.session.Session:
-    """A session of its own, but for botocore's descriptions of the services: those all sessions share."""
+    """A session of its own, whose calls are counted, with the descriptions of the services that all sessions share."""
     core = botocore.session.Session()
     core.register_component("data_loader", _descriptions())
+    count_calls(core)
     return core
 
 

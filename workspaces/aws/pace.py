@@ -16,8 +16,9 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from pybreaker import CircuitBreaker, CircuitBreakerError, CircuitBreakerListener
+from pybreaker import STATE_OPEN, CircuitBreaker, CircuitBreakerError, CircuitBreakerListener
 
+from forge.metrics.counters import AWS_CIRCUITS_OPENED, AWS_TURNS_REFUSED
 from workspaces.aws.faults import Exists, Invalid, LimitReached, NotFound, NotReady, Throttled, Unavailable
 from workspaces.aws.shapes import Place
 
@@ -59,6 +60,7 @@ def wait_for_turn(place: Place, service: str = "") -> None:
         cursor.execute(_TAKE, {"place": name, "rate": rate, "burst": burst, "patience": PATIENCE})
         taken = cursor.fetchone()
     if taken is None:
+        AWS_TURNS_REFUSED.inc()
         raise Throttled("OwnRateLimit", f"{rate:g} calls a second to {name} are used up for the next {PATIENCE:g} s")
     time.sleep(max(0.0, -taken[0] / rate))
 
@@ -90,7 +92,9 @@ def circuit_of(place: Place, service: str) -> CircuitBreaker:
 
 
 class _Told(CircuitBreakerListener):
-    """Writes into the log what becomes of a circuit."""
+    """Writes into the log what becomes of a circuit, and counts those that open."""
 
     def state_change(self, cb: CircuitBreaker, old_state: Any, new_state: Any) -> None:
         logger.warning("AWS %s: the circuit is %s", cb.name, new_state.name)
+        if new_state.name == STATE_OPEN:
+            AWS_CIRCUITS_OPENED.inc()

@@ -16,7 +16,7 @@ from workspaces.aws.calling import PagedCaller
 from workspaces.aws.clients import client_of
 from workspaces.aws.faults import reading_tags
 from workspaces.aws.shapes import Place
-from workspaces.aws.sizes import BUNDLE_OF_INSTANCE
+from workspaces.aws.sizes import BUNDLE_OF_INSTANCE, system_of
 
 ORGANIZATION_TAG = "forge:organization"
 
@@ -66,9 +66,20 @@ class StackCatalogue(PagedCaller):
         """The TRANSFERS that are not DISABLED, by stack; what AWS does not show is allowed, as by its default."""
         found: dict[str, tuple[str, ...]] = {}
         for row in self._pages("describe_stacks", "Stacks", Names=list(names)) if names else ():
-            settings_ = {one["Action"]: one["Permission"] for one in row.get("UserSettings", ())}
-            found[row["Name"]] = tuple(name for name in TRANSFERS if settings_.get(name) != "DISABLED")
+            permissions = {one["Action"]: one["Permission"] for one in row.get("UserSettings", ())}
+            found[row["Name"]] = tuple(name for name in TRANSFERS if permissions.get(name) != "DISABLED")
         return found
+
+    def close(self, name: str) -> None:
+        """Ask AWS to disable every one of the TRANSFERS of a stack; its other user settings are sent as they are.
+
+        AWS does not say whether UpdateStack leaves alone what it is not sent.
+        """
+        rows = self._pages("describe_stacks", "Stacks", Names=[name])
+        shown = {one["Action"]: one for row in rows for one in row.get("UserSettings", ())}
+        wanted = shown | {action: {"Action": action, "Permission": "DISABLED"} for action in TRANSFERS}
+        with self._call():
+            self._client.update_stack(Name=name, UserSettings=list(wanted.values()))
 
     def _marked(self, slug: str) -> set[str]:
         filters = [{"Key": ORGANIZATION_TAG, "Values": [slug]}]
@@ -97,7 +108,7 @@ class StackCatalogue(PagedCaller):
             fleet_state=fleet["State"],
             instance_type=fleet["InstanceType"],
             bundle_type=BUNDLE_OF_INSTANCE.get(fleet["InstanceType"], ""),
-            operating_system="WINDOWS" if platform.startswith("WINDOWS") else "LINUX",
+            operating_system=system_of(platform),
             application_ids=tuple(sorted(application_ids)),
         )
 

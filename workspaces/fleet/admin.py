@@ -15,6 +15,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
+from forge.adminkit.links import two_lines
 from workspaces import actions
 from workspaces.fleet import adopting
 from workspaces.fleet.adopting import LIFETIME_DAYS, Wish
@@ -94,15 +95,8 @@ _VERDICT_LABELS = {
 class UnmanagedMachineAdmin(ForgeModelAdmin):
     view_roles = ("auditor", "admin")
     list_display = (
-        "provider_id",
-        "directory_user",
-        "shown_verdict",
-        "owner",
-        "bundle_type",
-        "provider_state",
-        "provider_account",
-        "first_seen_at",
-    )
+        "provider_id", "shown_user", "shown_verdict", "shown_kind", "provider_account", "first_seen_at",
+    )  # fmt: skip
     list_filter = ("verdict", "is_orphan", "provider_account")
     list_select_related = ("owner", "provider_account")
     search_fields = ("id__exact", "provider_id", "directory_user")
@@ -123,6 +117,14 @@ class UnmanagedMachineAdmin(ForgeModelAdmin):
             ],
         ),
     )
+
+    @display(description="directory user, owner", ordering="directory_user")
+    def shown_user(self, machine: UnmanagedMachine) -> str:
+        return two_lines(machine.directory_user, machine.owner)
+
+    @display(description="machine", ordering="bundle_type")
+    def shown_kind(self, machine: UnmanagedMachine) -> str:
+        return two_lines(machine.bundle_type, machine.provider_state)
 
     @display(description="verdict", ordering="verdict", label=_VERDICT_LABELS)
     def shown_verdict(self, machine: UnmanagedMachine) -> tuple[str, str]:

@@ -11,7 +11,6 @@ from django.db import transaction
 
 from audit.actors import Actor, Kind
 from audit.services import record
-from blueprints.models import OperatingSystem
 from blueprints.services import BundleOffer, of_adopted
 from forge.accounts.locks import lock_scopes
 from forge.accounts.models import Membership, Team, User
@@ -20,7 +19,7 @@ from forge.db.ids import uuid7
 from forge.db.integrity import refusing
 from forge.operations.models import Operation
 from forge.operations.services import enqueue
-from workspaces import actions
+from workspaces import actions, aws
 from workspaces.intents import Intent
 from workspaces.lifecycle import AWS_STATES, State
 from workspaces.models import ProviderAccount, UnmanagedMachine, WorkSpace
@@ -146,7 +145,7 @@ def adopt(
     blueprint = of_adopted(
         actor=actor,
         organization=machine.organization,
-        operating_system=_operating_system(machine),
+        operating_system=aws.system_of(machine.operating_system),
         offer=BundleOffer(machine.provider_account.region, machine.bundle_type, machine.bundle_id),
         now=now,
     )
@@ -274,11 +273,6 @@ def _require_as_judged(locked: UnmanagedMachine, machine: UnmanagedMachine) -> N
 
 def _why(machine: UnmanagedMachine) -> dict[str, Any]:
     return {"verdict": str(machine.verdict), "workspace": str(machine.workspace_id) if machine.workspace_id else None}
-
-
-def _operating_system(machine: UnmanagedMachine) -> str:
-    is_windows = machine.operating_system.startswith("WINDOWS")
-    return OperatingSystem.WINDOWS if is_windows else OperatingSystem.LINUX
 
 
 def _require(actor: Actor, organization_id: uuid.UUID) -> None:

@@ -111,7 +111,32 @@ def note(
     tags: Mapping[str, Mapping[str, str]] | None,
     now: datetime,
 ) -> int:
-    """Write down machines of `unknown_of` with their tags; returns how many of them carry the tag of an ended row.
+    """Write down machines of `unknown_of` with their tags; returns how many of them carry the tag of an ended row."""
+    rows = _rows(account, machines, tags)
+    if rows:
+        parameters: dict[str, Any] = {
+            "organization": account.organization_id,
+            "account": account.id,
+            "machines": json.dumps(rows),
+            "now": now,
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(_NOTE, parameters)
+    return sum(row["is_orphan"] for row in rows)
+
+
+def foresee(
+    *, account: ProviderAccount, machines: Sequence[Machine], tags: Mapping[str, Mapping[str, str]] | None
+) -> tuple[int, int]:
+    """How many machines `note` would write down, and how many orphans among them; changes nothing."""
+    rows = _rows(account, machines, tags)
+    return len(rows), sum(row["is_orphan"] for row in rows)
+
+
+def _rows(
+    account: ProviderAccount, machines: Sequence[Machine], tags: Mapping[str, Mapping[str, str]] | None
+) -> list[dict[str, Any]]:
+    """What is to be written down of machines of `unknown_of`.
 
     A machine whose launch is under way (its row has no id of AWS's yet) is nobody's but the launch's: passed over.
     `tags` None = they may not be read: those that were read before stay, and a launch is known by its directory user.
@@ -127,16 +152,7 @@ def note(
         if own.get(WORKSPACE) in being_launched:
             continue
         rows.append({**asdict(machine), "tags": own, "is_orphan": WORKSPACE in own})
-    if rows:
-        parameters: dict[str, Any] = {
-            "organization": account.organization_id,
-            "account": account.id,
-            "machines": json.dumps(rows),
-            "now": now,
-        }
-        with connection.cursor() as cursor:
-            cursor.execute(_NOTE, parameters)
-    return sum(row["is_orphan"] for row in rows)
+    return rows
 
 
 def settle(*, account: ProviderAccount, seen: Seen, now: datetime) -> dict[str, int]:

@@ -25,6 +25,7 @@ from workspaces.lifecycle import AWS_STATES, State
 from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.places import known
 from workspaces.posture.sweep import note_launched
+from workspaces.regions.choosing import allowed_regions
 from workspaces.tagging.wanted import OPERATION, wanted_of
 from workspaces.transitions import lock_machine, move
 
@@ -316,6 +317,8 @@ class Launch(MachineHandler):
             "compute type": (workspace.bundle_type, seen.bundle_type),
             "running mode": (workspace.running_mode, seen.running_mode),
         }
+        if seen.operating_system:
+            pairs["operating system"] = (workspace.operating_system, aws.system_of(seen.operating_system))
         return "; ".join(f"{what} is {is_}, not {asked}" for what, (asked, is_) in pairs.items() if asked != is_)
 
     @staticmethod
@@ -323,6 +326,9 @@ class Launch(MachineHandler):
         locked.provider_state = seen.state
         locked.health = AWS_STATES[seen.state].health
         locked.ip_address = seen.ip_address
+        # A bundle of one's own may have other volumes than AWS's of that type, and costs accordingly.
+        locked.root_volume_gb = seen.root_volume_gb or locked.root_volume_gb
+        locked.user_volume_gb = seen.user_volume_gb or locked.user_volume_gb
         if locked.capabilities.joins_domain:
             locked.domain_joined = True
             locked.domain_join_status = WorkSpace.DomainJoin.JOINED
@@ -331,6 +337,8 @@ class Launch(MachineHandler):
                 "provider_state",
                 "health",
                 "ip_address",
+                "root_volume_gb",
+                "user_volume_gb",
                 "domain_joined",
                 "domain_join_status",
                 "updated_at",
@@ -339,14 +347,16 @@ class Launch(MachineHandler):
 
 
 def elsewhere(workspace: WorkSpace) -> list[dict[str, str]]:
-    """The other regions that offer the machine's bundle type by its blueprint and are open to the organization."""
+    """The other regions that offer the machine's bundle type by its blueprint and are open to its team."""
     offering = ProviderAccount.objects.offering(workspace.service_type)
     open_to_us = offering.filter(organization_id=workspace.organization_id)
     offered = BlueprintBundle.objects.filter(
         blueprint=workspace.blueprint_id, bundle_type=workspace.bundle_type, region__in=open_to_us.values("region")
     )
     regions = offered.exclude(region=workspace.region).order_by("region").values_list("region", flat=True)
-    return [{"region": region, "bundle_type": workspace.bundle_type} for region in regions]
+    allowed = allowed_regions(workspace.organization_id, workspace.team_id)
+    possible = [region for region in regions if allowed is None or region in allowed]
+    return [{"region": region, "bundle_type": workspace.bundle_type} for region in possible]
 
 
 def connection_url(registration_code: str) -> str | None:

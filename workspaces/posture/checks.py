@@ -105,6 +105,9 @@ def _name(key: str) -> str:
     return key.rpartition(":")[2]
 
 
-def of_stack(name: str, allowed: tuple[str, ...]) -> list[Deviation]:
-    """Which ways a stack leaves open between a session and the person's own device."""
-    return [Deviation(name, TRANSFERS, {"enabled": list(allowed)})] if allowed else []
+def of_stack(name: str, allowed: tuple[str, ...], *, refused: str | None = None) -> list[Deviation]:
+    """Which ways a stack leaves open between a session and the person's own device, and why they were not closed."""
+    if not allowed:
+        return []
+    why = {"refused": refused} if refused else {}
+    return [Deviation(name, TRANSFERS, {"enabled": list(allowed), **why})]

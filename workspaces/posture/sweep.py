@@ -17,6 +17,7 @@ from workspaces.models import ApplicationStack, Finding, ProviderAccount, WorkSp
 from workspaces.places import place_of
 from workspaces.posture import checks
 from workspaces.posture.attesting import unattested
+from workspaces.posture.closing import close
 from workspaces.posture.keeping import keep, resolve_ended
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def check(*, now: datetime, actor: Actor | None = None) -> dict[str, int]:
         silent = False
         for service_type, check_service in ((PERSONAL, _check_computers), (APPLICATIONS, _check_stacks)):
             try:
-                check_service(account, figures, _note_of(account, figures, actor, now), now)
+                check_service(account, figures, _note_of(account, figures, actor, now), actor, now)
             except aws.AwsError as error:
                 silent = True
                 faults.append(f"provider account {account.id} ({account}), {service_type}: {error}")
@@ -96,7 +97,7 @@ def _note_of(account: ProviderAccount, figures: Figures, actor: Actor, now: date
     return note
 
 
-def _check_computers(account: ProviderAccount, figures: Figures, note: Note, now: datetime) -> None:
+def _check_computers(account: ProviderAccount, figures: Figures, note: Note, actor: Actor, now: datetime) -> None:
     gateway = aws.Gateway(place_of(account))
     standing = WorkSpace.objects.live().filter(provider_account=account, service_type=PERSONAL, state__in=UP)
     own = {account.directory_id} if account.offers(PERSONAL) else set()
@@ -128,17 +129,11 @@ def _check_computers(account: ProviderAccount, figures: Figures, note: Note, now
             )
 
 
-def _check_stacks(account: ProviderAccount, figures: Figures, note: Note, now: datetime) -> None:
-    names = list(
-        ApplicationStack.objects.filter(provider_account=account, is_offered=True).values_list("name", flat=True)
-    )
-    allowed = aws.StackCatalogue(place_of(account)).transfers(names) if names else {}
-    figures.stacks += len(allowed)
-    note(
-        list(allowed),
-        checks.STACK_CHECKS,
-        [one for name, ways in allowed.items() for one in checks.of_stack(name, ways)],
-    )
+def _check_stacks(account: ProviderAccount, figures: Figures, note: Note, actor: Actor, now: datetime) -> None:
+    offered = ApplicationStack.objects.filter(provider_account=account, is_offered=True)
+    seen, deviations = close(account, list(offered.values_list("name", flat=True)), actor=actor, now=now)
+    figures.stacks += len(seen)
+    note(seen, checks.STACK_CHECKS, deviations)
 
 
 def _of(machine: WorkSpace, seen: aws.Machine, account: ProviderAccount) -> list[checks.Deviation]:

@@ -9,6 +9,7 @@ from workspaces import aws
 from workspaces.models import ProviderAccount
 from workspaces.posture import checks
 from workspaces.posture.checks import Deviation
+from workspaces.posture.closing import close
 from workspaces.posture.keeping import keep
 from workspaces.reconciling.run import Run
 from workspaces.stacks import refresh_stacks
@@ -35,14 +36,17 @@ def tags_of(
 def stacks_of(account: ProviderAccount, run: Run) -> int:
     """Keep the stacks of an account; returns how many are offered. They stay as known where tags may not be read.
 
-    Raises any other AwsError.
+    Those that are new are closed at once, and not by the next hourly check alone. Raises any other AwsError.
     """
     try:
-        return refresh_stacks(account=account, actor=run.actor, now=run.now)
+        count, fresh = refresh_stacks(account=account, actor=run.actor, now=run.now)
     except aws.TagsForbidden as error:
         logger.warning("the stacks in provider account %s could not be told: %s", account.id, error)
         _note(account, GET_RESOURCES, checks.TAG_ACCESS, error, run)
         return 0
+    seen, found = close(account, fresh, actor=run.actor, now=run.now)
+    keep(account=account, subjects=seen, checks=checks.STACK_CHECKS, deviations=found, actor=run.actor, now=run.now)
+    return count
 
 
 def note_service(account: ProviderAccount, service_type: str, error: aws.AwsError | None, run: Run) -> None:

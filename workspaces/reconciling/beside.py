@@ -61,12 +61,16 @@ def compare_tags(
 
     A role that may not read tags has neither: its machines are listed without them, and the account has a finding.
     """
-    unknown = [] if run.dry_run else survey.unknown_of(account, shown)
+    unknown = survey.unknown_of(account, shown)
     asked = [one.provider_id for one in ours] + [one.provider_id for one in unknown]
     if not asked:
         return
     tags = access.tags_of(account, asked, gateway, run)
-    if unknown:
+    if unknown and run.dry_run:
+        unmanaged, orphans = survey.foresee(account=account, machines=unknown, tags=tags)
+        run.figures.unmanaged += unmanaged
+        run.figures.orphans += orphans
+    elif unknown:
         run.figures.orphans += survey.note(account=account, machines=unknown, tags=tags, now=run.now)
     if tags is None:
         run.figures.unread += len(ours)

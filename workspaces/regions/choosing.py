@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +70,7 @@ def choose(
     Raises RegionNotAllowed where the team's policy leaves none, and RegionRequired where several are left and the
     place of the owner says nothing of them.
     """
-    allowed = _allowed(organization, team)
+    allowed = allowed_regions(organization.id, team.id)
     regions = sorted(region for region in possible if allowed is None or region in allowed)
     if asked is not None and asked not in regions:
         raise RegionNotAllowed(
@@ -105,9 +106,10 @@ def _why_nearest(reaches: list[Reach]) -> str:
     return f"{why} As near, and later by name: {', '.join(equal)}." if equal else why
 
 
-def _allowed(organization: Organization, team: Team) -> set[str] | None:
+def allowed_regions(organization_id: uuid.UUID, team_id: uuid.UUID) -> set[str] | None:
     """The regions that the team's policy names; None = every one."""
-    named = RegionPolicy.objects.filter(organization=organization, team=team).values_list("regions", flat=True).first()
+    policies = RegionPolicy.objects.filter(organization_id=organization_id, team_id=team_id)
+    named = policies.values_list("regions", flat=True).first()
     return set(named) if named else None
 
 

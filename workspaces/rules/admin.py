@@ -24,7 +24,6 @@ from workspaces.models import Decision, LifecyclePolicy, WorkSpace
 from workspaces.permissions import may
 from workspaces.rules import policies
 from workspaces.rules.models import MOST_KEEP_ALIVE_DAYS, MOST_LIFETIME_DAYS
-from workspaces.rules.why import why
 
 OVERSIGHT = ("team_lead", "finance", "auditor", "admin")
 
@@ -134,19 +133,6 @@ EXTEND = Button(
     legal=_legal("extend"),
     explain=lambda _, row: [f"The lifetime of {row.name} ends at {row.lifetime_end:%Y-%m-%d %H:%M} UTC now."],
 )
-
-
-def shown_reasons(workspace: WorkSpace) -> str:
-    """What lies ahead of a machine and why, line by line."""
-    answer = why(workspace=workspace, now=timezone.now())
-    steps = [f"{step['action']} at {step['at']:%Y-%m-%d %H:%M} UTC: {step['reason']}" for step in answer["steps"]]
-    more = [reason for reason in answer["reasons"] if not any(reason in step for step in steps)]
-    bound = [
-        f"{name.replace('_', ' ')}: {ceiling['in_force']} ({ceiling['source']})"
-        for name, ceiling in answer["ceilings"].items()
-        if ceiling["source"] not in ("", "machine", "installation")
-    ]
-    return format_html_join("", "<div>{}</div>", ((line,) for line in [*steps, *more, *bound]))
 
 
 def shown_decisions(workspace: WorkSpace) -> str:

@@ -24,6 +24,8 @@ class TeamSerializer(serializers.ModelSerializer):
 
 
 class TeamCreateSerializer(serializers.Serializer):
+    example = {"slug": "platform", "name": "Platform"}
+
     slug = serializers.SlugField(max_length=63)
     name = Text(max_length=200)
 
@@ -39,6 +41,8 @@ class ProjectSerializer(serializers.ModelSerializer):
 
 
 class ProjectCreateSerializer(serializers.Serializer):
+    example = {"slug": "apollo", "name": "Apollo", "cost_center": "r-100", "teams": ["platform"]}
+
     slug = serializers.SlugField(max_length=63)
     name = Text(max_length=200)
     cost_center = Text(max_length=100, required=False, default="", allow_blank=True)
@@ -56,7 +60,9 @@ class MembershipSerializer(serializers.ModelSerializer):
     full_name = serializers.CharField(source="user.full_name", read_only=True)
     directory_username = serializers.CharField(source="user.directory_username", read_only=True)
     is_active = serializers.BooleanField(source="user.is_active", read_only=True)
-    credentials_expire_at = serializers.DateTimeField(source="user.credentials_expire_at", read_only=True)
+    credentials_expire_at = serializers.DateTimeField(
+        source="user.credentials_expire_at", read_only=True, allow_null=True
+    )
     team = serializers.CharField(source="team.slug", read_only=True, allow_null=True, default=None)
 
     class Meta:
@@ -78,6 +84,14 @@ class MembershipSerializer(serializers.ModelSerializer):
 
 class MemberCreateSerializer(serializers.Serializer):
     """A new person with a first role; one who exists gets the role in the team besides, and keeps the own name."""
+
+    example = {
+        "email": "ada@example.com",
+        "full_name": "Ada Example",
+        "directory_username": "ada",
+        "team": "platform",
+        "role": "engineer",
+    }
 
     email = serializers.EmailField(max_length=254)
     full_name = Text(max_length=200)
@@ -121,6 +135,8 @@ class TokenWithSecretSerializer(TokenSerializer):
 
 
 class TokenCreateSerializer(serializers.Serializer):
+    example = {"name": "laptop", "interface": "CLI", "scopes": ["read"], "expires_at": "2027-06-30T00:00:00Z"}
+
     name = Text(max_length=100)
     interface = serializers.ChoiceField(ApiToken.Interface.choices, default=ApiToken.Interface.API)
     scopes = serializers.ListField(child=serializers.ChoiceField(SCOPES), required=False, default=list)

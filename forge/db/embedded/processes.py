@@ -64,7 +64,8 @@ def outside_folder(checkout: Path) -> Path:
     Raises ServerFailed when somebody else has put a folder there.
     """
     digest = hashlib.sha256(str(checkout.resolve()).encode()).hexdigest()[:12]
-    folder = Path("/var/tmp") / f"robco-forge-{digest}"  # noqa: S108 - its owner is checked; kept over reboots, unlike /tmp
+    # its owner is checked; kept over reboots, unlike /tmp
+    folder = Path("/var/tmp") / f"robco-forge-{digest}"  # noqa: S108  # nosec B108
     folder.mkdir(mode=0o711, exist_ok=True)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():

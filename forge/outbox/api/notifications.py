@@ -37,6 +37,8 @@ class NotificationChoiceSerializer(serializers.Serializer):
 class NotificationChoicesSerializer(serializers.Serializer):
     """What to change; kinds that are left out stay."""
 
+    example = {"notifications": [{"kind": "workspace.ready", "mail": False}]}
+
     notifications = NotificationChoiceSerializer(many=True, allow_empty=False, max_length=100)
 
 

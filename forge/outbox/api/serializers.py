@@ -55,6 +55,8 @@ def _kinds(**options: object) -> serializers.ListField:
 class NewWebhookSerializer(serializers.Serializer):
     """The body that makes a webhook."""
 
+    example = {"name": "chat", "url": "https://hooks.example.com/forge", "kinds": ["budget.mark"]}
+
     name = Text(max_length=100)
     url = Text(max_length=2000)
     kinds = _kinds(required=False, default=list)
@@ -65,6 +67,8 @@ class NewWebhookSerializer(serializers.Serializer):
 
 class WebhookChangeSerializer(serializers.Serializer):
     """What to change of a webhook; what is left out stays."""
+
+    example = {"is_on": False}
 
     name = Text(max_length=100, required=False)
     url = Text(max_length=2000, required=False)
@@ -79,6 +83,8 @@ class WebhookChangeSerializer(serializers.Serializer):
 
 class RotateSerializer(serializers.Serializer):
     """For how long the former secret signs too."""
+
+    example = {"keep_hours": 24}
 
     keep_hours = serializers.IntegerField(
         min_value=0, max_value=int(MOST_KEEP.total_seconds()) // HOUR, default=int(KEEP_FORMER.total_seconds()) // HOUR

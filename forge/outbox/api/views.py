@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from forge.api.errors import Denied
+from forge.api.etags import conditional
 from forge.api.idempotency import idempotent, refuse_key
 from forge.api.views import ReadViewSet
 from forge.outbox import actions
@@ -45,6 +46,7 @@ class WebhookViewSet(ReadViewSet):
         "rotate": actions.WEBHOOK_ROTATE,
         "ping": actions.WEBHOOK_PING,
     }
+    has_etag = True
 
     @extend_schema(request=serializers.NewWebhookSerializer, responses={201: serializers.WebhookWithSecretSerializer})
     def create(self, request: Request) -> Response:
@@ -61,13 +63,15 @@ class WebhookViewSet(ReadViewSet):
         return self.created(webhook, self._with(webhook, secret), address=f"/api/v1/webhooks/{webhook.pk}/")
 
     @extend_schema(request=serializers.WebhookChangeSerializer, responses={200: serializers.WebhookSerializer})
+    @conditional
     def partial_update(self, request: Request, pk: str | None = None) -> Response:
         """Change it, or switch it off and on; switched on, its failures are forgotten."""
         webhook = self.get_object()
         wanted = self.validated(serializers.WebhookChangeSerializer)
         changed = services.change(actor=self.actor, webhook_id=webhook.pk, wanted=wanted, now=timezone.now())
-        return Response(self.body_of(changed))
+        return self.shown(changed, self.body_of(changed))
 
+    @conditional
     def destroy(self, request: Request, pk: str | None = None) -> Response:
         """Take it away, with its address and its secrets."""
         services.remove(actor=self.actor, webhook_id=self.get_object().pk, now=timezone.now())
@@ -75,6 +79,7 @@ class WebhookViewSet(ReadViewSet):
 
     @extend_schema(request=serializers.RotateSerializer, responses={200: serializers.WebhookWithSecretSerializer})
     @action(detail=True, methods=["post"])
+    @conditional
     def rotate(self, request: Request, pk: str | None = None) -> Response:
         """Give it a new secret, shown this once; the former one signs too for `keep_hours`."""
         refuse_key(request)
@@ -87,6 +92,7 @@ class WebhookViewSet(ReadViewSet):
     @extend_schema(request=None, responses={202: serializers.WebhookDeliverySerializer})
     @action(detail=True, methods=["post"])
     @idempotent
+    @conditional
     def ping(self, request: Request, pk: str | None = None) -> Response:
         """Have a test message delivered; what came of it stands under the address in Location."""
         delivery = services.ping(actor=self.actor, webhook_id=self.get_object().pk, now=timezone.now())

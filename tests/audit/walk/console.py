@@ -48,6 +48,11 @@ def _typed(name: str) -> Callable[[Any], dict[str, Any]]:
     return lambda row: {"typed_confirmation": str(getattr(row, name)) if name else str(row)}
 
 
+def _launch(world: Any) -> dict[str, Any]:
+    machine = {"bundle_type": "STANDARD", "running_mode": "AUTO_STOP", "max_lifetime_days": "90", "region": "us-east-1"}
+    return machine | {"owner_email": world.engineer.email, "blueprint": world.blueprint.pk, "team": "", "project": ""}
+
+
 def _budget(world: Any) -> dict[str, Any]:
     terms = {"scope": "TEAM", "team": world.team.pk, "amount": "250", "recurs": "NONE", "on_limit": "BLOCK_LAUNCHES"}
     return terms | _at("period_start", rows.hour()) | _at("period_end", rows.hour(ahead=99))
@@ -135,6 +140,7 @@ FORMS = {
     ("membership", "add"): Form("MEMBER_CREATE", "lead", _member, resource="User"),
     ("blueprint", "add"): Form("BLUEPRINT_CREATE", "lead", _draft),
     ("provideraccount", "add"): Form("PROVIDER_ACCOUNT_CREATE", "admin", _account),
+    ("workspace", "add"): Form("WORKSPACE_PROVISION", "lead", _launch, resource="WorkSpace"),
     ("budget", "add"): Form("BUDGET_CREATE", "finance", _budget),
     ("price", "add"): Form("PRICE_CREATE", "finance", _price),
     ("issuedreport", "add"): Form("COST_EXPORT", "finance", _report, status=200),  # the file itself
@@ -298,6 +304,8 @@ OWN_PAGES = {
 PAGES = {
     "login": "sign-in: test_signing_in_out_and_failing below",
     "logout": "sign-out: test_signing_in_out_and_failing below",
+    "saved": "a saved filter: tests/forge/console/test_saved.py",
+    "saved_forget": "a saved filter: tests/forge/console/test_saved.py",
     "password_change": "one's own password: test_ones_own_password below",
     "search": "reads",
     "system": "reads",

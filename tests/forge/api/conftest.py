@@ -17,8 +17,11 @@ def small_api() -> Iterator[None]:
         ROOT_URLCONF="tests.forge.api.urls",
         MIDDLEWARE=support.MIDDLEWARE,
         FORGE_REFUSAL_RECORDER="tests.forge.api.support.record_refusal",
+        FORGE_RATE_TOKEN="",
         FORGE_RATE_USER="",
         FORGE_RATE_TEAM="",
+        FORGE_RATE_ORGANIZATION="",
+        FORGE_RATE_ALL="",
     ):
         yield
     support.ERRORS.clear()

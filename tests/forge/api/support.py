@@ -50,6 +50,7 @@ class Person:
 @dataclass
 class Token:
     pk: str
+    interface = "API"
 
 
 class HeaderAuthentication(BaseAuthentication):

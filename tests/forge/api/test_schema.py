@@ -23,9 +23,12 @@ def parameters(operation):
 def test_every_operation_documents_its_problems(schema):
     for path in schema["paths"].values():
         for operation in path.values():
-            problem = operation["responses"]["400"]["content"]["application/problem+json"]["schema"]
-            assert problem == {"$ref": "#/components/schemas/Problem"}
+            assert operation["responses"]["400"] == {"$ref": "#/components/responses/Problem400"}
             assert {"401", "403", "429", "503"} <= set(operation["responses"])
+    for shared in schema["components"]["responses"].values():
+        problem = shared["content"]["application/problem+json"]
+        assert problem["schema"] == {"$ref": "#/components/schemas/Problem"}
+        assert problem["example"]["code"]
 
 
 def test_a_list_documents_its_page_filters_orders_and_search(schema):

@@ -1,4 +1,5 @@
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.conf import settings
@@ -6,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from forge.api import throttles
-from tests.forge.api.support import Person
+from tests.forge.api.support import Person, Token
 
 pytestmark = pytest.mark.django_db
 
@@ -71,7 +72,59 @@ def test_counters_leave_redis_by_themselves(client):
         client.get("/api/v1/runs/")
     counter = throttles.counter(settings.REDIS_URL)
     window = int(throttles.time.time() // 60)
-    assert 0 < counter._redis.ttl(f"forge:rate:user:ann:{window}") <= 61
+    assert 0 < counter._redis.ttl(f"forge:rate:user:ann:60:{window}") <= 61
+
+
+@pytest.mark.parametrize(
+    ("setting", "shares"),
+    [
+        ("TOKEN", "this token"),
+        ("USER", "this person"),
+        ("ORGANIZATION", "the organization"),
+        ("ALL", "everybody together"),
+    ],
+)
+def test_each_rate_refuses_in_its_own_words(client, setting, shares):
+    with override_settings(**{f"FORGE_RATE_{setting}": "2/hour"}):
+        answers = [client.get("/api/v1/runs/") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    problem = answers[-1].json()
+    assert problem["detail"] == f"The 2 requests in 3600 s of {shares} are used up."
+    assert (problem["limit"], problem["window_seconds"]) == (2, 3600)
+
+
+@pytest.mark.parametrize(("setting", "status"), [("TOKEN", 200), ("USER", 200), ("ORGANIZATION", 200), ("ALL", 429)])
+def test_only_what_is_shared_holds_for_somebody_else(make_client, monkeypatch, setting, status):
+    monkeypatch.setattr(Person, "organization_id", property(lambda self: self.pk, lambda self, value: None))
+    with override_settings(**{f"FORGE_RATE_{setting}": "1/minute"}):
+        make_client("ann").get("/api/v1/runs/")
+        assert make_client("bob").get("/api/v1/runs/").status_code == status
+
+
+def test_through_lucy_a_rate_of_its_own_holds(make_client, monkeypatch):
+    with override_settings(FORGE_RATE_LUCY="1/minute"):
+        assert [make_client().get("/api/v1/runs/").status_code for _ in range(2)] == [200, 200]
+        monkeypatch.setattr(Token, "interface", "LUCY")
+        assert [make_client().get("/api/v1/runs/").status_code for _ in range(2)] == [200, 429]
+
+
+@override_settings(FORGE_RATE_USER="1/minute", FORGE_RATE_TEAM="3/minute")
+def test_who_asks_on_and_on_leaves_the_rate_of_the_team_alone(make_client, monkeypatch):
+    monkeypatch.setattr(Person, "team_ids", lambda self: ["blue"])
+    assert [make_client("ann").get("/api/v1/runs/").status_code for _ in range(6)] == [200] + [429] * 5
+    assert make_client("bob").get("/api/v1/runs/").status_code == 200
+    assert make_client("eve").get("/api/v1/runs/").status_code == 200
+    assert make_client("mia").get("/api/v1/runs/").status_code == 429  # the team's third was the last
+
+
+@override_settings(FORGE_RATE_USER="50/minute")
+def test_requests_at_once_are_counted_one_by_one():
+    bucket = throttles.Bucket("user:crowd", "this person", throttles.Rate.parse("50/minute"))
+    counter = throttles.counter(settings.REDIS_URL)
+    now = throttles.time.time()
+    with ThreadPoolExecutor(16) as threads:
+        hits = list(threads.map(lambda _: counter.hit([bucket], now)[0], range(200)))
+    assert sorted(hits) == [*range(1, 51), *[51] * 150]
 
 
 @pytest.mark.parametrize("text", ["100", "100/fortnight", "0/minute", "-1/minute", "many/minute", "1 / minute"])

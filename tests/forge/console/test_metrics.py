@@ -3,14 +3,20 @@
 from datetime import timedelta
 
 import pytest
+import redis
 from django.db import OperationalError
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from audit.models import AuditLog
 from audit.sealing.sealer import seal
+from forge.celery import app
 from forge.console import health, metrics
-from forge.db.models import JobRun
+from forge.db import jobs
+from forge.db.ids import uuid7
+from forge.db.models import JobRun, JobSwitch
+from forge.operations.models import Operation
+from forge.schedule import BEAT_SCHEDULE, SLOTS
 from tests.audit.support import SIGNING_KEY, leave
 from tests.audit.test_verification import run_command
 from tests.factories import UserFactory
@@ -135,3 +141,71 @@ def test_a_tampered_log_degrades_readiness_and_is_on_the_system_page(client, adm
         assert "TAMPERED at" in client.get(page).content.decode()
     listed = client.get("/admin/audit/auditverification/").content.decode()
     assert "TAMPERED" in listed
+
+
+@pytest.mark.django_db
+def test_it_says_how_long_jobs_have_not_succeeded_and_how_often_they_should(client, token):
+    now = timezone.now()
+    old = now - timedelta(hours=2)
+    JobRun.objects.create(job="meter_costs", slot=old, started_at=old, finished_at=old, outcome="SUCCEEDED")
+    JobSwitch.objects.create(job="check_budgets")
+    found = figures(client)
+    assert found["forge_job_lag_seconds", "meter_costs"] == pytest.approx(7200, abs=60)
+    assert found["forge_job_interval_seconds", "meter_costs"] == 60
+    assert found["forge_job_interval_seconds", "audit_verify"] == 86400
+    assert ("forge_job_interval_seconds", "refresh_prices") not in found  # it is off
+    assert (found["forge_job_paused", "check_budgets"], found["forge_job_paused", "meter_costs"]) == (1, 0)
+    assert ("forge_job_lag_seconds", "audit_seal") not in found
+
+
+def test_the_length_of_each_jobs_slot_is_what_its_task_claims(monkeypatch, settings):
+    settings.FORGE_REFRESH_PRICES = True
+    claimed = {}
+    monkeypatch.setattr(jobs, "claim_slot", lambda job, now, every: claimed.update({job: every.total_seconds()}))
+    app.autodiscover_tasks(force=True)
+    for entry in BEAT_SCHEDULE.values():
+        app.tasks[entry["task"]]()
+    assert claimed == {job: SLOTS.get(job, entry["schedule"]) for job, entry in BEAT_SCHEDULE.items()}
+
+
+@pytest.mark.django_db
+def test_it_says_what_goes_on_and_how_old_the_oldest_launch_is(client, token):
+    now = timezone.now()
+
+    def operation(kind, minutes, **fields):
+        at = now - timedelta(minutes=minutes)
+        fields = {"next_attempt_at": at} | fields
+        ids = {name: uuid7() for name in ("organization_id", "correlation_id", "target_id")}
+        Operation.objects.create(kind=kind, target_type="WorkSpace", created_at=at, **ids, **fields)
+
+    operation("workspace.launch", 7, next_attempt_at=now + timedelta(minutes=1))
+    operation("workspace.launch", 90, status="waiting", next_attempt_at=None)  # for a person
+    operation("workspace.launch", 95, status="succeeded", next_attempt_at=None, finished_at=now)
+    operation("workspace.stop", 20)
+    found = figures(client)
+    assert found["forge_launch_oldest_seconds",] == pytest.approx(420, abs=60)
+    assert found["forge_operations_due",] == 1
+    assert found["forge_operations_waited_seconds",] == pytest.approx(1200, abs=60)
+    assert found["forge_operations_open", "queued", "workspace.launch"] == 1
+    assert ("forge_operations_open", "succeeded", "workspace.launch") not in found
+
+
+@pytest.mark.django_db
+def test_it_says_how_many_messages_wait_and_without_redis_only_that_it_is_away(client, token, settings):
+    server = redis.Redis.from_url(settings.REDIS_URL)
+    before = figures(client)
+    server.rpush("webhooks", "one", "two")
+    after = figures(client)
+    server.ltrim("webhooks", 0, -3)
+    assert after["forge_queue_depth", "webhooks"] - before["forge_queue_depth", "webhooks"] == 2
+    assert after["forge_redis_up",] == 1
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    found = figures(client)
+    assert found["forge_redis_up",] == 0
+    assert ("forge_queue_depth", "webhooks") not in found
+
+
+@pytest.mark.django_db
+def test_what_processes_counted_is_there_too(client, token):
+    client.get("/healthz")
+    assert figures(client)["forge_http_requests_total", "/healthz/", "200", "GET"] >= 1

@@ -10,6 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from forge.adminkit.admin import ForgeModelAdmin
+from forge.console.hints import HINTS
+from forge.console.unfold import SIDEBAR
 from forge.db.models import JobRun
 from tests.factories import PASSWORD, MembershipFactory, UserFactory
 
@@ -106,3 +108,13 @@ def test_what_a_job_did_for_all_organizations_is_told_to_operators_alone(role, t
         assert job in shown
         if address != "/admin/db/jobrun/":
             assert ("their-secret" in shown, "4711" in shown) == (told, told), address
+
+
+def test_every_list_of_the_sidebar_says_when_empty_what_would_stand_there():
+    labels = {target for _, entries in SIDEBAR for target, _, _ in entries if "." in target}
+    assert labels == HINTS.keys()
+    browser = signed_in(None)
+    assert HINTS["costs.advice"] in browser.get("/admin/costs/advice/").content.decode()
+    found = browser.get("/admin/costs/advice/", {"status__exact": "OPEN"}).content.decode()
+    assert "take a filter away" in found
+    assert HINTS["costs.advice"] not in found

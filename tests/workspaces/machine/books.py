@@ -62,6 +62,19 @@ def check_reserved(machines: Mapping[uuid.UUID, WorkSpace]) -> None:
         assert budget.reserved == sum(held[budget.id].values(), Decimal(0)), budget
 
 
+def check_ended(machines: Mapping[uuid.UUID, WorkSpace], terms: dict[str, dict[tuple[str, str], Terms]]) -> None:
+    """The books of a machine that has ended are closed with its end: whoever ended it booked what it owed."""
+    ended = {pk for pk, machine in machines.items() if machine.state == "TERMINATED"}
+    recorded: dict[object, dict[datetime, int]] = defaultdict(dict)
+    for record in CostRecord.objects.filter(workspace_id__in=ended):
+        recorded[record.workspace_id][record.period_start] = int(record.total_cost * MILLION)
+    for machine, life in lives():
+        if machine.id in ended and life.ended_at:
+            expected = booked(life, terms[machine.service_type], life.ended_at)
+            owed = {hour: one.compute + one.storage for hour, one in expected.items()}
+            assert recorded[machine.id] == owed, f"machine {machine.id} has ended, and its books are not closed"
+
+
 def check_money(terms: dict[str, dict[tuple[str, str], Terms]], now: datetime) -> None:
     """Each machine's records, after metering at `now`, are what its history costs: no hour missing, none too many."""
     recorded: dict[object, dict[datetime, Booked]] = defaultdict(dict)

@@ -25,26 +25,33 @@ class Killed(BaseException):
 def mortal(lines: int | None) -> Iterator[None]:
     """Run what is inside in a process that dies before its line number `lines`, or lives (None).
 
-    The lines of the product that this thread comes to are counted, those of libraries are not. PostgreSQL rolls back
-    what was open, AWS keeps what it took, and nothing else is left of the process.
+    The lines of the product that this thread comes to are counted, those of libraries are not. Below zero it dies
+    after so many commits, before whatever line comes next. PostgreSQL rolls back what was open, AWS keeps what it
+    took, and nothing else is left of the process.
     """
     if lines is None:
         yield
         return
     left = lines
 
+    def committed() -> None:
+        nonlocal left
+        commit()
+        left += left < 0
+
     def trace(frame: FrameType, event: str, arg: Any) -> Any:
         nonlocal left
         if not _is_ours(frame.f_code.co_filename):
             return None
         if event == "line":
-            left -= 1
-            if left <= 0:
+            left -= left > 0
+            if left == 0:
                 sys.settrace(None)
                 raise Killed
         return trace
 
-    before = sys.gettrace()
+    before, commit = sys.gettrace(), connection._commit
+    connection._commit = committed  # type: ignore[method-assign]
     sys.settrace(trace)
     try:
         yield
@@ -53,6 +60,7 @@ def mortal(lines: int | None) -> Iterator[None]:
         _hang_up()
     finally:
         sys.settrace(before)
+        del connection._commit
 
 
 def _hang_up() -> None:

@@ -17,10 +17,10 @@ from forge.operations.models import Operation
 from forge.operations.runner import run_one
 from tests.workspaces.machine import asking, books
 from tests.workspaces.machine.dying import mortal
-from tests.workspaces.machine.law import TERMINAL
+from tests.workspaces.machine.law import TERMINAL, allowed
 from tests.workspaces.machine.sky import ACCOUNT, REGION, Sky
 from tests.workspaces.machine.stage import APPLICATIONS, PERSONAL, TERMS, Stage
-from tests.workspaces.machine.weather import BY_ITSELF, FAULTS, LIVES, MODES, PAUSES, PEOPLE, TURNS
+from tests.workspaces.machine.weather import BY_ITSELF, FAULTS, HIDDEN, LIVES, MODES, PAUSES, PEOPLE, TURNS
 from workspaces.models import WorkSpace
 from workspaces.reconcile import reconcile
 from workspaces.reconciling.run import ReconcileFailed
@@ -96,10 +96,61 @@ class Fleet(RuleBasedStateMachine):
         asking.control(self.stage, number, verb, dies=dies)
         self.turn(turns)
 
-    @rule(number=machines, wanted=st.sampled_from(asking.CHANGES), dies=LIVES, turns=TURNS)
+    @rule(
+        number=machines,
+        wanted=st.sampled_from(asking.CHANGES),
+        dies=LIVES,
+        turns=TURNS,
+        ignored=st.sampled_from([0, 0, 1, 9]),
+    )
     @judged
-    def modify(self, number: int, wanted: dict[str, Any], dies: int | None, turns: int) -> None:
+    def modify(self, number: int, wanted: dict[str, Any], dies: int | None, turns: int, ignored: int) -> None:
+        """AWS may take so many requests and do nothing."""
+        if ignored:
+            self.sky.control.fault("no_op", operation="ModifyWorkspaceProperties", count=ignored)
         asking.modify(self.stage, number, wanted, dies=dies)
+        self.turn(turns)
+
+    @rule(
+        target=machines,
+        faults=st.sampled_from(HIDDEN),
+        turns=st.integers(1, 2),
+        dies=LIVES,
+        how=st.sampled_from(["cancel", "terminate"]),
+        pause=st.sampled_from((0, 5, 20, 61, 120)),
+    )
+    @judged
+    def think_better(self, faults: tuple[str, ...], turns: int, dies: int | None, how: str, pause: float) -> Any:
+        """Somebody without a machine asks for one, AWS does not say what becomes of it, and it is called off."""
+        free = [number for number, person in enumerate(self.stage.people) if not self.stage.has_computer(person)]
+        if not free:
+            return multiple()
+        for kind in faults:
+            self.stage.strike(kind, "CreateWorkspaces", 1)
+        fresh = asking.launch(self.stage, free[0], PERSONAL, "STANDARD", "AUTO_STOP", dies=None)
+        self.turn(turns, dies)
+        for number in fresh:
+            if how == "cancel":
+                asking.call_off(self.stage, number, how, dies=None)
+            else:
+                asking.control(self.stage, number, how)
+        self.stage.pass_time(pause)
+        self.turn(4)
+        return multiple(*fresh)
+
+    @rule(number=machines, ignored=st.integers(1, 2), refusal=st.sampled_from(["capacity", "no_op"]), turns=TURNS)
+    @judged
+    def start_in_vain(self, number: int, ignored: int, refusal: str, turns: int) -> None:
+        """AWS takes so many requests to start a stopped machine, does nothing, and then refuses it."""
+        machine = self.stage.machine(number)
+        if "start" not in allowed(machine.state, machine.running_mode, machine.service_type):
+            return
+        self.stage.strike("no_op", "StartWorkspaces", ignored)
+        asking.control(self.stage, number, "start")
+        for _ in range(ignored):
+            self.turn(2)
+            self.stage.pass_time(16)
+        self.stage.strike(refusal, "StartWorkspaces", 9)
         self.turn(turns)
 
     @rule(number=machines, how=st.sampled_from(["lease", "keep-alive", "extend"]))
@@ -189,9 +240,7 @@ class Fleet(RuleBasedStateMachine):
     @rule(fault=st.sampled_from(FAULTS), count=st.integers(1, 3))
     @judged
     def fault(self, fault: tuple[str, str], count: int) -> None:
-        kind, operation = fault
-        more = {"seconds": 100.0} if kind == "late_visibility" else {}
-        self.sky.control.fault(kind, operation=operation, count=count, **more)
+        self.stage.strike(*fault, count)
 
     @rule(number=machines, state=st.sampled_from(BY_ITSELF))
     @judged
@@ -246,6 +295,8 @@ class Fleet(RuleBasedStateMachine):
         books.check_moves(machines)
         books.check_one_machine_each(machines, self.sky)
         books.check_reserved(machines)
+        books.check_ended(machines, TERMS)
+        books.check_sums()
 
     def teardown(self) -> None:
         """Let everything come to its end, and compare all of it."""
@@ -255,7 +306,7 @@ class Fleet(RuleBasedStateMachine):
     def settle(self) -> None:
         self.sky.control.withdraw_faults()
         self.carry_out()
-        self.stage.pass_time(600)
+        self.stage.pass_time(1000)
         for _ in range(2):
             with suppress(ReconcileFailed):
                 reconcile(now=self.stage.now)

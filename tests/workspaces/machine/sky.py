@@ -21,11 +21,13 @@ LIVES = dict(DURATIONS) | {"REBUILDING": 300.0, "RESTORING": 300.0}
 
 @dataclass(frozen=True)
 class Shown:
-    """A machine of the simulator: AWS's word for its state, and whose it is by its tag (empty = nobody's)."""
+    """A machine of the simulator: AWS's word for its state, whose it is by its tag (empty = nobody's), its kind."""
 
     provider_id: str
     state: str
     workspace_id: str
+    kind: tuple[str, str, int, int]
+    is_changing: bool
 
     @property
     def is_live(self) -> bool:
@@ -71,7 +73,13 @@ class Sky:
         with self._world.lock:
             place, now = self._place, self._world.clock.now()
             return [
-                Shown(one.workspace_id, one.state, place.tags_of(one.workspace_id).get(WORKSPACE, ""))
+                Shown(
+                    one.workspace_id,
+                    one.state,
+                    place.tags_of(one.workspace_id).get(WORKSPACE, ""),
+                    (one.compute_type, one.running_mode, one.root_gib, one.user_gib),
+                    is_changing=one.modification is not None,
+                )
                 for one in place.ever(now)
             ]
 

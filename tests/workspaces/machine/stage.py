@@ -10,21 +10,29 @@ from decimal import Decimal
 
 from budgets.models import Budget
 from costs.models import Price
+from forge.accounts.models import User
 from forge.operations.models import Operation
 from tests import factories
 from tests import world as worlds
 from tests.plugins.database import empty_database
 from tests.workspaces.machine.law import OURS, TERMINAL
 from tests.workspaces.machine.money import Terms
-from tests.workspaces.machine.sky import ACCOUNT, REGION, STACK, Sky
+from tests.workspaces.machine.sky import ACCOUNT, REGION, STACK, Shown, Sky
 from workspaces.aws import pace
-from workspaces.models import StateChange, WorkSpace
+from workspaces.models import ConfigurationChange, StateChange, WorkSpace
 
 BEGIN = datetime(2026, 3, 30, 20, 17, tzinfo=UTC)
 """Before the turn of a month, so that examples of a day or two pass it."""
 
 PERSONAL, APPLICATIONS = "WORKSPACES_PERSONAL", "WORKSPACES_APPLICATIONS"
 SESSION_EXPECTED = timedelta(minutes=15)
+CHANGE_SHOWN = timedelta(minutes=15)
+"""So long after a modification AWS may show what was before it, so a look leaves the row as it is."""
+HIDDEN_FOR = 100.0
+"""Seconds for which a machine is not shown that AWS shows late."""
+TURNING = ("AVAILABLE", "STOPPING", "STOPPED", "STARTING")
+FOLLOWED = [f"workspace.{verb}" for verb in ("start", "stop", "modify", "reboot", "rebuild", "restore", "terminate")]
+"""Operations that look at their machine before they end."""
 
 TERMS = {
     PERSONAL: {
@@ -47,6 +55,8 @@ class Stage:
     agreed: dict[uuid.UUID, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     truths: dict[uuid.UUID, str | None] = field(default_factory=dict)
     last_change: int = 0
+    last_configuration: int = 0
+    ended: set[uuid.UUID] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         empty_database()
@@ -114,6 +124,11 @@ class Stage:
             self.new_process()
         self.look()
 
+    def strike(self, kind: str, operation: str, count: int) -> None:
+        """The next so many of these calls go wrong."""
+        more = {"seconds": HIDDEN_FOR} if kind == "late_visibility" else {}
+        self.sky.control.fault(kind, operation=operation, count=count, **more)
+
     @staticmethod
     def new_process() -> None:
         """What a process knows by itself is gone: another one begins, or its own pause is over."""
@@ -132,6 +147,10 @@ class Stage:
     def machine(self, number: int) -> WorkSpace:
         return WorkSpace.objects.select_related("owner").get(pk=self.order[number])
 
+    @staticmethod
+    def has_computer(person: User) -> bool:
+        return WorkSpace.objects.live().filter(owner=person, service_type=PERSONAL).exists()
+
     def shown(self, machine: WorkSpace) -> str | None:
         """AWS's word for the machine, in the words of DescribeWorkspaces; None when there never was one."""
         if machine.service_type == APPLICATIONS:
@@ -148,14 +167,45 @@ class Stage:
         self.truths = {machine.id: self.shown(machine) for machine in WorkSpace.objects.all()}
 
     def check_truth(self) -> None:
-        """Each move since the last look is to what AWS had before or has now; nothing else may be written down."""
+        """Each move since the last look is to what AWS had before or has now; nothing else may be written down.
+
+        A machine that is another kind than before, by a modification or by following AWS, is that kind in AWS. One
+        whose operation has ended is where AWS has it, so that nobody pays for a start that did not come about.
+        """
+        self._check_kinds()
         fresh = list(StateChange.objects.filter(id__gt=self.last_change).select_related("workspace").order_by("id"))
         if fresh:
             before = dict(self.truths)
             self.look()
             for change in fresh:
+                assert change.occurred_at == self.now, f"{change} was seen, or asked for, at {self.now}"
                 self._check_true(change, before.get(change.workspace_id), self.truths[change.workspace_id])
             self.last_change = fresh[-1].id
+        self._check_outcomes()
+
+    def _check_outcomes(self) -> None:
+        over = Operation.objects.filter(kind__in=FOLLOWED, status__in=("succeeded", "failed"))
+        for operation in over.exclude(id__in=self.ended):
+            self.ended.add(operation.id)
+            machine = WorkSpace.objects.get(pk=operation.target_id)
+            was_denied = "AccessDenied" in operation.error.get("code", "")
+            if machine.service_type == APPLICATIONS or machine.state in TERMINAL or was_denied:
+                continue
+            seen = {OURS[state] for state in (self.truths.get(machine.id), self.shown(machine)) if state is not None}
+            told = f"{operation.kind} has {operation.status} ({operation.error.get('code', '')}); AWS has {seen}"
+            assert machine.state in seen or None in seen, f"machine {machine.id} is {machine.state}, {told}"
+
+    def _check_kinds(self) -> None:
+        newest: dict[uuid.UUID, ConfigurationChange] = {}
+        for change in ConfigurationChange.objects.filter(id__gt=self.last_configuration).order_by("id"):
+            newest[change.workspace_id] = change
+            self.last_configuration = change.id
+        shown = {one.provider_id: one for one in self.sky.machines()} if newest else {}
+        for machine in WorkSpace.objects.filter(id__in=list(newest)):
+            seen, after = shown.get(machine.provider_id), newest[machine.id].after
+            if seen is not None and seen.is_live:
+                told = (after.bundle_type, after.running_mode, after.root_volume_gb, after.user_volume_gb)
+                assert told == seen.kind, f"machine {machine.id} was written down as {told}, AWS has {seen.kind}"
 
     def _check_true(self, change: StateChange, before: str | None, after: str | None) -> None:
         seen = {OURS[state] for state in (before, after) if state is not None}
@@ -179,6 +229,7 @@ class Stage:
     def check_agreement(self) -> None:
         """Right after a look at everything: machines that nothing is done to are here what they are in AWS."""
         busy = set(Operation.objects.open().values_list("target_id", flat=True))
+        kinds = {one.provider_id: one for one in self.sky.machines()}
         for machine in WorkSpace.objects.exclude(state__in=TERMINAL):
             if machine.id in busy:
                 continue
@@ -192,6 +243,13 @@ class Stage:
             assert OURS[shown] in (None, machine.state), told
             if OURS[shown] and machine.service_type == PERSONAL:
                 self.agreed[machine.id].append(self.now)
+                self._check_kind(machine, kinds[machine.provider_id])
+
+    def _check_kind(self, machine: WorkSpace, seen: Shown) -> None:
+        is_fresh = machine.configured_at is not None and self.now < machine.configured_at + CHANGE_SHOWN
+        if machine.state in TURNING and not seen.is_changing and not is_fresh:
+            ours = (machine.bundle_type, machine.running_mode, machine.root_volume_gb, machine.user_volume_gb)
+            assert ours == seen.kind, f"machine {machine.id} is {ours} here and {seen.kind} in AWS"
 
     def check_history(self) -> None:
         """Between two agreements with nothing done to it, a machine's history is what AWS had, but for the delay."""

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date
 from functools import partial
 
 import pytest
-from django.db import connections
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from forge.db import partitions
 from tests.workspaces.machine.fleet import Fleet
-from tests.workspaces.machine.sky import Sky
 
 SHORT = 6
 
 pytestmark = [pytest.mark.soak, pytest.mark.django_db(transaction=True, databases=["default", "owner"])]
-
-
-@pytest.fixture
-def sky(settings) -> Iterator[Sky]:
-    made = Sky()
-    settings.AWS_ENDPOINT_URL = made.url
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def months(transactional_db) -> Iterator[None]:
-    """The months of the examples; they go with the test."""
-    made = partitions.ensure("costs_costrecord", date(2026, 3, 1), date(2026, 6, 1))
-    yield
-    with connections["owner"].cursor() as cursor:
-        for name in made:
-            cursor.execute(f"DROP TABLE IF EXISTS {name}")
 
 
 def test_whatever_happens_states_agree_moves_are_legal_and_no_hour_is_missing(sky, months, scale):

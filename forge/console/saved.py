@@ -1,0 +1,85 @@
+"""Saved filters: above each list what the person has saved of it, and a form to save what it shows now."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from forge.accounts import actions
+from forge.accounts.models import SavedList
+from forge.accounts.saved_lists import forget_list, save_list
+from forge.adminkit.admin import sentence_of
+from forge.api.errors import NotFound, Problem
+from forge.console.links import address
+
+
+def list_context(request: HttpRequest, label: str) -> dict[str, Any]:
+    """For the template of a list: the saved ones with their addresses, and what would be saved now ('' = nothing)."""
+    user: Any = request.user
+    kept = SavedList.objects.visible_to(user).filter(model_label=label).order_by("name")
+    return {
+        "saved_lists": [
+            (one, f"{address(label)}?{one.query}", reverse("admin:saved_forget", args=[one.pk])) for one in kept
+        ],
+        "saved_label": label,
+        "saved_query": _clean(request.GET.urlencode()),
+    }
+
+
+def save_view(request: HttpRequest, opens: Callable[[str], bool]) -> HttpResponse:
+    """POST: keep a list under a name; back to it."""
+    label, query = request.POST.get("model_label", ""), _clean(request.POST.get("query", ""))
+    if not opens(label):
+        return _refused(request, reverse("admin:index"), NotFound(f"There is no list {label[:100]!r} here."))
+    back = f"{address(label)}?{query}"
+    try:
+        kept = save_list(
+            actor=request.actor,  # type: ignore[attr-defined]
+            model_label=label,
+            name=request.POST.get("name", ""),
+            query=query,
+            now=timezone.now(),
+        )
+    except Problem as problem:
+        return _refused(request, back, problem)
+    messages.success(request, f"“{kept.name}” is saved: it stands above this list.")
+    return HttpResponseRedirect(back)
+
+
+@require_POST
+def forget_view(request: HttpRequest, saved_id: uuid.UUID) -> HttpResponse:
+    """POST: take a saved list away; to the whole list."""
+    try:
+        kept = forget_list(actor=request.actor, saved_id=saved_id, now=timezone.now())  # type: ignore[attr-defined]
+    except Problem as problem:
+        return _refused(request, reverse("admin:index"), problem)
+    messages.success(request, f"“{kept.name}” is taken away.")
+    return HttpResponseRedirect(address(kept.model_label))
+
+
+save_view.audit_action = actions.LIST_SAVE  # type: ignore[attr-defined]
+forget_view.audit_action = actions.LIST_FORGET  # type: ignore[attr-defined]
+save_view.audit_resource = forget_view.audit_resource = "SavedList"  # type: ignore[attr-defined]
+
+
+def _clean(query: str) -> str:
+    """Filters, search and order without the page, written as a browser writes them."""
+    wanted = QueryDict(query[:4000], mutable=True)
+    for name in (PAGE_VAR, ERROR_FLAG):
+        wanted.pop(name, None)
+    return wanted.urlencode()
+
+
+def _refused(request: HttpRequest, back: str, problem: Problem) -> HttpResponse:
+    messages.error(request, sentence_of(problem))
+    response = HttpResponseRedirect(back)
+    response.problem = problem  # type: ignore[attr-defined]
+    return response

@@ -1,0 +1,31 @@
+"""`python -m tests.browser.screenshots`: the pictures of the documents, taken anew of a running demo.
+
+The demo is the one of this checkout (`make demo`), or whose demo.json is named.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from tests.browser.chromium import chromium, visit
+from tests.browser.places import PICTURED, go
+from tests.e2e.demo import ROOT
+
+FOLDER = ROOT / "docs/screenshots"
+
+
+def main(demo: Path) -> None:
+    facts = json.loads(demo.read_text())
+    admin = next(user for user in facts["users"] if user["role"] == "admin")
+    FOLDER.mkdir(exist_ok=True)
+    with chromium() as browser, visit(browser, facts["base_url"]) as one:
+        one.sign_in(admin)
+        for name in PICTURED:
+            go(one, name)
+            one.page.screenshot(path=FOLDER / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".forge/demo.json")

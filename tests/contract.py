@@ -1,0 +1,86 @@
+"""What callers of the API rely on, one line each: promises that must stay, and demands that must not grow.
+
+`tests/api_contract.txt` is what was promised so far. A promise that vanishes (an address, a parameter, a field, its
+type, a value) or a new demand on what was there already (a field or parameter that is now needed) breaks callers.
+No kept tool for this installs from pip or npm: they are Go binaries that are downloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).with_name("api_contract.txt")
+NEEDS = " needs "
+Schema = dict[str, Any]
+
+
+def of(document: Schema) -> set[str]:
+    """The contract of an OpenAPI document whose shared schemas are all components."""
+    lines = {line for name, schema in document["components"]["schemas"].items() for line in _component(name, schema)}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            lines.update(_operation(f"{method.upper()} {path}", operation))
+    return lines
+
+
+def broken(promised: set[str], present: set[str]) -> list[str]:
+    """What a caller of `promised` meets in `present` and cannot know: `gone: …` and `new demand: …`."""
+    gone = [f"gone: {line}" for line in promised - present if NEEDS not in line]
+    demands = [
+        f"new demand: {line}"
+        for line in present - promised
+        if NEEDS in line and line.partition(NEEDS)[0] in promised  # a new address or schema may demand what it likes
+    ]
+    return sorted(gone + demands)
+
+
+def _operation(name: str, operation: Schema) -> Iterator[str]:
+    yield name
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path":
+            continue
+        yield f"{name} takes {parameter['name']}: {_type(parameter['schema'])}"
+        yield from (f"{name} takes {parameter['name']} = {value}" for value in _values(parameter["schema"]))
+        if parameter.get("required"):
+            yield f"{name}{NEEDS}{parameter['name']}"
+    body = operation.get("requestBody", {})
+    for media, content in body.get("content", {}).items():
+        yield f"{name} takes {media}: {_type(content.get('schema', {}))}"
+    if body.get("required"):
+        yield f"{name}{NEEDS}a body"
+    for status, response in operation["responses"].items():
+        if int(status) >= 400:
+            continue  # problem documents, all alike
+        for media, content in response.get("content", {"nothing": {}}).items():
+            yield f"{name} answers {status} {media}: {_type(content.get('schema', {}))}"
+
+
+def _component(name: str, schema: Schema) -> Iterator[str]:
+    yield name
+    yield from (f"{name} = {value}" for value in _values(schema))
+    for field, facts in schema.get("properties", {}).items():
+        yield f"{name}.{field}: {_type(facts)}"
+    if name.endswith("Request"):
+        yield from (f"{name}{NEEDS}{field}" for field in schema.get("required", ()))
+
+
+def _values(schema: Schema) -> list[str]:
+    return [str(value) for value in (schema.get("enum") or schema.get("items", {}).get("enum") or ())]
+
+
+def _type(schema: Schema) -> str:
+    """A schema in short: `string date-time`, `[Tag]`, `{string}`, `Team or null`."""
+    if "$ref" in schema:
+        return schema["$ref"].rpartition("/")[2]
+    for several in ("allOf", "oneOf", "anyOf"):
+        if several in schema:
+            return " or ".join(_type(part) for part in schema[several])
+    types = schema.get("type", "anything")
+    if types == "array":
+        return f"[{_type(schema['items'])}]"
+    if types == "object" and isinstance(schema.get("additionalProperties"), dict):
+        return f"{{{_type(schema['additionalProperties'])}}}"
+    words = " or ".join(types) if isinstance(types, list) else types
+    return f"{words} {schema['format']}" if "format" in schema else words

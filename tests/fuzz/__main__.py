@@ -1,0 +1,54 @@
+"""`python -m tests.fuzz [CASES]`: schemathesis against a running demo, told by docs/openapi.yaml.
+
+The demo of `.forge/demo.json` is asked. As an admin everything but what would lock this admin out; that as an engineer.
+The status is schemathesis's: 1 where an answer was a 5xx, or other than the document says.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+HOME = ROOT / ".forge" / "fuzz"
+OPERATIONS = 154  # about as many as the document has: cases are asked for by the operation
+LOCKS_OUT = ("/api/v1/tokens/{id}/revoke/", "/api/v1/members/{id}/")
+
+
+def main(cases: int) -> int:
+    demo = json.loads((ROOT / ".forge" / "demo.json").read_text())
+    tokens = {user["role"]: user["api_token"] for user in demo["users"]}
+    each = max(1, cases // OPERATIONS)
+    everything = [option for path in LOCKS_OUT for option in ("--exclude-path", path)]
+    rest = [option for path in LOCKS_OUT for option in ("--include-path", path)]
+    return max(
+        _run(demo["base_url"], tokens["admin"], each, ["--phases", "examples,coverage,fuzzing,stateful", *everything]),
+        _run(demo["base_url"], tokens["engineer"], each, ["--phases", "examples,coverage,fuzzing", *rest]),
+    )
+
+
+def _run(url: str, token: str, each: int, options: list[str]) -> int:
+    command = [
+        _schemathesis(), "--config-file", HERE / "schemathesis.toml", "run", ROOT / "docs" / "openapi.yaml",
+        "--url", url, "--header", f"Authorization: Bearer {token}", "--checks", "all", "--max-examples", str(each),
+        "--continue-on-failure", "--warnings", "off", "--request-timeout", "60", *options,
+    ]  # fmt: skip
+    return subprocess.run([str(word) for word in command], cwd=HOME, check=False).returncode
+
+
+def _schemathesis() -> Path:
+    """The program, in an environment of its own that is made once."""
+    program = HOME / "venv" / "bin" / "schemathesis"
+    if not program.exists():
+        venv.create(HOME / "venv", with_pip=True)
+        pip = [HOME / "venv" / "bin" / "python", "-m", "pip", "install", "-q", "-r", HERE / "requirements.txt"]
+        subprocess.run(pip, check=True)
+    return program
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 2_000))
