@@ -33,7 +33,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 FIRST, NEXT = date(2028, 2, 1), date(2028, 3, 1)
 SUMMARY = "/api/v1/costs/summary/"
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(6 * 3600)]  # an hour was not enough at a load of 30
 
 Row = dict[str, str]
 
