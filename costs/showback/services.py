@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from typing import IO
 
 from django.db import transaction
+from django.utils.module_loading import import_string
 
 from audit.actors import Actor
 from audit.services import record
@@ -18,7 +19,6 @@ from costs import actions
 from costs.showback.figures import Asked, Line, read
 from costs.showback.head import Head, head_of
 from costs.showback.models import IssuedReport, ReportFormat
-from costs.showback.pdf import write_pdf
 from costs.showback.permissions import require_kind, require_scope
 from costs.showback.texts import write_csv, write_json
 from forge.api.errors import BadRequest
@@ -26,10 +26,16 @@ from forge.db.months import month_of
 
 EARLIEST = date(2000, 1, 1)
 
+
+def _write_pdf(head: Head, lines: Iterable[Line], file: IO[bytes]) -> None:
+    """What sets pages and fonts takes a process some thirty megabytes, so it is loaded by those that write a PDF."""
+    import_string("costs.showback.pdf.write_pdf")(head, lines, file)
+
+
 _WRITERS: Mapping[str, Callable[[Head, Iterable[Line], IO[bytes]], None]] = {
     ReportFormat.CSV: write_csv,
     ReportFormat.JSON: write_json,
-    ReportFormat.PDF: write_pdf,
+    ReportFormat.PDF: _write_pdf,
 }
 MEDIA_TYPES: Mapping[str, str] = {
     ReportFormat.CSV: "text/csv; charset=utf-8",
