@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -53,7 +53,7 @@ def reconcile(
     chosen = ProviderAccount.objects.all() if accounts is None else accounts
     for account in chosen.select_related("organization").order_by("id"):
         _compare_account(account, run)
-    if run.silent or run.faults:
+    if run.has_faults:
         raise ReconcileFailed(run.told(), asdict(run.figures))
     return asdict(run.figures)
 
@@ -94,12 +94,10 @@ def _compare_computers(account: ProviderAccount, run: Run) -> None:
         follow_drift(ours, shown, run)
         settle_auto_stop(ours, shown, gateway, run)
         compare_tags(account, ours, shown, gateway, run)
-    missing: list[WorkSpace] = []
-    count = 0
+    absent = _absent(account, PERSONAL)
     for machines in _chunks(account, PERSONAL):
-        missing += [machine for machine in machines if machine.provider_id not in seen]
-        count += sum(machine.state != State.TERMINATING for machine in machines)
-    _judge(account, missing, count, gateway, run)
+        absent.add(machine for machine in machines if machine.provider_id not in seen)
+    _judge(account, absent, gateway, run)
     if not run.dry_run:
         run.figures.unmanaged += sum(survey.settle(account=account, seen=seen, now=run.now).values())
 
@@ -109,28 +107,57 @@ def _compare_streams(account: ProviderAccount, run: Run) -> None:
     if account.offers(APPLICATIONS) and not run.dry_run:
         run.figures.stacks += access.stacks_of(account, run)
     gateway = aws.ApplicationsGateway(place_of(account))
-    missing: list[WorkSpace] = []
-    count = 0
+    absent = _absent(account, APPLICATIONS)
     for machines in _chunks(account, APPLICATIONS):
         shown = gateway.describe([machine.provider_id for machine in machines])
         there = [machine for machine in machines if machine.provider_id in shown]
         compare(there, list(shown.values()), gateway, run)
-        missing += [machine for machine in machines if machine.provider_id not in shown]
-        count += sum(machine.state != State.TERMINATING for machine in machines)
-    _judge(account, missing, count, gateway, run)
+        absent.add(machine for machine in machines if machine.provider_id not in shown)
+    _judge(account, absent, gateway, run)
 
 
-def _judge(account: ProviderAccount, missing: Sequence[WorkSpace], count: int, gateway: aws.Provider, run: Run) -> None:
-    """Believe the absence of machines together, once all were looked at; `count` is how many should be there."""
-    expected = [machine for machine in missing if machine.state == State.TERMINATING]
-    absent = [machine for machine in missing if machine.state != State.TERMINATING]
-    run.figures.seen += len(missing)
-    if not is_plausible(absent=len(absent), machines=count):
-        run.figures.implausible += len(absent)
-        run.faults.append(f"provider account {account.id}: {len(absent)} of {count} machines absent, none believed")
-        logger.error("provider account %s: %s of %s machines are absent in AWS", account.id, len(absent), count)
-        absent = []
-    for machine in expected + absent:
+class Absent:
+    """Machines that AWS did not show, out of so many that should be there; those that are being ended are expected.
+
+    Of the others no more are held than may be gone at once, so that an empty answer does not bring a fleet into memory.
+    """
+
+    def __init__(self, machines: int) -> None:
+        self.machines = machines
+        self.expected: list[WorkSpace] = []
+        self.held: list[WorkSpace] = []
+        self.count = 0
+
+    @property
+    def is_believed(self) -> bool:
+        return is_plausible(absent=self.count, machines=self.machines)
+
+    def add(self, machines: Iterable[WorkSpace]) -> None:
+        for machine in machines:
+            if machine.state == State.TERMINATING:
+                self.expected.append(machine)
+                continue
+            self.count += 1
+            self.held.append(machine)
+            if not self.is_believed:
+                self.held.clear()
+
+
+def _absent(account: ProviderAccount, service_type: str) -> Absent:
+    return Absent(_ours(account, service_type).exclude(state=State.TERMINATING).count())
+
+
+def _judge(account: ProviderAccount, absent: Absent, gateway: aws.Provider, run: Run) -> None:
+    """Believe the absence of machines together, once all were looked at."""
+    run.figures.seen += len(absent.expected) + absent.count
+    believed = absent.held
+    if not absent.is_believed:
+        run.figures.implausible += absent.count
+        told = f"provider account {account.id}: {absent.count} of {absent.machines} machines absent, none believed"
+        run.fault(told)
+        logger.error("%s", told)
+        believed = []
+    for machine in absent.expected + believed:
         with run.going_on(f"machine {machine.id}"):
             follow_one(machine, gateway.look(known(machine)), {}, run)
 

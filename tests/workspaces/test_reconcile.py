@@ -22,9 +22,9 @@ from tests.world import actor, engineers
 from workspaces import aws, services, tasks, transitions
 from workspaces.lifecycle import State
 from workspaces.models import ProviderAccount, WorkSpace
-from workspaces.reconcile import is_plausible, reconcile
+from workspaces.reconcile import Absent, is_plausible, reconcile
 from workspaces.reconciling import following
-from workspaces.reconciling.run import ReconcileFailed
+from workspaces.reconciling.run import ReconcileFailed, Run
 
 ACCOUNTS = "/api/v1/provider-accounts/"
 
@@ -390,3 +390,22 @@ def test_a_service_that_does_not_answer_keeps_the_other_from_nothing(machine, si
     assert shown().json()["unanswered"] == []
     opened = AuditLog.objects.filter(action_type__in=["FINDING_OPEN", "FINDING_RESOLVE"]).order_by("id")
     assert [entry.action_type for entry in opened] == ["FINDING_OPEN", "FINDING_RESOLVE"]
+
+
+def test_an_empty_answer_brings_no_fleet_into_memory(settings):
+    settings.FORGE_VANISHED_AT_MOST, settings.FORGE_VANISHED_PERCENT_AT_MOST = 3, 10
+    absent = Absent(machines=100)
+    absent.add(WorkSpace(state=State.AVAILABLE) for _ in range(10))
+    assert (len(absent.held), absent.is_believed) == (10, True)
+    absent.add(WorkSpace(state=State.STOPPED) for _ in range(90))
+    assert (absent.count, absent.held, absent.is_believed) == (100, [], False)
+    absent.add([WorkSpace(state=State.TERMINATING)])
+    assert len(absent.expected) == 1
+
+
+def test_of_very_many_faults_the_first_are_told_and_all_counted():
+    run = Run(timezone.now(), dry_run=False, actor=Actor.job("reconcile_workspaces"))
+    for number in range(1000):
+        run.fault(f"machine {number}: ValueError")
+    assert (len(run.faults), run.has_faults) == (20, True)
+    assert run.told().startswith("1000 faults: machine 0: ValueError; ")

@@ -49,7 +49,7 @@ def settle_auto_stop(
                 )
         except aws.Invalid as error:
             run.figures.failed += 1
-            run.faults.append(f"machine {machine.id}: {error}")
+            run.fault(f"machine {machine.id}: {error}")
     if not run.dry_run:
         autostop.note_arrived(machines, asked)
 

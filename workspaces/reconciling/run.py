@@ -63,7 +63,10 @@ class Figures:
 
 @dataclass
 class Run:
-    """One run over all accounts: its figures, and what it could not do, in words; `silent` is what did not answer."""
+    """One run over all accounts: its figures, and what it could not do; `silent` is what did not answer.
+
+    Of the faults the first are kept in words and the others counted: there may be one of each machine of a fleet.
+    """
 
     now: datetime
     dry_run: bool
@@ -71,13 +74,25 @@ class Run:
     figures: Figures = field(default_factory=Figures)
     silent: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    more_faults: int = 0
     repairs: Counter[uuid.UUID] = field(default_factory=Counter)
     noted: set[tuple[uuid.UUID, str, str]] = field(default_factory=set)
+
+    @property
+    def has_faults(self) -> bool:
+        return bool(self.silent or self.faults)
+
+    def fault(self, told: str) -> None:
+        """Note what could not be done."""
+        if len(self.faults) < SHOWN:
+            self.faults.append(told)
+        else:
+            self.more_faults += 1
 
     def told(self) -> str:
         """The faults in words, services that did not answer first, so that machines' faults hide none of them."""
         faults = self.silent + self.faults
-        return f"{len(faults)} faults: {'; '.join(faults[:SHOWN])}"
+        return f"{len(faults) + self.more_faults} faults: {'; '.join(faults[:SHOWN])}"
 
     def repairs_left(self, account: ProviderAccount) -> int:
         """How many machines of an account this run may still have its tags mended: each takes calls of its own."""
@@ -97,4 +112,4 @@ class Run:
         except Exception as error:
             logger.exception("%s could not be reconciled", what)
             self.figures.failed += 1
-            self.faults.append(f"{what}: {type(error).__name__}")
+            self.fault(f"{what}: {type(error).__name__}")

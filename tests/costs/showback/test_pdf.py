@@ -1,5 +1,7 @@
 """The PDF as somebody reads it: names of any script, pages, and how the figures came about."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from costs.models import MeterMark
 from costs.showback.fonts import is_plain
 from costs.showback.words import one_line
+from forge.env import BASE_DIR
 from tests import world as worlds
 from tests.costs.showback.support import AFTER, asked, pages_of, pdf_of, spend, written
 from tests.factories import TeamFactory, WorkSpaceFactory
@@ -68,3 +71,9 @@ def test_a_name_is_one_line_that_turns_nothing_around():
     assert len(one_line("x" * 5000)) == 200
     assert is_plain("Ünïcode Команда")
     assert not is_plain("فريق")
+
+
+def test_no_process_loads_what_sets_pages_before_it_writes_a_pdf():
+    code = "import sys, django; django.setup(); import costs.showback.services; print({'fpdf'} & {*sys.modules})"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=BASE_DIR, check=True)
+    assert told.stdout.strip() == "set()"
