@@ -23,7 +23,7 @@ User.objects.create(email="operator@robco.example", full_name="Op Erator", passw
 def test_who_oversees_others_comes_in_and_sees_the_overview(demo: Demo, browser: Browser, role: str):
     with visit(browser, demo.facts["base_url"]) as one:
         page = one.sign_in(demo.user(role=role))
-        expect(page.get_by_role("heading", name="Money")).to_be_visible()
+        expect(page.get_by_role("heading", name="Machines by state")).to_be_visible()
         proof = page.get_by_text("Audit log verified")
         expect(proof).to_have_count(1 if role in ("admin", "auditor") else 0)
 
