@@ -82,7 +82,7 @@ def test_an_admin_launches_a_machine_for_somebody_and_sees_it_come(demo: Demo, b
 
 
 def test_a_launch_that_the_budget_cannot_hold_is_refused_with_figures_and_makes_nothing(demo: Demo, browser: Browser):
-    person = demo.user(role="team_lead", team="data")
+    person = demo.user(role="engineer", team="data", has_machine=False)
     with visit(browser, demo.facts["base_url"]) as one:
         one.sign_in(demo.user(role="finance"))
         page = one.open("/admin/budgets/budget/?scope__exact=TEAM&q=data")
@@ -107,7 +107,7 @@ def test_an_auditor_has_the_log_verified_and_the_list_says_so(demo: Demo, browse
     with visit(browser, demo.facts["base_url"]) as one:
         one.sign_in(demo.user(role="auditor"))
         page = one.open("/admin/audit/auditverification/add/")
-        page.select_option("[name=scope]", "FULL")
+        page.get_by_label("All of the log").check()
         one.send()
         expect(page.get_by_text("This operation verifies the log")).to_be_visible()
 
