@@ -43,7 +43,7 @@ def moment(at: datetime | None, *, seconds: bool = False, empty: str = "-") -> S
     clock = "%H:%M:%S" if seconds else "%H:%M"
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
-        at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
         f"{at.astimezone(_ZONE.get()):%Y-%m-%d {clock} %Z}",
     )

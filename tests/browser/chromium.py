@@ -68,7 +68,7 @@ class Visit:
 
     def send(self) -> Page:
         """Send the form of the page: the one in its middle, not the sidebar's search."""
-        return self.follow(self.page.locator("#main form[method=post] [type=submit]").last.click)
+        return self.follow(self.page.locator("#main [name=_save], #main form[method=post] [type=submit]").last.click)
 
     def follow(self, act: Callable[[], None]) -> Page:
         """Do what leads to another page, and wait until that one rests: the old one may rest still when it is asked."""
