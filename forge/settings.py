@@ -19,6 +19,7 @@ INSTALLED_APPS = [
     "forge.console.adminapp.ForgeAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.humanize",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
@@ -41,6 +42,9 @@ INSTALLED_APPS = [
     "workspaces",
     "costs",
     "budgets",
+    "allauth",  # after the rooms: forge.accounts has templates of its own in place of some of its
+    "allauth.account",
+    "allauth.mfa",
 ]
 
 MIDDLEWARE = [
@@ -56,6 +60,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "forge.accounts.signin.middleware.SignInMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -73,6 +79,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "forge.accounts.signin.context.site",
             ],
         },
     },
@@ -109,11 +116,16 @@ PASSWORD_HASHERS = [
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "forge.accounts.passwords.MaximumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"  # Unfold's sign-in page does not say where to go on to
+FORGE_MFA_REQUIRED = env.bool("FORGE_MFA_REQUIRED", default=not DEBUG)
+FORGE_LOCKOUT_FAILURES = env.int("FORGE_LOCKOUT_FAILURES", default=5)
+FORGE_LOCKOUT_MINUTES = env.int("FORGE_LOCKOUT_MINUTES", default=30)
+SESSION_COOKIE_AGE = env.int("FORGE_SESSION_HOURS", default=12) * 3600
 SESSION_COOKIE_SECURE = env.bool("SESSION_COOKIE_SECURE", default=not DEBUG)
 CSRF_COOKIE_SECURE = env.bool("CSRF_COOKIE_SECURE", default=not DEBUG)
 SESSION_COOKIE_HTTPONLY = True
@@ -128,6 +140,25 @@ if env.bool("FORGE_BEHIND_TLS_PROXY", default=False):
 X_FRAME_OPTIONS = "DENY"
 # auth.W004: the email is unique whatever its case, by a constraint on lower(email), which the check does not see.
 SILENCED_SYSTEM_CHECKS = ["auth.W004", *env.list("SILENCED_SYSTEM_CHECKS", default=[])]
+
+# -- Signing in (allauth; failures are counted by forge.accounts.signin.guarding alone, so its own limits are off) ---
+ACCOUNT_ADAPTER = "forge.accounts.signin.adapters.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_RATE_LIMITS = False
+MFA_ADAPTER = "forge.accounts.signin.adapters.FactorAdapter"
+MFA_FORMS = {
+    "authenticate": "forge.accounts.signin.forms.CodeForm",
+    "reauthenticate": "forge.accounts.signin.forms.ReauthenticationCodeForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # addresses are the organization's, not typed in by whoever signs up
+MFA_RATE_LIMITS = False
+MFA_TOTP_TOLERANCE = 1  # clocks of telephones are off by some seconds
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = DEBUG
 
 FORGE_PORTAL_ORIGINS = env.list("FORGE_PORTAL_ORIGINS", default=[])
 CORS_ALLOWED_ORIGINS = FORGE_PORTAL_ORIGINS
@@ -233,6 +264,8 @@ FORGE_MAIL_KINDS = {
     "budget.mark": "budgets.notices.mark",
     "budget.stops_idle": "budgets.idling.letter",
     "costs.report": "costs.showback.letters.monthly",
+    "account.factors_changed": "forge.accounts.signin.letters.factors_changed",
+    "account.locked": "forge.accounts.signin.letters.locked",
     "workspace.ready": "workspaces.letters.ready",
     "workspace.failed": "workspaces.letters.failed",
     "workspace.ended": "workspaces.letters.ended",
@@ -244,6 +277,8 @@ FORGE_MAIL_KINDS = {
     "webhook.switched_off": "forge.outbox.webhooks.letters.switched_off",
 }
 FORGE_MAIL_ALWAYS = [  # what warns of a loss: nobody switches it off
+    "account.factors_changed",
+    "account.locked",
     "budget.stops_idle",
     "workspace.about_to_stop",
     "workspace.about_to_end",

@@ -23,7 +23,8 @@ from unfold.widgets import (
 )
 
 from forge.accounts import actions, services, token_services
-from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User
+from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User, UserSession
+from forge.accounts.signin import factors, guarding, sessions
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button, ShownOnce
 
@@ -109,6 +110,16 @@ def _issue_token(request: HttpRequest, user: User, *, name: str, interface: str,
     return ShownOnce(f"The new token of {user}; it is shown this once.", text)
 
 
+def _unlock(request: HttpRequest, user: User) -> str:
+    guarding.unlock(actor=request.actor, user=user, now=timezone.now())  # type: ignore[attr-defined]
+    return f"{user} can sign in again."
+
+
+def _reset_factors(request: HttpRequest, user: User) -> str:
+    factors.reset(actor=request.actor, user=user)  # type: ignore[attr-defined]
+    return f"{user} has no second factor any more."
+
+
 @admin.register(User)
 class UserAdmin(ForgeModelAdmin):
     view_roles = ("team_lead", "auditor", "admin")
@@ -161,6 +172,33 @@ class UserAdmin(ForgeModelAdmin):
             form=TokenForm,
             legal=lambda user, row: row.is_active and _is_admin_over(user, row.organization_id),
             explain=lambda _, row: [f"Whoever holds the token acts as {row}. It is shown once."],
+        ),
+        Button(
+            "unlock",
+            "Unlock",
+            actions.ACCOUNT_UNLOCK,
+            icon="lock_open",
+            run=_unlock,
+            legal=lambda user, row: (
+                _is_admin_over(user, row.organization_id) and guarding.is_locked(row, timezone.now())
+            ),
+            explain=lambda _, row: [f"{row} can sign in again at once, and so can whoever guesses."],
+        ),
+        Button(
+            "reset-factors",
+            "Reset second factors",
+            actions.MFA_RESET,
+            icon="phonelink_erase",
+            variant=ActionVariant.DANGER,
+            run=_reset_factors,
+            legal=lambda user, row: (
+                user.pk != row.pk and _is_admin_over(user, row.organization_id) and bool(factors.held(row))
+            ),
+            explain=lambda _, row: [
+                f"{row} is signed out everywhere and signs in by the password alone until a new factor is set up.",
+                "Make sure that it is really this person who asks.",
+            ],
+            typed=lambda row: row.email,
         ),
     )
 
@@ -324,3 +362,35 @@ class ApiTokenAdmin(ForgeModelAdmin):
         if token.revoked_at is not None:
             return "revoked"
         return "live" if token.is_live(timezone.now()) else "expired"
+
+
+def _end_session(request: HttpRequest, session: UserSession) -> str:
+    sessions.revoke(actor=request.actor, session=session)  # type: ignore[attr-defined]
+    return "The session has ended."
+
+
+@admin.register(UserSession)
+class UserSessionAdmin(ForgeModelAdmin):
+    """Where people are signed in; without the key, which would open the session."""
+
+    view_roles = ("auditor", "admin")
+    list_display = ("user", "source_ip", "user_agent", "seen_at", "expires_at", "created_at")
+    list_select_related = ("user",)
+    search_fields = ("id__exact", "user__email", "user__full_name")
+    ordering = ("-id",)
+    fields = ("user", "organization", "source_ip", "user_agent", "seen_at", "expires_at", "created_at")
+    buttons = (
+        Button(
+            "end",
+            "End",
+            actions.SESSION_REVOKE,
+            icon="logout",
+            variant=ActionVariant.DANGER,
+            run=_end_session,
+            legal=sessions.may_end,
+            explain=lambda _, row: [f"{row.user} is signed out there at once; what was not saved is lost."],
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).filter(sessions.is_live(timezone.now()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User
+from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User, UserSession
 from forge.accounts.scopes import SCOPES
 from forge.api.fields import Text
 
@@ -108,6 +108,21 @@ class TokenSerializer(serializers.ModelSerializer):
             "created_at",
         ]
         read_only_fields = fields
+
+
+class SessionSerializer(serializers.ModelSerializer):
+    """Where the caller is signed in by a browser."""
+
+    is_current = serializers.SerializerMethodField(help_text="Whether it is the session of this very request.")
+
+    class Meta:
+        model = UserSession
+        fields = ["id", "source_ip", "user_agent", "seen_at", "expires_at", "created_at", "is_current"]
+        read_only_fields = fields
+
+    def get_is_current(self, session: UserSession) -> bool:
+        request = self.context["request"]
+        return request.auth is None and session.session_key == request.session.session_key
 
 
 class TokenWithSecretSerializer(TokenSerializer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
@@ -13,7 +14,8 @@ from rest_framework.views import APIView
 
 from forge.accounts import actions, services, token_services
 from forge.accounts.api import serializers
-from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User
+from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User, UserSession
+from forge.accounts.signin import sessions
 from forge.api.errors import Refused
 from forge.api.filters import ForgeFilterSet, refuse_unknown
 from forge.api.idempotency import idempotent, refuse_key
@@ -161,6 +163,26 @@ class TokenViewSet(ListModelMixin, ForgeViewSet):
         """End a token at once."""
         token = token_services.revoke_token(actor=self.actor, token=self.get_object(), now=timezone.now())
         return Response(self.body_of(token))
+
+
+class MySessionViewSet(ListModelMixin, ForgeViewSet):
+    """Where the caller is signed in by a browser."""
+
+    queryset = UserSession.objects.all()
+    serializer_class = serializers.SessionSerializer
+    ordering_fields = ("seen_at", "created_at")
+    ordering = "-seen_at"
+    audit_resource = "UserSession"
+    audit_action = {"destroy": actions.SESSION_REVOKE}
+
+    def get_queryset(self) -> QuerySet[UserSession]:
+        """The caller's own, whoever else's the caller may see."""
+        return super().get_queryset().filter(sessions.is_live(timezone.now()), user_id=self.request.user.pk)
+
+    def destroy(self, request: Request, pk: str | None = None) -> Response:
+        """Sign that browser out at once."""
+        sessions.revoke(actor=self.actor, session=self.get_object())
+        return Response(status=204)
 
 
 def _team(user: User, slug: str) -> Team:

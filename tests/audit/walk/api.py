@@ -167,6 +167,9 @@ CASES = {
         "TOKEN_CREATE", "ApiToken", "engineer", None, body=_named(name="w"), status=201, denied_interfaces=("LUCY",)
     ),
     ("token-revoke", "post"): Api("TOKEN_REVOKE", "ApiToken", "engineer", "auditor", rows.token, conflict=_revoke),
+    ("my-session-detail", "delete"): Api(
+        "SESSION_REVOKE", "UserSession", "engineer", None, rows.session, status=204
+    ),
     ("operation-cancel", "post"): Api(
         "OPERATION_CANCEL", "Operation", "engineer", "auditor", rows.operation, leaves=STOPPED_OUTCOME, conflict=_finish
     ),
