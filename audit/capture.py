@@ -106,7 +106,7 @@ def owed(request: HttpRequest, response: HttpResponseBase, left: list[Left]) -> 
     if address.is_read and result != DENIED:
         return None
     action = COUNTED.get(status)
-    if status < 400 and result != SUCCESS and address.is_sign_in:
+    if address.is_sign_in and (result == DENIED or (status < 400 and result != SUCCESS)):
         action, result = actions.AUTH_FAILED, DENIED
     return _entry(request, address, status, problem, action=action, result=result)
 

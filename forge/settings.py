@@ -3,8 +3,9 @@
 from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
+from forge.accounts.signin.providers import allauth_setting
 from forge.console.unfold import UNFOLD  # noqa: F401  (a setting)
-from forge.env import BASE_DIR, env, networks, rate, required
+from forge.env import BASE_DIR, env, identity_providers, networks, rate, required
 from forge.schedule import BEAT_SCHEDULE, TASK_QUEUES, TASK_ROUTES
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -45,6 +46,9 @@ INSTALLED_APPS = [
     "allauth",  # after the rooms: forge.accounts has templates of its own in place of some of its
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.socialaccount.providers.saml",
 ]
 
 MIDDLEWARE = [
@@ -148,6 +152,10 @@ ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_RATE_LIMITS = False
+SOCIALACCOUNT_ADAPTER = "forge.accounts.signin.sso.SocialAdapter"
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 10
+FORGE_IDENTITY_PROVIDERS = identity_providers("FORGE_IDENTITY_PROVIDERS")
+SOCIALACCOUNT_PROVIDERS = allauth_setting(FORGE_IDENTITY_PROVIDERS)
 MFA_ADAPTER = "forge.accounts.signin.adapters.FactorAdapter"
 MFA_FORMS = {
     "authenticate": "forge.accounts.signin.forms.CodeForm",
@@ -158,7 +166,6 @@ MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_ALLOW_UNVERIFIED_EMAIL = True  # addresses are the organization's, not typed in by whoever signs up
 MFA_RATE_LIMITS = False
 MFA_TOTP_TOLERANCE = 1  # clocks of telephones are off by some seconds
-MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = DEBUG
 
 FORGE_PORTAL_ORIGINS = env.list("FORGE_PORTAL_ORIGINS", default=[])
 CORS_ALLOWED_ORIGINS = FORGE_PORTAL_ORIGINS

@@ -12,6 +12,7 @@ PASSWORD_CHANGE = register("PASSWORD_CHANGE", required=("resource_id",))
 ROLE_CHANGE = register("ROLE_CHANGE")
 TOKEN_CREATE = register("TOKEN_CREATE")
 TOKEN_REVOKE = register("TOKEN_REVOKE")
+IDENTITY_LINK = register("IDENTITY_LINK", required=("resource_id",), personal=("uid",))
 AUTH_CHALLENGE = register("AUTH_CHALLENGE", required=("resource_id",))
 """The first step of a sign-in succeeded, and a second factor was asked for."""
 ACCOUNT_LOCK = register("ACCOUNT_LOCK", required=("resource_id",))

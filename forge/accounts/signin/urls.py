@@ -4,9 +4,13 @@ from allauth.account.views import account_inactive
 from allauth.mfa.base.views import index
 from allauth.mfa.recovery_codes.views import download_recovery_codes, view_recovery_codes
 from allauth.mfa.webauthn.views import list_webauthn
+from allauth.socialaccount.providers.openid_connect import views as oidc
+from allauth.socialaccount.providers.saml import views as saml
+from allauth.socialaccount.views import login_cancelled, login_error
 from django.urls import path
 
 from forge.accounts.signin import views
+from forge.accounts.signin.views import reading, signing_in
 
 urlpatterns = [
     path("", views.OverviewView.as_view(), name="account_overview"),
@@ -29,4 +33,13 @@ urlpatterns = [
     path("2fa/webauthn/login/", views.PasskeyView.as_view(), name="mfa_login_webauthn"),
     path("2fa/webauthn/keys/<int:pk>/remove/", views.RemoveKeyView.as_view(), name="mfa_remove_webauthn"),
     path("2fa/webauthn/keys/<int:pk>/edit/", views.RenameKeyView.as_view(), name="mfa_edit_webauthn"),
+    path("sso/cancelled/", login_cancelled, name="socialaccount_login_cancelled"),
+    path("sso/error/", login_error, name="socialaccount_login_error"),
+    path("oidc/<slug:provider_id>/login/", reading(oidc.login), name="openid_connect_login"),
+    path("oidc/<slug:provider_id>/login/callback/", signing_in(oidc.callback), name="openid_connect_callback"),
+    path("saml/<slug:organization_slug>/login/", reading(saml.login), name="saml_login"),
+    path("saml/<slug:organization_slug>/acs/", reading(saml.acs), name="saml_acs"),
+    path("saml/<slug:organization_slug>/acs/finish/", signing_in(saml.finish_acs), name="saml_finish_acs"),
+    path("saml/<slug:organization_slug>/sls/", signing_in(saml.sls), name="saml_sls"),
+    path("saml/<slug:organization_slug>/metadata/", saml.metadata, name="saml_metadata"),
 ]

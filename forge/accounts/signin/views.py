@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from allauth.account.internal.flows.login import perform_login, record_authentication
@@ -23,18 +26,51 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import LoginView
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.generic import TemplateView, View
+from requests import RequestException
 
 from forge.accounts import actions
 from forge.accounts.models import UserSession
 from forge.accounts.signin import factors, sessions
 from forge.accounts.signin.forms import SignInForm
+from forge.accounts.signin.refusing import refusal_page
+from forge.accounts.signin.sso import ProviderFailed
 from forge.api.errors import Hidden, NotFound, Problem
+
+logger = logging.getLogger(__name__)
+
+
+def signing_in(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The view of allauth, as a step of signing in: what it refuses is AUTH_FAILED.
+
+    No transaction is held open around it: it asks the identity provider over the network.
+    """
+    return _marked(view, "audit_sign_in")
+
+
+def reading(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The view of allauth, which sends people elsewhere and changes nothing here."""
+    return _marked(view, "audit_as_read")
+
+
+def _marked(view: Callable[..., HttpResponse], mark: str) -> Callable[..., HttpResponse]:
+    @wraps(view)
+    def step(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except (RequestException, PermissionDenied) as error:
+            logger.warning("%s: %s", request.path, error)
+            return refusal_page(request, ProviderFailed("Try again; if it stays so, tell an admin."))
+
+    setattr(step, mark, True)
+    return step
+
 
 one_transaction = method_decorator(transaction.atomic, name="post")
 
@@ -57,6 +93,7 @@ class SignInView(LoginView):
         site = admin.site.each_context(self.request)
         passkey = settings.MFA_PASSKEY_LOGIN_ENABLED
         own = {"app_path": self.request.get_full_path(), "title": "Sign in", "has_passkeys": passkey}
+        own["identity_providers"] = [one for one in settings.FORGE_IDENTITY_PROVIDERS if one.is_listed]
         return super().get_context_data(**site | own | kwargs)
 
 
