@@ -124,9 +124,10 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "account_login"  # the console has its own page and leads there itself
 LOGIN_REDIRECT_URL = "admin:index"  # Unfold's sign-in page does not say where to go on to
 FORGE_MFA_REQUIRED = env.bool("FORGE_MFA_REQUIRED", default=not DEBUG)
+FORGE_EXPIRY_WARNING_DAYS = env.int("FORGE_EXPIRY_WARNING_DAYS", default=7)
 FORGE_LOCKOUT_FAILURES = env.int("FORGE_LOCKOUT_FAILURES", default=5)
 FORGE_LOCKOUT_MINUTES = env.int("FORGE_LOCKOUT_MINUTES", default=30)
 SESSION_COOKIE_AGE = env.int("FORGE_SESSION_HOURS", default=12) * 3600
@@ -186,6 +187,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": [
         "rest_framework.permissions.IsAuthenticated",
+        "forge.accounts.scopes.WithinTokenNetworks",
         "forge.accounts.scopes.WithinTokenScope",
     ],
     "DEFAULT_RENDERER_CLASSES": ["forge.api.renderers.JSONRenderer"],
@@ -217,6 +219,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "WorkSpaceState": "workspaces.lifecycle.State",
         "ServiceTypeEnum": "workspaces.models.WorkSpace.ServiceType",
+        "RoleEnum": "forge.accounts.models.Membership.Role",
+        "ServiceAccountRole": "forge.accounts.models.Membership.SERVICE_ROLES",
         "TokenInterface": "forge.accounts.models.ApiToken.Interface",
         "AuditInterface": "audit.actors.Interface",
         "AttestationControl": "workspaces.models.Attestation.Control",
@@ -273,6 +277,8 @@ FORGE_MAIL_KINDS = {
     "costs.report": "costs.showback.letters.monthly",
     "account.factors_changed": "forge.accounts.signin.letters.factors_changed",
     "account.locked": "forge.accounts.signin.letters.locked",
+    "account.token_ends": "forge.accounts.signin.letters.token_ends",
+    "account.credentials_end": "forge.accounts.signin.letters.credentials_end",
     "workspace.ready": "workspaces.letters.ready",
     "workspace.failed": "workspaces.letters.failed",
     "workspace.ended": "workspaces.letters.ended",
@@ -286,6 +292,8 @@ FORGE_MAIL_KINDS = {
 FORGE_MAIL_ALWAYS = [  # what warns of a loss: nobody switches it off
     "account.factors_changed",
     "account.locked",
+    "account.token_ends",
+    "account.credentials_end",
     "budget.stops_idle",
     "workspace.about_to_stop",
     "workspace.about_to_end",

@@ -8,6 +8,7 @@ TEAM_CREATE = register("TEAM_CREATE")
 PROJECT_CREATE = register("PROJECT_CREATE")
 MEMBER_CREATE = register("MEMBER_CREATE")
 MEMBER_UPDATE = register("MEMBER_UPDATE")
+SERVICE_ACCOUNT_CREATE = register("SERVICE_ACCOUNT_CREATE", required=("resource_id",))
 PASSWORD_CHANGE = register("PASSWORD_CHANGE", required=("resource_id",))
 ROLE_CHANGE = register("ROLE_CHANGE")
 TOKEN_CREATE = register("TOKEN_CREATE")
@@ -26,10 +27,10 @@ MFA_RESET = register("MFA_RESET", required=("resource_id",))
 expect("accounts_organization", actions=[ORGANIZATION_CREATE], organization="id")
 expect("accounts_team", actions=[TEAM_CREATE])
 expect("accounts_project", actions=[PROJECT_CREATE])
-expect("accounts_user", actions=[MEMBER_CREATE])
+expect("accounts_user", actions=[MEMBER_CREATE, SERVICE_ACCOUNT_CREATE])
 expect(
     "accounts_membership",
-    actions=[MEMBER_CREATE, ROLE_CHANGE],
+    actions=[MEMBER_CREATE, ROLE_CHANGE, SERVICE_ACCOUNT_CREATE],
     names="user_id",
     after={"role": "role", "team": "team_id"},
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from django.utils import timezone
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminEmailInputWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
@@ -24,6 +26,7 @@ from unfold.widgets import (
 
 from forge.accounts import actions, services, token_services
 from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User, UserSession
+from forge.accounts.scopes import SCOPES
 from forge.accounts.signin import factors, guarding, sessions
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button, ShownOnce
@@ -83,6 +86,21 @@ class TokenForm(forms.Form):
     name = forms.CharField(max_length=100, widget=UnfoldAdminTextInputWidget)
     interface = forms.ChoiceField(choices=ApiToken.Interface.choices, widget=UnfoldAdminSelectWidget)
     days = forms.IntegerField(min_value=1, max_value=3650, initial=90, widget=UnfoldAdminIntegerFieldWidget)
+    scopes = forms.MultipleChoiceField(
+        choices=[(scope, scope) for scope in SCOPES],
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="None = all that the person may do.",
+    )
+    networks = forms.CharField(
+        required=False,
+        max_length=500,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Networks in CIDR from which it may be used, separated by commas; empty = from everywhere.",
+    )
+
+    def clean_networks(self) -> list[str]:
+        return [one.strip() for one in self.cleaned_data["networks"].split(",") if one.strip()]
 
 
 def _is_admin_over(user: Any, organization_id: Any) -> bool:
@@ -97,13 +115,24 @@ def _switch(is_active: bool) -> Any:
     return run
 
 
-def _issue_token(request: HttpRequest, user: User, *, name: str, interface: str, days: int) -> ShownOnce:
+def _issue_token(
+    request: HttpRequest,
+    user: User,
+    *,
+    name: str,
+    interface: str,
+    days: int,
+    scopes: Sequence[str],
+    networks: Sequence[str],
+) -> ShownOnce:
     now = timezone.now()
     _, text = token_services.issue_token(
         actor=request.actor,  # type: ignore[attr-defined]
         user=user,
         name=name,
         interface=interface,
+        scopes=scopes,
+        networks=networks,
         expires_at=now + timedelta(days=days),
         now=now,
     )
@@ -124,12 +153,13 @@ def _reset_factors(request: HttpRequest, user: User) -> str:
 class UserAdmin(ForgeModelAdmin):
     view_roles = ("team_lead", "auditor", "admin")
     list_display = ("full_name", "email", "directory_username", "location", "is_active", "credentials_expire_at")
-    list_filter = ("is_active", "organization")
+    list_filter = ("kind", "is_active", "organization")
     search_fields = ("id__exact", "email", "full_name", "directory_username")
     ordering = ("full_name", "id")
     fields = (
         "full_name",
         "email",
+        "kind",
         "organization",
         "shown_roles",
         "directory_username",
@@ -338,6 +368,7 @@ class ApiTokenAdmin(ForgeModelAdmin):
         "organization",
         "interface",
         "scopes",
+        "networks",
         "shown_state",
         "expires_at",
         "revoked_at",

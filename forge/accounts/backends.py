@@ -34,7 +34,7 @@ class EmailBackend(BaseBackend):
 
     def get_user(self, user_id: Any) -> User | None:
         user = User.objects.select_related("organization").filter(pk=user_id).first()
-        return user if user is not None and may_sign_in(user) else None
+        return user if user is not None and not user.is_service and may_sign_in(user) else None
 
 
 def may_sign_in(user: User) -> bool:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Lower
@@ -61,8 +62,16 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, UUIDModel, TimestampedModel):
-    """A person who signs in, or an operator of the installation (organization null)."""
+    """A person who signs in, or an operator of the installation (organization null); or a service, which never does.
 
+    A service acts by its tokens alone.
+    """
+
+    class Kind(models.TextChoices):
+        PERSON = "PERSON", "Person"
+        SERVICE = "SERVICE", "Service"
+
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PERSON, db_default="PERSON")
     organization = models.ForeignKey(
         Organization, on_delete=models.PROTECT, null=True, blank=True, related_name="users"
     )
@@ -92,10 +101,25 @@ class User(AbstractBaseUser, UUIDModel, TimestampedModel):
                 condition=~Q(directory_username=""),
                 name="accounts_user_directory_username_unique",
             ),
+            models.UniqueConstraint(
+                fields=["organization", "external_id"],
+                condition=~Q(external_id=""),
+                name="accounts_user_external_id_unique",
+            ),
+            models.CheckConstraint(
+                name="accounts_user_service_has_no_password",
+                condition=Q(kind="PERSON")
+                | Q(kind="SERVICE", organization__isnull=False, directory_username="", password__startswith="!"),  # noqa: S106 - opens nothing
+            ),
         ]
 
     def __str__(self) -> str:
         return self.full_name or self.email
+
+    @property
+    def is_service(self) -> bool:
+        """True for an account that no person signs in to."""
+        return self.kind == self.Kind.SERVICE
 
     @property
     def is_operator(self) -> bool:
@@ -247,6 +271,8 @@ class Membership(UUIDModel, TimestampedModel):
 
     IN_TEAM = (Role.CONTRACTOR, Role.ENGINEER, Role.TEAM_LEAD)
     ORGANIZATION_WIDE = (Role.FINANCE, Role.AUDITOR, Role.ADMIN)
+    OF_SERVICES = (Role.ENGINEER, Role.FINANCE, Role.AUDITOR)
+    SERVICE_ROLES = (("engineer", "Engineer"), ("finance", "Finance"), ("auditor", "Auditor"))
     MANAGED_BY_LEADS = (Role.CONTRACTOR, Role.ENGINEER)
     OVERSIGHT = (Role.TEAM_LEAD, Role.FINANCE, Role.AUDITOR, Role.ADMIN)
 
@@ -302,6 +328,13 @@ class ApiToken(UUIDModel, TimestampedModel):
     secret_hash = models.BinaryField(max_length=32)
     interface = models.CharField(max_length=10, choices=Interface.choices, default=Interface.API)
     scopes = models.JSONField(default=list, help_text="read, write; empty = all that the person may do.")
+    networks = ArrayField(
+        models.CharField(max_length=43),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="Networks (CIDR) from which it may be used; empty = from everywhere.",
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, help_text="Written at most once a minute.")
@@ -311,6 +344,14 @@ class ApiToken(UUIDModel, TimestampedModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["prefix"], name="accounts_apitoken_prefix_unique"),
+            models.CheckConstraint(
+                name="accounts_apitoken_networks_are_cidr",
+                condition=models.Func(
+                    models.F("networks"),
+                    template="%(expressions)s::cidr[] IS NOT NULL",  # what is no network is refused by the cast
+                    output_field=models.BooleanField(),
+                ),
+            ),
             models.CheckConstraint(
                 name="accounts_apitoken_interface_known", condition=Q(interface__in=["PORTAL", "CLI", "LUCY", "API"])
             ),

@@ -10,3 +10,4 @@ class ConsoleSignInView(SignInView):
     """As everybody's, for those alone who oversee others."""
 
     form_class = ConsoleSignInForm
+    redirect_authenticated_user = False  # somebody without the role may sign in as somebody else

@@ -59,7 +59,7 @@ class ForgeAdminSite(UnfoldAdminSite):
         if request.method == "GET" and self.has_permission(request):
             return HttpResponseRedirect(reverse(f"{self.name}:index"))
         request.current_app = self.name  # type: ignore[attr-defined]
-        context = {**(extra_context or {}), "title": "Sign in", "login_name": "admin:login"}
+        context = {**(extra_context or {}), "title": "Sign in", "username": request.user.get_username()}
         return ConsoleSignInView.as_view(extra_context=context)(request)
 
     login.audit_sign_in = True  # type: ignore[attr-defined]

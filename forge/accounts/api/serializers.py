@@ -102,6 +102,7 @@ class TokenSerializer(serializers.ModelSerializer):
             "prefix",
             "interface",
             "scopes",
+            "networks",
             "expires_at",
             "revoked_at",
             "last_used_at",
@@ -125,6 +126,28 @@ class SessionSerializer(serializers.ModelSerializer):
         return request.auth is None and session.session_key == request.session.session_key
 
 
+class ServiceAccountSerializer(serializers.ModelSerializer):
+    """A service: an account that acts by tokens alone."""
+
+    name = serializers.CharField(source="full_name", read_only=True)
+    roles = serializers.SerializerMethodField()
+
+    class Meta:
+        model = User
+        fields = ["id", "name", "roles", "is_active", "credentials_expire_at", "created_at"]
+        read_only_fields = fields
+
+    def get_roles(self, user: User) -> list[dict[str, str | None]]:
+        return [{"role": row.role, "team": row.team.slug if row.team else None} for row in user.memberships.all()]
+
+
+class ServiceAccountCreateSerializer(serializers.Serializer):
+    name = serializers.SlugField(max_length=63)
+    role = serializers.ChoiceField(Membership.SERVICE_ROLES)
+    team = serializers.SlugField(max_length=63, required=False, allow_null=True, default=None)
+    credentials_expire_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+
 class TokenWithSecretSerializer(TokenSerializer):
     """The one answer that shows the token itself."""
 
@@ -139,6 +162,13 @@ class TokenCreateSerializer(serializers.Serializer):
     name = Text(max_length=100)
     interface = serializers.ChoiceField(ApiToken.Interface.choices, default=ApiToken.Interface.API)
     scopes = serializers.ListField(child=serializers.ChoiceField(SCOPES), required=False, default=list)
+    networks = serializers.ListField(
+        child=Text(max_length=43),
+        required=False,
+        default=list,
+        max_length=20,
+        help_text="Networks in CIDR from which it may be used; none = from everywhere.",
+    )
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
 

@@ -165,6 +165,47 @@ class TokenViewSet(ListModelMixin, ForgeViewSet):
         return Response(self.body_of(token))
 
 
+class ServiceAccountViewSet(ReadViewSet):
+    """Accounts of services, for whoever sees the people of the organization."""
+
+    queryset = User.objects.filter(kind=User.Kind.SERVICE).prefetch_related("memberships__team")
+    serializer_class = serializers.ServiceAccountSerializer
+    ordering_fields = ("full_name", "created_at")
+    ordering = "full_name"
+    search_fields = ("full_name",)
+    audit_resource = "User"
+    audit_action = {"create": actions.SERVICE_ACCOUNT_CREATE, "tokens": actions.TOKEN_CREATE}
+
+    @extend_schema(
+        request=serializers.ServiceAccountCreateSerializer, responses={201: serializers.ServiceAccountSerializer}
+    )
+    @idempotent
+    def create(self, request: Request) -> Response:
+        """Make a service account with its role."""
+        wanted = self.validated(serializers.ServiceAccountCreateSerializer)
+        slug = wanted.pop("team")
+        membership = services.create_service_account(
+            actor=self.actor,
+            organization=services.organization_of(request.user),
+            team=_team(request.user, slug) if slug else None,
+            now=timezone.now(),
+            **wanted,
+        )
+        service = membership.user
+        return self.created(service, self.body_of(service), address=f"/api/v1/service-accounts/{service.pk}/")
+
+    @extend_schema(request=serializers.TokenCreateSerializer, responses={201: serializers.TokenWithSecretSerializer})
+    @action(detail=True, methods=["post"], audit_resource="ApiToken")
+    def tokens(self, request: Request, pk: str | None = None) -> Response:
+        """Issue a token of the service, with an end; the secret is shown this once."""
+        refuse_key(request)
+        service = self.get_object()
+        wanted = self.validated(serializers.TokenCreateSerializer)
+        token, text = token_services.issue_token(actor=self.actor, user=service, now=timezone.now(), **wanted)
+        body = serializers.TokenSerializer(token, context=self.get_serializer_context()).data
+        return self.created(token, {**body, "token": text}, address=f"/api/v1/tokens/{token.pk}/")
+
+
 class MySessionViewSet(ListModelMixin, ForgeViewSet):
     """Where the caller is signed in by a browser."""
 

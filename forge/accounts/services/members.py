@@ -65,7 +65,7 @@ def create_member(
         credentials_expire_at=credentials_expire_at,
     )
     set_password(user, password)
-    return _make(actor, user, role=role, team=team)
+    return _make(actor, user, organization=organization, role=role, team=team)
 
 
 def join_by_provider(*, actor: Actor, organization: Organization, email: str, full_name: str, team: Team) -> Membership:
@@ -75,7 +75,7 @@ def join_by_provider(*, actor: Actor, organization: Organization, email: str, fu
     """
     user = User(organization=organization, email=email.strip(), full_name=full_name)
     set_password(user, None)
-    return _make(actor, user, role=Role.ENGINEER, team=team)
+    return _make(actor, user, organization=organization, role=Role.ENGINEER, team=team)
 
 
 def add_member(
@@ -142,8 +142,7 @@ def set_active(*, actor: Actor, user: User, is_active: bool) -> User:
     return locked
 
 
-def _make(actor: Actor, user: User, *, role: str, team: Team | None) -> Membership:
-    organization = user.organization
+def _make(actor: Actor, user: User, *, organization: Organization, role: str, team: Team | None) -> Membership:
     taken = {
         "accounts_user_email_unique_whatever_case": EmailTaken("Another person has this email."),
         "accounts_user_directory_username_unique": DirectoryUsernameTaken("Another person has this directory user."),

@@ -28,7 +28,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
     def pre_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse | None:
-        return None if may_sign_in(user) else refusal_page(request, AccountEnded())
+        return None if may_sign_in(user) and not user.is_service else refusal_page(request, AccountEnded())
 
     def login(self, request: HttpRequest, user: User) -> None:
         """As allauth's; refused where the account has ended since the first step."""

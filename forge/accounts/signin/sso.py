@@ -112,7 +112,7 @@ def require_of(provider: IdentityProvider, user: User) -> None:
     """Raises OtherOrganization, AccountEnded."""
     if user.organization is None or user.organization.slug != provider.organization:
         raise OtherOrganization(f"{provider.name} does not speak for it.")
-    if not may_sign_in(user):
+    if user.is_service or not may_sign_in(user):
         raise AccountEnded()
 
 

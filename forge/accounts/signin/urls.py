@@ -40,6 +40,6 @@ urlpatterns = [
     path("saml/<slug:organization_slug>/login/", reading(saml.login), name="saml_login"),
     path("saml/<slug:organization_slug>/acs/", reading(saml.acs), name="saml_acs"),
     path("saml/<slug:organization_slug>/acs/finish/", signing_in(saml.finish_acs), name="saml_finish_acs"),
-    path("saml/<slug:organization_slug>/sls/", signing_in(saml.sls), name="saml_sls"),
+    path("saml/<slug:organization_slug>/sls/", signing_in(views.signed_sign_out), name="saml_sls"),
     path("saml/<slug:organization_slug>/metadata/", saml.metadata, name="saml_metadata"),
 ]

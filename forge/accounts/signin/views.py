@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from allauth.account.adapter import get_adapter
 from allauth.account.internal.flows.login import perform_login, record_authentication
 from allauth.account.models import Login
 from allauth.account.views import LogoutView, ReauthenticateView
@@ -22,6 +23,7 @@ from allauth.mfa.webauthn.views import (
     ReauthenticateWebAuthnView,
     RemoveWebAuthnView,
 )
+from allauth.socialaccount.providers.saml.views import sls as saml_sls
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.mixins import LoginRequiredMixin
@@ -41,7 +43,7 @@ from forge.accounts.signin import factors, sessions
 from forge.accounts.signin.forms import SignInForm
 from forge.accounts.signin.refusing import refusal_page
 from forge.accounts.signin.sso import ProviderFailed
-from forge.api.errors import Hidden, NotFound, Problem
+from forge.api.errors import Denied, Hidden, NotFound, Problem
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +84,10 @@ class SignInView(LoginView):
     audit_sign_in = True
     form_class = SignInForm
     template_name = "admin/login.html"
+    redirect_authenticated_user = True
+
+    def get_default_redirect_url(self) -> str:
+        return get_adapter().get_login_redirect_url(self.request)
 
     def form_valid(self, form: Any) -> HttpResponse:
         """Go on to the second factor or the session; the password counts as just asked for on the account's pages."""
@@ -123,18 +129,42 @@ class CodeAgainView(CodeReauthenticateView):
     audit_sign_in = True
 
 
+class KeyRefused(Denied):
+    code = "key_refused"
+    title = "The key does not fit"
+
+
+class TellsOfRefusedKeys:
+    """Allauth leads back to the sign-in page, which to the audit log would look like a success."""
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        response = super().form_invalid(form)  # type: ignore[misc]
+        response.problem = KeyRefused()
+        return response
+
+
 @one_transaction
-class KeyAgainView(ReauthenticateWebAuthnView):
+class KeyAgainView(TellsOfRefusedKeys, ReauthenticateWebAuthnView):
     """A security key, once more."""
 
     audit_sign_in = True
 
 
 @one_transaction
-class PasskeyView(LoginWebAuthnView):
+class PasskeyView(TellsOfRefusedKeys, LoginWebAuthnView):
     """A passkey alone: it is two factors in one."""
 
     audit_sign_in = True
+
+
+def signed_sign_out(request: HttpRequest, organization_slug: str) -> HttpResponse:
+    """Allauth's page of SAML's single sign-out, for signed messages alone.
+
+    python3-saml takes unsigned ones, by which any page could sign people out; a signature that is there it checks.
+    """
+    if not request.GET.get("Signature"):
+        return refusal_page(request, ProviderFailed("The sign-out is not signed."))
+    return saml_sls(request, organization_slug)
 
 
 class RecordedChange:

@@ -25,6 +25,7 @@ from costs.showback.figures import Asked
 from costs.showback.models import ReportBy, ReportFormat, ReportKind, ReportSubscription
 from costs.tags.services import choose_tag_key
 from forge.accounts.models import Membership, SignInGuard, UserSession
+from forge.accounts.services import create_service_account
 from forge.accounts.signin.factors import close
 from forge.accounts.token_services import issue_token
 from forge.api.models import DenialCount
@@ -62,6 +63,12 @@ def membership(world):
 
 def token(world):
     return issue_token(actor=COMMAND, user=world.engineer, name="walk", now=timezone.now())[0]
+
+
+def service(world):
+    """A service account with the role of an auditor."""
+    facts = {"organization": world.organization, "role": "auditor", "now": timezone.now()}
+    return create_service_account(actor=COMMAND, name="walk", **facts).user
 
 
 def session(world):

@@ -20,6 +20,7 @@ from saml2.config import IdPConfig
 from saml2.saml import NAME_FORMAT_URI, NAMEID_FORMAT_PERSISTENT, NameID
 from saml2.server import Server
 from saml2.sigver import CryptoBackend
+from saml2.xmldsig import DIGEST_SHA256, SIG_RSA_SHA256
 
 PASSWORD = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"
 
@@ -28,7 +29,7 @@ class LibraryCrypto(CryptoBackend):
     """Signs by the xmlsec library that is installed with Forge, in place of the xmlsec1 program."""
 
     def sign_statement(self, statement, node_name, key_file, node_id):
-        document = etree.fromstring(str(statement).encode())
+        document = etree.fromstring(statement if isinstance(statement, bytes) else str(statement).encode())
         xmlsec.tree.add_ids(document, ["ID"])
         context = xmlsec.SignatureContext()
         context.key = xmlsec.Key.from_file(key_file, xmlsec.KeyFormat.PEM)
@@ -37,7 +38,7 @@ class LibraryCrypto(CryptoBackend):
         return etree.tostring(document).decode()
 
 
-def build(port, folder, *, key="key.pem"):
+def build(port, folder, *, key="key.pem", minutes=5):
     """pysaml2's server for the metadata of Forge in the folder."""
     base = f"http://127.0.0.1:{port}"
     config = IdPConfig().load(
@@ -52,7 +53,7 @@ def build(port, folder, *, key="key.pem"):
                     "endpoints": {"single_sign_on_service": [(f"{base}/sso", BINDING_HTTP_REDIRECT)]},
                     "policy": {
                         "default": {
-                            "lifetime": {"minutes": 5},
+                            "lifetime": {"minutes": minutes},
                             "attribute_restrictions": None,
                             "name_form": NAME_FORMAT_URI,
                         }
@@ -81,10 +82,9 @@ class Provider(BaseHTTPRequestHandler):
 
     def _answer(self, query):
         fault = query.get("fault")
-        server = build(self.port, self.folder, key="other.pem" if fault == "another_key" else "key.pem")
+        key, minutes = "other.pem" if fault == "another_key" else "key.pem", -30 if fault == "expired" else 5
+        server = build(self.port, self.folder, key=key, minutes=minutes)
         asked = server.parse_authn_request(query["SAMLRequest"], BINDING_HTTP_REDIRECT).message
-        if fault == "expired":
-            server.config.getattr("policy", "idp")._restrictions["default"]["lifetime"] = {"minutes": -30}
         response = server.create_authn_response(
             identity={"mail": query["as"], "givenName": "Ada", "sn": "Arroway"},
             in_response_to=asked.id,
@@ -94,6 +94,8 @@ class Provider(BaseHTTPRequestHandler):
             authn={"class_ref": PASSWORD, "authn_auth": server.config.entityid},
             sign_assertion=fault != "unsigned",
             sign_response=False,
+            sign_alg=SIG_RSA_SHA256,
+            digest_alg=DIGEST_SHA256,
         )
         text = str(response)
         if fault == "tampered":

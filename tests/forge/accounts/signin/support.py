@@ -17,8 +17,8 @@ from tests.factories import PASSWORD
 CONSOLE, ACCOUNT = "/admin/login/", "/account/login/"
 
 
-def browser():
-    return Client(raise_request_exception=False, REMOTE_ADDR="198.51.100.7", HTTP_USER_AGENT="Walk/1.0")
+def browser(**headers):
+    return Client(raise_request_exception=False, REMOTE_ADDR="198.51.100.7", HTTP_USER_AGENT="Walk/1.0", **headers)
 
 
 def sign_in(client, user, *, page=CONSOLE, password=PASSWORD, query=""):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
+import zlib
 
 import pytest
 import requests
@@ -18,12 +20,18 @@ from forge.accounts.models import User
 from forge.accounts.signin.providers import allauth_setting, parse
 from tests.factories import MembershipFactory
 from tests.forge.accounts.signin.processes import free_port, path_of, running
-from tests.forge.accounts.signin.support import browser, is_in, left
+from tests.forge.accounts.signin.support import browser as any_browser
+from tests.forge.accounts.signin.support import is_in, left
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("saml")]
 
 EMAIL = "ada@acme.example"
 PATH = "/account/saml/acme-saml/"
+HOST = "forge.acme.example"
+
+
+def browser():
+    return any_browser(HTTP_HOST=HOST)
 
 
 def _write_key(path):
@@ -64,6 +72,7 @@ def provider(tmp_path_factory):
 @pytest.fixture
 def configured(provider, settings):
     address, folder = provider
+    settings.ALLOWED_HOSTS = [HOST]
 
     def configure(**changes):
         entry = {
@@ -148,3 +157,18 @@ def test_the_metadata_names_where_answers_go(ada):
     assert f"{PATH}acs/" in text
     assert 'WantAssertionsSigned="true"' in text
     assert browser().get("/account/saml/another/metadata/").status_code == 404
+
+
+def test_a_sign_out_that_the_provider_has_not_signed_ends_nothing(ada, provider):
+    client = browser()
+    posted(client, answered(client))
+    text = (
+        '<samlp:LogoutRequest xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="_1" Version="2.0"'
+        f' IssueInstant="{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"><saml:Issuer'
+        f' xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion">{provider[0]}/idp</saml:Issuer><saml:NameID'
+        f' xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion">id-of-{EMAIL}</saml:NameID></samlp:LogoutRequest>'
+    )
+    packed = base64.b64encode(zlib.compress(text.encode())[2:-4]).decode()
+    answer = client.get(f"{PATH}sls/", {"SAMLRequest": packed})
+    assert answer.status_code == 403
+    assert is_in(client)

@@ -46,6 +46,12 @@ def test_everybody_with_an_account_signs_in_there_and_lands_on_the_own_page(pers
     assert left() == [("AUTH_LOGIN", "SUCCESS", str(person.pk))]
 
 
+def test_whoever_is_not_signed_in_is_led_to_the_page_for_everybody_and_whoever_is_past_it(person):
+    assert browser().get("/account/")["Location"] == "/account/login/?next=/account/"
+    assert browser().get("/account/2fa/")["Location"] == "/account/login/?next=/account/2fa/"
+    assert signed_in(person).get(ACCOUNT)["Location"] == "/account/"
+
+
 def test_where_to_go_on_to_is_kept_but_only_within_forge(person):
     assert sign_in(browser(), person, page=ACCOUNT, query="?next=/account/2fa/")["Location"] == "/account/2fa/"
     assert sign_in(browser(), person, page=ACCOUNT, query="?next=https://evil.example/")["Location"] == "/account/"
