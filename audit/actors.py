@@ -52,6 +52,11 @@ class Actor:
     correlation_id: uuid.UUID = field(default_factory=uuid7)
     name: str = ""
 
+    @property
+    def has_account(self) -> bool:
+        """True for people and services: their roles decide what they may, where a job or command is trusted."""
+        return self.kind in (Kind.USER, Kind.SERVICE)
+
     @classmethod
     def of_request(cls, request: HttpRequest, *, user: Any = None) -> Actor:
         """The person behind a request (or `user`), as far as authentication has come.
@@ -71,7 +76,7 @@ class Actor:
             return nobody
         return replace(
             nobody,
-            kind=Kind.USER,
+            kind=_kind(user),
             interface=Interface(token.interface) if token is not None else _interface(request, Interface.PORTAL),
             user=user,
             user_id=user.id,
@@ -84,7 +89,7 @@ class Actor:
     def of_user(cls, user: Any, *, correlation_id: uuid.UUID | None = None) -> Actor:
         """A person whose request is over: what a worker does in the name of whoever asked for it."""
         return cls(
-            kind=Kind.USER,
+            kind=_kind(user),
             interface=Interface.JOB,
             user=user,
             user_id=user.id,
@@ -163,6 +168,10 @@ def canonical_address(text: str) -> str | None:
         return None
     mapped = getattr(address, "ipv4_mapped", None)
     return str(mapped or address)
+
+
+def _kind(user: Any) -> Kind:
+    return Kind.SERVICE if getattr(user, "is_service", False) else Kind.USER
 
 
 def _interface(request: HttpRequest, otherwise: Interface) -> Interface:

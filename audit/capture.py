@@ -5,6 +5,7 @@ A view says more by attributes, on the class or (in DRF) as arguments of `@actio
   the button's name, to one; a GET that is denied is ACCESS_DENIED whatever the view does, but for
 - `audit_get = True`: a GET that leaves an entry of its own (an export); denied, it leaves one of that type too;
 - `audit_resource`: the resource type; the id is the address's `object_id` (in the console), else its last argument;
+- `audit_sign_in = True`: a step of signing in; one that is not accepted is AUTH_FAILED and denied;
 - `audit_as_read = True`: a POST that changes nothing (quote, check, a confirmation page) and counts as a GET.
 """
 
@@ -35,6 +36,9 @@ COUNTED = {401: actions.AUTH_FAILED, 429: actions.RATE_LIMITED}
 
 _COUNTED_AS = {action: status for status, action in COUNTED.items()}
 
+FORMS_UNDER = (ADMIN_PREFIX, "/account/")
+"""Where pages are that answer a form which they did not accept with the form and status 200."""
+
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")  # an id or slug; anything else in an address may be somebody's name
 _DENIED_STATUSES = frozenset({403, 422, *COUNTED})
 
@@ -48,6 +52,7 @@ class Address:
     resource_type: str
     resource_id: str
     is_read: bool
+    is_sign_in: bool = False
 
     @classmethod
     def of(cls, request: HttpRequest) -> Address:
@@ -65,6 +70,7 @@ class Address:
             resource_type=view.says("audit_resource") or "",
             resource_id=_resource_id(match),
             is_read=request.method in SAFE_METHODS or _changes_nothing(request, view),
+            is_sign_in=match.view_name == settings.LOGIN_URL or bool(view.says("audit_sign_in")),
         )
 
 
@@ -100,7 +106,7 @@ def owed(request: HttpRequest, response: HttpResponseBase, left: list[Left]) -> 
     if address.is_read and result != DENIED:
         return None
     action = COUNTED.get(status)
-    if status < 400 and result != SUCCESS and address.view_name == settings.LOGIN_URL:
+    if address.is_sign_in and (result == DENIED or (status < 400 and result != SUCCESS)):
         action, result = actions.AUTH_FAILED, DENIED
     return _entry(request, address, status, problem, action=action, result=result)
 
@@ -137,8 +143,8 @@ def record_refusal(request: HttpRequest, problem: Problem) -> Receipt:
 
 def _result(request: HttpRequest, status: int, problem: Problem | None) -> str:
     if status < 400:
-        # The admin site answers a form that it did not accept with the form, and one that it did with a redirect.
-        is_form = status == 200 and request.path.startswith(ADMIN_PREFIX) and request.method not in SAFE_METHODS
+        # The console answers a form that it did not accept with the form, and one that it did with a redirect.
+        is_form = status == 200 and request.path.startswith(FORMS_UNDER) and request.method not in SAFE_METHODS
         return FAILURE if is_form else SUCCESS
     if status in _DENIED_STATUSES:
         return DENIED

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db.models import F
 
-from audit.actors import Actor, Kind
+from audit.actors import Actor
 from budgets.figures import money
 from budgets.models import Budget
 from forge.accounts.models import Membership, User
@@ -60,7 +60,7 @@ def require_role(actor: Actor, budget: Budget) -> None:
     Asked before anything is locked or looked up, so that who may not set it does not learn whether there is such a
     person, team or project.
     """
-    if actor.kind == Kind.USER:
+    if actor.has_account:
         user = _member(actor, budget)
         if not _sets_all(user):
             _led_teams(user, budget)
@@ -68,7 +68,7 @@ def require_role(actor: Actor, budget: Budget) -> None:
 
 def require_set(actor: Actor, budget: Budget) -> None:
     """Raises MayNotSetBudget, BeyondTeamBudget or MayNotRaisePastLimit unless the actor may set this budget."""
-    if actor.kind != Kind.USER:
+    if not actor.has_account:
         return
     user = _member(actor, budget)
     if not _sets_all(user):
@@ -78,7 +78,7 @@ def require_set(actor: Actor, budget: Budget) -> None:
 
 def require_change(actor: Actor, budget: Budget, wanted: Mapping[str, Any]) -> None:
     """Raises what `require_set` does, for the amount wanted, or MayNotSwitchOff."""
-    if actor.kind != Kind.USER:
+    if not actor.has_account:
         return
     user = _member(actor, budget)
     if _sets_all(user):
@@ -96,7 +96,7 @@ def require_change(actor: Actor, budget: Budget, wanted: Mapping[str, Any]) -> N
 
 def require_raise(actor: Actor, budget: Budget) -> None:
     """Raises MayNotRaisePastLimit unless the actor may approve a raise for a time, or move money between budgets."""
-    if actor.kind == Kind.USER and not _sets_all(_member(actor, budget)):
+    if actor.has_account and not _sets_all(_member(actor, budget)):
         raise MayNotRaisePastLimit("Finance and admins raise a budget for a time and move money between budgets.")
 
 

@@ -10,7 +10,7 @@ import uuid
 
 from django.db.models import Q
 
-from audit.actors import Actor, Kind
+from audit.actors import Actor
 from costs.models import Price
 from forge.accounts.models import Membership, User
 from forge.api.errors import Denied
@@ -46,7 +46,7 @@ class MayNotExportCosts(Denied):
 
 def require_price(actor: Actor, organization_id: uuid.UUID | None) -> None:
     """Raises MayNotSetPrices unless the actor may set prices there; None = the prices for all organizations."""
-    if actor.kind != Kind.USER:
+    if not actor.has_account:
         return
     if not (isinstance(actor.user, User) and _may(actor.user, organization_id)):
         raise MayNotSetPrices(
@@ -77,7 +77,7 @@ def may_import_bills(user: User) -> bool:
 
 def require_bill(actor: Actor, organization_id: uuid.UUID) -> None:
     """Raises MayNotImportBills unless the actor is a command, or finance or admin of that organization."""
-    if actor.kind != Kind.USER:
+    if not actor.has_account:
         return
     user = actor.user
     if not (isinstance(user, User) and user.organization_id == organization_id and may_import_bills(user)):
@@ -91,7 +91,7 @@ def may_choose_tags(user: User) -> bool:
 
 def require_tags(actor: Actor, organization_id: uuid.UUID) -> None:
     """Raises MayNotChooseTags unless the actor is a command, or finance or admin of that organization."""
-    if actor.kind != Kind.USER:
+    if not actor.has_account:
         return
     user = actor.user
     if not (isinstance(user, User) and user.organization_id == organization_id and may_choose_tags(user)):

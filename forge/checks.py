@@ -1,7 +1,7 @@
 """System checks of the whole house: what must hold before it may serve people.
 
-E001 to E003 and W002 judge settings with DEBUG off. E010 to E012 ask the database and run where a database is named
-(`check --database default`, `check --deploy --database default`). E020 resolves every port.
+E001 to E003, W002 and W003 judge settings with DEBUG off. E010 to E012 ask the database and run where a database is
+named (`check --database default`, `check --deploy --database default`). E020 resolves every port.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,6 +36,7 @@ def register() -> None:
     checks.register(check_cookies, checks.Tags.security)
     checks.register(check_owner_role, checks.Tags.security)
     checks.register(check_webhooks, checks.Tags.security)
+    checks.register(check_second_factor, checks.Tags.security)
     checks.register(check_database, checks.Tags.database)
     checks.register(check_ports)
 
@@ -97,6 +98,18 @@ def check_webhooks(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]
             "FORGE_WEBHOOK_HTTP is on, so webhooks may go over plain HTTP, which anybody on the way reads.",
             hint="Leave FORGE_WEBHOOK_HTTP unset, and give receivers a certificate.",
             id="forge.W002",
+        )
+    ]
+
+
+def check_second_factor(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    if settings.DEBUG or settings.FORGE_MFA_REQUIRED:
+        return []
+    return [
+        checks.Warning(
+            "FORGE_MFA_REQUIRED is off, so a password alone opens the console.",
+            hint="Leave FORGE_MFA_REQUIRED unset; people set a factor up at their next sign-in.",
+            id="forge.W003",
         )
     ]
 

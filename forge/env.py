@@ -8,6 +8,7 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from forge.accounts.signin.providers import BadProvider, IdentityProvider, parse
 from forge.api.rates import Rate
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -52,6 +53,14 @@ def networks(name: str) -> list[IPv4Network | IPv6Network]:
         return [ip_network(text) for text in env.list(name, default=[])]
     except ValueError as error:
         raise ImproperlyConfigured(f"{name}: {error}") from None
+
+
+def identity_providers(name: str) -> list[IdentityProvider]:
+    """The identity providers in `name`; raises ImproperlyConfigured for an entry that cannot be meant."""
+    try:
+        return parse(env.str(name, default=""), environment=os.environ)
+    except BadProvider as error:
+        raise ImproperlyConfigured(f"{name} {error}") from None
 
 
 def required(name: str, hint: str) -> str:

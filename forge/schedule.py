@@ -48,6 +48,8 @@ BEAT_SCHEDULE = {
     "rollover_partitions": {"task": "db.rollover_partitions", "schedule": 3600.0, "options": {"expires": 3500}},
     "retire_months": {"task": "audit.retire_months", "schedule": 3600.0, "options": {"expires": 3500}},
     "purge_idempotency_keys": {"task": "api.purge_idempotency_keys", "schedule": 3600.0, "options": {"expires": 3500}},
+    "warn_of_ends": {"task": "accounts.warn_of_ends", "schedule": 3600.0, "options": {"expires": 3500}},
+    "purge_sessions": {"task": "accounts.purge_sessions", "schedule": 3600.0, "options": {"expires": 3500}},
     "purge_audit_exports": {"task": "audit.purge_exports", "schedule": 3600.0, "options": {"expires": 3500}},
     "audit_verify": {"task": "audit.verify", "schedule": 3600.0, "options": {"expires": 3500}},
     "close_denial_counts": {"task": "audit.close_denial_counts", "schedule": 60.0, "options": {"expires": 55}},

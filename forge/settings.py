@@ -3,8 +3,9 @@
 from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
+from forge.accounts.signin.providers import allauth_setting
 from forge.console.unfold import UNFOLD  # noqa: F401  (a setting)
-from forge.env import BASE_DIR, env, folder, networks, rate, required
+from forge.env import BASE_DIR, env, folder, identity_providers, networks, rate, required
 from forge.schedule import BEAT_SCHEDULE, TASK_QUEUES, TASK_ROUTES
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -19,6 +20,7 @@ INSTALLED_APPS = [
     "forge.console.adminapp.ForgeAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.humanize",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
@@ -41,6 +43,12 @@ INSTALLED_APPS = [
     "workspaces",
     "costs",
     "budgets",
+    "allauth",  # after the rooms: forge.accounts has templates of its own in place of some of its
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.socialaccount.providers.saml",
 ]
 
 MIDDLEWARE = [
@@ -58,6 +66,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "forge.accounts.signin.middleware.SignInMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -75,6 +85,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "forge.accounts.signin.context.site",
             ],
         },
     },
@@ -121,11 +132,17 @@ PASSWORD_HASHERS = [
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "forge.accounts.passwords.MaximumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "account_login"  # the console has its own page and leads there itself
 LOGIN_REDIRECT_URL = "admin:index"  # Unfold's sign-in page does not say where to go on to
+FORGE_MFA_REQUIRED = env.bool("FORGE_MFA_REQUIRED", default=not DEBUG)
+FORGE_EXPIRY_WARNING_DAYS = env.int("FORGE_EXPIRY_WARNING_DAYS", default=7)
+FORGE_LOCKOUT_FAILURES = env.int("FORGE_LOCKOUT_FAILURES", default=5)
+FORGE_LOCKOUT_MINUTES = env.int("FORGE_LOCKOUT_MINUTES", default=30)
+SESSION_COOKIE_AGE = env.int("FORGE_SESSION_HOURS", default=12) * 3600
 SESSION_COOKIE_SECURE = env.bool("SESSION_COOKIE_SECURE", default=not DEBUG)
 CSRF_COOKIE_SECURE = env.bool("CSRF_COOKIE_SECURE", default=not DEBUG)
 SESSION_COOKIE_HTTPONLY = True
@@ -140,6 +157,28 @@ if env.bool("FORGE_BEHIND_TLS_PROXY", default=False):
 X_FRAME_OPTIONS = "DENY"
 # auth.W004: the email is unique whatever its case, by a constraint on lower(email), which the check does not see.
 SILENCED_SYSTEM_CHECKS = ["auth.W004", *env.list("SILENCED_SYSTEM_CHECKS", default=[])]
+
+# -- Signing in (allauth; failures are counted by forge.accounts.signin.guarding alone, so its own limits are off) ---
+ACCOUNT_ADAPTER = "forge.accounts.signin.adapters.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_RATE_LIMITS = False
+SOCIALACCOUNT_ADAPTER = "forge.accounts.signin.sso.SocialAdapter"
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 10
+FORGE_IDENTITY_PROVIDERS = identity_providers("FORGE_IDENTITY_PROVIDERS")
+SOCIALACCOUNT_PROVIDERS = allauth_setting(FORGE_IDENTITY_PROVIDERS)
+MFA_ADAPTER = "forge.accounts.signin.adapters.FactorAdapter"
+MFA_FORMS = {
+    "authenticate": "forge.accounts.signin.forms.CodeForm",
+    "reauthenticate": "forge.accounts.signin.forms.ReauthenticationCodeForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # addresses are the organization's, not typed in by whoever signs up
+MFA_RATE_LIMITS = False
+MFA_TOTP_TOLERANCE = 1  # clocks of telephones are off by some seconds
 
 FORGE_PORTAL_ORIGINS = env.list("FORGE_PORTAL_ORIGINS", default=[])
 CORS_ALLOWED_ORIGINS = FORGE_PORTAL_ORIGINS
@@ -160,6 +199,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": [
         "rest_framework.permissions.IsAuthenticated",
+        "forge.accounts.scopes.WithinTokenNetworks",
         "forge.accounts.scopes.WithinTokenScope",
     ],
     "DEFAULT_RENDERER_CLASSES": ["forge.api.renderers.JSONRenderer"],
@@ -196,6 +236,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "WorkSpaceState": "workspaces.lifecycle.State",
         "ServiceTypeEnum": "workspaces.models.WorkSpace.ServiceType",
+        "RoleEnum": "forge.accounts.models.Membership.Role",
+        "ServiceAccountRole": "forge.accounts.models.Membership.SERVICE_ROLES",
         "TokenInterface": "forge.accounts.models.ApiToken.Interface",
         "AuditInterface": "audit.actors.Interface",
         "AttestationControl": "workspaces.models.Attestation.Control",
@@ -250,6 +292,10 @@ FORGE_MAIL_KINDS = {
     "budget.mark": "budgets.notices.mark",
     "budget.stops_idle": "budgets.idling.letter",
     "costs.report": "costs.showback.letters.monthly",
+    "account.factors_changed": "forge.accounts.signin.letters.factors_changed",
+    "account.locked": "forge.accounts.signin.letters.locked",
+    "account.token_ends": "forge.accounts.signin.letters.token_ends",
+    "account.credentials_end": "forge.accounts.signin.letters.credentials_end",
     "workspace.ready": "workspaces.letters.ready",
     "workspace.failed": "workspaces.letters.failed",
     "workspace.ended": "workspaces.letters.ended",
@@ -261,6 +307,10 @@ FORGE_MAIL_KINDS = {
     "webhook.switched_off": "forge.outbox.webhooks.letters.switched_off",
 }
 FORGE_MAIL_ALWAYS = [  # what warns of a loss: nobody switches it off
+    "account.factors_changed",
+    "account.locked",
+    "account.token_ends",
+    "account.credentials_end",
     "budget.stops_idle",
     "workspace.about_to_stop",
     "workspace.about_to_end",

@@ -25,6 +25,7 @@ handler500 = "forge.api.handlers.server_error"
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("account/", include("forge.accounts.signin.urls")),
     *(path("api/v1/", include(f"{room}.api.urls")) for room in API_ROOMS),
     re_path(r"^api/v1/schema/?$", SchemaView.as_view(), name="schema"),
     re_path(r"^api/v1/docs/?$", DocsView.as_view(), name="docs"),

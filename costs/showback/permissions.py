@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from audit.actors import Actor, Kind
+from audit.actors import Actor
 from costs.permissions import PRICING, MayNotExportCosts
 from costs.showback.models import CHARGED, ReportBy, ReportKind
 from forge.accounts.models import Team, User
@@ -38,7 +38,7 @@ def may_have(user: User, organization_id: uuid.UUID, team_id: uuid.UUID | None) 
 
 def require_scope(actor: Actor, organization_id: uuid.UUID, team: Team | None) -> None:
     """Raises MayNotExportCosts unless the actor is a job, a command, or somebody who may have that scope's reports."""
-    if actor.kind != Kind.USER:
+    if not actor.has_account:
         return
     if not (isinstance(actor.user, User) and may_have(actor.user, organization_id, team.id if team else None)):
         raise MayNotExportCosts("Finance and admins have all reports, team leads those of their teams.")

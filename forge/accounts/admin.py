@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from django.utils import timezone
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminEmailInputWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
@@ -23,7 +25,9 @@ from unfold.widgets import (
 )
 
 from forge.accounts import actions, services, token_services
-from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User
+from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User, UserSession
+from forge.accounts.scopes import SCOPES
+from forge.accounts.signin import factors, guarding, sessions
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button, ShownOnce
 
@@ -82,6 +86,21 @@ class TokenForm(forms.Form):
     name = forms.CharField(max_length=100, widget=UnfoldAdminTextInputWidget)
     interface = forms.ChoiceField(choices=ApiToken.Interface.choices, widget=UnfoldAdminSelectWidget)
     days = forms.IntegerField(min_value=1, max_value=3650, initial=90, widget=UnfoldAdminIntegerFieldWidget)
+    scopes = forms.MultipleChoiceField(
+        choices=[(scope, scope) for scope in SCOPES],
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="None = all that the person may do.",
+    )
+    networks = forms.CharField(
+        required=False,
+        max_length=500,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Networks in CIDR from which it may be used, separated by commas; empty = from everywhere.",
+    )
+
+    def clean_networks(self) -> list[str]:
+        return [one.strip() for one in self.cleaned_data["networks"].split(",") if one.strip()]
 
 
 def _is_admin_over(user: Any, organization_id: Any) -> bool:
@@ -96,29 +115,51 @@ def _switch(is_active: bool) -> Any:
     return run
 
 
-def _issue_token(request: HttpRequest, user: User, *, name: str, interface: str, days: int) -> ShownOnce:
+def _issue_token(
+    request: HttpRequest,
+    user: User,
+    *,
+    name: str,
+    interface: str,
+    days: int,
+    scopes: Sequence[str],
+    networks: Sequence[str],
+) -> ShownOnce:
     now = timezone.now()
     _, text = token_services.issue_token(
         actor=request.actor,  # type: ignore[attr-defined]
         user=user,
         name=name,
         interface=interface,
+        scopes=scopes,
+        networks=networks,
         expires_at=now + timedelta(days=days),
         now=now,
     )
     return ShownOnce(f"The new token of {user}; it is shown this once.", text)
 
 
+def _unlock(request: HttpRequest, user: User) -> str:
+    guarding.unlock(actor=request.actor, user=user, now=timezone.now())  # type: ignore[attr-defined]
+    return f"{user} can sign in again."
+
+
+def _reset_factors(request: HttpRequest, user: User) -> str:
+    factors.reset(actor=request.actor, user=user)  # type: ignore[attr-defined]
+    return f"{user} has no second factor any more."
+
+
 @admin.register(User)
 class UserAdmin(ForgeModelAdmin):
     view_roles = ("team_lead", "auditor", "admin")
     list_display = ("full_name", "email", "directory_username", "location", "is_active", "credentials_expire_at")
-    list_filter = ("is_active", "organization")
+    list_filter = ("kind", "is_active", "organization")
     search_fields = ("id__exact", "email", "full_name", "directory_username")
     ordering = ("full_name", "id")
     fields = (
         "full_name",
         "email",
+        "kind",
         "organization",
         "shown_roles",
         "directory_username",
@@ -161,6 +202,33 @@ class UserAdmin(ForgeModelAdmin):
             form=TokenForm,
             legal=lambda user, row: row.is_active and _is_admin_over(user, row.organization_id),
             explain=lambda _, row: [f"Whoever holds the token acts as {row}. It is shown once."],
+        ),
+        Button(
+            "unlock",
+            "Unlock",
+            actions.ACCOUNT_UNLOCK,
+            icon="lock_open",
+            run=_unlock,
+            legal=lambda user, row: (
+                _is_admin_over(user, row.organization_id) and guarding.is_locked(row, timezone.now())
+            ),
+            explain=lambda _, row: [f"{row} can sign in again at once, and so can whoever guesses."],
+        ),
+        Button(
+            "reset-factors",
+            "Reset second factors",
+            actions.MFA_RESET,
+            icon="phonelink_erase",
+            variant=ActionVariant.DANGER,
+            run=_reset_factors,
+            legal=lambda user, row: (
+                user.pk != row.pk and _is_admin_over(user, row.organization_id) and bool(factors.held(row))
+            ),
+            explain=lambda _, row: [
+                f"{row} is signed out everywhere and signs in by the password alone until a new factor is set up.",
+                "Make sure that it is really this person who asks.",
+            ],
+            typed=lambda row: row.email,
         ),
     )
 
@@ -300,6 +368,7 @@ class ApiTokenAdmin(ForgeModelAdmin):
         "organization",
         "interface",
         "scopes",
+        "networks",
         "shown_state",
         "expires_at",
         "revoked_at",
@@ -324,3 +393,35 @@ class ApiTokenAdmin(ForgeModelAdmin):
         if token.revoked_at is not None:
             return "revoked"
         return "live" if token.is_live(timezone.now()) else "expired"
+
+
+def _end_session(request: HttpRequest, session: UserSession) -> str:
+    sessions.revoke(actor=request.actor, session=session)  # type: ignore[attr-defined]
+    return "The session has ended."
+
+
+@admin.register(UserSession)
+class UserSessionAdmin(ForgeModelAdmin):
+    """Where people are signed in; without the key, which would open the session."""
+
+    view_roles = ("auditor", "admin")
+    list_display = ("user", "source_ip", "user_agent", "seen_at", "expires_at", "created_at")
+    list_select_related = ("user",)
+    search_fields = ("id__exact", "user__email", "user__full_name")
+    ordering = ("-id",)
+    fields = ("user", "organization", "source_ip", "user_agent", "seen_at", "expires_at", "created_at")
+    buttons = (
+        Button(
+            "end",
+            "End",
+            actions.SESSION_REVOKE,
+            icon="logout",
+            variant=ActionVariant.DANGER,
+            run=_end_session,
+            legal=sessions.may_end,
+            explain=lambda _, row: [f"{row.user} is signed out there at once; what was not saved is lost."],
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).filter(sessions.is_live(timezone.now()))

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from forge.accounts import tokens
 from forge.accounts.backends import may_sign_in
 from forge.accounts.models import ApiToken, User
+from forge.accounts.signin.factors import SecondFactorRequired, is_short_of_factor
 from forge.api.errors import CsrfFailed, Unauthenticated
 
 _LAST_USED_STEP = timedelta(minutes=1)
@@ -69,6 +70,13 @@ class TokenAuthentication(BaseAuthentication):
 
 class SessionAuthentication(DRFSessionAuthentication):
     """The browser's session, with CSRF; answers 401 (not 403) when nobody is signed in."""
+
+    def authenticate(self, request: Request) -> tuple[User, None] | None:
+        """Whose session it is; raises SecondFactorRequired for one that has not shown the factor that is required."""
+        found = super().authenticate(request)
+        if found is not None and is_short_of_factor(request._request):
+            raise SecondFactorRequired("The session was opened by a password alone.")
+        return found
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="forge"'

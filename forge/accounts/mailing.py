@@ -16,6 +16,8 @@ def reader(recipient_id: uuid.UUID) -> Reader:
     user = User.objects.select_related("organization").filter(pk=recipient_id).first()
     if user is None or not user.is_active:
         raise NothingToTell("the account of its recipient is switched off or gone")
+    if user.is_service:
+        raise NothingToTell("a service account reads no mail")
     theirs = user.time_zone or (user.organization.timezone if user.organization is not None else "")
     return Reader(address=user.email, name=user.full_name, zone=_zone(theirs))
 

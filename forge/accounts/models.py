@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Lower
@@ -61,8 +62,16 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, UUIDModel, TimestampedModel):
-    """A person who signs in, or an operator of the installation (organization null)."""
+    """A person who signs in, or an operator of the installation (organization null); or a service, which never does.
 
+    A service acts by its tokens alone.
+    """
+
+    class Kind(models.TextChoices):
+        PERSON = "PERSON", "Person"
+        SERVICE = "SERVICE", "Service"
+
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PERSON, db_default="PERSON")
     organization = models.ForeignKey(
         Organization, on_delete=models.PROTECT, null=True, blank=True, related_name="users"
     )
@@ -92,10 +101,25 @@ class User(AbstractBaseUser, UUIDModel, TimestampedModel):
                 condition=~Q(directory_username=""),
                 name="accounts_user_directory_username_unique",
             ),
+            models.UniqueConstraint(
+                fields=["organization", "external_id"],
+                condition=~Q(external_id=""),
+                name="accounts_user_external_id_unique",
+            ),
+            models.CheckConstraint(
+                name="accounts_user_service_has_no_password",
+                condition=Q(kind="PERSON")
+                | Q(kind="SERVICE", organization__isnull=False, directory_username="", password__startswith="!"),  # noqa: S106 - opens nothing
+            ),
         ]
 
     def __str__(self) -> str:
         return self.full_name or self.email
+
+    @property
+    def is_service(self) -> bool:
+        """True for an account that no person signs in to."""
+        return self.kind == self.Kind.SERVICE
 
     @property
     def is_operator(self) -> bool:
@@ -247,6 +271,8 @@ class Membership(UUIDModel, TimestampedModel):
 
     IN_TEAM = (Role.CONTRACTOR, Role.ENGINEER, Role.TEAM_LEAD)
     ORGANIZATION_WIDE = (Role.FINANCE, Role.AUDITOR, Role.ADMIN)
+    OF_SERVICES = (Role.ENGINEER, Role.FINANCE, Role.AUDITOR)
+    SERVICE_ROLES = (("engineer", "Engineer"), ("finance", "Finance"), ("auditor", "Auditor"))
     MANAGED_BY_LEADS = (Role.CONTRACTOR, Role.ENGINEER)
     OVERSIGHT = (Role.TEAM_LEAD, Role.FINANCE, Role.AUDITOR, Role.ADMIN)
 
@@ -302,6 +328,13 @@ class ApiToken(UUIDModel, TimestampedModel):
     secret_hash = models.BinaryField(max_length=32)
     interface = models.CharField(max_length=10, choices=Interface.choices, default=Interface.API)
     scopes = models.JSONField(default=list, help_text="read, write; empty = all that the person may do.")
+    networks = ArrayField(
+        models.CharField(max_length=43),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="Networks (CIDR) from which it may be used; empty = from everywhere.",
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, help_text="Written at most once a minute.")
@@ -311,6 +344,14 @@ class ApiToken(UUIDModel, TimestampedModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["prefix"], name="accounts_apitoken_prefix_unique"),
+            models.CheckConstraint(
+                name="accounts_apitoken_networks_are_cidr",
+                condition=models.Func(
+                    models.F("networks"),
+                    template="%(expressions)s::cidr[] IS NOT NULL",  # what is no network is refused by the cast
+                    output_field=models.BooleanField(),
+                ),
+            ),
             models.CheckConstraint(
                 name="accounts_apitoken_interface_known", condition=Q(interface__in=["PORTAL", "CLI", "LUCY", "API"])
             ),
@@ -353,3 +394,65 @@ class SavedList(UUIDModel, TimestampedModel):
 
     def __str__(self) -> str:
         return self.name
+
+
+class UserSessionQuerySet(models.QuerySet["UserSession"]):
+    def visible_to(self, user: User) -> UserSessionQuerySet:
+        """One's own; admins and auditors see all of the organization's."""
+        if user.is_operator:
+            return self
+        sessions = self.filter(organization_id=user.organization_id)
+        if user.has_role(Membership.Role.ADMIN, Membership.Role.AUDITOR):
+            return sessions
+        return sessions.filter(user_id=user.id)
+
+
+class UserSession(UUIDModel, TimestampedModel):
+    """Where somebody is signed in by a browser; the row goes when the session ends."""
+
+    organization = models.ForeignKey(
+        Organization, on_delete=models.PROTECT, null=True, blank=True, related_name="user_sessions"
+    )
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="user_sessions")
+    session_key = models.CharField(max_length=40, help_text="Key of the session that Django keeps.")
+    source_ip = models.GenericIPAddressField(null=True, blank=True)
+    user_agent = models.CharField(max_length=300, blank=True, default="")
+    seen_at = models.DateTimeField(help_text="Last request, as of five minutes at most.")
+    expires_at = models.DateTimeField()
+
+    objects = UserSessionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "session"
+        constraints = [
+            models.UniqueConstraint(fields=["session_key"], name="accounts_usersession_key_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} since {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class SignInGuard(TimestampedModel):
+    """What stands between one person's account and somebody who guesses: failures in a row, and until when it is shut.
+
+    One row per person, locked while a password or a code is judged, so that guesses at once count one after another.
+    """
+
+    user = models.OneToOneField(User, on_delete=models.PROTECT, primary_key=True, related_name="sign_in_guard")
+    organization = models.ForeignKey(
+        Organization, on_delete=models.PROTECT, null=True, blank=True, db_index=False, related_name="sign_in_guards"
+    )
+    failures = models.PositiveSmallIntegerField(default=0)
+    failed_at = models.DateTimeField(null=True, blank=True)
+    locked_until = models.DateTimeField(null=True, blank=True)
+    used_code = models.CharField(
+        max_length=64, blank=True, default="", help_text="SHA-256 of the last code that fitted."
+    )
+    used_code_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.failures} failures"
+
+    def is_locked(self, now: Any) -> bool:
+        """True while nobody signs in to the account, whatever the password."""
+        return self.locked_until is not None and now < self.locked_until

@@ -12,6 +12,20 @@ from forge.accounts import actions
 from forge.accounts.models import User
 from forge.api.errors import Denied, Refused
 
+MOST_CHARACTERS = 256
+"""Longer than anybody types; hashing a megabyte would keep the server busy."""
+
+
+class MaximumLengthValidator:
+    """Refuses what is longer than MOST_CHARACTERS."""
+
+    def validate(self, password: str, user: object = None) -> None:
+        if len(password) > MOST_CHARACTERS:
+            raise ValidationError(self.get_help_text(), code="password_too_long")
+
+    def get_help_text(self) -> str:
+        return f"Your password can have at most {MOST_CHARACTERS} characters."
+
 
 class PasswordRefused(Refused):
     code = "password_refused"
@@ -44,6 +58,8 @@ def change_password(*, actor: Actor, user: User, password: str) -> User:
         raise OthersPassword("This is somebody else's password.")
     with transaction.atomic():
         locked = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        if locked.check_password(password):
+            raise PasswordRefused("It is the password that you have now.")
         set_password(locked, password)
         locked.save(update_fields=["password", "updated_at"])
         record(

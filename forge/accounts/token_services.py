@@ -10,6 +10,7 @@ from django.db import transaction
 from audit.actors import Actor, Interface
 from audit.services import record
 from forge.accounts import actions, tokens
+from forge.accounts import networks as networks_of
 from forge.accounts.models import ApiToken, Membership, User
 from forge.accounts.scopes import SCOPES
 from forge.accounts.services import MayNotManagePeople, require_role
@@ -24,6 +25,16 @@ class TokenEndInPast(Refused):
 class UnknownScope(Refused):
     code = "unknown_scope"
     title = "Not a token scope"
+
+
+class NotANetwork(Refused):
+    code = "not_a_network"
+    title = "Not a network in CIDR notation"
+
+
+class ServiceTokenNeedsEnd(Refused):
+    code = "service_token_needs_end"
+    title = "A token of a service account must have an end"
 
 
 class LucyIssuesNoTokens(Denied):
@@ -49,22 +60,27 @@ def issue_token(
     now: datetime,
     interface: str = ApiToken.Interface.API,
     scopes: Sequence[str] = (),
+    networks: Sequence[str] = (),
     expires_at: datetime | None = None,
 ) -> tuple[ApiToken, str]:
     """A new token and its text, which is shown this once; for oneself, or by an admin for others.
 
-    A token issues none that ends later or has other scopes than itself, or whoever finds it could keep it for ever.
-    Raises LucyIssuesNoTokens, WiderThanItsIssuer, TokenEndInPast, UnknownScope, MayNotManagePeople.
+    A token issues none that ends later, has other scopes or is used from elsewhere than itself, or whoever finds it
+    could keep it for ever. Raises LucyIssuesNoTokens, WiderThanItsIssuer, TokenEndInPast, ServiceTokenNeedsEnd,
+    UnknownScope, NotANetwork, MayNotManagePeople.
     """
     _require_may_manage(actor, user)
     if actor.interface == Interface.LUCY:
         raise LucyIssuesNoTokens("Issue it through the portal or another token.")
     if expires_at is not None and expires_at <= now:
         raise TokenEndInPast("Set expires_at to a time to come, or leave it out.")
+    if expires_at is None and user.is_service:
+        raise ServiceTokenNeedsEnd("Nobody notices a forgotten one: set expires_at.")
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown:
         raise UnknownScope(f"{unknown[0]!r} is not one of: {', '.join(SCOPES)}.")
-    _require_within_issuer(actor, scopes, expires_at)
+    allowed = _canonical(networks)
+    _require_within_issuer(actor, scopes, allowed, expires_at)
     parts = tokens.generate()
     with transaction.atomic():
         token = ApiToken.objects.create(
@@ -75,6 +91,7 @@ def issue_token(
             secret_hash=parts.secret_hash,
             interface=interface,
             scopes=list(scopes),
+            networks=allowed,
             expires_at=expires_at,
         )
         record(
@@ -85,7 +102,12 @@ def issue_token(
             description=f"Issued token {token.id} to user {user.id}",
             changes={
                 "before": None,
-                "after": {"interface": interface, "scopes": list(scopes), "expires_at": expires_at},
+                "after": {
+                    "interface": interface,
+                    "scopes": list(scopes),
+                    "networks": allowed,
+                    "expires_at": expires_at,
+                },
             },
         )
     return token, parts.text
@@ -128,7 +150,16 @@ def _require_may_manage(actor: Actor, user: User) -> None:
         require_role(actor, user.organization_id, Membership.Role.ADMIN)
 
 
-def _require_within_issuer(actor: Actor, scopes: Sequence[str], expires_at: datetime | None) -> None:
+def _canonical(given: Sequence[str]) -> list[str]:
+    try:
+        return [networks_of.canonical(text) for text in given]
+    except ValueError as error:
+        raise NotANetwork(f"{error}; write it like 203.0.113.0/24.") from error
+
+
+def _require_within_issuer(
+    actor: Actor, scopes: Sequence[str], networks: Sequence[str], expires_at: datetime | None
+) -> None:
     issuer = ApiToken.objects.filter(pk=actor.credential_id).first() if actor.credential_id else None
     if issuer is None:
         return
@@ -136,3 +167,5 @@ def _require_within_issuer(actor: Actor, scopes: Sequence[str], expires_at: date
         raise WiderThanItsIssuer(f"It ends at {issuer.expires_at.isoformat()}; set expires_at no later.")
     if issuer.scopes and not (scopes and set(scopes) <= set(issuer.scopes)):
         raise WiderThanItsIssuer(f"It has the scope {', '.join(issuer.scopes)}; name that one.")
+    if not networks_of.are_within(networks, issuer.networks):
+        raise WiderThanItsIssuer(f"It is used from {', '.join(issuer.networks)}; name networks within.")

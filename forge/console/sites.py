@@ -8,7 +8,8 @@ from typing import Any
 
 from django.contrib.admin import ModelAdmin
 from django.core.paginator import InvalidPage
-from django.http import Http404, HttpRequest, HttpResponse
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -23,6 +24,7 @@ from forge.console import saved
 from forge.console.overview import overview
 from forge.console.pages import PAGES
 from forge.console.passwords import OwnPasswordView
+from forge.console.signing_in import ConsoleSignInView
 from forge.console.system import may_see_system, paused_jobs, system_page
 from forge.console.unfold import SIDEBAR
 
@@ -61,6 +63,21 @@ class ForgeAdminSite(UnfoldAdminSite):
         """What every page has; those who are signed in are told of jobs that are paused."""
         context = super().each_context(request)
         return context | {"paused_jobs": paused_jobs(request.user) if context["has_permission"] else []}
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Sign-in of those whose role opens the console, then their second factor; the overview for who is in."""
+        if request.method == "GET" and self.has_permission(request):
+            return HttpResponseRedirect(reverse(f"{self.name}:index"))
+        request.current_app = self.name  # type: ignore[attr-defined]
+        context = {**(extra_context or {}), "title": "Sign in", "username": request.user.get_username()}
+        return ConsoleSignInView.as_view(extra_context=context)(request)
+
+    login.audit_sign_in = True  # type: ignore[attr-defined]
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Django's; the session ends together with its audit entry."""
+        with transaction.atomic():
+            return super().logout(request, extra_context)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The overview, by role."""

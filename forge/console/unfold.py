@@ -59,6 +59,7 @@ SIDEBAR: list[tuple[str, list[Entry]]] = [
             ("accounts.project", "Projects", "folder"),
             ("accounts.membership", "Roles", "badge"),
             ("accounts.apitoken", "API tokens", "key"),
+            ("accounts.usersession", "Sessions", "devices"),
             ("accounts.organization", "Organizations", "apartment"),
         ],
     ),
@@ -106,6 +107,9 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "COLORS": {"primary": _GREEN},
+    "ACCOUNT": {
+        "navigation": [{"title": "Your account", "link": "/account/"}],
+    },
     "SIDEBAR": {
         "show_search": True,
         "show_all_applications": False,

@@ -33,6 +33,7 @@ SETTINGS = {
     "SESSION_COOKIE_SECURE": "false",
     "CSRF_COOKIE_SECURE": "false",
     "SILENCED_SYSTEM_CHECKS": "forge.E003",  # cookies over plain http
+    "FORGE_MFA_REQUIRED": "false",  # its passwords stand on the terminal
     "FORGE_PRICE_STALE_DAYS": "36500",  # its prices are those that Forge comes with, however old this copy is
 }
 # AWS takes minutes for these; a demo should be seen within one.

@@ -181,6 +181,7 @@ FOREIGN = {
     "team-detail": lambda world: world.team,
     "project-detail": lambda world: world.project,
     "member-detail": rows.membership,
+    "service-account-detail": rows.service,
     "operation-detail": rows.operation,
     "blueprint-detail": rows.draft,
     "workspace-detail": rows.machine,

@@ -1,6 +1,8 @@
 """A configuration that would hurt people is refused by name, with a hint; a good one passes `check --deploy`."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from forge import checks
-from forge.env import BASE_DIR, networks
+from forge.env import BASE_DIR, identity_providers, networks
 from tests.audit.support import SIGNING_KEY
 from tests.plugins.database import superuser_url
 
@@ -78,6 +80,45 @@ def test_webhooks_over_plain_http_are_a_warning(settings):
     assert checks.check_webhooks(None) == []
     settings.FORGE_WEBHOOK_HTTP = True
     assert ids(checks.check_webhooks(None)) == ["forge.W002"]
+
+
+def test_a_console_that_a_password_alone_opens_is_a_warning(settings):
+    settings.FORGE_MFA_REQUIRED = True
+    assert checks.check_second_factor(None) == []
+    settings.FORGE_MFA_REQUIRED = False
+    assert ids(checks.check_second_factor(None)) == ["forge.W003"]
+
+
+PROVIDER = {"id": "acme", "kind": "oidc", "name": "A", "organization": "acme", "server_url": "u", "client_id": "c"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "acme: name the secret by one of client_secret_env and client_secret_file"),
+        ({"client_secret_env": "NOT_SET_ANYWHERE"}, "acme: NOT_SET_ANYWHERE holds no secret"),
+        ({"client_secret_file": "/nowhere/at/all"}, "cannot read /nowhere/at/all"),
+        ({"client_secret": "in the open"}, "acme: client_secret is not known"),
+        ({"kind": "ldap"}, "acme: kind is oidc or saml"),
+        ({"id": "Acme Inc"}, "has the id 'Acme Inc'"),
+        ({"kind": "saml"}, "acme: client_id is not known"),
+    ],
+)
+def test_an_identity_provider_that_cannot_be_meant_stops_the_start_with_its_name(monkeypatch, changes, said):
+    monkeypatch.setenv("FORGE_IDENTITY_PROVIDERS", json.dumps([PROVIDER | changes]))
+    with pytest.raises(ImproperlyConfigured, match=re.escape(said)):
+        identity_providers("FORGE_IDENTITY_PROVIDERS")
+
+
+def test_an_identity_providers_secret_is_read_from_where_it_is_named(monkeypatch, tmp_path):
+    (tmp_path / "secret").write_text("from a file\n")
+    monkeypatch.setenv("ACME", "from the environment")
+    for reference, secret in (
+        ({"client_secret_env": "ACME"}, "from the environment"),
+        ({"client_secret_file": str(tmp_path / "secret")}, "from a file"),
+    ):
+        monkeypatch.setenv("FORGE_IDENTITY_PROVIDERS", json.dumps([PROVIDER | reference]))
+        assert identity_providers("FORGE_IDENTITY_PROVIDERS")[0].secret == secret
 
 
 @pytest.mark.parametrize("hosts", [[], ["*"], ["forge.example.com", "*"]])

@@ -290,7 +290,7 @@ def intent_of(
 ) -> Intent:
     """What the guards judge when something is asked of a machine that exists; `becoming` is what it is changed to."""
     facts = becoming or Configuration.of(workspace)
-    role = actor.user.role_in(workspace.team_id) if actor.kind == "USER" else None
+    role = actor.user.role_in(workspace.team_id) if actor.has_account else None
     return Intent(
         kind=kind,
         actor=actor,

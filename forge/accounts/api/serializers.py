@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User
+from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User, UserSession
 from forge.accounts.scopes import SCOPES
 from forge.api.fields import Text
 
@@ -116,12 +116,52 @@ class TokenSerializer(serializers.ModelSerializer):
             "prefix",
             "interface",
             "scopes",
+            "networks",
             "expires_at",
             "revoked_at",
             "last_used_at",
             "created_at",
         ]
         read_only_fields = fields
+
+
+class SessionSerializer(serializers.ModelSerializer):
+    """Where the caller is signed in by a browser."""
+
+    is_current = serializers.SerializerMethodField(help_text="Whether it is the session of this very request.")
+
+    class Meta:
+        model = UserSession
+        fields = ["id", "source_ip", "user_agent", "seen_at", "expires_at", "created_at", "is_current"]
+        read_only_fields = fields
+
+    def get_is_current(self, session: UserSession) -> bool:
+        request = self.context["request"]
+        return request.auth is None and session.session_key == request.session.session_key
+
+
+class ServiceAccountSerializer(serializers.ModelSerializer):
+    """A service: an account that acts by tokens alone."""
+
+    name = serializers.CharField(source="full_name", read_only=True)
+    roles = serializers.SerializerMethodField()
+
+    class Meta:
+        model = User
+        fields = ["id", "name", "roles", "is_active", "credentials_expire_at", "created_at"]
+        read_only_fields = fields
+
+    def get_roles(self, user: User) -> list[dict[str, str | None]]:
+        return [{"role": row.role, "team": row.team.slug if row.team else None} for row in user.memberships.all()]
+
+
+class ServiceAccountCreateSerializer(serializers.Serializer):
+    example = {"name": "nightly-build", "role": "engineer", "team": "platform"}
+
+    name = serializers.SlugField(max_length=63)
+    role = serializers.ChoiceField(Membership.SERVICE_ROLES)
+    team = serializers.SlugField(max_length=63, required=False, allow_null=True, default=None)
+    credentials_expire_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
 
 class TokenWithSecretSerializer(TokenSerializer):
@@ -135,11 +175,24 @@ class TokenWithSecretSerializer(TokenSerializer):
 
 
 class TokenCreateSerializer(serializers.Serializer):
-    example = {"name": "laptop", "interface": "CLI", "scopes": ["read"], "expires_at": "2027-06-30T00:00:00Z"}
+    example = {
+        "name": "laptop",
+        "interface": "CLI",
+        "scopes": ["read"],
+        "networks": ["192.0.2.0/24"],
+        "expires_at": "2027-06-30T00:00:00Z",
+    }
 
     name = Text(max_length=100)
     interface = serializers.ChoiceField(ApiToken.Interface.choices, default=ApiToken.Interface.API)
     scopes = serializers.ListField(child=serializers.ChoiceField(SCOPES), required=False, default=list)
+    networks = serializers.ListField(
+        child=Text(max_length=43),
+        required=False,
+        default=list,
+        max_length=20,
+        help_text="Networks in CIDR from which it may be used; none = from everywhere.",
+    )
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
 

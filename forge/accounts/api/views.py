@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
@@ -13,7 +14,8 @@ from rest_framework.views import APIView
 
 from forge.accounts import actions, services, token_services
 from forge.accounts.api import serializers
-from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User
+from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User, UserSession
+from forge.accounts.signin import sessions
 from forge.api.errors import Refused
 from forge.api.filters import ForgeFilterSet, refuse_unknown
 from forge.api.idempotency import idempotent, refuse_key
@@ -161,6 +163,67 @@ class TokenViewSet(ListModelMixin, ForgeViewSet):
         """End a token at once."""
         token = token_services.revoke_token(actor=self.actor, token=self.get_object(), now=timezone.now())
         return Response(self.body_of(token))
+
+
+class ServiceAccountViewSet(ReadViewSet):
+    """Accounts of services, for whoever sees the people of the organization."""
+
+    queryset = User.objects.filter(kind=User.Kind.SERVICE).prefetch_related("memberships__team")
+    serializer_class = serializers.ServiceAccountSerializer
+    ordering_fields = ("full_name", "created_at")
+    ordering = "full_name"
+    search_fields = ("full_name",)
+    audit_resource = "User"
+    audit_action = {"create": actions.SERVICE_ACCOUNT_CREATE, "tokens": actions.TOKEN_CREATE}
+
+    @extend_schema(
+        request=serializers.ServiceAccountCreateSerializer, responses={201: serializers.ServiceAccountSerializer}
+    )
+    @idempotent
+    def create(self, request: Request) -> Response:
+        """Make a service account with its role."""
+        wanted = self.validated(serializers.ServiceAccountCreateSerializer)
+        slug = wanted.pop("team")
+        membership = services.create_service_account(
+            actor=self.actor,
+            organization=services.organization_of(request.user),
+            team=_team(request.user, slug) if slug else None,
+            now=timezone.now(),
+            **wanted,
+        )
+        service = membership.user
+        return self.created(service, self.body_of(service), address=f"/api/v1/service-accounts/{service.pk}/")
+
+    @extend_schema(request=serializers.TokenCreateSerializer, responses={201: serializers.TokenWithSecretSerializer})
+    @action(detail=True, methods=["post"], audit_resource="ApiToken")
+    def tokens(self, request: Request, pk: str | None = None) -> Response:
+        """Issue a token of the service, with an end; the secret is shown this once."""
+        refuse_key(request)
+        service = self.get_object()
+        wanted = self.validated(serializers.TokenCreateSerializer)
+        token, text = token_services.issue_token(actor=self.actor, user=service, now=timezone.now(), **wanted)
+        body = serializers.TokenSerializer(token, context=self.get_serializer_context()).data
+        return self.created(token, {**body, "token": text}, address=f"/api/v1/tokens/{token.pk}/")
+
+
+class MySessionViewSet(ListModelMixin, ForgeViewSet):
+    """Where the caller is signed in by a browser."""
+
+    queryset = UserSession.objects.all()
+    serializer_class = serializers.SessionSerializer
+    ordering_fields = ("seen_at", "created_at")
+    ordering = "-seen_at"
+    audit_resource = "UserSession"
+    audit_action = {"destroy": actions.SESSION_REVOKE}
+
+    def get_queryset(self) -> QuerySet[UserSession]:
+        """The caller's own, whoever else's the caller may see."""
+        return super().get_queryset().filter(sessions.is_live(timezone.now()), user_id=self.request.user.pk)
+
+    def destroy(self, request: Request, pk: str | None = None) -> Response:
+        """Sign that browser out at once."""
+        sessions.revoke(actor=self.actor, session=self.get_object())
+        return Response(status=204)
 
 
 def _team(user: User, slug: str) -> Team:

@@ -9,7 +9,7 @@ import forge.db.ids
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0002_one_index_per_look_up")]
+    dependencies = [("accounts", "0004_services_and_networks")]
 
     operations = [
         migrations.CreateModel(

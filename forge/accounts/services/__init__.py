@@ -24,9 +24,11 @@ from forge.accounts.services.roles import (
     LastAdmin,
     RoleIsOrganizationWide,
     RoleNeedsTeam,
+    RoleNotOfServices,
     grant_role,
     revoke_role,
 )
+from forge.accounts.services.service_accounts import ServiceNameTaken, create_service_account
 
 __all__ = [
     "ContractorNeedsEnd",
@@ -40,6 +42,8 @@ __all__ = [
     "PersonIsThere",
     "RoleIsOrganizationWide",
     "RoleNeedsTeam",
+    "RoleNotOfServices",
+    "ServiceNameTaken",
     "SlugTaken",
     "UnknownCurrency",
     "UnknownTimeZone",
@@ -47,6 +51,7 @@ __all__ = [
     "create_member",
     "create_organization",
     "create_project",
+    "create_service_account",
     "create_team",
     "grant_role",
     "organization_of",

@@ -65,22 +65,17 @@ def create_member(
         credentials_expire_at=credentials_expire_at,
     )
     set_password(user, password)
-    taken = {
-        "accounts_user_email_unique_whatever_case": EmailTaken("Another person has this email."),
-        "accounts_user_directory_username_unique": DirectoryUsernameTaken("Another person has this directory user."),
-    }
-    with refusing(taken):
-        user.save(force_insert=True)
-        membership = Membership.objects.create(organization=organization, user=user, team=team, role=role)
-        record(
-            actor=actor.in_organization(organization.id),
-            action=actions.MEMBER_CREATE,
-            resource_type="User",
-            resource_id=str(user.id),
-            description=f"Created user {user.id} as {role}",
-            changes={"before": None, "after": role_facts(membership)},
-        )
-    return membership
+    return _make(actor, user, organization=organization, role=role, team=team)
+
+
+def join_by_provider(*, actor: Actor, organization: Organization, email: str, full_name: str, team: Team) -> Membership:
+    """An engineer of `team`, for whom the organization's identity provider vouches; no password opens the account.
+
+    The caller has seen that the provider may add people. Raises EmailTaken.
+    """
+    user = User(organization=organization, email=email.strip(), full_name=full_name)
+    set_password(user, None)
+    return _make(actor, user, organization=organization, role=Role.ENGINEER, team=team)
 
 
 def add_member(
@@ -145,3 +140,22 @@ def set_active(*, actor: Actor, user: User, is_active: bool) -> User:
             changes={"before": {"is_active": before}, "after": {"is_active": is_active}},
         )
     return locked
+
+
+def _make(actor: Actor, user: User, *, organization: Organization, role: str, team: Team | None) -> Membership:
+    taken = {
+        "accounts_user_email_unique_whatever_case": EmailTaken("Another person has this email."),
+        "accounts_user_directory_username_unique": DirectoryUsernameTaken("Another person has this directory user."),
+    }
+    with refusing(taken):
+        user.save(force_insert=True)
+        membership = Membership.objects.create(organization=organization, user=user, team=team, role=role)
+        record(
+            actor=actor.in_organization(user.organization_id),
+            action=actions.MEMBER_CREATE,
+            resource_type="User",
+            resource_id=str(user.id),
+            description=f"Created user {user.id} as {role}",
+            changes={"before": None, "after": role_facts(membership)},
+        )
+    return membership

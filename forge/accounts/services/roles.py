@@ -30,6 +30,11 @@ class RoleIsOrganizationWide(Refused):
     title = "This role is held in the whole organization, not in a team"
 
 
+class RoleNotOfServices(Refused):
+    code = "role_not_of_services"
+    title = "A service account has no role in which somebody is responsible for others"
+
+
 class ContractorNeedsEnd(Refused):
     code = "contractor_needs_end"
     title = "A contractor's credentials must have an end"
@@ -67,7 +72,7 @@ def grant_role(
     with transaction.atomic():
         locked = _lock(user.pk)
         end = credentials_expire_at or locked.credentials_expire_at
-        check_role(organization=organization, role=role, team=team, expire_at=end, now=now)
+        check_role(organization=organization, role=role, team=team, expire_at=end, now=now, user=locked)
         _require_may_add(actor, user)
         held = Membership.objects.filter(user=user, team=team).first()
         before = _facts(held, locked) if held else None
@@ -148,8 +153,16 @@ def _require_may_set_end(actor: Actor, user: User) -> None:
 
 
 def check_role(
-    *, organization: Organization, role: str, team: Team | None, expire_at: datetime | None, now: datetime
+    *,
+    organization: Organization,
+    role: str,
+    team: Team | None,
+    expire_at: datetime | None,
+    now: datetime,
+    user: User | None = None,
 ) -> None:
+    if user is not None and user.is_service and role not in Membership.OF_SERVICES:
+        raise RoleNotOfServices(f"It can be one of: {', '.join(Membership.OF_SERVICES)}.")
     if team is not None and team.organization_id != organization.id:
         raise NotFound("No such team.")
     if role in Membership.IN_TEAM and team is None:

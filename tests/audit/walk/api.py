@@ -153,6 +153,10 @@ def _stop_one(world: Any) -> dict[str, Any]:
     return {"action": "stop", "ids": [str(rows.machine(world).pk)]}
 
 
+def _service_token(world: Any) -> dict[str, Any]:
+    return {"name": "w", "expires_at": (timezone.now() + timedelta(days=9)).isoformat()}
+
+
 STOPPED_OUTCOME = (("WORKSPACE_STOP_OUTCOME", "FAILURE"),)
 """Calling off what rests ends the operation at once, and how an operation ended is one entry: FAILURE, cancelled."""
 
@@ -167,6 +171,16 @@ CASES = {
         "TOKEN_CREATE", "ApiToken", "engineer", None, body=_named(name="w"), status=201, denied_interfaces=("LUCY",)
     ),
     ("token-revoke", "post"): Api("TOKEN_REVOKE", "ApiToken", "engineer", "auditor", rows.token, conflict=_revoke),
+    ("service-account-list", "post"): Api(
+        "SERVICE_ACCOUNT_CREATE", "User", "admin", "lead", body=_named(name="w", role="auditor"), status=201
+    ),
+    ("service-account-tokens", "post"): Api(
+        "TOKEN_CREATE", "ApiToken", "admin", "auditor", rows.service, body=_service_token, status=201,
+        denied_interfaces=("LUCY",),
+    ),
+    ("my-session-detail", "delete"): Api(
+        "SESSION_REVOKE", "UserSession", "engineer", None, rows.session, status=204
+    ),
     ("operation-cancel", "post"): Api(
         "OPERATION_CANCEL", "Operation", "engineer", "auditor", rows.operation, leaves=STOPPED_OUTCOME, conflict=_finish
     ),

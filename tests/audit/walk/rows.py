@@ -2,7 +2,10 @@
 
 from datetime import UTC, timedelta
 from decimal import Decimal
+from uuid import uuid4
 
+from allauth.mfa.models import Authenticator
+from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
 
@@ -21,7 +24,9 @@ from costs.showback import services as reports
 from costs.showback.figures import Asked
 from costs.showback.models import ReportBy, ReportFormat, ReportKind, ReportSubscription
 from costs.tags.services import choose_tag_key
-from forge.accounts.models import Membership
+from forge.accounts.models import Membership, SignInGuard, UserSession
+from forge.accounts.services import create_service_account
+from forge.accounts.signin.factors import close
 from forge.accounts.token_services import issue_token
 from forge.api.models import DenialCount
 from forge.db.ids import uuid7
@@ -58,6 +63,31 @@ def membership(world):
 
 def token(world):
     return issue_token(actor=COMMAND, user=world.engineer, name="walk", now=timezone.now())[0]
+
+
+def service(world):
+    """A service account with the role of an auditor."""
+    facts = {"organization": world.organization, "role": "auditor", "now": timezone.now()}
+    return create_service_account(actor=COMMAND, name="walk", **facts).user
+
+
+def session(world):
+    """Where the engineer is signed in by a browser."""
+    key, until = uuid4().hex, timezone.now() + timedelta(hours=1)
+    Session.objects.create(session_key=key, session_data="", expire_date=until)
+    facts = {"organization": world.organization, "user": world.engineer, "seen_at": timezone.now(), "expires_at": until}
+    return UserSession.objects.create(session_key=key, **facts)
+
+
+def locked_person(world):
+    until = timezone.now() + timedelta(minutes=9)
+    SignInGuard.objects.create(user=world.engineer, organization=world.organization, locked_until=until)
+    return world.engineer
+
+
+def person_with_factor(world):
+    Authenticator.objects.create(user=world.engineer, type="totp", data={"secret": close("secret")})
+    return world.engineer
 
 
 def machine(world, *states, owner=None):

@@ -136,6 +136,8 @@ TASKS = {
     "audit.verify": Run(nothing, (("AUDIT_VERIFY", "FAILURE"),), "JOB audit_verify"),
     "audit.purge_exports": Run(rows.expired_export, (("AUDIT_EXPORT_PURGE", "SUCCESS"),), "JOB purge_audit_exports"),
     "audit.retire_months": Run(nothing, (), ""),  # of months that are due: tests/audit/test_retention.py
+    "accounts.warn_of_ends": Run(rows.token, (), ""),  # a warning has no entry, the end of a token stands in its own
+    "accounts.purge_sessions": Run(nothing, (), ""),  # sessions past their end open nothing any more
     "api.purge_idempotency_keys": Run(nothing, (), ""),  # answers that have had their 24 hours
     "workspaces.quarantine_leavers": Run(left_behind, LEFT, "JOB quarantine_leavers"),
     "outbox.send_webhooks": Run(nothing, (), ""),

@@ -1,0 +1,267 @@
+"""Pages of signing in and of one's own account; each change is one transaction with its audit entry."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from allauth.account.adapter import get_adapter
+from allauth.account.internal.flows.login import perform_login, record_authentication
+from allauth.account.models import Login
+from allauth.account.views import LogoutView, ReauthenticateView
+from allauth.mfa.base.views import AuthenticateView
+from allauth.mfa.base.views import ReauthenticateView as CodeReauthenticateView
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView
+from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
+from allauth.mfa.webauthn.views import (
+    AddWebAuthnView,
+    EditWebAuthnView,
+    LoginWebAuthnView,
+    ReauthenticateWebAuthnView,
+    RemoveWebAuthnView,
+)
+from allauth.socialaccount.providers.saml.views import sls as saml_sls
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.auth.views import LoginView
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.generic import TemplateView, View
+from requests import RequestException
+
+from forge.accounts import actions
+from forge.accounts.models import UserSession
+from forge.accounts.signin import factors, sessions
+from forge.accounts.signin.forms import SignInForm
+from forge.accounts.signin.refusing import refusal_page
+from forge.accounts.signin.sso import ProviderFailed
+from forge.api.errors import Denied, Hidden, NotFound, Problem
+
+logger = logging.getLogger(__name__)
+
+
+def signing_in(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The view of allauth, as a step of signing in: what it refuses is AUTH_FAILED.
+
+    No transaction is held open around it: it asks the identity provider over the network.
+    """
+    return _marked(view, "audit_sign_in")
+
+
+def reading(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The view of allauth, which sends people elsewhere and changes nothing here."""
+    return _marked(view, "audit_as_read")
+
+
+def _marked(view: Callable[..., HttpResponse], mark: str) -> Callable[..., HttpResponse]:
+    @wraps(view)
+    def step(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except (RequestException, PermissionDenied) as error:
+            logger.warning("%s: %s", request.path, error)
+            return refusal_page(request, ProviderFailed("Try again; if it stays so, tell an admin."))
+
+    setattr(step, mark, True)
+    return step
+
+
+one_transaction = method_decorator(transaction.atomic, name="post")
+
+
+@one_transaction
+class SignInView(LoginView):
+    """Email and password; then the second factor of whoever has one."""
+
+    audit_sign_in = True
+    form_class = SignInForm
+    template_name = "admin/login.html"
+    redirect_authenticated_user = True
+
+    def get_default_redirect_url(self) -> str:
+        return get_adapter().get_login_redirect_url(self.request)
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Go on to the second factor or the session; the password counts as just asked for on the account's pages."""
+        user = form.get_user()
+        record_authentication(self.request, user, "password", reauthenticated=True)
+        return perform_login(self.request, Login(user=user, redirect_url=self.get_redirect_url() or None))
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        site = admin.site.each_context(self.request)
+        passkey = settings.MFA_PASSKEY_LOGIN_ENABLED
+        own = {"app_path": self.request.get_full_path(), "title": "Sign in", "has_passkeys": passkey}
+        own["identity_providers"] = [one for one in settings.FORGE_IDENTITY_PROVIDERS if one.is_listed]
+        return super().get_context_data(**site | own | kwargs)
+
+
+@one_transaction
+class SignOutView(LogoutView):
+    """One's own session, or a sign-in that waits for its second factor."""
+
+
+@one_transaction
+class PasswordAgainView(ReauthenticateView):
+    """The password, once more, before a change of factors."""
+
+    audit_sign_in = True
+
+
+@one_transaction
+class CodeView(AuthenticateView):
+    """The second factor, after the first step."""
+
+    audit_sign_in = True
+
+
+@one_transaction
+class CodeAgainView(CodeReauthenticateView):
+    """A code, once more, before a change of factors, or for a session that has not shown one."""
+
+    audit_sign_in = True
+
+
+class KeyRefused(Denied):
+    code = "key_refused"
+    title = "The key does not fit"
+
+
+class TellsOfRefusedKeys:
+    """Allauth leads back to the sign-in page, which to the audit log would look like a success."""
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        response = super().form_invalid(form)  # type: ignore[misc]
+        response.problem = KeyRefused()
+        return response
+
+
+@one_transaction
+class KeyAgainView(TellsOfRefusedKeys, ReauthenticateWebAuthnView):
+    """A security key, once more."""
+
+    audit_sign_in = True
+
+
+@one_transaction
+class PasskeyView(TellsOfRefusedKeys, LoginWebAuthnView):
+    """A passkey alone: it is two factors in one."""
+
+    audit_sign_in = True
+
+
+def signed_sign_out(request: HttpRequest, organization_slug: str) -> HttpResponse:
+    """Allauth's page of SAML's single sign-out, for signed messages alone.
+
+    python3-saml takes unsigned ones, by which any page could sign people out; a signature that is there it checks.
+    """
+    if not request.GET.get("Signature"):
+        return refusal_page(request, ProviderFailed("The sign-out is not signed."))
+    return saml_sls(request, organization_slug)
+
+
+class RecordedChange:
+    """A page that changes the factors of whoever is signed in, with the entry of what was and what is."""
+
+    audit_resource = "User"
+    audit_action = ""
+    described = ""
+    proves_factor = False
+    """True where the page has just seen the factor at work, so that the session need not show it again."""
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        request: Any = self.request  # type: ignore[attr-defined]
+        with transaction.atomic():
+            before = factors.held(request.user)
+            response = super().form_valid(form)  # type: ignore[misc]
+            factors.record_change(
+                actor=request.actor,
+                user=request.user,
+                action=self.audit_action,
+                before=before,
+                described=self.described,
+            )
+        if self.proves_factor:
+            newest = Authenticator.objects.filter(user=request.user, type__in=factors.FACTORS).latest("id")
+            record_authentication(request, request.user, "mfa", id=newest.pk, type=newest.type)
+        return response
+
+
+class AddAppView(RecordedChange, ActivateTOTPView):
+    audit_action = actions.MFA_ADD
+    described = "Added an authenticator app"
+    proves_factor = True
+
+
+class RemoveAppView(RecordedChange, DeactivateTOTPView):
+    audit_action = actions.MFA_REMOVE
+    described = "Removed the authenticator app"
+
+
+class AddKeyView(RecordedChange, AddWebAuthnView):
+    audit_action = actions.MFA_ADD
+    described = "Added a security key"
+    proves_factor = True
+
+
+class RemoveKeyView(RecordedChange, RemoveWebAuthnView):
+    audit_action = actions.MFA_REMOVE
+    described = "Removed a security key"
+
+
+class RenameKeyView(RecordedChange, EditWebAuthnView):
+    audit_action = actions.MFA_UPDATE
+    described = "Renamed a security key"
+
+
+class NewRecoveryCodesView(RecordedChange, GenerateRecoveryCodesView):
+    audit_action = actions.MFA_UPDATE
+    described = "Made new recovery codes"
+
+
+class OverviewView(LoginRequiredMixin, TemplateView):
+    """One's account: who one is, second factors, and where one is signed in."""
+
+    template_name = "account/overview.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        user: Any = self.request.user
+        own = UserSession.objects.filter(sessions.is_live(timezone.now()), user=user).order_by("-seen_at", "-id")
+        return super().get_context_data(
+            sessions=own,
+            current_key=self.request.session.session_key,
+            factors=factors.held(user),
+            is_required=settings.FORGE_MFA_REQUIRED,
+            **kwargs,
+        )
+
+
+class EndSessionView(LoginRequiredMixin, View):
+    """Ends one of one's own sessions."""
+
+    audit_resource = "UserSession"
+    audit_action = actions.SESSION_REVOKE
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, pk: Any) -> HttpResponse:
+        session = UserSession.objects.filter(pk=pk).first()
+        response = HttpResponseRedirect(reverse("account_overview"))
+        try:
+            if session is None:
+                raise NotFound("The session has ended already.")
+            if session.user_id != request.user.pk:
+                raise Hidden("The session has ended already.")
+            sessions.revoke(actor=request.actor, session=session)  # type: ignore[attr-defined]
+        except Problem as problem:
+            messages.warning(request, problem.detail or problem.title)
+            response.problem = problem  # type: ignore[attr-defined]
+        else:
+            messages.success(request, "The session has ended.")
+        return response
