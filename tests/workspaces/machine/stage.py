@@ -28,6 +28,7 @@ PERSONAL, APPLICATIONS = "WORKSPACES_PERSONAL", "WORKSPACES_APPLICATIONS"
 SESSION_EXPECTED = timedelta(minutes=15)
 CHANGE_SHOWN = timedelta(minutes=15)
 """So long after a modification AWS may show what was before it, so a look leaves the row as it is."""
+INSTANT = timedelta(milliseconds=1)
 HIDDEN_FOR = 100.0
 """Seconds for which a machine is not shown that AWS shows late."""
 TURNING = ("AVAILABLE", "STOPPING", "STOPPED", "STARTING")
@@ -264,6 +265,8 @@ class Stage:
             for first, last in zip(self.agreed[machine.id], self.agreed[machine.id][1:], strict=False):
                 if any(began <= last and ended >= first for began, ended in operations):
                     continue
+                if any(abs(at - first) < INSTANT for at, _ in theirs):
+                    continue  # AWS moved in the instant of the look, and nobody knows which came first
                 assert _at(changes[machine.id], first) == _at(theirs, first)
                 if not any(first < at <= last for at, _ in theirs):
                     inside = [change for change in changes[machine.id] if first < change[0] <= last]
