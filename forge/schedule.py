@@ -17,7 +17,7 @@ TASK_ROUTES = {
     "outbox.send_webhooks": {"queue": "webhooks"},
 }
 
-_DAILY = ["advise_costs", "audit_verify", "prove_books", "purge_webhook_deliveries"]
+_DAILY = ["audit_verify", "prove_books", "purge_webhook_deliveries"]
 _DAILY += ["refresh_prices", "retire_months", "rollover_partitions"]
 SLOTS = dict.fromkeys(_DAILY, 86_400.0)
 """Jobs that tick more often than they are to succeed: the length of their slot. All others succeed at each tick."""

@@ -24,24 +24,11 @@ from audit.sealing import seals
 from costs import metering
 from costs.standing import standing as price_standing
 from forge.console import queues
+from forge.console.doctor import MENDS
 from forge.console.health import Finding, run_checks
 from forge.db import partitions
 from forge.db.jobs import last_runs
 from forge.db.models import JobRun, JobSwitch
-
-MENDS = {
-    "database": "See that PostgreSQL runs and that DATABASE_URL leads to it.",
-    "migrations": "Run manage.py migrate as the owner of the tables.",
-    "partitions": "Run manage.py rollover_partitions; the finding names the table.",
-    "redis": "Start Redis; until then sweeps find the work, a little later.",
-    "metering": "See that a worker serves the queue sweeps and that meter_costs is not paused, then its last error.",
-    "prices": "Set or confirm the price under Price book; until then hours are booked as estimates.",
-    "books": "Open Faults of the books, then run manage.py prove_books for the day that it names.",
-    "seals": "See that a worker serves the queue seal and that the sinks take what is written to them.",
-    "retention": "See what the archive answers: the months stay in the database until it takes them.",
-    "verification": "Run manage.py audit_verify, which names what it finds; tell an auditor of anything tampered with.",
-}
-"""What to do about a check that is not ok; docs/operations.md says more of each."""
 
 
 @dataclass(frozen=True)

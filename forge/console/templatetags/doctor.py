@@ -8,7 +8,7 @@ from django import template
 from django.template import Context
 from django.utils import timezone
 
-from forge.console.doctor import OK, findings
+from forge.console.doctor import OK, beyond_health
 
 register = template.Library()
 
@@ -17,11 +17,11 @@ LABELS = {"warning": "warning", "fault": "danger"}
 
 @register.inclusion_tag("console/doctor.html", takes_context=True)
 def doctor(context: Context) -> dict[str, Any]:
-    """Near findings; with `?doctor=far` those of AWS, mail and sinks too, for operators: they tell of all."""
+    """Near findings, beside the page's own of health; with `?doctor=far` AWS, mail and sinks too, for operators."""
     request = context["request"]
     is_operator = request.user.is_operator
     far = is_operator and request.GET.get("doctor") == "far"
-    found = [one for one in findings(timezone.now(), far=far) if one.status != OK]
+    found = [one for one in beyond_health(timezone.now(), far=far) if one.status != OK]
     return {
         "diagnoses": [(LABELS[one.status], one) for one in found],
         "may_ask_far": is_operator and not far,
