@@ -30,6 +30,7 @@ from forge.api import bodies
 from forge.api.errors import Hidden, NotFound, parameter_error
 from forge.api.etags import etag_of, if_match
 from forge.api.filters import InvalidParameter, refuse_unknown
+from forge.api.scoping import InOwnScope
 
 DRY_RUN = "dry_run"
 
@@ -42,7 +43,7 @@ def flag(request: Request, name: str) -> bool:
     return text == "true"
 
 
-class ForgeViewSet(GenericViewSet):
+class ForgeViewSet(InOwnScope, GenericViewSet):
     """What every viewset has: the actor, the dry-run flag, If-Match, and rows visible to the caller only."""
 
     lookup_value_regex = "[^/]+"

@@ -25,7 +25,7 @@ from audit.verification.standing import standing
 from costs import metering
 from costs.models import BookFault
 from costs.standing import standing as price_standing
-from forge.db import jobs, partitions
+from forge.db import jobs, partitions, scope
 from forge.db.models import JobRun
 from workspaces.models import Finding
 
@@ -157,7 +157,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(DatabaseCollector(timezone.now()))
     try:
-        text = generate_latest(registry)
+        with scope.system():
+            text = generate_latest(registry)
     except Error:
         return _plain("The database does not answer.", 503)
     return HttpResponse(text, content_type=CONTENT_TYPE_LATEST)

@@ -9,7 +9,6 @@ from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from forge.accounts import actions, services, token_services
 from forge.accounts.api import serializers
@@ -17,6 +16,7 @@ from forge.accounts.models import ApiToken, Membership, Organization, Project, T
 from forge.api.errors import Refused
 from forge.api.filters import ForgeFilterSet, refuse_unknown
 from forge.api.idempotency import idempotent, refuse_key
+from forge.api.scoping import InOwnScope
 from forge.api.views import ForgeViewSet, ReadViewSet
 
 
@@ -30,7 +30,7 @@ class UnknownPerson(Refused):
     title = "There is no such person"
 
 
-class MeView(APIView):
+class MeView(InOwnScope):
     """Who the caller is, and in which roles."""
 
     @extend_schema(responses={200: serializers.MeSerializer})
