@@ -35,6 +35,7 @@ from forge.adminkit.buttons import TYPED, Button, ShownOnce
 from forge.adminkit.changelists import MoreChangeList
 from forge.adminkit.filters import VisibleRelatedFilter, lookups_of, visible
 from forge.api.errors import Denied, Hidden, NotFound, Problem
+from forge.db import scope
 
 
 class ReadByRole:
@@ -269,7 +270,8 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
         messages.warning(request, f"There is no {opts.verbose_name} “{unquote(object_id)[:100]}” here.")
         response = HttpResponseRedirect(reverse(f"{self.admin_site.name}:index"))
         try:
-            exists = self.model._default_manager.filter(pk=unquote(object_id)).exists()
+            with scope.system():
+                exists = self.model._default_manager.filter(pk=unquote(object_id)).exists()
         except (ValidationError, ValueError):
             exists = False
         return _refused(response, Hidden() if exists else NotFound())

@@ -31,6 +31,7 @@ from forge.api.errors import Hidden, NotFound, parameter_error
 from forge.api.etags import etag_of, if_match
 from forge.api.filters import InvalidParameter, refuse_unknown
 from forge.api.scoping import InOwnScope
+from forge.db import scope
 
 DRY_RUN = "dry_run"
 
@@ -87,7 +88,8 @@ class ForgeViewSet(InOwnScope, GenericViewSet):
             if found is not None:
                 self.check_object_permissions(self.request, found)
                 return found
-            hidden = super().get_queryset().filter(**where).exists()
+            with scope.system():
+                hidden = super().get_queryset().filter(**where).exists()
         except (TypeError, ValueError, ValidationError):
             raise NotFound() from None
         raise Hidden() if hidden else NotFound()

@@ -47,6 +47,11 @@ def process_is_system() -> None:
     _of_process[0] = SYSTEM
 
 
+def process_is_nobodys() -> bool:
+    """Whether this process serves people or works for them, unlike a command."""
+    return _of_process[0] == NOBODY
+
+
 def of(organization_id: uuid.UUID | None) -> str:
     """The scope of somebody who belongs to that organization; who belongs to none runs the installation."""
     return SYSTEM if organization_id is None else str(uuid.UUID(str(organization_id)))

@@ -168,8 +168,9 @@ def test_a_task_works_in_the_systems_scope_and_nothing_else_does_by_itself(two, 
     assert teams() == set()
 
 
-def test_a_role_that_passes_every_policy_is_refused_before_it_serves_anybody(settings):
+def test_a_role_that_passes_every_policy_is_refused_before_it_serves_anybody(settings, monkeypatch):
     settings.DEBUG = False
+    monkeypatch.setattr(scope, "_of_process", [scope.NOBODY])
     almighty = DatabaseWrapper(
         connection.settings_dict | {"OPTIONS": {"options": "-c role=postgres"}, "USER": "postgres"}, alias="default"
     )

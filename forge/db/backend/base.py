@@ -106,7 +106,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         with psycopg.ClientCursor(self.connection) as cursor:
             if not self.is_scoped:
                 cursor.execute("SELECT set_config(%s, %s, false)", [scope.SETTING, scope.SYSTEM])
-            elif not settings.DEBUG:
+            elif not settings.DEBUG and scope.process_is_nobodys():
                 self._refuse_the_almighty(cursor)
 
     def create_cursor(self, name: str | None = None) -> Any:
