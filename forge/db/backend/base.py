@@ -6,7 +6,7 @@ transaction, so the setting is gone with it, which a pooler that shares sessions
 scope that changes within a transaction travels with the next statement.
 
 The alias `owner` never goes through such a pooler and may need statements that refuse any company (DETACH …
-CONCURRENTLY): its sessions are the system's from their beginning.
+CONCURRENTLY): its sessions are the system's from their beginning, by a parameter of the start that PgBouncer refuses.
 """
 
 from __future__ import annotations
@@ -93,7 +93,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         params = super().get_connection_params()
-        return params | {"cursor_factory": ScopedCursor} if self.is_scoped else params
+        if self.is_scoped:
+            return params | {"cursor_factory": ScopedCursor}
+        given = params.get("options", "")
+        return params | {"options": f"{given} -c {scope.SETTING}={scope.SYSTEM}".strip()}
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         if not self.is_scoped:
@@ -103,10 +106,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def init_connection_state(self) -> None:
         super().init_connection_state()
-        with psycopg.ClientCursor(self.connection) as cursor:
-            if not self.is_scoped:
-                cursor.execute("SELECT set_config(%s, %s, false)", [scope.SETTING, scope.SYSTEM])
-            elif not settings.DEBUG and scope.process_is_nobodys():
+        if self.is_scoped and not settings.DEBUG and scope.process_is_nobodys():
+            with psycopg.ClientCursor(self.connection) as cursor:
                 self._refuse_the_almighty(cursor)
 
     def create_cursor(self, name: str | None = None) -> Any:
@@ -139,7 +140,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 def _tell(wanted: str) -> sql.SQL:
-    return sql.SQL(f"{_SET}'{wanted}'")  # type: ignore[arg-type]  # a UUID as Python writes it, or one of two words
+    return sql.SQL(f"{_SET}'{wanted}'")  # a UUID as Python writes it, or one of two words
 
 
 def _before(query: Any, tell: sql.SQL) -> Any:
