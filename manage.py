@@ -7,8 +7,11 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
+from forge.db import scope
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "forge.settings")
+    scope.process_is_system()  # a command that works for one organization narrows it
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:

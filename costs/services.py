@@ -149,8 +149,7 @@ def confirm_price(*, actor: Actor, price_id: uuid.UUID, as_of: date, now: dateti
     if as_of > now.date():
         raise PriceReadInFuture(f"as_of is {as_of}; today is {now:%Y-%m-%d}.")
     with refusing({}):
-        price = Price.objects.select_for_update(no_key=True).get(pk=price_id)
-        permissions.require_price(actor, price.organization_id)
+        price = _locked(actor, price_id)
         if price.valid_to is not None and price.valid_to <= now:
             raise PriceEndsInPast(f"The price has ended at {instant(price.valid_to)}.")
         if as_of < price.as_of:
@@ -174,9 +173,14 @@ def confirm_price(*, actor: Actor, price_id: uuid.UUID, as_of: date, now: dateti
     return price
 
 
+def _locked(actor: Actor, price_id: uuid.UUID) -> Price:
+    """The price, locked; raises MayNotSetPrices before, because a price of all can be locked by nobody of one only."""
+    permissions.require_price(actor, Price.objects.values_list("organization_id", flat=True).get(pk=price_id))
+    return Price.objects.select_for_update(no_key=True).get(pk=price_id)
+
+
 def _end(*, actor: Actor, price_id: uuid.UUID, ends_at: datetime, now: datetime) -> tuple[Price, Entry]:
-    price = Price.objects.select_for_update(no_key=True).get(pk=price_id)
-    permissions.require_price(actor, price.organization_id)
+    price = _locked(actor, price_id)
     if price.valid_to is not None and price.valid_to <= now:
         raise PriceEndsInPast(f"The price has ended at {instant(price.valid_to)}.")
     if ends_at <= hour_of(now):

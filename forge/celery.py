@@ -1,12 +1,24 @@
 """The Celery application: `celery -A forge worker`, `celery -A forge beat`."""
 
 import os
+from typing import Any
 
-from celery import Celery
+from celery import Celery, Task
+
+from forge.db import scope
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "forge.settings")
 
-app = Celery("forge")
+
+class SystemTask(Task):
+    """A task works in the system's scope; what it does for one organization narrows it."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with scope.system():
+            return super().__call__(*args, **kwargs)
+
+
+app = Celery("forge", task_cls=SystemTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.steps["worker"].add("forge.metrics.exporter:Exporter")

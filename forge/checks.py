@@ -1,7 +1,8 @@
 """System checks of the whole house: what must hold before it may serve people.
 
-E001 to E003, W002 and W003 judge settings with DEBUG off. E010 to E012 ask the database and run where a database is
-named (`check --database default`, `check --deploy --database default`). E020 resolves every port.
+E001 to E003, W002 and W003 judge settings with DEBUG off. E010 to E013 ask the database and run where one is named
+(`check --database default`, `check --deploy --database default`). E020 resolves every port. E021 finds the table of
+which nothing says whose its rows are.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
+from forge.db import policies
 from forge.db.ports import resolve
 
 LEAST_POSTGRES = 15
@@ -39,6 +41,7 @@ def register() -> None:
     checks.register(check_second_factor, checks.Tags.security)
     checks.register(check_database, checks.Tags.database)
     checks.register(check_ports)
+    checks.register(check_isolation)
 
 
 def check_secrets_and_hosts(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -130,9 +133,22 @@ def check_database(
                     id="forge.E010",
                 )
             )
-    if "default" in (databases or []) and not settings.DEBUG:
-        found.extend(_judge_role())
+    if "default" in (databases or []):
+        found.extend(_judge_policies())
+        if not settings.DEBUG:
+            found.extend(_judge_role())
     return found
+
+
+def check_isolation(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    return [
+        checks.Error(
+            f"Nothing says whose the rows of {table} are.",
+            hint="Give the model an organization_id, or name the table in forge.db.policies.",
+            id="forge.E021",
+        )
+        for table in policies.unknown()
+    ]
 
 
 def check_ports(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -162,6 +178,15 @@ def _has_secret_key() -> bool:
 def _is_one_role() -> bool:
     default, owner = settings.DATABASES["default"], settings.DATABASES["owner"]
     return default.get("USER") == owner.get("USER") and default.get("OPTIONS") == owner.get("OPTIONS")
+
+
+def _judge_policies() -> Iterator[checks.CheckMessage]:
+    if faulty := policies.faults("default"):
+        yield checks.Error(
+            f"Organizations are not isolated in {len(faulty)} tables: {', '.join(faulty[:5])}.",
+            hint="Run manage.py migrate.",
+            id="forge.E013",
+        )
 
 
 def _judge_role() -> Iterator[checks.CheckMessage]:

@@ -57,6 +57,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "forge.api.middleware.RequestIdMiddleware",
+    "forge.api.scoping.RequestScopeMiddleware",  # outside of whatever asks the database
     "django_structlog.middlewares.RequestMiddleware",
     "forge.api.middleware.ProblemMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -65,6 +66,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "forge.api.scoping.SessionScopeMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "forge.accounts.signin.middleware.SignInMiddleware",
@@ -102,7 +104,7 @@ def _database(url_name: str, fallback: dict | None = None) -> dict:
     config = env.db_url(url_name)
     if config["ENGINE"] != "django.db.backends.postgresql":
         raise ImproperlyConfigured(f"{url_name} must be a postgresql:// URL: Forge relies on PostgreSQL 15 or newer.")
-    return config | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    return config | {"ENGINE": "forge.db.backend", "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 
 
 _default = _database("DATABASE_URL")
@@ -137,6 +139,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
 LOGIN_URL = "account_login"  # the console has its own page and leads there itself
+FORGE_SIGN_IN_VIEWS = ["admin:login"]  # work in the system's scope: who signs in is looked for in all organizations
 LOGIN_REDIRECT_URL = "admin:index"  # Unfold's sign-in page does not say where to go on to
 FORGE_MFA_REQUIRED = env.bool("FORGE_MFA_REQUIRED", default=not DEBUG)
 FORGE_EXPIRY_WARNING_DAYS = env.int("FORGE_EXPIRY_WARNING_DAYS", default=7)

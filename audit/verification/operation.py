@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +22,7 @@ from audit.services import record
 from audit.verification import runs
 from audit.verification.runs import Run
 from forge.api.errors import Conflict, Denied
+from forge.db import scope as scopes
 from forge.db.ids import uuid7
 from forge.db.locks import advisory_lock
 from forge.operations.claims import Claim, LeaseLost
@@ -56,7 +58,9 @@ def ask(*, actor: Actor, scope: str, now: datetime) -> Operation:
         raise MayNotVerify()
     with transaction.atomic():
         advisory_lock(KIND)
-        if (open_one := Operation.objects.open().filter(kind=KIND).first()) is not None:
+        with scopes.system():
+            open_one = Operation.objects.open().filter(kind=KIND).first()
+        if open_one is not None:
             own = {"operation": open_one.id} if open_one.organization_id == user.organization_id else {}
             raise VerificationUnderWay(extra=own)
         id_ = uuid7()
@@ -82,7 +86,7 @@ class Verify(Handler):
 
     def run(self, claim: Claim) -> None:
         run = Run(claim.operation.spec["scope"])
-        with _kept_alive(claim):
+        with _kept_alive(claim), scopes.system():  # the log is one for all organizations
             try:
                 runs.verify_all(run, progress=_Steps(claim))
             except runs.UNDECIDABLE as error:
@@ -135,7 +139,9 @@ def _kept_alive(claim: Claim) -> Iterator[None]:
         finally:
             connection.close()
 
-    thread = threading.Thread(target=renew, name=f"lease of {claim.operation.id}", daemon=True)
+    thread = threading.Thread(
+        target=copy_context().run, args=[renew], name=f"lease of {claim.operation.id}", daemon=True
+    )
     thread.start()
     try:
         yield

@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator
 from datetime import datetime
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from costs.focus.columns import COLUMNS
@@ -74,7 +74,7 @@ def pages(records: QuerySet[CostRecord], *, safe: bool) -> Iterator[tuple[int, b
 def _rows(organization_id: object, ids: list[int], first: datetime, last: datetime, safe: bool) -> bytes:
     given = {"organization": organization_id, "ids": ids, "first": first, "last": last, "safe": safe}
     out = io.BytesIO()
-    with connection.cursor() as cursor, cursor.copy(_COPY, given) as copy:
+    with transaction.atomic(), connection.cursor() as cursor, cursor.copy(_COPY, given) as copy:
         for piece in copy:
             out.write(piece)
     return out.getvalue()

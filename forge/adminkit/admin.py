@@ -36,6 +36,7 @@ from forge.adminkit.changelists import MoreChangeList
 from forge.adminkit.filters import VisibleRelatedFilter, lookups_of, visible
 from forge.adminkit.times import column
 from forge.api.errors import Denied, Hidden, NotFound, Problem
+from forge.db import scope
 
 
 class ReadByRole:
@@ -285,7 +286,8 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
         messages.warning(request, f"There is no {opts.verbose_name} “{unquote(object_id)[:100]}” here.")
         response = HttpResponseRedirect(reverse(f"{self.admin_site.name}:index"))
         try:
-            exists = self.model._default_manager.filter(pk=unquote(object_id)).exists()
+            with scope.system():
+                exists = self.model._default_manager.filter(pk=unquote(object_id)).exists()
         except (ValidationError, ValueError):
             exists = False
         return _refused(response, Hidden() if exists else NotFound())

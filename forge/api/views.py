@@ -31,7 +31,8 @@ from forge.api import bodies
 from forge.api.errors import Hidden, NotFound, parameter_error
 from forge.api.etags import etag_of, if_match
 from forge.api.filters import InvalidParameter, refuse_unknown
-from forge.db import replica
+from forge.api.scoping import InOwnScope
+from forge.db import replica, scope
 
 DRY_RUN = "dry_run"
 
@@ -44,7 +45,7 @@ def flag(request: Request, name: str) -> bool:
     return text == "true"
 
 
-class ForgeViewSet(GenericViewSet):
+class ForgeViewSet(InOwnScope, GenericViewSet):
     """What every viewset has: the actor, the dry-run flag, If-Match, and rows visible to the caller only."""
 
     lookup_value_regex = "[^/]+"
@@ -91,7 +92,8 @@ class ForgeViewSet(GenericViewSet):
             if found is not None:
                 self.check_object_permissions(self.request, found)
                 return found
-            hidden = super().get_queryset().filter(**where).exists()
+            with scope.system():
+                hidden = super().get_queryset().filter(**where).exists()
         except (TypeError, ValueError, ValidationError):
             raise NotFound() from None
         raise Hidden() if hidden else NotFound()

@@ -22,7 +22,7 @@ from audit.verification.standing import standing
 from costs import metering
 from costs.proof import faults as book_faults
 from costs.standing import standing as price_standing
-from forge.db import partitions
+from forge.db import partitions, scope
 
 MOST_METERING_LAG = timedelta(minutes=5)
 """Costs are to be visible this long after they arose, at most."""
@@ -140,6 +140,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": status, "checks": checks}, status=503 if status == "failed" else 200)
 
 
+@scope.system()
 def run_checks() -> dict[str, Finding]:
     """What every check of CHECKS found; one that PostgreSQL does not answer has failed."""
     findings = {}

@@ -24,7 +24,7 @@ from costs import metering
 from costs.models import BookFault
 from costs.standing import standing as price_standing
 from forge.console import work_metrics
-from forge.db import partitions
+from forge.db import partitions, scope
 from forge.metrics.counters import may_read, processes
 from workspaces.models import Finding
 
@@ -138,7 +138,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(DatabaseCollector(timezone.now()))
     try:
-        text = generate_latest(registry) + generate_latest(processes())
+        with scope.system():
+            text = generate_latest(registry) + generate_latest(processes())
     except Error:
         return _plain("The database does not answer.", 503)
     return HttpResponse(text, content_type=CONTENT_TYPE_LATEST)

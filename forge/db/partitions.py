@@ -20,6 +20,7 @@ from typing import TypeVar
 from django.db import DatabaseError, OperationalError, connections, transaction
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from forge.db import policies
 from forge.db.locks import advisory_lock, lock_timeout
 from forge.db.models import ArchivedMonth
 from forge.db.months import add_months, month_of, months
@@ -283,6 +284,7 @@ def _make(table: str, month: date, using: str) -> str | None:
         raise PartitionError(f"{name} was to hold {month} to {end} in UTC, but the catalogue says {made.bounds}.")
     if not made.refuses_truncate:
         refuse_truncate(table, name, using)
+    policies.isolate(table, name, using)
     return name
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from django.db import connection, transaction
 
+from forge.db import scope
 from forge.db.jobs import run_job
 from forge.metrics.counters import ATTEMPTS
 from forge.operations import claims
@@ -62,8 +63,11 @@ def _run_next(operation_id: uuid.UUID | None, now: datetime | None) -> str | Non
     claim = claims.take(operation_id=operation_id, now=now)
     if claim is None:
         return None
-    with structlog.contextvars.bound_contextvars(
-        operation_id=str(claim.operation.id), correlation_id=str(claim.operation.correlation_id)
+    with (
+        structlog.contextvars.bound_contextvars(
+            operation_id=str(claim.operation.id), correlation_id=str(claim.operation.correlation_id)
+        ),
+        scope.organization(claim.operation.organization_id),
     ):
         way = _carry_out(claim)
     ATTEMPTS.labels(claim.operation.kind, way).inc()

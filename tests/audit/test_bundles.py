@@ -212,6 +212,8 @@ def test_what_fails_on_the_way_leaves_nothing(world, target, tmp_path, monkeypat
 FULL_DISK = """
 import resource, signal, sys, django
 django.setup()
+from forge.db import scope
+scope.process_is_system()
 from pathlib import Path
 from audit.archive import bundles
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -193,6 +193,8 @@ def test_a_sealer_killed_at_any_step_is_made_up_for_by_the_next(outside, step):
 KILLED = """
 import os, signal, django
 django.setup()
+from forge.db import scope
+scope.process_is_system()
 from audit.sealing import sealer
 from audit.sealing import sinks
 owner, _, name = {step!r}.rpartition(".")

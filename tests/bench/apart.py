@@ -7,6 +7,9 @@ import sys
 import django
 from django.utils.module_loading import import_string
 
+from forge.db import scope
+
 if __name__ == "__main__":
     django.setup()
+    scope.process_is_system()
     import_string(sys.argv[1])(*sys.argv[2:])

@@ -17,6 +17,7 @@ from typing import Any
 
 import django
 
+from forge.db import scope
 from tests.bench.children import Told, serve
 
 EVERY = 1.0
@@ -40,6 +41,7 @@ def seal_until_told(seal: Callable[[], Any], told: Told, word: str) -> dict[str,
 
 if __name__ == "__main__":
     django.setup()
+    scope.process_is_system()
     sealer, sinks = import_module("audit.sealing.sealer"), import_module("audit.sealing.sinks")  # they hold models
     lines = Told()
     serve(lines, partial(seal_until_told, partial(sealer.seal, sinks=[sinks.DirectorySink(Path(sys.argv[1]))]), lines))

@@ -17,6 +17,7 @@ from django.core.management import call_command
 from django.db import connections
 from psycopg import sql
 
+from forge.db import scope
 from forge.db.embedded import EmbeddedPostgres, EmbeddedValkey
 from forge.db.embedded.postgres import APP, OWNER, create_database, make_roles
 from forge.demo.home import Home
@@ -70,6 +71,7 @@ def servers() -> Iterator[Servers]:
             stack.enter_context(_database(superuser_url, template))
             _set_environment(superuser_url, template)
             django.setup()
+            scope.process_is_system()
             call_command("migrate", verbosity=0, interactive=False)
             yield Servers(superuser_url, told, template)
             connections.close_all()

@@ -17,6 +17,7 @@ from django.db import connections
 from django.test import TransactionTestCase
 from psycopg import sql
 
+from forge.db import scope
 from forge.db.embedded.postgres import APP, OWNER, create_database, has_database
 from forge.db.operations import DETACHED
 from tests.plugins.servers import FOLDER, SUPERUSER_URL, database_name, in_database, template_name
@@ -187,6 +188,7 @@ def django_db_setup(
     django_test_environment: None, django_db_blocker: object, worker_id: str = "main"
 ) -> Iterator[None]:
     """Replaces pytest-django's: our template instead of Django's create, our emptying instead of its flush."""
+    scope.process_is_system()  # what a test does by itself; requests and operations have their own scope
     flush = TransactionTestCase._fixture_teardown
     with django_db_blocker.unblock():
         name = create_test_database(os.environ.get("PYTEST_XDIST_WORKER", "main"))
@@ -213,8 +215,9 @@ def make_app_connection(django_db_setup: None) -> Iterator[Callable[..., psycopg
 
         def make(*, role: str = APP, autocommit: bool = False) -> psycopg.Connection:
             url = in_database(os.environ[SUPERUSER_URL], connections["default"].settings_dict["NAME"], role=role)
-            return stack.enter_context(
-                contextlib.closing(psycopg.connect(url, autocommit=autocommit, connect_timeout=10))
-            )
+            made = stack.enter_context(contextlib.closing(psycopg.connect(url, autocommit=True, connect_timeout=10)))
+            made.execute("SELECT set_config(%s, %s, false)", [scope.SETTING, scope.SYSTEM])
+            made.autocommit = autocommit
+            return made
 
         yield make

@@ -10,7 +10,6 @@ from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from forge.accounts import actions, services, token_services
 from forge.accounts.api import serializers
@@ -19,6 +18,7 @@ from forge.accounts.signin import sessions
 from forge.api.errors import Refused
 from forge.api.filters import ForgeFilterSet, refuse_unknown
 from forge.api.idempotency import idempotent, refuse_key
+from forge.api.scoping import InOwnScope
 from forge.api.views import ForgeViewSet, ReadViewSet
 
 
@@ -32,7 +32,7 @@ class UnknownPerson(Refused):
     title = "There is no such person"
 
 
-class MeView(APIView):
+class MeView(InOwnScope):
     """Who the caller is, and in which roles."""
 
     @extend_schema(responses={200: serializers.MeSerializer})

@@ -19,6 +19,7 @@ from django.urls import include, path
 
 from forge.accounts.authentication import TokenAuthentication
 from forge.accounts.models import User
+from forge.db import scope
 from workspaces.models import WorkSpace
 from workspaces.permissions import may
 from workspaces.services.control import legal_of
@@ -28,7 +29,9 @@ PAGE = 100
 
 def workspaces(request: HttpRequest) -> HttpResponse:
     """The first page of the caller's machines, the newest first."""
-    user, _ = TokenAuthentication().authenticate(request)
+    with scope.system():
+        user, _ = TokenAuthentication().authenticate(request)
+    scope.belongs_to(user.organization_id)
     machines = WorkSpace.objects.select_related("owner", "team", "project", "organization").visible_to(user)
     page = list(machines.order_by("-created_at", "-pk")[: PAGE + 1])
     body = {"next": None, "previous": None, "results": [_shown(machine, user, request) for machine in page[:PAGE]]}

@@ -180,6 +180,7 @@ WORKER = """
 import sys, django
 django.setup()
 from django.conf import settings
+from forge.db import scope
 from forge.operations.runner import run_one
 from tests.forge.operations.support import KIND, NOW, scripted
 
@@ -191,7 +192,8 @@ def script(claim):
 
 settings.FORGE_OPERATION_HANDLERS = {KIND: "tests.forge.operations.support.scripted"}
 scripted.script = script
-run_one(now=NOW)
+with scope.system():
+    run_one(now=NOW)
 """
 
 

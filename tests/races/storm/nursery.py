@@ -18,10 +18,13 @@ from typing import NoReturn
 
 import django
 
+from forge.db import scope
+
 
 def main(count: int, listed: Path) -> NoReturn:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "forge.settings")
     django.setup()
+    scope.process_is_system()
     from django.db import connections  # noqa: PLC0415  (models cannot be imported before the set-up)
 
     from forge.operations.runner import run_due  # noqa: PLC0415

@@ -9,11 +9,14 @@ from django.core.management.base import CommandParser
 from django.core.management.commands import migrate
 from django.utils import timezone
 
-from forge.db import grants, partitions
+from forge.db import grants, partitions, policies
 
 
 class Command(migrate.Command):
-    help = migrate.Command.help + " Afterwards makes the months of partitioned tables and grants to the other roles."
+    help = (
+        migrate.Command.help
+        + " Afterwards makes the months of partitioned tables, isolates organizations and grants to the other roles."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -26,10 +29,12 @@ class Command(migrate.Command):
             return
         using = options["database"]
         made = partitions.ensure_ahead(timezone.now(), using=using)
+        isolated = policies.apply(using)
         roles = grants.apply(using)
         if options["verbosity"] >= 1:
             for table, names in made.items():
                 self.stdout.write(f"Partitions made of {table}: {', '.join(names) or 'none was missing'}")
+            self.stdout.write(f"Isolated anew: {len(isolated)} tables and partitions")
             self.stdout.write(f"Granted to: {', '.join(roles) or 'nobody, the owner is the only role'}")
 
 
