@@ -139,7 +139,10 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
 LOGIN_URL = "account_login"  # the console has its own page and leads there itself
-FORGE_SIGN_IN_VIEWS = ["admin:login"]  # work in the system's scope: who signs in is looked for in all organizations
+FORGE_SIGN_IN_VIEWS = [  # work in the system's scope: who signs in is looked for in all organizations
+    "admin:login", "account_login", "mfa_authenticate", "mfa_login_webauthn", "openid_connect_login",
+    "openid_connect_callback", "saml_login", "saml_acs", "saml_finish_acs", "saml_sls", "saml_metadata",
+]  # fmt: skip
 LOGIN_REDIRECT_URL = "admin:index"  # Unfold's sign-in page does not say where to go on to
 FORGE_MFA_REQUIRED = env.bool("FORGE_MFA_REQUIRED", default=not DEBUG)
 FORGE_EXPIRY_WARNING_DAYS = env.int("FORGE_EXPIRY_WARNING_DAYS", default=7)

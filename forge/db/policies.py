@@ -27,11 +27,16 @@ POLICY, BESIDES = "forge_isolation", "forge_isolation_besides"
 ORGANIZATIONS = "accounts_organization"
 
 BY_PARENT = {
+    "account_emailaddress": ("user_id", "accounts_user"),
+    "account_emailconfirmation": ("email_address_id", "account_emailaddress"),
     "accounts_project_teams": ("project_id", "accounts_project"),
     "audit_auditexportpart": ("export_id", "audit_auditexport"),
     "costs_billpart": ("bill_id", "costs_bill"),
     "costs_reportfile": ("report_id", "costs_issuedreport"),
     "django_admin_log": ("user_id", "accounts_user"),
+    "mfa_authenticator": ("user_id", "accounts_user"),
+    "socialaccount_socialaccount": ("user_id", "accounts_user"),
+    "socialaccount_socialtoken": ("account_id", "socialaccount_socialaccount"),
 }
 """Table → its column and the table whose `id` this is: whoever may touch that row may touch its own."""
 
@@ -54,6 +59,7 @@ INSTALLATION = (
     "db_jobrun",
     "django_content_type",
     "django_session",  # looked up before it is known who asks
+    "socialaccount_socialapp",  # empty: identity providers are settings
     "workspaces_callallowance",  # the rate of calls to AWS
 )
 """Tables without rows of one organization's own."""
