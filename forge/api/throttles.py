@@ -108,7 +108,8 @@ def _buckets(request: Request) -> Iterator[Bucket]:
     user: Any = request.user
     token: Any = request.auth
     counted = [("FORGE_RATE_USER", f"user:{user.pk}", "this person")]
-    counted += [("FORGE_RATE_TEAM", f"team:{team}", "the team") for team in user.team_ids()]
+    if settings.FORGE_RATE_TEAM:
+        counted += [("FORGE_RATE_TEAM", f"team:{team}", "the team") for team in user.team_ids()]
     counted += [("FORGE_RATE_ORGANIZATION", f"organization:{user.organization_id}", "the organization")]
     counted += [("FORGE_RATE_ALL", "all", "everybody together")]
     if token is not None:
