@@ -32,6 +32,7 @@ HINTS = {
     "accounts.project": "Machines can be charged to a project and its cost center.",
     "accounts.membership": "A role says what somebody may do, in a team or in the whole organization.",
     "accounts.apitoken": "Tokens let scripts, the CLI and Lucy act for somebody. Their secret is shown once.",
+    "accounts.usersession": "Whoever signs in by a browser stands here until the session ends; End signs it out.",
     "accounts.organization": "Everything belongs to one organization. Operators of the installation make them.",
     "db.jobrun": "Each run of a job of the schedule leaves a row here for 14 days.",
     "db.jobswitch": "No job was ever paused. Pause one here or on the System page; every page then says so.",
