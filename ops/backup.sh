@@ -13,7 +13,9 @@ mkdir -p "$folder"
 umask 077 # it holds personal data and hashes of passwords
 # What is half written has another name: a backup that was cut off is never taken for one.
 trap 'rm -f "$folder/.$name.part"' EXIT
-"$pg_dump" --format=custom --no-password --lock-wait-timeout=60s --file="$folder/.$name.part" "$DATABASE_OWNER_URL"
+# The owner is bound by row-level security too: it asks for the rows of all organizations (docs/isolation.md).
+export PGOPTIONS="${PGOPTIONS:-} -c forge.organization=*"
+"$pg_dump" --enable-row-security --format=custom --no-password --lock-wait-timeout=60s --file="$folder/.$name.part" "$DATABASE_OWNER_URL"
 "${PG_BIN:+$PG_BIN/}pg_restore" --list "$folder/.$name.part" >/dev/null
 sync "$folder/.$name.part"
 mv "$folder/.$name.part" "$folder/$name"
