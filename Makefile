@@ -1,6 +1,6 @@
 # What a checkout can do. Each target makes .venv from requirements.lock first, if it is missing or old.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser screenshots coverage soak bench lint clean
+.PHONY: help setup demo test browser fuzz screenshots coverage soak bench lint clean
 SHELL := /bin/bash
 PYTHON_IN_VENV := .venv/bin/python
 # Compiled modules make every start seconds faster, also where the shell has switched them off.
@@ -22,6 +22,10 @@ browser: setup ## Run the console in a real Chromium, with axe-core of npm
 	@mkdir -p .forge/axe
 	@test -e .forge/axe/package/axe.min.js || (cd .forge/axe && npm pack --silent axe-core@4.14.1 && tar xzf axe-core-4.14.1.tgz)
 	@$(PYTHON_IN_VENV) -m pytest tests/browser $(ARGS)
+
+fuzz: setup ## Ask the demo that runs what its OpenAPI document allows and does not, CASES times
+	@mkdir -p .forge/fuzz
+	@$(PYTHON_IN_VENV) -m tests.fuzz $(CASES)
 
 screenshots: setup ## Take the pictures of docs/screenshots anew, of the demo that runs
 	@$(PYTHON_IN_VENV) -m tests.browser.screenshots

@@ -16,7 +16,7 @@ ROWS = {
     "machine": "/admin/workspaces/workspace/?state__exact=STOPPED",
     "blueprint": "/admin/blueprints/blueprint/?status__exact=PUBLISHED",
     "budget": "/admin/budgets/budget/?scope__exact=TEAM",
-    "audit-entry": "/admin/audit/auditlog/?action_type=BUDGET_WARNING",
+    "audit-entry": "/admin/audit/auditlog/?action_type=WORKSPACE_PROVISION",
 }
 """The first row of such a list."""
 
