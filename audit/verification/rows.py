@@ -19,7 +19,7 @@ from audit.verification.pieces import Blocks, Ids, Links, Part, check, missing, 
 from audit.verification.queries import fetch
 from audit.verification.since import Since
 from audit.verification.workers import in_order
-from forge.db import detached, partitions
+from forge.db import detached, partitions, scope
 from forge.db.months import add_months
 from forge.db.partitions import Partition
 
@@ -58,6 +58,8 @@ def verify(
     on their number. Raises CannotDecide (also when one of them ends too early, and when months moved meanwhile), and
     DatabaseError when the database does not answer.
     """
+    if scope.current() != scope.SYSTEM:
+        raise CannotDecide("Not all of the log is in sight: verify in the system's scope.")
     with drops.steady():
         return _verify(drops.load() if dropped is None else dropped, month, since, jobs, progress)
 

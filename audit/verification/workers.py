@@ -12,12 +12,19 @@ from typing import TypeVar
 import django
 
 from audit.verification.findings import CannotDecide
+from forge.db import scope
 
 AHEAD = 3
 """Parts that are handed out for each process beyond the one that is waited for, so that none stands idle."""
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
+
+
+def _begin() -> None:
+    """A fresh process looks at the whole log, as the one that began it (docs/isolation.md)."""
+    django.setup()
+    scope.process_is_system()
 
 
 def in_order(work: Callable[[Part], Result], parts: Iterable[Part], *, jobs: int) -> Iterator[Result]:
@@ -29,7 +36,7 @@ def in_order(work: Callable[[Part], Result], parts: Iterable[Part], *, jobs: int
         yield from map(work, parts)
         return
     # Spawned, not forked: a forked process would share this one's connections.
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=django.setup)
+    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
     pending: deque[Future[Result]] = deque()
     try:
         for part in parts:

@@ -134,6 +134,7 @@ class Fleet(RuleBasedStateMachine):
                 asking.call_off(self.stage, number, how, dies=None)
             else:
                 asking.control(self.stage, number, how)
+        self.stage.check_truth()  # what ended at once did so now, not after the pause
         self.stage.pass_time(pause)
         self.turn(4)
         return multiple(*fresh)
