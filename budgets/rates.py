@@ -7,8 +7,9 @@ from decimal import Decimal
 
 from budgets.binding import Rate
 from costs import quotes
+from costs.forecasts import prices_of
+from costs.models import Price
 from costs.pricing import storage_fee
-from costs.quotes import PriceInOtherCurrency, PriceMissing
 from forge.accounts.models import Organization
 from workspaces.models import WorkSpace
 
@@ -37,29 +38,26 @@ def rate_of(
         service_type=service_type,
         now=now,
     )
+    return _rate(price, storage_gb)
+
+
+def rate_or_nothing(organization: Organization, kind: Kind, *, now: datetime) -> Rate:
+    """The rate by which metering books such machines now, the last one where prices have ended; nothing where the
+    price book never had one, since then nothing can be metered either.
+    """
+    *of_price, storage_gb = kind
+    price = prices_of([tuple(of_price)], organization=organization, now=now).get(tuple(of_price))
+    if price is None:
+        return Rate(Decimal(0), Decimal(0), Decimal(0))
+    return _rate(price, storage_gb)
+
+
+def _rate(price: Price, storage_gb: int) -> Rate:
     return Rate(
         fee=price.monthly_amount,
         storage_fee=storage_fee(storage_gb, price.included_storage_gb, price.storage_gb_month_amount),
         hourly=price.hourly_amount,
     )
-
-
-def rate_or_nothing(organization: Organization, kind: Kind, *, now: datetime) -> Rate:
-    """The kind's rate; nothing where the price book has none, since then nothing can be metered either."""
-    service_type, region, bundle_type, operating_system, running_mode, storage_gb = kind
-    try:
-        return rate_of(
-            organization=organization,
-            region=region,
-            bundle_type=bundle_type,
-            operating_system=operating_system,
-            running_mode=running_mode,
-            service_type=service_type,
-            storage_gb=storage_gb,
-            now=now,
-        )
-    except (PriceMissing, PriceInOtherCurrency):
-        return Rate(Decimal(0), Decimal(0), Decimal(0))
 
 
 def month_ahead(rate: Rate, *, now: datetime, lifetime_end: datetime, hours: int) -> Decimal:

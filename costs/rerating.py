@@ -26,7 +26,7 @@ from costs.pricing import HOUR
 from costs.totals import folding
 from forge.accounts.locks import lock_scopes
 from forge.accounts.models import User
-from forge.db import ports
+from forge.db import ports, scope
 from forge.db.ids import uuid7
 from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
@@ -175,7 +175,8 @@ def _record(
     actor: Actor | None = None,
     **figures: Any,
 ) -> None:
-    user = User.objects.filter(pk=operation.actor_id).first() if operation.actor_id else None
+    with scope.system():  # an operator belongs to no organization
+        user = User.objects.filter(pk=operation.actor_id).first() if operation.actor_id else None
     asked = Actor.of_user(user) if user else Actor.job("operations", operation.organization_id)
     record(
         actor=(actor or asked).in_organization(operation.organization_id).with_correlation(operation.correlation_id),

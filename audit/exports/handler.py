@@ -24,6 +24,7 @@ from audit.models import AuditExport, AuditExportPart, AuditLog
 from audit.services import record
 from forge.api.errors import Conflict
 from forge.api.filters import filtered
+from forge.db import scope
 from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
 from forge.operations.models import Operation
@@ -208,7 +209,8 @@ def _record(
 
 def _actor_of(operation: Operation) -> Actor:
     """In whose name the worker acts: whoever asked for it."""
-    user = get_user_model().objects.filter(pk=operation.actor_id).first()
+    with scope.system():  # an operator belongs to no organization
+        user = get_user_model().objects.filter(pk=operation.actor_id).first()
     if user is None:
         return Actor.job(services.KIND, operation.organization_id, correlation_id=operation.correlation_id)
     return Actor.of_user(user, correlation_id=operation.correlation_id)

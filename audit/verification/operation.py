@@ -166,7 +166,8 @@ def _record_request(
 
 
 def _actor_of(operation: Operation) -> Actor:
-    user: Any = get_user_model().objects.filter(pk=operation.actor_id).first()
+    with scopes.system():  # an operator belongs to no organization
+        user: Any = get_user_model().objects.filter(pk=operation.actor_id).first()
     if user is None:
         return Actor.job("operations", operation.organization_id, correlation_id=operation.correlation_id)
     return Actor.of_user(user, correlation_id=operation.correlation_id)

@@ -21,7 +21,7 @@ from costs.bills.models import Bill, BillGap
 from costs.charges import Charges
 from costs.models import CostRecord, MeterMark
 from forge.accounts.locks import lock_scopes
-from forge.db import ports
+from forge.db import ports, scope
 from workspaces.models import WorkSpace
 
 CHUNK = 100
@@ -137,9 +137,9 @@ def _known(bill: Bill, resources: Sequence[str]) -> tuple[dict[uuid.UUID, str], 
     named = Q(provider_id__in=[resource for resource in resources if resource.startswith("ws-")]) | Q(pk__in=own_ids)
     machines: dict[uuid.UUID, str] = {}
     reasons: dict[str, Any] = dict.fromkeys(resources, Reason.UNKNOWN)
-    for pk, provider_id, organization_id in WorkSpace.objects.filter(named).values_list(
-        "pk", "provider_id", "organization_id"
-    ):
+    with scope.system():  # another organization's machine in the same AWS account is known too, to be passed over
+        found = list(WorkSpace.objects.filter(named).values_list("pk", "provider_id", "organization_id"))
+    for pk, provider_id, organization_id in found:
         resource = own_ids.get(pk, provider_id)
         if organization_id != bill.organization_id:
             reasons[resource] = None

@@ -14,6 +14,7 @@ from django.db import connections
 from django.utils import timezone
 
 from forge.accounts.models import User
+from forge.db import scope
 from forge.operations.models import Operation
 from tests import world as worlds
 from tests.bench.bare.launch import Launcher, Pattern, Person
@@ -67,7 +68,9 @@ def by_sql(lead: str, machine: str) -> None:
     """Serve by bare SQL after the launch of `machine`."""
 
     def open_one() -> Launch:
-        connection = psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
+        connection = psycopg.connect(
+            os.environ["DATABASE_URL"], autocommit=True, options=f"-c {scope.SETTING}={scope.SYSTEM}"
+        )
         return Launcher(connection, Pattern.of(connection, UUID(machine))).launch
 
     _serve(Crew(open_one))

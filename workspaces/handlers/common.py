@@ -14,6 +14,7 @@ from audit.actors import Actor
 from audit.services import record
 from forge.accounts.models import User
 from forge.api.errors import Conflict
+from forge.db import scope
 from forge.operations.backoff import delay
 from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
@@ -34,7 +35,8 @@ UNKNOWN_DELAY = timedelta(seconds=5)
 
 def actor_of(operation: Operation) -> Actor:
     """In whose name a worker acts: whoever asked for the operation, else the job that did."""
-    user = User.objects.filter(pk=operation.actor_id).first() if operation.actor_id else None
+    with scope.system():  # an operator belongs to no organization
+        user = User.objects.filter(pk=operation.actor_id).first() if operation.actor_id else None
     if user is None:
         return Actor.job("operations", operation.organization_id, correlation_id=operation.correlation_id)
     return Actor.of_user(user, correlation_id=operation.correlation_id)

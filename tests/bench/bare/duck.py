@@ -12,7 +12,7 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import duckdb
-from django.db import connection
+from django.db import connection, transaction
 
 from tests.bench.bare.dashboard import Answers
 
@@ -70,7 +70,12 @@ class Duck:
         end = datetime.combine(day + timedelta(days=1), time()).isoformat() + "Z"
         text = self._folder / f"{day}.csv"
         statement = _COPY.format(columns=", ".join(_COLUMNS), organization=organization, start=start, end=end)
-        with connection.cursor() as cursor, text.open("wb") as file, cursor.cursor.copy(statement) as copy:
+        with (
+            transaction.atomic(),
+            connection.cursor() as cursor,
+            text.open("wb") as file,
+            cursor.cursor.copy(statement) as copy,
+        ):
             for block in copy:
                 file.write(block)
         names = ", ".join(f"'{name}': '{kind}'" for name, kind in _COLUMNS.items())

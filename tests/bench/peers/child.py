@@ -14,6 +14,7 @@ from typing import Any
 
 import django
 
+from forge.db import scope
 from tests.bench.children import Told, serve
 from tests.bench.peers.facts import Facts
 
@@ -24,6 +25,7 @@ class Side:
     def __init__(self, name: str) -> None:
         os.environ["DJANGO_SETTINGS_MODULE"] = f"tests.bench.peers.{name}.settings"
         django.setup()
+        scope.process_is_system()
         self._work = import_module(f"tests.bench.peers.{name}.work")
         self._work.prepare()
         self._made = 0
