@@ -45,8 +45,8 @@ def rate_or_nothing(organization: Organization, kind: Kind, *, now: datetime) ->
     """The rate by which metering books such machines now, the last one where prices have ended; nothing where the
     price book never had one, since then nothing can be metered either.
     """
-    *of_price, storage_gb = kind
-    price = prices_of([tuple(of_price)], organization=organization, now=now).get(tuple(of_price))
+    of_price, storage_gb = kind[:5], kind[5]
+    price = prices_of([of_price], organization=organization, now=now).get(of_price)
     if price is None:
         return Rate(Decimal(0), Decimal(0), Decimal(0))
     return _rate(price, storage_gb)

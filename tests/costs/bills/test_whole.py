@@ -220,7 +220,7 @@ def test_a_dry_run_that_was_cut_off_is_neither_joined_nor_booked(fleet, give, tm
     before = total(machine)
     with monkeypatch.context() as patched:
         patched.setattr(booking, "change", cut_at(booking.change, 0))
-        patched.setattr(importing, "forget", cut_at(importing.forget, 0))
+        patched.setattr(staging, "forget", cut_at(staging.forget, 0))
         with pytest.raises(KeyboardInterrupt):
             give(path, dry_run=True)
     with pytest.raises(services.BillUnderWay):
