@@ -12,7 +12,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from forge.api.etags import conditional, require_version
+from forge.api.etags import require_version
 from forge.api.idempotency import idempotent
 from forge.api.views import ReadViewSet
 from forge.operations.api.serializers import OperationSerializer
@@ -248,7 +248,6 @@ class WorkSpaceViewSet(ReadViewSet):
     @extend_schema(request=LeaseSerializer, responses={201: LeasedSerializer})
     @leases.mapping.post
     @idempotent
-    @conditional
     def lease(self, request: Request, pk: str | None = None) -> Response:
         """Keep the machine from being stopped for idleness while it works; the longest run holds all the same."""
         wanted = self.validated(LeaseSerializer)
@@ -258,6 +257,7 @@ class WorkSpaceViewSet(ReadViewSet):
             until=wanted["until"],
             reason=wanted["reason"],
             now=timezone.now(),
+            if_match=self.if_match,
         )
         address = f"/api/v1/workspaces/{made.workspace.id}/leases/"
         return Response(leased(made), status=201, headers={"Location": address})
@@ -300,7 +300,6 @@ class WorkSpaceViewSet(ReadViewSet):
     @extend_schema(request=HandOverSerializer, responses={200: WorkSpaceSerializer})
     @action(detail=True, methods=["post"], url_path="hand-over")
     @idempotent
-    @conditional
     def hand_over(self, request: Request, pk: str | None = None) -> Response:
         """Give somebody the use of a machine in quarantine until a time, to save what is on it."""
         wanted = self.validated(HandOverSerializer)
@@ -311,6 +310,7 @@ class WorkSpaceViewSet(ReadViewSet):
             until=wanted["until"],
             reason=wanted["reason"],
             now=timezone.now(),
+            if_match=self.if_match,
         )
         workspace = self.get_object()
         return self.shown(workspace, self.body_of(workspace))

@@ -80,7 +80,14 @@ def begin(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> Quarantine
 
 
 def hand_over(
-    *, actor: Actor, workspace_id: uuid.UUID, heir_email: str, until: datetime, reason: str, now: datetime
+    *,
+    actor: Actor,
+    workspace_id: uuid.UUID,
+    heir_email: str,
+    until: datetime,
+    reason: str,
+    now: datetime,
+    if_match: frozenset[str] | None = None,
 ) -> Quarantine:
     """Give the heir the use of a machine in quarantine until a time, and tell how its data are saved.
 
@@ -91,7 +98,7 @@ def hand_over(
         _require_admin(actor, WorkSpace.objects.get(pk=workspace_id))
         if not Quarantine.objects.open().filter(workspace_id=workspace_id).exists():
             raise NotInQuarantine(f"Machine {workspace_id} is not in quarantine.")
-        keep_alive(actor=actor, workspace_id=workspace_id, until=until, reason=REASON, now=now)
+        keep_alive(actor=actor, workspace_id=workspace_id, until=until, reason=REASON, now=now, if_match=if_match)
         workspace = lock_machine(workspace_id)
         made = workspace.quarantines.open().select_for_update(no_key=True).first()
         if made is None:

@@ -47,7 +47,15 @@ class Leased:
         return min(self.lease.until, self.hard_deadline or self.lease.until)
 
 
-def lease(*, actor: Actor, workspace_id: uuid.UUID, until: datetime, reason: str, now: datetime) -> Leased:
+def lease(
+    *,
+    actor: Actor,
+    workspace_id: uuid.UUID,
+    until: datetime,
+    reason: str,
+    now: datetime,
+    if_match: frozenset[str] | None = None,
+) -> Leased:
     """Keep a machine from being stopped for idleness until a time; its lifetime and the longest run hold all the same.
 
     AWS's own AutoStop is made to wait for it too by the next reconcile, up to 48 hours (`workspaces.autostop`).
@@ -57,7 +65,7 @@ def lease(*, actor: Actor, workspace_id: uuid.UUID, until: datetime, reason: str
     """
     with transaction.atomic():
         call_off_automatic("stop", of="lease", actor=actor, workspace_id=workspace_id, now=now)
-        workspace = take(actor=actor, workspace_id=workspace_id, action="lease", if_match=None, exclusive=False)
+        workspace = take(actor=actor, workspace_id=workspace_id, action="lease", if_match=if_match, exclusive=False)
         refuse_while_under_way("stop", workspace)
         ceiling = ceilings_of([workspace])[workspace.id].lease
         if not now < until <= now + ceiling.value:
