@@ -23,7 +23,7 @@ browser: setup ## Run the console in a real Chromium, with axe-core of npm
 	@test -e .forge/axe/package/axe.min.js || (cd .forge/axe && npm pack --silent axe-core@4.14.1 && tar xzf axe-core-4.14.1.tgz)
 	@$(PYTHON_IN_VENV) -m pytest tests/browser $(ARGS)
 
-fuzz: setup ## Ask the demo that runs what its OpenAPI document allows and does not, CASES times
+fuzz: setup ## Ask a demo what its OpenAPI document allows and does not, CASES times
 	@mkdir -p .forge/fuzz
 	@$(PYTHON_IN_VENV) -m tests.fuzz $(CASES)
 

@@ -89,16 +89,16 @@ class Demo:
 
     def __init__(self, home: Path, *, within_seconds: float = 400) -> None:
         self._home, self._within = home, within_seconds
-        self._environment = {name: value for name, value in os.environ.items() if name not in _GIVEN}
-        self._environment |= {"FORGE_HOME": str(home), "FORGE_DEMO_PORT": "0"}
+        self.environment = {name: value for name, value in os.environ.items() if name not in _GIVEN}
+        self.environment |= {"FORGE_HOME": str(home), "FORGE_DEMO_PORT": "0"}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Demo:
         with (self._home / "demo.out").open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "forge.demo"], cwd=ROOT, env=self._environment, stdout=log, stderr=log
+                [sys.executable, "-m", "forge.demo"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
             )
-        eventually(self._ready, within_seconds=self._within)
+        eventually(self.is_ready, within_seconds=self._within)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -123,10 +123,11 @@ class Demo:
         """A management command, as somebody beside the running demo calls it."""
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
-            cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=120, check=False,
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
-    def _ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether it says where it is; AssertionError where it ended instead."""
         if self._process is not None and self._process.poll() is not None:
             raise AssertionError((self._home / "demo.out").read_text()[-4000:])
         return (self._home / "demo.json").exists()
@@ -140,6 +141,11 @@ def eventually(look: Callable[[], Any], *, within_seconds: float) -> Any:
             return found
         time.sleep(0.5)
     raise AssertionError(f"not within {within_seconds} s; last answer: {look()!r}")
+
+
+def ended(operation: dict[str, Any]) -> dict[str, Any] | None:
+    """The operation, once nothing more will come of it."""
+    return operation if operation["status"] in ("succeeded", "failed", "cancelled") else None
 
 
 def _json(body: bytes) -> Any:

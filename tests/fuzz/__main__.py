@@ -1,16 +1,21 @@
-"""`python -m tests.fuzz [CASES]`: schemathesis against a running demo, told by docs/openapi.yaml.
+"""`python -m tests.fuzz [CASES]`: schemathesis against a demo, told by docs/openapi.yaml.
 
-The demo of `.forge/demo.json` is asked. As an admin everything but what would lock this admin out; that as an engineer.
+The demo that runs here is asked, else one of its own. As an admin everything but what would lock this admin out; that
+as an engineer.
 The status is schemathesis's: 1 where an answer was a 5xx, or other than the document says.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import subprocess
 import sys
+import tempfile
 import venv
+from collections.abc import Iterator
 from pathlib import Path
+
+from tests.e2e.demo import Demo
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -20,15 +25,28 @@ LOCKS_OUT = ("/api/v1/tokens/{id}/revoke/", "/api/v1/members/{id}/")
 
 
 def main(cases: int) -> int:
-    demo = json.loads((ROOT / ".forge" / "demo.json").read_text())
-    tokens = {user["role"]: user["api_token"] for user in demo["users"]}
     each = max(1, cases // OPERATIONS)
     everything = [option for path in LOCKS_OUT for option in ("--exclude-path", path)]
     rest = [option for path in LOCKS_OUT for option in ("--include-path", path)]
-    return max(
-        _run(demo["base_url"], tokens["admin"], each, ["--phases", "examples,coverage,fuzzing,stateful", *everything]),
-        _run(demo["base_url"], tokens["engineer"], each, ["--phases", "examples,coverage,fuzzing", *rest]),
-    )
+    with _demo() as demo:
+        url, tokens = demo.facts["base_url"], {user["role"]: user["api_token"] for user in demo.facts["users"]}
+        return max(
+            _run(url, tokens["admin"], each, ["--phases", "examples,coverage,fuzzing,stateful", *everything]),
+            _run(url, tokens["engineer"], each, ["--phases", "examples,coverage,fuzzing", *rest]),
+        )
+
+
+@contextlib.contextmanager
+def _demo() -> Iterator[Demo]:
+    running = Demo(ROOT / ".forge")
+    if running.is_ready():
+        yield running
+        return
+    # Not below .forge: under root PostgreSQL runs as somebody else.
+    with tempfile.TemporaryDirectory(prefix="forge-fuzz-") as home:
+        Path(home).chmod(0o711)
+        with Demo(Path(home)) as own:
+            yield own
 
 
 def _run(url: str, token: str, each: int, options: list[str]) -> int:

@@ -162,7 +162,10 @@ def _embedded_postgres(servers: Servers) -> str:
     home = servers.folder / "postgres"
     cache.restore(servers.cache_key, home)
     servers.postgres = EmbeddedPostgres(
-        home, durable=False, settings={"max_connections": "600", "shared_buffers": "128MB"}
+        home,
+        durable=False,
+        # Plans of many partitions look dear: compiling them takes longer than running them over a test's rows.
+        settings={"max_connections": "600", "shared_buffers": "128MB", "jit": "off"},
     )
     servers.postgres.start()
     with servers.postgres.connect() as connection:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 from django.core.management.commands import migrate
+from django.db import connections
 from django.utils import timezone
 
 from forge.db import grants, partitions, policies
@@ -20,9 +21,19 @@ class Command(migrate.Command):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
+        parser.add_argument(
+            "--lock-timeout",
+            type=float,
+            default=0,
+            metavar="SECONDS",
+            help="Wait no longer than this for any lock, behind which everybody else would have to wait; 0: for ever.",
+        )
         parser.set_defaults(database="owner")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        with connections[options["database"]].cursor() as cursor:
+            milliseconds = round(options["lock_timeout"] * 1000)
+            cursor.execute("SELECT set_config('lock_timeout', %s, false)", [f"{milliseconds}ms"])
         with _garbage_left_longer():
             super().handle(*args, **options)
         if options["plan"] or options["check_unapplied"]:
