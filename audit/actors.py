@@ -6,12 +6,17 @@ import ipaddress
 import uuid
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.http import HttpRequest
 
+from forge.db import scope
 from forge.db.ids import uuid7
+
+if TYPE_CHECKING:
+    from forge.operations.models import Operation
 
 ADMIN_PREFIX = "/admin/"
 _REQUEST_IDS = uuid.UUID("6f1c9d1e-6a3b-4d6e-9b0a-2f6f0c2b7d11")
@@ -34,6 +39,10 @@ class Interface(StrEnum):
     ADMIN = "ADMIN"
     COMMAND = "COMMAND"
     JOB = "JOB"
+
+
+class AskerUnknown(LookupError):
+    """Whoever asked for an operation is not to be found, so nobody's roles say whether it may go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +106,20 @@ class Actor:
             organization_id=user.organization_id,
             correlation_id=correlation_id or uuid7(),
         )
+
+    @classmethod
+    def of_operation(cls, operation: Operation, *, job: str = "operations") -> Actor:
+        """In whose name a worker acts: whoever asked for the operation, else the job that did.
+
+        Nothing is done by the trusted job that a person asked for: raises AskerUnknown where nobody has that id.
+        """
+        if operation.actor_id is None:
+            return cls.job(job, operation.organization_id, correlation_id=operation.correlation_id)
+        with scope.system():  # an operator belongs to no organization
+            user = get_user_model().objects.filter(pk=operation.actor_id).first()
+        if user is None:
+            raise AskerUnknown(f"Nobody has the id {operation.actor_id}, in whose name operation {operation.id} is.")
+        return cls.of_user(user, correlation_id=operation.correlation_id)
 
     @classmethod
     def job(

@@ -25,8 +25,7 @@ from costs.models import CostRevision, Price
 from costs.pricing import HOUR
 from costs.totals import folding
 from forge.accounts.locks import lock_scopes
-from forge.accounts.models import User
-from forge.db import ports, scope
+from forge.db import ports
 from forge.db.ids import uuid7
 from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
@@ -175,11 +174,9 @@ def _record(
     actor: Actor | None = None,
     **figures: Any,
 ) -> None:
-    with scope.system():  # an operator belongs to no organization
-        user = User.objects.filter(pk=operation.actor_id).first() if operation.actor_id else None
-    asked = Actor.of_user(user) if user else Actor.job("operations", operation.organization_id)
+    who = actor or Actor.of_operation(operation)
     record(
-        actor=(actor or asked).in_organization(operation.organization_id).with_correlation(operation.correlation_id),
+        actor=who.in_organization(operation.organization_id).with_correlation(operation.correlation_id),
         action=actions.COST_RERATE,
         resource_type="Price",
         resource_id=str(operation.target_id),

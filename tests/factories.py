@@ -142,7 +142,7 @@ class ProviderAccountFactory(DjangoModelFactory):
 
 
 class ApplicationStackFactory(DjangoModelFactory):
-    """A stack that AWS offers, with a fleet that runs."""
+    """A stack that AWS offers and was seen to keep closed, with a fleet that runs."""
 
     class Meta:
         model = ApplicationStack
@@ -157,6 +157,7 @@ class ApplicationStackFactory(DjangoModelFactory):
     bundle_type = "STANDARD"
     operating_system = "WINDOWS"
     application_ids = factory.LazyFunction(lambda: ["cad-viewer", "code-editor"])
+    closed_at = factory.LazyFunction(lambda: datetime.now(UTC))
 
 
 class WorkSpaceFactory(DjangoModelFactory):

@@ -112,6 +112,7 @@ def _compare_streams(account: ProviderAccount, run: Run) -> None:
         shown = gateway.describe([machine.provider_id for machine in machines])
         there = [machine for machine in machines if machine.provider_id in shown]
         compare(there, list(shown.values()), gateway, run)
+        follow_drift(there, list(shown.values()), run)
         absent.add(machine for machine in machines if machine.provider_id not in shown)
     _judge(account, absent, gateway, run)
 
@@ -151,7 +152,7 @@ def _judge(account: ProviderAccount, absent: Absent, gateway: aws.Provider, run:
     """Believe the absence of machines together, once all were looked at."""
     run.figures.seen += len(absent.expected) + absent.count
     believed = absent.held
-    if not absent.is_believed:
+    if not absent.is_believed or not _is_asked_rightly(absent, gateway):
         run.figures.implausible += absent.count
         told = f"provider account {account.id}: {absent.count} of {absent.machines} machines absent, none believed"
         run.fault(told)
@@ -160,6 +161,14 @@ def _judge(account: ProviderAccount, absent: Absent, gateway: aws.Provider, run:
     for machine in absent.expected + believed:
         with run.going_on(f"machine {machine.id}"):
             follow_one(machine, gateway.look(known(machine)), {}, run)
+
+
+def _is_asked_rightly(absent: Absent, gateway: aws.Provider) -> bool:
+    """Whether AWS, which shows none of what should be there, shows at least the directory or stack it should be in.
+
+    One machine is no crowd whose absence would be implausible, and a wrong role looks like the end of the only one.
+    """
+    return absent.count < absent.machines or all(gateway.has_place(one.directory_id) for one in absent.held)
 
 
 def is_plausible(*, absent: int, machines: int) -> bool:

@@ -13,6 +13,7 @@ from audit.actors import Actor
 from blueprints.models import Blueprint
 from forge.accounts.models import Membership, Organization, Project, Team, User
 from forge.api.errors import BadRequest, Conflict, Denied, Refused
+from forge.db import scope
 from workspaces.bundles import BUNDLES
 from workspaces.capabilities import CAPABILITIES
 from workspaces.guards import BlueprintNotFound
@@ -87,6 +88,14 @@ class ApplicationsNotOffered(Refused):
     )
 
 
+class StackNotClosed(Conflict):
+    code = "stack_not_closed"
+    title = "AWS has not been seen to close this stack yet"
+    suggested_action = (
+        "Try again in five minutes. If it lasts, an admin finds in `GET /api/v1/findings/?check=stack_transfers` why."
+    )
+
+
 class RunningModeNotOffered(Refused):
     code = "running_mode_not_offered"
     title = "The service has no such running mode"
@@ -125,7 +134,7 @@ def resolve_launch(*, actor: Actor, spec: LaunchSpec, now: datetime, only_quote:
 
     Raises MayNotLaunch, MayNotLaunchForOthers, UnknownOwner, NoDirectoryUser, TeamRequired, TeamNotYours,
     ProjectNotYours, BlueprintNotFound, RegionRequired, RegionNotOffered, RegionNotAllowed, ServiceNotOffered,
-    RunningModeNotOffered, ApplicationsNotOffered, TagsRefused.
+    RunningModeNotOffered, ApplicationsNotOffered, StackNotClosed, TagsRefused.
     """
     caller = actor.user
     if not isinstance(caller, User) or caller.organization is None or not caller.has_role(*LAUNCHING_ROLES):
@@ -200,26 +209,7 @@ def _right(
     refuse_service_off(organization=organization, spec=spec)
     if len(owner.email) > LONGEST_POOL_USER:
         raise NoDirectoryUser(f"The email address of user {owner.id} is longer than AWS takes ({LONGEST_POOL_USER}).")
-    stacks = list(
-        ApplicationStack.objects.offered()
-        .filter(organization=organization)
-        .select_related("provider_account")
-        .order_by("name", "id")
-    )
-    wanted = set(spec.application_ids)
-    fitting = [
-        stack
-        for stack in stacks
-        if wanted <= set(stack.application_ids)
-        and (stack.bundle_type, stack.operating_system) == (spec.bundle_type, spec.operating_system)
-        and spec.region in (None, stack.provider_account.region)
-    ]
-    if not wanted or not fitting:
-        raise ApplicationsNotOffered(
-            f"No stack of your organization offers {', '.join(sorted(wanted)) or 'nothing'} on {spec.bundle_type} "
-            f"{spec.operating_system}{f' in {spec.region}' if spec.region else ''}.",
-            extra={"offered": [_offer(stack) for stack in stacks]},
-        )
+    fitting = _fitting_stacks(organization=organization, spec=spec)
     choice = choose(
         organization=organization,
         team=team,
@@ -229,6 +219,34 @@ def _right(
     )
     stack = next(stack for stack in fitting if stack.provider_account.region == choice.region)
     return None, stack.provider_account, Place(stack.name, owner.email), choice
+
+
+def _fitting_stacks(*, organization: Organization, spec: LaunchSpec) -> list[ApplicationStack]:
+    """The stacks that offer what is asked for, by name; raises StackNotClosed where all that would are open yet."""
+    marked = ApplicationStack.objects.marked().filter(organization=organization)
+    stacks = list(marked.select_related("provider_account").order_by("name", "id"))
+    wanted = set(spec.application_ids)
+    fitting = [
+        stack
+        for stack in stacks
+        if wanted <= set(stack.application_ids)
+        and (stack.bundle_type, stack.operating_system) == (spec.bundle_type, spec.operating_system)
+        and spec.region in (None, stack.provider_account.region)
+    ]
+    closed = [stack for stack in fitting if stack.closed_at is not None]
+    if wanted and fitting and not closed:
+        raise StackNotClosed(
+            "AWS was not seen yet to close clipboard, file transfer and printing of "
+            f"{', '.join(stack.name for stack in fitting)}; until then nobody launches from it.",
+            extra={"stacks": [stack.name for stack in fitting]},
+        )
+    if not wanted or not closed:
+        raise ApplicationsNotOffered(
+            f"No stack of your organization offers {', '.join(sorted(wanted)) or 'nothing'} on {spec.bundle_type} "
+            f"{spec.operating_system}{f' in {spec.region}' if spec.region else ''}.",
+            extra={"offered": [_offer(stack) for stack in stacks if stack.closed_at is not None]},
+        )
+    return closed
 
 
 def refuse_service_off(*, organization: Organization, spec: LaunchSpec) -> None:
@@ -257,14 +275,14 @@ def _offer(stack: ApplicationStack) -> dict[str, Any]:
 def refuse_second_machine(*, organization: Organization, region: str, place: Place) -> None:
     """Raises MachineExists when the directory user has a live machine; PostgreSQL enforces it all the same.
 
-    User names are the same whatever their case, as in AWS. What belongs to another organization is not told of.
+    User names are the same whatever their case, as in AWS. What belongs to another organization is not told of, only
+    that there is something, as PostgreSQL's refusal would: so a dry run is refused where the launch is.
     """
-    held = (
-        WorkSpace.objects.live()
-        .filter(region=region, directory_id=place.directory_id, directory_user__iexact=place.directory_user)
-        .values_list("id", "state", "organization_id")
-        .first()
+    machines = WorkSpace.objects.live().filter(
+        region=region, directory_id=place.directory_id, directory_user__iexact=place.directory_user
     )
+    with scope.system():  # the directory user may be held where this organization sees nothing
+        held = machines.values_list("id", "state", "organization_id").first()
     if held is not None:
         workspace_id, state, organization_id = held
         if organization_id != organization.id:

@@ -19,8 +19,8 @@ from workspaces.places import place_of
 def refresh_stacks(*, account: ProviderAccount, actor: Actor, now: datetime) -> tuple[int, list[str]]:
     """Keep the stacks that AWS offers in a provider account, and withdraw those that it no longer does.
 
-    Returns how many are offered, and the names of those that were not before; none where WorkSpaces Applications was
-    switched off meanwhile. Raises any AwsError.
+    Returns how many are offered, and the names of those that were not seen closed yet, new ones and those that were
+    withdrawn in between; none where WorkSpaces Applications was switched off meanwhile. Raises any AwsError.
     """
     shown = aws.StackCatalogue(place_of(account)).offered_to(account.organization.slug)
     actor = actor.for_one_of(account.organization_id)
@@ -29,11 +29,11 @@ def refresh_stacks(*, account: ProviderAccount, actor: Actor, now: datetime) -> 
         if not locked.offers(WorkSpace.ServiceType.APPLICATIONS):
             return 0, []
         kept = {stack.name: stack for stack in ApplicationStack.objects.filter(provider_account=account)}
-        fresh = [one.name for one in shown if one.name not in kept or not kept[one.name].is_offered]
         for stack in shown:
             keep(account, kept.pop(stack.name, None), stack, actor=actor, now=now)
         _withdraw([gone for gone in kept.values() if gone.is_offered], actor=actor, now=now)
-    return len(shown), fresh
+        unclosed = ApplicationStack.objects.filter(provider_account=account, is_offered=True, closed_at__isnull=True)
+        return len(shown), list(unclosed.order_by("name").values_list("name", flat=True))
 
 
 def withdraw_all(account: ProviderAccount, *, actor: Actor, now: datetime) -> None:
@@ -57,6 +57,8 @@ def keep(
         )
         _tell(made, is_offered=True, actor=actor, now=now)
         return
+    if not known.is_offered:  # nobody has looked whether it is closed since it was withdrawn
+        facts |= {"closed_at": None, "closing_asked": None}
     if any(getattr(known, name) != value for name, value in facts.items()):
         ApplicationStack.objects.filter(pk=known.pk).update(**facts, updated_at=now)
     if not known.is_offered:

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from audit import actions
@@ -24,7 +23,6 @@ from audit.models import AuditExport, AuditExportPart, AuditLog
 from audit.services import record
 from forge.api.errors import Conflict
 from forge.api.filters import filtered
-from forge.db import scope
 from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
 from forge.operations.models import Operation
@@ -197,7 +195,7 @@ def _record(
     **figures: Any,
 ) -> None:
     record(
-        actor=(actor or _actor_of(operation)).in_organization(operation.organization_id),
+        actor=(actor or Actor.of_operation(operation, job=services.KIND)).in_organization(operation.organization_id),
         action=actions.AUDIT_EXPORT,
         resource_type="AuditExport",
         resource_id=str(export.id),
@@ -205,12 +203,3 @@ def _record(
         description=f"Export {export.id} of the audit log: {outcome.replace('_', ' ')}",
         context={"format": export.format, "operation_id": operation.id, "outcome": outcome, **figures},
     )
-
-
-def _actor_of(operation: Operation) -> Actor:
-    """In whose name the worker acts: whoever asked for it."""
-    with scope.system():  # an operator belongs to no organization
-        user = get_user_model().objects.filter(pk=operation.actor_id).first()
-    if user is None:
-        return Actor.job(services.KIND, operation.organization_id, correlation_id=operation.correlation_id)
-    return Actor.of_user(user, correlation_id=operation.correlation_id)

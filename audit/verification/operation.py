@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 
 from audit import actions
@@ -93,14 +92,14 @@ class Verify(Handler):
                 run.reason = " ".join(str(error).split()) or type(error).__name__
         with transaction.atomic():
             operation = claim.lock()
-            kept = runs.write_down(run, actor=_actor_of(operation))
+            kept = runs.write_down(run, actor=Actor.of_operation(operation))
             if run.reason:
                 claim.fail("undecided", "The log could not be verified; the verification says why.", {"id": kept.id})
             else:
                 claim.succeed({"id": kept.id, "outcome": kept.outcome, "rows": kept.rows, "findings": kept.findings})
 
     def cancel(self, operation: Operation, *, actor: Actor | None, now: datetime) -> None:
-        _record_request(operation, actor=actor or _actor_of(operation), result=FAILURE, outcome="cancelled")
+        _record_request(operation, actor=actor or Actor.of_operation(operation), result=FAILURE, outcome="cancelled")
 
     def cancel_requested(self, operation: Operation, *, actor: Actor, now: datetime) -> None:
         _record_request(operation, actor=actor, result=SUCCESS, outcome="cancel_requested")
@@ -163,11 +162,3 @@ def _record_request(
         changes=changes,
         context={"scope": operation.spec["scope"], "outcome": outcome},
     )
-
-
-def _actor_of(operation: Operation) -> Actor:
-    with scopes.system():  # an operator belongs to no organization
-        user: Any = get_user_model().objects.filter(pk=operation.actor_id).first()
-    if user is None:
-        return Actor.job("operations", operation.organization_id, correlation_id=operation.correlation_id)
-    return Actor.of_user(user, correlation_id=operation.correlation_id)

@@ -7,7 +7,6 @@ import uuid
 from datetime import datetime
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from audit.actors import Actor
@@ -107,10 +106,7 @@ import_bill = ImportBill()
 
 def actor_of(operation: Operation) -> Actor:
     """In whose name the worker acts: whoever gave the file."""
-    user = get_user_model().objects.filter(pk=operation.actor_id).first()
-    if user is None:
-        return Actor.job(services.KIND, operation.organization_id, correlation_id=operation.correlation_id)
-    return Actor.of_user(user, correlation_id=operation.correlation_id)
+    return Actor.of_operation(operation, job=services.KIND)
 
 
 class _Pulse:

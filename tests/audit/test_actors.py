@@ -7,7 +7,11 @@ import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.test import RequestFactory
 
-from audit.actors import Actor, canonical_address, correlation_id, source_address
+from audit.actors import Actor, AskerUnknown, canonical_address, correlation_id, source_address
+from forge.db import scope
+from forge.operations.models import Operation
+from tests import factories
+from tests import world as worlds
 from tests.audit.support import ANN, ORGANIZATION
 
 USER = SimpleNamespace(id=ANN, email="ann@example.com", organization_id=ORGANIZATION, is_authenticated=True)
@@ -101,3 +105,27 @@ def test_a_worker_acts_in_the_name_of_who_asked():
     actor = Actor.of_user(USER, correlation_id=ANN)
     assert (actor.kind, actor.interface, actor.user_id, actor.correlation_id) == ("USER", "JOB", ANN, ANN)
     assert Actor.job("meter_costs", ORGANIZATION, correlation_id=ANN).correlation_id == ANN
+
+
+def operation_of(actor_id, organization):
+    return Operation(id=uuid.uuid4(), actor_id=actor_id, organization_id=organization.id, correlation_id=uuid.uuid4())
+
+
+@pytest.mark.django_db
+def test_a_worker_acts_in_the_name_of_whoever_asked_an_operator_too():
+    world = worlds.build()
+    operator = factories.UserFactory(organization=None)
+    with scope.organization(world.organization.id):
+        for person in (world.engineer, operator):
+            operation = operation_of(person.id, world.organization)
+            actor = Actor.of_operation(operation)
+            assert (actor.kind, actor.user, actor.correlation_id) == ("USER", person, operation.correlation_id)
+        job = Actor.of_operation(operation_of(None, world.organization), job="bills")
+    assert (job.kind, job.name, job.organization_id) == ("JOB", "bills", world.organization.id)
+
+
+@pytest.mark.django_db
+def test_what_nobody_asked_for_is_not_done_by_the_trusted_job():
+    organization = factories.OrganizationFactory()
+    with pytest.raises(AskerUnknown):
+        Actor.of_operation(operation_of(uuid.uuid4(), organization))

@@ -76,7 +76,7 @@ def test_an_idle_machine_is_told_of_then_stopped_and_a_busy_one_runs_on(world, n
         f"your machine {machine.name} is about to be stopped"
         in {one.subject for one in mailoutbox if "about" in one.subject}.pop()
     )
-    idle_samples(machine, now + TEN_MINUTES, count=1)
+    idle_samples(machine, now + TEN_MINUTES, count=2)
     assert check(now + TEN_MINUTES) == (0, 1, 0)
     assert stops() == {machine.id}
     warned, stopped = Decision.objects.order_by("id")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from decimal import Decimal
+
 import pytest
 
+from audit.models import AuditLog
+from costs.metering import ensure_months, meter
+from costs.models import CostRecord
 from forge.operations.models import Operation
 from tests.workspaces import streams
 from tests.workspaces.support import WORKSPACES, client_of
 from tests.workspaces.test_applications import associated, connect, launched
 from workspaces import aws
-from workspaces.models import StateChange, WorkSpace
+from workspaces.models import ProviderAccount, StateChange, WorkSpace
 from workspaces.reconcile import reconcile
 from workspaces.reconciling.run import ReconcileFailed
 
@@ -72,6 +78,76 @@ def test_a_fleet_of_another_size_is_not_what_was_paid_for(engineer, simulator, c
     assert (operation.status, operation.error["code"]) == ("failed", "machine_discarded")
     assert "compute type is POWERPRO, not STANDARD" in operation.error["detail"]
     assert associated(simulator) == []
+
+
+def resize(simulator, instance):
+    """Somebody does it in AWS's own console."""
+    api = streams.api(simulator)
+    api.stop_fleet(Name="engineering")
+    simulator.control.advance(3600)
+    api.update_fleet(Name="engineering", InstanceType=instance)
+    api.start_fleet(Name="engineering")
+    simulator.control.advance(3600)
+
+
+def test_a_fleet_that_was_resized_in_aws_is_billed_as_it_is_from_then_on(engineer, simulator, clock):
+    streams.price(bundle_type="POWERPRO", hourly_amount=Decimal(3))
+    machine = launched(engineer, clock)
+    simulator.control.open_stream(connect(engineer, machine).json()["url"])
+    reconcile(now=clock.now)
+    resize(simulator, "stream.standard.2xlarge")
+    resized_at = machine.state_since.replace(minute=0, second=0, microsecond=0) + timedelta(hours=3)
+    assert reconcile(now=resized_at, dry_run=True)["drifted"] == 1
+    assert [reconcile(now=resized_at)["drifted"] for _ in range(2)] == [1, 0]
+    machine.refresh_from_db()
+    assert (machine.bundle_type, machine.configured_at) == ("POWERPRO", resized_at)
+    change = machine.configuration_changes.get()
+    assert (change.before_bundle_type, change.after_bundle_type) == ("STANDARD", "POWERPRO")
+    entry = AuditLog.objects.get(action_type="WORKSPACE_DRIFT")
+    assert entry.changes == {"before": {"bundle_type": "STANDARD"}, "after": {"bundle_type": "POWERPRO"}}
+    simulator.control.open_stream(connect(engineer, machine).json()["url"])
+    reconcile(now=resized_at + timedelta(minutes=10))
+    end = resized_at + timedelta(hours=2)
+    ensure_months(machine.state_since, end)
+    meter(now=end)
+    records = CostRecord.objects.filter(workspace=machine).order_by("period_start")
+    paid = {record.period_start: record.price.hourly_amount for record in records.select_related("price")}
+    assert {amount for start, amount in paid.items() if start < resized_at} == {Decimal("0.2")}
+    assert {amount for start, amount in paid.items() if start >= resized_at} == {Decimal(3)}
+
+
+def test_an_instance_type_that_is_as_large_as_no_bundle_is_said_and_not_followed(engineer, simulator, clock):
+    machine = launched(engineer, clock)
+    resize(simulator, "stream.compute.large")
+    figures = reconcile(now=machine.state_since + timedelta(hours=3))
+    assert (figures["drifted"], figures["unexplained"]) == (0, 1)
+    machine.refresh_from_db()
+    assert machine.bundle_type == "STANDARD"
+
+
+def test_a_stack_that_is_gone_ends_its_machines_and_no_other_is_left_unseen(world, engineer, simulator, clock):
+    streams.stack(simulator, world.organization, "other")
+    reconcile(now=clock.now)
+    gone = launched(engineer, clock)
+    kept = launched(client_of(world.lead), clock)
+    WorkSpace.objects.filter(pk=kept.pk).update(directory_id="other", provider_id=f"other/{kept.directory_user}")
+    user = {"StackName": "other", "UserName": kept.directory_user, "AuthenticationType": "USERPOOL"}
+    api = streams.api(simulator)
+    api.batch_associate_user_stack(UserStackAssociations=[user])
+    api.disassociate_fleet(FleetName="engineering", StackName="engineering")
+    api.delete_stack(Name="engineering")
+    figures = reconcile(now=clock.now)
+    assert (figures["seen"], figures["vanished"]) == (2, 1)
+    assert dict(WorkSpace.objects.values_list("pk", "state")) == {gone.pk: "TERMINATED", kept.pk: "AVAILABLE"}
+
+
+def test_the_only_machine_is_not_believed_gone_where_aws_does_not_show_its_stack(engineer, simulator, clock):
+    machine = launched(engineer, clock)
+    ProviderAccount.objects.update(account="210987654321")  # the wrong one: AWS answers, and shows nothing
+    with pytest.raises(ReconcileFailed, match="1 of 1 machines absent"):
+        reconcile(now=clock.now)
+    machine.refresh_from_db()
+    assert machine.is_live
 
 
 def test_a_launch_that_is_called_off_leaves_no_right(engineer, simulator, clock):

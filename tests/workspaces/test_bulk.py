@@ -11,11 +11,13 @@ import pytest
 from audit.models import AuditLog
 from forge.operations.models import Operation
 from forge.operations.runner import run_one
+from forge.operations.services import retry
 from tests import factories
 from tests import world as worlds
 from tests.workspaces.support import WORKSPACES, client_of, fresh, problem
 from tests.world import actor
 from workspaces import aws, services
+from workspaces.handlers.common import AskAnew
 from workspaces.handlers.power import Stop
 from workspaces.lifecycle import BY_ITSELF_AFTER, State
 from workspaces.models import WorkSpace
@@ -221,6 +223,17 @@ def test_killed_anywhere_it_goes_on_and_asks_once_for_each(world, simulator, clo
     assert fresh(answer.operation).result["counts"] == {"succeeded": MANY}
     assert Operation.objects.filter(parent_id=answer.operation.pk).count() == MANY
     assert AuditLog.objects.filter(action_type="WORKSPACE_STOP").count() == MANY
+
+
+def test_one_that_has_failed_is_over(world, simulator, clock, fleet):
+    simulator.control.fault("access_denied", operation="StopWorkspaces", count=2)
+    ended = follow(clock, ask(world, clock, "stop", fleet).operation)
+    assert ended.status == "failed"
+    with pytest.raises(AskAnew):
+        retry(operation=ended, actor=actor(world.lead), now=clock.now)
+    assert (fresh(ended).status, fresh(ended).result) == ("failed", ended.result)
+    Operation.objects.filter(pk=ended.pk).update(status="unknown", finished_at=None, next_attempt_at=clock.now)
+    assert retry(operation=ended, actor=actor(world.lead), now=clock.now).status == "queued"
 
 
 # -- API -------------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from forge.accounts.models import User
 from forge.operations.models import Operation
 from forge.operations.runner import run_due
 from tests import factories
+from tests.workspaces.support import WORKSPACES, client_of, problem
 from tests.world import REGION, World, actor, engineers
 from workspaces import permissions, services
 from workspaces.guards import (
@@ -127,6 +128,20 @@ def test_another_organizations_machine_in_the_directory_is_not_told_of(world):
         launch(world)
     assert refusal.value.extra == {}
     assert str(theirs.pk) not in refusal.value.detail
+
+
+def test_a_dry_run_answers_as_the_launch_does_where_another_organization_has_the_directory_user(world):
+    theirs = factories.WorkSpaceFactory(
+        directory_id=world.account.directory_id, directory_user=world.engineer.directory_username
+    )
+    client = client_of(world.engineer)
+    answers = [
+        problem(client.post(f"{WORKSPACES}{query}", world.body(), format="json"), 409, "machine_exists")
+        for query in ("?dry_run=true", "")
+    ]
+    told = [(one["detail"], one["suggested_action"]) for one in answers]
+    assert told[0] == told[1]
+    assert not any(str(theirs.pk) in str(one) or str(theirs.organization_id) in str(one) for one in answers)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,10 @@ from tests.world import actor
 from workspaces import services
 from workspaces.guards import CredentialsExpired
 from workspaces.leavers import holding
+from workspaces.leavers import sweep as leavers
 from workspaces.leavers.sweep import LeaversFailed, look_after_leavers
 from workspaces.models import Quarantine, WorkSpace
+from workspaces.services.calling_off import EndUnderWay
 from workspaces.services.control import InQuarantine
 from workspaces.services.keeping import KeepAliveOutOfRange
 
@@ -145,6 +147,38 @@ def test_one_machine_that_fails_keeps_no_other_from_its_turn(world, running, clo
     with pytest.raises(LeaversFailed, match=str(running.pk)) as caught:
         look_after_leavers(now=clock.now)
     assert (caught.value.figures["quarantined"], caught.value.figures["failed"]) == (1, 1)
+
+
+def test_those_that_cannot_be_done_take_no_place_from_those_that_can(world, running, clock, monkeypatch):
+    monkeypatch.setattr(leavers, "AT_MOST", 2)
+    monkeypatch.setattr(leavers, "PAGE", 2)
+    people = [factories.UserFactory(organization=world.organization, is_active=False) for _ in range(8)]
+    machines = [
+        factories.WorkSpaceFactory(
+            organization=world.organization,
+            owner=one,
+            team=world.team,
+            history=[(clock.now - DAY, "PENDING")],
+            directory_user=f"leaver-{number}",
+        )
+        for number, one in enumerate(people)
+    ]
+    bad = sorted(machine.pk for machine in machines)[:5]
+    begin = holding.begin
+
+    def break_for_some(*, workspace_id, **more):
+        if workspace_id in bad[:3]:
+            raise ValueError("broken")
+        if workspace_id in bad:
+            raise EndUnderWay("ending")
+        return begin(workspace_id=workspace_id, **more)
+
+    monkeypatch.setattr(holding, "begin", break_for_some)
+    for expected in (2, 1, 0):
+        with pytest.raises(LeaversFailed, match="3 faults") as caught:
+            look_after_leavers(now=clock.now)
+        assert (caught.value.figures["quarantined"], caught.value.figures["failed"]) == (expected, 3)
+    assert not Quarantine.objects.filter(workspace__in=bad).exists()
 
 
 def test_a_longer_keep_alive_stays_as_it_is(world, running, clock):

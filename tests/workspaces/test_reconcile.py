@@ -95,6 +95,17 @@ def test_a_machine_that_is_gone_in_aws_is_terminated(machine):
     assert machine.state_changes.latest("id").reason == "vanished from AWS"
 
 
+def test_the_only_machine_is_not_believed_gone_where_aws_does_not_show_its_directory(machine):
+    """A role in another AWS account shows neither, and TERMINATED is final."""
+    for rows in (ProviderAccount.objects, WorkSpace.objects):
+        rows.update(directory_id="d-0000000000")
+    WorkSpace.objects.update(provider_id="ws-000000000")
+    figures = faults()
+    assert (figures["implausible"], figures["vanished"]) == (1, 0)
+    machine.refresh_from_db()
+    assert machine.state == State.AVAILABLE
+
+
 def faults():
     """The figures of a run that must find something wrong."""
     with pytest.raises(ReconcileFailed) as failed:

@@ -172,9 +172,9 @@ class ApplicationStackAdmin(ForgeModelAdmin):
     view_roles = ("team_lead", "finance", "auditor", "admin")
     list_display = (
         "name", "provider_account", "bundle_type", "operating_system", "fleet_type", "fleet_state", "is_offered",
-        "updated_at",
+        "closed_at", "updated_at",
     )  # fmt: skip
-    list_filter = ("is_offered", "bundle_type", "operating_system")
+    list_filter = ("is_offered", ("closed_at", admin.EmptyFieldListFilter), "bundle_type", "operating_system")
     list_select_related = ("provider_account",)
     search_fields = ("id__exact", "name", "fleet_name")
     ordering = ("name", "id")

@@ -131,20 +131,31 @@ class ApplicationsGateway(PagedCaller):
             )
         return StreamingUrl(answer["StreamingURL"], answer["Expires"])
 
+    def has_place(self, directory_id: str) -> bool:
+        """Whether AWS shows the stack to whom we are there."""
+        try:
+            return any(self._pages("describe_stacks", "Stacks", Names=[directory_id]))
+        except NotFound:
+            return False
+
     def _users(self, stack: str, user: str | None = None) -> set[str]:
-        """The users who are associated with a stack: all, or the one asked for."""
+        """The users who are associated with a stack: all, or the one asked for; nobody with one that is gone."""
         asked: dict[str, Any] = {"StackName": stack, "MaxResults": _PAGE_OF_ASSOCIATIONS}
         if user is not None:
             asked |= {"UserName": user, "AuthenticationType": POOL}
         pages = self._pages("describe_user_stack_associations", "UserStackAssociations", **asked)
-        return {row["UserName"] for row in pages if row["AuthenticationType"] == POOL}
+        try:
+            return {row["UserName"] for row in pages if row["AuthenticationType"] == POOL}
+        except NotFound:
+            return set()
 
     def _fleet(self, stack: str) -> Mapping[str, Any] | None:
-        """The fleet of a stack as DescribeFleets shows it; AWS allows a stack one."""
-        names = list(self._pages("list_associated_fleets", "Names", StackName=stack))
-        if not names:
+        """The fleet of a stack as DescribeFleets shows it; AWS allows a stack one. None where either is gone."""
+        try:
+            names = list(self._pages("list_associated_fleets", "Names", StackName=stack))
+            return next(iter(self._pages("describe_fleets", "Fleets", Names=names[:1])), None) if names else None
+        except NotFound:
             return None
-        return next(iter(self._pages("describe_fleets", "Fleets", Names=names[:1])), None)
 
     def _sessions(
         self, stack: str, fleet: Mapping[str, Any] | None, user: str | None = None
@@ -189,6 +200,7 @@ def _association(stack: str, user: str) -> dict[str, Any]:
 
 
 def _machine(stack: str, user: str, fleet: Mapping[str, Any] | None, *, is_streaming: bool) -> Machine:
+    """The machine as one of DescribeWorkspaces; an instance that is as large as no bundle keeps AWS's own name."""
     instance = fleet.get("InstanceType", "") if fleet else ""
     return Machine(
         provider_id=machine_id(stack, user),
@@ -196,7 +208,7 @@ def _machine(stack: str, user: str, fleet: Mapping[str, Any] | None, *, is_strea
         user_name=user,
         state="AVAILABLE" if is_streaming else "STOPPED",
         bundle_id=fleet["Name"] if fleet else "",
-        bundle_type=BUNDLE_OF_INSTANCE.get(instance, ""),
+        bundle_type=BUNDLE_OF_INSTANCE.get(instance, instance),
         running_mode="AUTO_STOP",
         ip_address=None,
         error="" if fleet else "the stack has no fleet",

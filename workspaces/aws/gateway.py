@@ -117,6 +117,10 @@ class Gateway(Tags):
             answer = self._client.describe_workspace_directories(DirectoryIds=[directory_id])
         return next((row.get("RegistrationCode", "") for row in answer["Directories"]), "")
 
+    def has_place(self, directory_id: str) -> bool:
+        """Whether AWS shows the directory to whom we are there."""
+        return directory_id in self.directories([directory_id])
+
     def directories(self, directory_ids: Sequence[str]) -> dict[str, Directory]:
         """What directories allow, by id, in as few calls as AWS allows; what is gone is left out."""
         found: dict[str, Directory] = {}

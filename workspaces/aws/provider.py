@@ -29,6 +29,9 @@ class Provider(Protocol):
     def look(self, known: Known) -> Machine | None:
         """One machine; None only when AWS surely has none."""
 
+    def has_place(self, directory_id: str) -> bool:
+        """Whether AWS shows the directory, or stack, in which machines stand: then it was asked in the right place."""
+
     def connections(self, provider_ids: Sequence[str]) -> dict[str, Connection]:
         """Who is connected, by id."""
 

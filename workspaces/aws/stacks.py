@@ -7,6 +7,7 @@ AWS account decides who gets them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.conf import settings
 
 from workspaces.aws.calling import PagedCaller
 from workspaces.aws.clients import client_of
-from workspaces.aws.faults import reading_tags
+from workspaces.aws.faults import NotFound, reading_tags
 from workspaces.aws.shapes import Place
 from workspaces.aws.sizes import BUNDLE_OF_INSTANCE, system_of
 
@@ -59,13 +60,19 @@ class StackCatalogue(PagedCaller):
 
     def offered_to(self, slug: str) -> list[Stack]:
         """The stacks that are marked for an organization and have a fleet, by name."""
-        stacks = (self._stack(name) for name in sorted(self._marked(slug)))
-        return [stack for stack in stacks if stack is not None]
+        found = []
+        for name in sorted(self._marked(slug)):
+            with suppress(NotFound):  # the tags of what was deleted just now are still told
+                found.append(self._stack(name))
+        return [stack for stack in found if stack is not None]
 
     def transfers(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """The TRANSFERS that are not DISABLED, by stack; what AWS does not show is allowed, as by its default."""
+        """The TRANSFERS that are not DISABLED, by stack; what AWS does not show is allowed, as by its default.
+
+        A stack that AWS does not have is left out.
+        """
         found: dict[str, tuple[str, ...]] = {}
-        for row in self._pages("describe_stacks", "Stacks", Names=list(names)) if names else ():
+        for row in self._described(list(names)):
             permissions = {one["Action"]: one["Permission"] for one in row.get("UserSettings", ())}
             found[row["Name"]] = tuple(name for name in TRANSFERS if permissions.get(name) != "DISABLED")
         return found
@@ -80,6 +87,16 @@ class StackCatalogue(PagedCaller):
         wanted = shown | {action: {"Action": action, "Permission": "DISABLED"} for action in TRANSFERS}
         with self._call():
             self._client.update_stack(Name=name, UserSettings=list(wanted.values()))
+
+    def _described(self, names: list[str]) -> list[Mapping[str, Any]]:
+        """The stacks of these names that there are: AWS refuses the whole question for one that is not there."""
+        if not names:
+            return []
+        try:
+            return list(self._pages("describe_stacks", "Stacks", Names=names))
+        except NotFound:
+            middle = len(names) // 2
+            return self._described(names[:middle]) + self._described(names[middle:]) if middle else []
 
     def _marked(self, slug: str) -> set[str]:
         filters = [{"Key": ORGANIZATION_TAG, "Values": [slug]}]

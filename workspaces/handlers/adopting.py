@@ -20,7 +20,6 @@ from forge.operations.models import Operation
 from workspaces import actions
 from workspaces.fleet import adopting
 from workspaces.fleet.adopting import Wish
-from workspaces.handlers.common import actor_of
 from workspaces.models import UnmanagedMachine
 
 BATCH = 50
@@ -39,7 +38,7 @@ class AdoptFleet(Handler):
     def run(self, claim: Claim) -> None:
         operation = claim.operation
         wish = _wish(operation)
-        actor = replace(actor_of(operation), correlation_id=operation.correlation_id)
+        actor = replace(Actor.of_operation(operation), correlation_id=operation.correlation_id)
         place = next((step["detail"] for step in operation.steps if step["name"] == "adopt"), None) or {}
         refused: dict[str, Any] = dict(place.get("refused", {}))
         after = place.get("after")
@@ -102,7 +101,7 @@ def _adopted(operation: Operation) -> int:
 def _record(
     operation: Operation, *, result: str, outcome: str, now: datetime, actor: Actor | None = None, **figures: Any
 ) -> None:
-    who = (actor or actor_of(operation)).in_organization(operation.organization_id)
+    who = (actor or Actor.of_operation(operation)).in_organization(operation.organization_id)
     record(
         actor=who.with_correlation(operation.correlation_id),
         action=actions.FLEET_ADOPT_OUTCOME,

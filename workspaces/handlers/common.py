@@ -12,9 +12,7 @@ from django.db import transaction
 
 from audit.actors import Actor
 from audit.services import record
-from forge.accounts.models import User
 from forge.api.errors import Conflict
-from forge.db import scope
 from forge.operations.backoff import delay
 from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
@@ -31,15 +29,6 @@ FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=1), timedelta(seconds=16)
 """The back-off after calls that did not reach AWS, or that it put off."""
 UNKNOWN_DELAY = timedelta(seconds=5)
 """The first pause where AWS may have done it: its lists show what is new a little later."""
-
-
-def actor_of(operation: Operation) -> Actor:
-    """In whose name a worker acts: whoever asked for the operation, else the job that did."""
-    with scope.system():  # an operator belongs to no organization
-        user = User.objects.filter(pk=operation.actor_id).first() if operation.actor_id else None
-    if user is None:
-        return Actor.job("operations", operation.organization_id, correlation_id=operation.correlation_id)
-    return Actor.of_user(user, correlation_id=operation.correlation_id)
 
 
 def machine_of(claim: Claim) -> WorkSpace:
@@ -210,7 +199,7 @@ class MachineHandler(Handler):
 
     @staticmethod
     def _actor(claim: Claim) -> Actor:
-        return actor_of(claim.operation)
+        return Actor.of_operation(claim.operation)
 
     def figures(self, workspace: WorkSpace, code: str) -> Mapping[str, Any]:
         """What the error of a failed operation tells beside its code, for whoever decides what to do now."""
@@ -220,7 +209,7 @@ class MachineHandler(Handler):
         self, operation: Operation, *, result: str, context: dict[str, Any], now: datetime, actor: Actor | None = None
     ) -> None:
         """The one audit entry of how an operation ended, at the business time `now`."""
-        who = (actor or actor_of(operation)).in_organization(operation.organization_id)
+        who = (actor or Actor.of_operation(operation)).in_organization(operation.organization_id)
         record(
             actor=who.with_correlation(operation.correlation_id),
             action=self.outcome_action,

@@ -25,7 +25,7 @@ from forge.operations.handlers import Handler
 from forge.operations.models import Operation
 from forge.operations.runner import cancel
 from workspaces import actions, aws, services
-from workspaces.handlers.common import actor_of, machine_of
+from workspaces.handlers.common import AskAnew, machine_of
 from workspaces.handlers.mending import Reboot
 from workspaces.handlers.power import Power
 from workspaces.lifecycle import TERMINAL_STATES
@@ -72,6 +72,9 @@ class Bulk(Handler):
         _record_outcome(operation, result="SUCCESS", context=context, now=now, actor=actor)
 
     def retry(self, operation: Operation, *, actor: Actor, now: datetime) -> None:
+        """Look again at what is unknown. What has failed is over, as each of its parts is."""
+        if operation.status == Operation.Status.FAILED:
+            raise AskAnew(f"{operation.kind} {operation.id} has failed for certain.")
         context = {"outcome": "retry"}
         _record_outcome(operation, result="SUCCESS", context=context, now=now, actor=actor)
 
@@ -89,7 +92,7 @@ class Bulk(Handler):
         if not missing:
             return admitted
         claim.point_of_no_return()
-        actor = actor_of(claim.operation)
+        actor = Actor.of_operation(claim.operation)
         for start in range(0, len(missing), aws.BATCH):
             for workspace_id in missing[start : start + aws.BATCH]:
                 admitted[workspace_id] = _ask(claim, spec["action"], uuid.UUID(workspace_id), actor)
@@ -211,7 +214,7 @@ def _result(workspace_id: str, item: dict[str, str], parts: dict[str, Operation]
 def _record_outcome(
     operation: Operation, *, result: str, context: dict[str, Any], now: datetime, actor: Actor | None = None
 ) -> None:
-    who = (actor or actor_of(operation)).in_organization(operation.organization_id)
+    who = (actor or Actor.of_operation(operation)).in_organization(operation.organization_id)
     record(
         actor=who.with_correlation(operation.correlation_id),
         action=actions.WORKSPACE_BULK_OUTCOME,

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from audit.actors import Actor
 from forge.db.jobs import JobFault
@@ -27,6 +27,9 @@ REMINDER = timedelta(days=7)
 """So long before the end of its time the heir is told once more."""
 AT_MOST = 500
 """A run does no more of each thing than this; the next one goes on."""
+PAGE = 500
+SHOWN = 20
+"""So many faults of a run are told in words."""
 
 
 class LeaversFailed(JobFault):
@@ -52,21 +55,47 @@ class _Run:
     figures: Figures = field(default_factory=Figures)
     faults: list[str] = field(default_factory=list)
 
-    def each(self, name: str, rows: QuerySet, act: Callable[[Actor, uuid.UUID], Any]) -> None:
-        """Act on each (id, organization id); one that fails, or that others changed meanwhile, keeps none from it."""
-        for row_id, organization_id in list(rows[:AT_MOST]):
-            try:
-                done = act(self.actor.for_one_of(organization_id), row_id)
-            except (IllegalInThisState, OperationInProgress, EndUnderWay):
-                continue
-            except (OperationalError, InterfaceError):
-                raise
-            except Exception as error:
-                logger.exception("%s of %s failed", name, row_id)
-                self.figures.failed += 1
-                self.faults.append(f"{name} of {row_id}: {type(error).__name__}")
-            else:
-                setattr(self.figures, name, getattr(self.figures, name) + bool(done))
+    def each(self, name: str, work: _Work) -> None:
+        """Do it to AT_MOST rows; one that fails, or that others changed meanwhile, takes no other's place."""
+        after: uuid.UUID | None = None
+        done = 0
+        while page := work.page(after):
+            for row_id, target_id, organization_id in page:
+                done += self._one(name, work, target_id, organization_id)
+                after = row_id
+                if done >= AT_MOST:
+                    return
+
+    def _one(self, name: str, work: _Work, target_id: uuid.UUID, organization_id: uuid.UUID) -> bool:
+        try:
+            is_done = bool(work.act(self.actor.for_one_of(organization_id), target_id))
+        except (IllegalInThisState, OperationInProgress, EndUnderWay):
+            return False
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:
+            logger.exception("%s of %s failed", name, target_id)
+            self.figures.failed += 1
+            if len(self.faults) < SHOWN:
+                self.faults.append(f"{name} of {target_id}: {type(error).__name__}")
+            return False
+        setattr(self.figures, name, getattr(self.figures, name) + is_done)
+        return is_done
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Rows that want something done, and in which column the machine or quarantine stands to which it is done."""
+
+    rows: QuerySet
+    target: str
+    act: Callable[[Actor, uuid.UUID], Any]
+
+    def page(self, after: uuid.UUID | None) -> list[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]:
+        """The next rows by their ids: (the row's id, the target's, the organization's)."""
+        rows = self.rows.filter(pk__gt=after) if after else self.rows
+        named = rows.order_by("pk").values_list("pk", F(self.target), "organization_id")
+        return list(named[:PAGE])
 
 
 def look_after_leavers(*, now: datetime, dry_run: bool = False, actor: Actor | None = None) -> dict[str, int]:
@@ -75,19 +104,24 @@ def look_after_leavers(*, now: datetime, dry_run: bool = False, actor: Actor | N
     `actor` None = the job. Raises LeaversFailed at the end when some could not be looked after.
     """
     run = _Run(actor or Actor.job("quarantine_leavers"), now)
-    work: dict[str, tuple[QuerySet, Callable[[Actor, uuid.UUID], Any]]] = {
-        "released": (to_release(), lambda who, one: holding.release(actor=who, workspace_id=one, now=now)),
-        "quarantined": (to_quarantine(), lambda who, one: holding.begin(actor=who, workspace_id=one, now=now)),
-        "barred_again": (to_bar_again(now), lambda who, one: holding.resume(actor=who, workspace_id=one, now=now)),
-        "stopped": (to_stop(), lambda who, one: stop(actor=who, workspace_id=one, now=now)),
-        "reminded": (to_remind(now), lambda who, one: holding.remind(actor=who, quarantine_id=one, now=now)),
+    of = "workspace_id"
+    work = {
+        "released": _Work(to_release(), of, lambda who, one: holding.release(actor=who, workspace_id=one, now=now)),
+        "quarantined": _Work(
+            to_quarantine(), "id", lambda who, one: holding.begin(actor=who, workspace_id=one, now=now)
+        ),
+        "barred_again": _Work(
+            to_bar_again(now), of, lambda who, one: holding.resume(actor=who, workspace_id=one, now=now)
+        ),
+        "stopped": _Work(to_stop(), "id", lambda who, one: stop(actor=who, workspace_id=one, now=now)),
+        "reminded": _Work(to_remind(now), "id", lambda who, one: holding.remind(actor=who, quarantine_id=one, now=now)),
     }
     if dry_run:
-        return {**asdict(run.figures), **{name: rows.count() for name, (rows, _) in work.items()}}
-    for name, (rows, act) in work.items():
-        run.each(name, rows, act)
+        return {**asdict(run.figures), **{name: one.rows.count() for name, one in work.items()}}
+    for name, one in work.items():
+        run.each(name, one)
     if run.faults:
-        raise LeaversFailed(f"{len(run.faults)} faults: {'; '.join(run.faults[:20])}", asdict(run.figures))
+        raise LeaversFailed(f"{run.figures.failed} faults: {'; '.join(run.faults)}", asdict(run.figures))
     return asdict(run.figures)
 
 
@@ -95,19 +129,18 @@ def to_quarantine() -> QuerySet:
     """Machines of people who are switched off that are not barred yet."""
     held = Quarantine.objects.open().filter(workspace=OuterRef("pk"))
     machines = WorkSpace.objects.filter(owner__is_active=False, state__in=ACTIONS["keep-alive"])
-    return machines.exclude(Exists(held)).order_by("id").values_list("id", "organization_id")
+    return machines.exclude(Exists(held))
 
 
 def to_release() -> QuerySet:
     """Machines whose owner is back, and those that have ended."""
     over = Q(workspace__owner__is_active=True) | Q(workspace__state__in=TERMINAL_STATES)
-    return Quarantine.objects.open().filter(over).order_by("id").values_list("workspace_id", "organization_id")
+    return Quarantine.objects.open().filter(over)
 
 
 def to_bar_again(now: datetime) -> QuerySet:
     """Machines whose hand-over is over."""
-    over = Quarantine.objects.open().filter(kept_until__lte=now, workspace__quarantined_at__isnull=True)
-    return over.order_by("kept_until", "id").values_list("workspace_id", "organization_id")
+    return Quarantine.objects.open().filter(kept_until__lte=now, workspace__quarantined_at__isnull=True)
 
 
 def to_stop() -> QuerySet:
@@ -119,10 +152,9 @@ def to_stop() -> QuerySet:
     running = WorkSpace.objects.filter(
         quarantined_at__isnull=False, state=State.AVAILABLE, running_mode=WorkSpace.RunningMode.AUTO_STOP
     )
-    return running.exclude(Exists(busy)).order_by("id").values_list("id", "organization_id")
+    return running.exclude(Exists(busy))
 
 
 def to_remind(now: datetime) -> QuerySet:
     """Quarantines whose time is over in a few days, and of which nobody was reminded."""
-    soon = Quarantine.objects.open().filter(kept_until__lte=now + REMINDER, reminded_at__isnull=True)
-    return soon.order_by("kept_until", "id").values_list("id", "organization_id")
+    return Quarantine.objects.open().filter(kept_until__lte=now + REMINDER, reminded_at__isnull=True)

@@ -103,7 +103,11 @@ class ApplicationStackQuerySet(models.QuerySet["ApplicationStack"]):
         return self if user.is_operator else self.filter(organization_id=user.organization_id)
 
     def offered(self) -> ApplicationStackQuerySet:
-        """What can be launched: the stack is marked for the organization, large as a bundle, account and service on."""
+        """What can be launched: marked, and seen to let nothing out of its sessions."""
+        return self.marked().filter(closed_at__isnull=False)
+
+    def marked(self) -> ApplicationStackQuerySet:
+        """Stacks that are marked for the organization and large as a bundle, account and service on; closed or not."""
         accounts = ProviderAccount.objects.offering("WORKSPACES_APPLICATIONS")
         return self.filter(is_offered=True, provider_account__in=accounts).exclude(bundle_type="")
 
@@ -128,6 +132,16 @@ class ApplicationStack(UUIDModel, TimestampedModel):
     operating_system = models.CharField(max_length=10, choices=OperatingSystem.choices)
     application_ids = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     is_offered = models.BooleanField(default=True, help_text="Marked for the organization when AWS was last looked at.")
+    closed_at = models.DateTimeField(
+        null=True,
+        help_text="Since when AWS is seen to let no clipboard, file or print out of its sessions; "
+        "empty = it was not seen yet, or is open, and nobody launches from it.",
+    )
+    closing_asked = ArrayField(
+        models.CharField(max_length=50),
+        null=True,
+        help_text="What AWS is asked to close, until it shows that it has.",
+    )
 
     objects = ApplicationStackQuerySet.as_manager()
 
@@ -139,6 +153,10 @@ class ApplicationStack(UUIDModel, TimestampedModel):
             models.CheckConstraint(
                 name="workspaces_applicationstack_bundle_type_known",
                 condition=Q(bundle_type="") | Q(bundle_type__in=BundleType.values),
+            ),
+            models.CheckConstraint(
+                name="workspaces_applicationstack_closed_or_asked",
+                condition=Q(closed_at__isnull=True) | Q(closing_asked__isnull=True),
             ),
             models.CheckConstraint(
                 name="workspaces_applicationstack_operating_system_known",

@@ -15,14 +15,14 @@ HIGH, MEDIUM = "HIGH", "MEDIUM"
 
 PROTOCOL, ENCRYPTION, DOMAIN = "protocol", "volume_encryption", "domain_join"
 INTERNET, SELF_SERVICE, ADMINISTRATOR = "internet_access", "self_service", "local_administrator"
-TRANSFERS = "stack_transfers"
+TRANSFERS, NO_STACK = "stack_transfers", "stack_missing"
 ZERO_CLIENTS, KEY, ATTESTATION = "zero_clients", "volume_key", "attestation"
 MISSING, TAGS = "directory_missing", "tags_differ"
 TAG_ACCESS, SERVICE_ACCESS = "tag_access", "service_access"
 
 MACHINE_CHECKS = (PROTOCOL, ENCRYPTION, KEY, DOMAIN)
 DIRECTORY_CHECKS = (INTERNET, SELF_SERVICE, ADMINISTRATOR, ZERO_CLIENTS, ATTESTATION)
-STACK_CHECKS = (TRANSFERS,)
+STACK_CHECKS = (TRANSFERS, NO_STACK)
 PLACE_CHECKS = (MISSING,)
 TAG_CHECKS = (TAGS,)
 ACCESS_CHECKS = (TAG_ACCESS, SERVICE_ACCESS)
@@ -35,6 +35,7 @@ SEVERITY: Mapping[str, str] = {
     SELF_SERVICE: MEDIUM,
     ADMINISTRATOR: MEDIUM,
     TRANSFERS: HIGH,
+    NO_STACK: HIGH,
     ZERO_CLIENTS: MEDIUM,
     KEY: MEDIUM,
     ATTESTATION: MEDIUM,
@@ -89,6 +90,11 @@ def of_directory(seen: Directory) -> list[Deviation]:
 def missing(directory_ids: Iterable[str], *, machines: Mapping[str, int]) -> list[Deviation]:
     """Directories that AWS does not show; `machines` of ours stand in each, which nobody can sign in to any more."""
     return [Deviation(one, MISSING, {"machines": machines.get(one, 0)}) for one in directory_ids]
+
+
+def missing_stacks(names: Iterable[str], *, machines: Mapping[str, int]) -> list[Deviation]:
+    """Stacks that AWS does not show; `machines` of ours are rights to each, which nobody can use any more."""
+    return [Deviation(one, NO_STACK, {"machines": machines.get(one, 0)}) for one in names]
 
 
 def is_another_key(wanted: str, shown: str) -> bool:

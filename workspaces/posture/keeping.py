@@ -13,7 +13,7 @@ from audit.actors import Actor
 from audit.services import record
 from workspaces import actions
 from workspaces.models import ProviderAccount
-from workspaces.posture.checks import SEVERITY, Deviation
+from workspaces.posture.checks import SEVERITY, STACK_CHECKS, Deviation
 
 # One that stands keeps its row and when it was found; only its detail follows. xmax is 0 of a row that is new.
 _OPEN = """
@@ -45,10 +45,20 @@ _RESOLVE = """
     RETURNING f.id, f.subject, f.check_name, f.workspace_id
 """
 
+# A stack that is withdrawn is looked at for the machines in it; without them it is nobody's business any more.
 _RESOLVE_ENDED = """
     WITH past AS (
-        SELECT f.id FROM workspaces_finding f JOIN workspaces_workspace w ON w.id = f.workspace_id
-         WHERE f.provider_account_id = %(account)s AND f.resolved_at IS NULL AND w.state IN ('TERMINATED', 'FAILED')
+        SELECT f.id FROM workspaces_finding f LEFT JOIN workspaces_workspace w ON w.id = f.workspace_id
+         WHERE f.provider_account_id = %(account)s AND f.resolved_at IS NULL
+           AND (w.state IN ('TERMINATED', 'FAILED')
+                OR f.check_name = ANY (%(stack_checks)s)
+                   AND NOT EXISTS (
+                       SELECT FROM workspaces_applicationstack s
+                        WHERE s.provider_account_id = f.provider_account_id AND s.name = f.subject AND s.is_offered)
+                   AND NOT EXISTS (
+                       SELECT FROM workspaces_workspace m
+                        WHERE m.provider_account_id = f.provider_account_id AND m.directory_id = f.subject
+                          AND m.service_type = 'WORKSPACES_APPLICATIONS' AND m.state NOT IN ('TERMINATED', 'FAILED')))
          ORDER BY f.subject, f.check_name
            FOR UPDATE OF f
     )
@@ -98,9 +108,13 @@ def keep(
 
 
 def resolve_ended(*, account: ProviderAccount, actor: Actor, now: datetime) -> int:
-    """Resolve what was found on machines that have ended; returns how many findings that were."""
+    """Resolve what was found on machines that have ended, and on stacks that are withdrawn and have no machine.
+
+    Returns how many findings that were.
+    """
+    parameters = {"account": account.id, "stack_checks": list(STACK_CHECKS), "now": now}
     with transaction.atomic():
-        resolved = _rows(_RESOLVE_ENDED, {"account": account.id, "now": now})
+        resolved = _rows(_RESOLVE_ENDED, parameters)
         _tell(account, resolved, actions.FINDING_RESOLVE, actor, now)
     return len(resolved)
 

@@ -46,6 +46,7 @@ class Finding(UUIDModel):
         TAG_ACCESS = "tag_access", "Tags of machines may not be read"
         SERVICE_ACCESS = "service_access", "A service does not answer"
         DIRECTORY_MISSING = "directory_missing", "Directory is not there any more"
+        STACK_MISSING = "stack_missing", "Stack is not there any more"
         TAGS_DIFFER = "tags_differ", "Tags in AWS are not as wanted, and cannot be mended"
 
     class Severity(models.TextChoices):
@@ -91,6 +92,7 @@ class Finding(UUIDModel):
                         "tag_access",
                         "service_access",
                         "directory_missing",
+                        "stack_missing",
                         "tags_differ",
                     ]
                 ),

@@ -13,11 +13,11 @@ from audit.actors import Actor
 from forge.db.jobs import JobFault
 from workspaces import aws
 from workspaces.lifecycle import State
-from workspaces.models import ApplicationStack, Finding, ProviderAccount, WorkSpace
+from workspaces.models import Finding, ProviderAccount, WorkSpace
 from workspaces.places import place_of
 from workspaces.posture import checks
 from workspaces.posture.attesting import unattested
-from workspaces.posture.closing import close
+from workspaces.posture.closing import close, stacks_to_close
 from workspaces.posture.keeping import keep, resolve_ended
 
 logger = logging.getLogger(__name__)
@@ -130,10 +130,10 @@ def _check_computers(account: ProviderAccount, figures: Figures, note: Note, act
 
 
 def _check_stacks(account: ProviderAccount, figures: Figures, note: Note, actor: Actor, now: datetime) -> None:
-    offered = ApplicationStack.objects.filter(provider_account=account, is_offered=True)
-    seen, deviations = close(account, list(offered.values_list("name", flat=True)), actor=actor, now=now)
-    figures.stacks += len(seen)
-    note(seen, checks.STACK_CHECKS, deviations)
+    names = stacks_to_close(account)
+    looked = close(account, names, actor=actor, now=now)
+    figures.stacks += len(looked.shown)
+    note(names, checks.STACK_CHECKS, looked.deviations)
 
 
 def _of(machine: WorkSpace, seen: aws.Machine, account: ProviderAccount) -> list[checks.Deviation]:

@@ -36,17 +36,37 @@ def tags_of(
 def stacks_of(account: ProviderAccount, run: Run) -> int:
     """Keep the stacks of an account; returns how many are offered. They stay as known where tags may not be read.
 
-    Those that are new are closed at once, and not by the next hourly check alone. Raises any other AwsError.
+    Those that are not closed yet are closed now, and launched from once that was seen. Raises any other AwsError.
     """
     try:
-        count, fresh = refresh_stacks(account=account, actor=run.actor, now=run.now)
+        count, unclosed = refresh_stacks(account=account, actor=run.actor, now=run.now)
     except aws.TagsForbidden as error:
         logger.warning("the stacks in provider account %s could not be told: %s", account.id, error)
         _note(account, GET_RESOURCES, checks.TAG_ACCESS, error, run)
         return 0
-    seen, found = close(account, fresh, actor=run.actor, now=run.now)
-    keep(account=account, subjects=seen, checks=checks.STACK_CHECKS, deviations=found, actor=run.actor, now=run.now)
+    _close(account, unclosed, run)
     return count
+
+
+def _close(account: ProviderAccount, names: Sequence[str], run: Run) -> None:
+    """Close stacks; that it cannot be done now is a fault of the run, and keeps no machine from being looked at."""
+    try:
+        looked = close(account, names, actor=run.actor, now=run.now)
+    except aws.AwsError as error:
+        run.figures.unclosed += len(names)
+        told = f"provider account {account.id}: not offered until closed, {', '.join(names)}: {error}"
+        run.fault(told)
+        logger.warning("%s", told)
+        return
+    run.figures.unclosed += len(looked.open)
+    keep(
+        account=account,
+        subjects=names,
+        checks=checks.STACK_CHECKS,
+        deviations=looked.deviations,
+        actor=run.actor,
+        now=run.now,
+    )
 
 
 def note_service(account: ProviderAccount, service_type: str, error: aws.AwsError | None, run: Run) -> None:

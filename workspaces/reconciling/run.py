@@ -37,7 +37,8 @@ class Figures:
     believed because too many were absent at once, `failed` machines and accounts that could not be looked after.
     Of ours `untagged` show other tags in AWS than wanted, and `retagging` are being mended now; the tags of `unread`
     could not be asked for. `unmanaged` machines are described by no row of ours; the `orphans` among them carry our
-    tag. `stacks` are those of WorkSpaces Applications that AWS offers, `auto_stops` AutoStop times that
+    tag. `stacks` are those of WorkSpaces Applications that AWS offers, of which nobody launches from the `unclosed`:
+    AWS still lets data out of their sessions, or could not be asked. `auto_stops` are AutoStop times that
     AWS is told because of a work lease, `drifted` machines whose compute type, running mode or volumes somebody changed
     past Forge; where it has no word for what AWS shows they are `unexplained`.
     """
@@ -57,6 +58,7 @@ class Figures:
     unmanaged: int = 0
     orphans: int = 0
     stacks: int = 0
+    unclosed: int = 0
     auto_stops: int = 0
     drifted: int = 0
 

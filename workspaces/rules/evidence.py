@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import connection
 
-from workspaces.rules.settings import LOOK_BACK, RECENT, idle_cpu, idle_samples
+from workspaces.rules.settings import COLLECT_EVERY, LOOK_BACK, RECENT, idle_cpu, idle_samples
 
 _NEWEST = """
     SELECT asked.id, sample.at, sample.connected, sample.cpu
@@ -56,10 +56,17 @@ class Evidence:
 
 
 def judge(samples: Sequence[Sample], *, is_connected: bool, now: datetime, needed: int, busy_cpu: float) -> Evidence:
-    """Judge the newest samples of CloudWatch, the newest first, and what AWS last said of the connection."""
+    """Judge the newest samples of CloudWatch, the newest first, and what AWS last said of the connection.
+
+    In a row are samples of which each is one period older than the one after it: whoever worked in a hole was not seen,
+    so what was before it counts no longer.
+    """
     newest_at = samples[0].at if samples else None
-    idle = 0
-    for sample in samples[:needed]:
+    idle, hole = 0, ""
+    for sample, later in zip(samples[:needed], (None, *samples), strict=False):
+        if later is not None and later.at - sample.at > COLLECT_EVERY:
+            hole = f", and before them none from {sample.at:%H:%M} to {later.at:%H:%M} UTC"
+            break
         if sample.connected is not False or sample.cpu is None or sample.cpu >= busy_cpu:
             break
         idle += 1
@@ -70,7 +77,7 @@ def judge(samples: Sequence[Sample], *, is_connected: bool, now: datetime, neede
     elif is_connected:
         reason = "a person is connected"
     elif idle < needed:
-        reason = f"{idle} of {needed} samples in a row say idle"
+        reason = f"{idle} of {needed} samples in a row say idle{hole}"
     else:
         return Evidence(True, f"{needed} samples in a row say idle", idle, needed, newest_at)
     return Evidence(False, reason, idle, needed, newest_at)

@@ -19,6 +19,7 @@ from workspaces.aws import StackCatalogue
 from workspaces.intents import LaunchSpec
 from workspaces.models import WorkSpace
 from workspaces.places import place_of
+from workspaces.posture.closing import close
 from workspaces.simulator.client import Control
 from workspaces.stacks import refresh_stacks
 
@@ -45,7 +46,8 @@ def seed_streams(*, actor: Actor, seeded: Seeded, now: datetime) -> None:
     if not StackCatalogue(place_of(seeded.account)).offered_to(SLUG):
         marked = {"Name": STACK, "Tags": {"forge:organization": SLUG}}
         Control(settings.AWS_ENDPOINT_URL or "").appear_stack(account=ACCOUNT, region=REGION, fleet=FLEET, stack=marked)
-    refresh_stacks(account=seeded.account, actor=actor, now=now)
+    _, unclosed = refresh_stacks(account=seeded.account, actor=actor, now=now)
+    close(seeded.account, unclosed, actor=actor, now=now)
     _set_price(actor, seeded, now)
     _launch(seeded, now)
     meter(now=now)

@@ -38,7 +38,7 @@ def test_an_idle_machine_is_warned_first_and_stopped_ten_minutes_later(world, no
     assert fresh(idle).stop_warned_at == now
     assert fresh(idle).next_action_at == now + 10 * MINUTE
     later = now + 10 * MINUTE
-    idle_samples(idle, later, 1)
+    idle_samples(idle, later, 2)
     assert run(later) == {"due": 1, "stopped": 1}
     operation = Operation.objects.get()
     assert (operation.kind, operation.spec) == ("workspace.stop", {"automatic": True})
@@ -104,6 +104,26 @@ def test_one_missing_sample_never_stops_a_machine(world, now, gap):
         sample(idle, now - 5 * (number + 1) * MINUTE)
     assert run(now) == {}
     assert not Operation.objects.exists()
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+@pytest.mark.parametrize("width", [1, 30])
+def test_a_hole_between_samples_stops_nothing_until_there_are_enough_after_it(world, now, missing, width):
+    """Enough samples say idle, but of what was in the hole nobody knows."""
+    idle = machine(world, since=now - 5 * HOUR)
+    older = [number + width for number in range(missing, 6)]
+    for number in [*range(missing), *older]:
+        sample(idle, now - 5 * (number + 1) * MINUTE)
+    assert run(now) == {}
+    assert not Operation.objects.exists()
+    later = fresh(idle).next_action_at
+    said = why(workspace=fresh(idle), now=now)
+    hole = f"none from {now - 5 * (older[0] + 1) * MINUTE:%H:%M} to {now - 5 * missing * MINUTE:%H:%M} UTC"
+    assert said["evidence"]["idle_samples"] == missing
+    assert said["evidence"]["reason"] == f"{missing} of 3 samples in a row say idle, and before them {hole}"
+    idle_samples(idle, later, 3)
+    assert run(later - 10 * MINUTE) == {"warned": 1}
+    assert run(later)["stopped"] == 1
 
 
 @pytest.mark.parametrize(
