@@ -2,8 +2,9 @@
 
 Until now a new record took them from the machine's row and its project at the time of booking: after an outage of
 metering, the hours of days bore what had been set in the meantime. Now the first change that ended after the hour began
-(workspaces 0020; here the cost centers of projects, which a trigger of theirs writes down) says what held; where there
-is none the rows do. The hour of the launch counts from the launch. Records that stand are not touched.
+(workspaces 0020; here the cost centers of projects, which a trigger of theirs writes down, with the row's `updated_at`
+where that changes too) says what held; where there is none the rows do. The hour of the launch counts from the launch.
+Records that stand are not touched.
 
 The function is that of migration 0008 but for the end of its INSERT of new records, below.
 """
@@ -70,7 +71,11 @@ KEEP = """
 CREATE FUNCTION costs_keep_cost_center() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
     INSERT INTO costs_costcenterchange (organization_id, project_id, occurred_at, cost_center)
-    VALUES (NEW.organization_id, NEW.id, statement_timestamp(), OLD.cost_center);
+    VALUES (
+        NEW.organization_id, NEW.id,
+        CASE WHEN NEW.updated_at IS DISTINCT FROM OLD.updated_at THEN NEW.updated_at ELSE statement_timestamp() END,
+        OLD.cost_center
+    );
     RETURN NULL;
 END
 $body$;
