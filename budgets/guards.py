@@ -143,7 +143,7 @@ def _rate(intent: Intent) -> Rate:
 
 def _kind(of: Intent | WorkSpace) -> PriceKind:
     """What a price follows from."""
-    return str(of.service_type), of.region, of.bundle_type, of.operating_system, of.running_mode
+    return str(of.service_type), of.region, str(of.bundle_type), str(of.operating_system), str(of.running_mode)
 
 
 def _storage_gb(of: Intent | WorkSpace) -> int:

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 
 from budgets import guards, services
 from costs import metering
@@ -15,6 +16,7 @@ from forge.db import partitions
 from tests import world as worlds
 from tests.budgets.support import World, figures, lock_scopes_of
 from tests.factories import WorkSpaceFactory
+from tests.workspaces.support import WORKSPACES, client_of, problem
 from workspaces.models import WorkSpace
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
@@ -85,6 +87,20 @@ def test_a_start_holds_the_last_price_and_says_so(asleep, dry_run):
     assert answer == expected | {"is_price_current": False}
     assert answer["basis"] == "ESTIMATED"
     assert figures(budget) == (0, 0 if dry_run else Decimal(answer["reservation"]))
+
+
+def test_over_the_api_it_starts_and_nothing_new_does():
+    world = worlds.build(expire_at=timezone.now() + timedelta(days=30))
+    machine = WorkSpaceFactory(
+        organization=world.organization, team=world.team, owner=world.engineer, provider_account=world.account,
+        blueprint=world.blueprint,
+        history=[(timezone.now() - timedelta(hours=9), "AVAILABLE"), (timezone.now() - timedelta(hours=2), "STOPPED")],
+    )  # fmt: skip
+    end_prices()
+    client = client_of(world.engineer)
+    answer = client.post(f"{WORKSPACES}{machine.pk}/start/")
+    assert (answer.status_code, answer.json().get("is_price_current")) == (202, False), answer.content
+    problem(client_of(world.lead).post(WORKSPACES, world.body(), format="json"), 422, "price_missing")
 
 
 def test_a_start_that_the_last_price_does_not_fit_is_refused(asleep):
