@@ -150,7 +150,7 @@ def take_over(*, budget_id: uuid.UUID, now: datetime) -> bool:
     Spent becomes the sum of the scope's records in the period; each live machine gets a reservation, whether it fits
     or not. What machines still hold in the scope's earlier periods ends with it.
     """
-    budget, earlier = _locked_with_earlier(budget_id)
+    budget, earlier = locked_with_earlier(budget_id)
     if budget.adopted_at is not None or not budget.is_active or now < budget.period_start:
         return False
     parameters = _parameters(budget, now)
@@ -172,8 +172,11 @@ def foresee(*, budget_id: uuid.UUID, now: datetime) -> tuple[Decimal, Decimal]:
         return _one(cursor, budget, parameters, _SPENT), _one(cursor, budget, parameters, _CLAIMS, _FORESEE)
 
 
-def _locked_with_earlier(budget_id: uuid.UUID) -> tuple[Budget, list[uuid.UUID]]:
-    """The budget, and the ids of the scope's earlier ones that machines still hold, all locked in the order of ids."""
+def locked_with_earlier(budget_id: uuid.UUID) -> tuple[Budget, list[uuid.UUID]]:
+    """The budget, and the ids of the scope's earlier ones that machines still hold, all locked in the order of ids.
+
+    Whoever adopts a budget that stands takes its lock in this way, not before: the earlier ones often come first.
+    """
     budget = Budget.objects.get(pk=budget_id)
     held = Exists(Reservation.objects.live().filter(budget=OuterRef("pk")))
     wanted = Budget.objects.of(budget.scope, budget.scope_id).filter(

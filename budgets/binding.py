@@ -51,11 +51,15 @@ class Scopes:
 
 @dataclass(frozen=True)
 class Rate:
-    """What a kind of machine costs: two fees that accrue over the month, and a price per started hour."""
+    """What a kind of machine costs: two fees that accrue over the month, and a price per started hour.
+
+    By the price in force, or (`is_current` False) by the last one that is known.
+    """
 
     fee: Decimal
     storage_fee: Decimal
     hourly: Decimal
+    is_current: bool = True
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,14 @@ from budgets.figures import bound_figures, money
 from budgets.ledger import LOW_HOURS
 from budgets.making_room import suggestions
 from budgets.models import EXPIRES_AFTER, Budget, Reservation
-from budgets.rates import month_ahead, rate_of
+from budgets.rates import month_ahead, rate_as_booked, rate_of, rate_or_nothing
+from costs.forecasts import Kind as PriceKind
+from costs.models import Basis
 from costs.pricing import hour_up
 from forge.accounts.models import User
 from forge.api.errors import Refused
 from workspaces.intents import Intent, RepairFirst
+from workspaces.models import WorkSpace
 
 
 class BudgetExceeded(Refused):
@@ -48,20 +51,13 @@ def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
     """Set the machine's money aside in every budget that binds it, or refuse with the figures.
 
     Answers estimated_cost, reservation (the largest of the budgets' amounts; where none binds and nothing is set aside,
-    what a budget of this month would hold, as a quote says), currency and budgets. Raises
-    BudgetExceeded, naming every budget without room; RepairFirst when a binding budget is not adopted or came while
-    the locks were waited for; what the price book refuses. A dry run neither locks nor writes.
+    what a budget of this month would hold, as a quote says), currency, basis, is_price_current and budgets. What is
+    there already is held at the price by which metering books it, the last one where that has ended
+    (`is_price_current` false). Raises BudgetExceeded, naming every budget without room; RepairFirst when a binding
+    budget is not adopted or came while the locks were waited for; what the price book refuses. A dry run neither locks
+    nor writes.
     """
-    rate = rate_of(
-        organization=intent.organization,
-        region=intent.region,
-        bundle_type=intent.bundle_type,
-        operating_system=intent.operating_system,
-        running_mode=intent.running_mode,
-        service_type=intent.service_type,
-        storage_gb=intent.root_volume_gb + intent.user_volume_gb,
-        now=intent.now,
-    )
+    rate = _rate(intent)
     scopes = scopes_of(intent)
     if intent.kind == "start":
         return _start(intent, scopes, rate, dry_run=dry_run)
@@ -88,7 +84,7 @@ def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
     return {
         "estimated_cost": money(estimated),
         "reservation": money(max((budget.needed for budget in bound), default=estimated)),
-        "currency": intent.organization.currency,
+        **_terms(intent, rate),
         "budgets": [bound_figures(budget, scopes) for budget in bound],
     }
 
@@ -120,6 +116,47 @@ def refuse_without_room(bound: Sequence[Bound], *, scopes: Scopes, intent: Inten
         },
         room=partial(suggestions, budget_id=first.id, user=_person(intent), now=intent.now),
     )
+
+
+def _rate(intent: Intent) -> Rate:
+    """What the machine of an intent costs; raises what the price book refuses.
+
+    Nothing new begins without a price in force. What is there already has its cost in any case: a machine that starts,
+    is taken over or stays what it is but for its volumes goes by what metering books it at.
+    """
+    machine = intent.workspace
+    if intent.kind in ("start", "adopt") or (intent.kind == "modify" and machine and _kind(machine) == _kind(intent)):
+        booked = rate_as_booked(intent.organization, (*_kind(intent), _storage_gb(intent)), now=intent.now)
+        if booked is not None:
+            return booked
+    return rate_of(
+        organization=intent.organization,
+        region=intent.region,
+        bundle_type=intent.bundle_type,
+        operating_system=intent.operating_system,
+        running_mode=intent.running_mode,
+        service_type=intent.service_type,
+        storage_gb=_storage_gb(intent),
+        now=intent.now,
+    )
+
+
+def _kind(of: Intent | WorkSpace) -> PriceKind:
+    """What a price follows from."""
+    return str(of.service_type), of.region, str(of.bundle_type), str(of.operating_system), str(of.running_mode)
+
+
+def _storage_gb(of: Intent | WorkSpace) -> int:
+    return of.root_volume_gb + of.user_volume_gb
+
+
+def _terms(intent: Intent, rate: Rate) -> dict[str, Any]:
+    """In which currency the figures of an answer are, and on what they rest."""
+    return {
+        "currency": intent.organization.currency,
+        "basis": str(Basis.ESTIMATED),
+        "is_price_current": rate.is_current,
+    }
 
 
 def _person(intent: Intent) -> User | None:
@@ -167,7 +204,7 @@ def _start(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict
             month_ahead(rate, now=intent.now, lifetime_end=intent.lifetime_end, hours=settings.FORGE_RESERVE_HOURS)
         ),
         "reservation": money(max((budget.needed for budget in bound), default=Decimal(0))),
-        "currency": intent.organization.currency,
+        **_terms(intent, rate),
         "budgets": [bound_figures(budget, scopes) for budget in bound],
     }
 
@@ -192,7 +229,7 @@ def _take_on(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> di
             _top_up(intent, budget)
     return {
         "reservation": money(max((budget.needed for budget in bound), default=Decimal(0))),
-        "currency": intent.organization.currency,
+        **_terms(intent, rate),
         "over_limit": [bound_figures(budget, scopes) for budget in bound if not budget.has_room],
     }
 
@@ -245,7 +282,7 @@ def _modify(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dic
     return {
         "estimated_cost": money(estimated),
         "reservation": money(max((budget.needed for budget in bound), default=Decimal(0))),
-        "currency": intent.organization.currency,
+        **_terms(intent, rate),
         "budgets": [bound_figures(budget, scopes) for budget in bound],
     }
 
@@ -260,15 +297,7 @@ def _differences(intent: Intent, scopes: Scopes, rate: Rate) -> list[Bound]:
     machine = intent.workspace
     if machine is None:
         raise TypeError("a modification is one of a machine")
-    before = rate_of(
-        organization=intent.organization,
-        region=machine.region,
-        bundle_type=machine.bundle_type,
-        operating_system=machine.operating_system,
-        running_mode=machine.running_mode,
-        storage_gb=machine.root_volume_gb + machine.user_volume_gb,
-        now=intent.now,
-    )
+    before = rate_or_nothing(intent.organization, (*_kind(machine), _storage_gb(machine)), now=intent.now)
     if machine.running_mode != intent.running_mode:
         before = replace(before, fee=Decimal(0)) if intent.running_mode == "ALWAYS_ON" else rate
     what: dict[str, Any] = {

@@ -17,6 +17,7 @@ from forge.accounts.models import Membership, User
 from forge.outbox.letters import Letter, Reader
 from forge.outbox.models import Mail
 from forge.outbox.services import Owed, owe
+from forge.outbox.webhooks.announcing import Event
 
 KIND = "budget.mark"
 
@@ -24,36 +25,32 @@ Role = Membership.Role
 
 
 def write(*, budget: Budget, threshold: BudgetThreshold, correlation_id: uuid.UUID | None, now: datetime) -> None:
-    """Owe a mail about a fired threshold to everybody whom it concerns, with the figures as they are now."""
-    facts = {
-        "threshold": str(threshold.id),
-        "fraction": shown_fraction(threshold.fraction),
-        "scope": budget.scope,
-        "amount": money(budget.limit),
-        "spent": money(budget.spent),
-        "currency": budget.organization.currency,
-        "period_start": instant(budget.period_start),
-        "period_end": instant(budget.period_end),
-        "on_limit": budget.on_limit,
-        "fired_at": instant(now),
-    }
-    owe(
-        [
-            Owed(
-                organization_id=budget.organization_id,
-                recipient_id=person.id,
-                kind=KIND,
-                target_type="Budget",
-                target_id=budget.id,
-                once=f"{threshold.id}:{now.timestamp():.6f}",
-                facts=facts,
-                correlation_id=correlation_id,
-                team_id=budget.scope_id if budget.scope == Budget.Scope.TEAM else None,
-            )
-            for person in recipients(budget)
-        ],
-        now=now,
+    """Owe a mail about a fired threshold to everybody whom it concerns, with the figures as they are now.
+
+    Webhooks are told whether or not there is anybody.
+    """
+    event = Event(
+        organization_id=budget.organization_id,
+        kind=KIND,
+        target_type="Budget",
+        target_id=budget.id,
+        once=f"{threshold.id}:{now.timestamp():.6f}",
+        facts={
+            "threshold": str(threshold.id),
+            "fraction": shown_fraction(threshold.fraction),
+            "scope": budget.scope,
+            "amount": money(budget.limit),
+            "spent": money(budget.spent),
+            "currency": budget.organization.currency,
+            "period_start": instant(budget.period_start),
+            "period_end": instant(budget.period_end),
+            "on_limit": budget.on_limit,
+            "fired_at": instant(now),
+        },
+        team_id=budget.scope_id if budget.scope == Budget.Scope.TEAM else None,
     )
+    mails = [Owed.of(event, recipient_id=person.id, correlation_id=correlation_id) for person in recipients(budget)]
+    owe(mails, now=now, events=[event])
 
 
 def recipients(budget: Budget) -> Sequence[User]:

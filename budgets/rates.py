@@ -45,18 +45,27 @@ def rate_or_nothing(organization: Organization, kind: Kind, *, now: datetime) ->
     """The rate by which metering books such machines now, the last one where prices have ended; nothing where the
     price book never had one, since then nothing can be metered either.
     """
+    return rate_as_booked(organization, kind, now=now) or Rate(Decimal(0), Decimal(0), Decimal(0))
+
+
+def rate_as_booked(organization: Organization, kind: Kind, *, now: datetime) -> Rate | None:
+    """The rate by which metering books such machines now; None where no price of them is known at all.
+
+    `is_current` is False where the price has ended and is the last that is known: what is booked by it is ESTIMATED.
+    """
     of_price, storage_gb = kind[:5], kind[5]
     price = prices_of([of_price], organization=organization, now=now).get(of_price)
     if price is None:
-        return Rate(Decimal(0), Decimal(0), Decimal(0))
-    return _rate(price, storage_gb)
+        return None
+    return _rate(price, storage_gb, is_current=price.is_in_force(now))
 
 
-def _rate(price: Price, storage_gb: int) -> Rate:
+def _rate(price: Price, storage_gb: int, *, is_current: bool = True) -> Rate:
     return Rate(
         fee=price.monthly_amount,
         storage_fee=storage_fee(storage_gb, price.included_storage_gb, price.storage_gb_month_amount),
         hourly=price.hourly_amount,
+        is_current=is_current,
     )
 
 

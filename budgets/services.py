@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from audit.actors import Actor
 from budgets import permissions, renewal, thresholds
-from budgets.adoption import take_over
+from budgets.adoption import locked_with_earlier, take_over
 from budgets.models import FRACTIONS, Budget
 from budgets.periods import CUSTOM, hours_of
 from budgets.rows import fractions_of, record_changed, record_created, refusing_overlap, write
@@ -129,6 +129,8 @@ def change(
             given["owner_id"] = owner.id if owner else None
         if is_active is not None:
             lock_scope(budget)
+        if is_active:
+            locked_with_earlier(budget_id)  # what it takes over from is locked with it, in the order of ids
         budget = locked(budget_id)
         require_version(budget, if_match)
         before = {name: _term(budget, name) for name in given}

@@ -35,19 +35,35 @@ MACHINE_HOURS = 24_000
 
 TABLE = "costs_costrecord"
 
-# Ids of machines travel as the text of an array: Python has no use for each of them.
+# Ids of machines travel as the text of an array: Python has no use for each of them. Whom a machine belonged to before
+# is among the payers: hours that are not booked yet may be theirs.
 _DUE = """
-    SELECT count(*), (array_agg(mark.next_due_at ORDER BY mark.next_due_at DESC, mark.workspace_id DESC))[1],
-           (array_agg(mark.workspace_id ORDER BY mark.next_due_at DESC, mark.workspace_id DESC))[1],
-           array_agg(mark.workspace_id)::text,
-           array_agg(DISTINCT machine.owner_id), array_agg(DISTINCT machine.team_id),
-           array_remove(array_agg(DISTINCT machine.project_id), NULL), array_agg(DISTINCT machine.organization_id)
+    WITH mark AS MATERIALIZED (
+        SELECT next_due_at, workspace_id, coalesce(least(dirty_from, metered_through), '-infinity') AS since
+          FROM costs_metermark
+         WHERE next_due_at < %s AND (next_due_at, workspace_id) > (%s, %s) AND workspace_id <> ALL (%s)
+         ORDER BY next_due_at, workspace_id LIMIT %s
+    ), payer AS (
+        SELECT machine.owner_id, machine.team_id, machine.project_id, machine.organization_id
+          FROM mark JOIN workspaces_workspace machine ON machine.id = mark.workspace_id
+         UNION
+        SELECT former.owner_id, former.team_id, former.project_id, former.organization_id
+          FROM mark
+          JOIN workspaces_attributionchange former
+            ON former.workspace_id = mark.workspace_id AND former.occurred_at > mark.since
+    )
+    SELECT due.*, payers.*
       FROM (
-          SELECT next_due_at, workspace_id FROM costs_metermark
-           WHERE next_due_at < %s AND (next_due_at, workspace_id) > (%s, %s) AND workspace_id <> ALL (%s)
-           ORDER BY next_due_at, workspace_id LIMIT %s
-      ) mark
-      JOIN workspaces_workspace machine ON machine.id = mark.workspace_id
+          SELECT count(*), (array_agg(next_due_at ORDER BY next_due_at DESC, workspace_id DESC))[1],
+                 (array_agg(workspace_id ORDER BY next_due_at DESC, workspace_id DESC))[1],
+                 array_agg(workspace_id)::text
+            FROM mark
+      ) due,
+      (
+          SELECT array_agg(DISTINCT owner_id), array_agg(DISTINCT team_id),
+                 array_remove(array_agg(DISTINCT project_id), NULL), array_agg(DISTINCT organization_id)
+            FROM payer
+      ) payers
 """
 
 # A machine that somebody holds is passed over: it stays due, and the next sweep books it.

@@ -16,6 +16,7 @@ from django.db.models.functions import Coalesce, Now
 from blueprints.models import Blueprint, BundleType, OperatingSystem
 from costs.advice.models import Advice as Advice
 from costs.advice.models import AdviceSaving as AdviceSaving
+from costs.attribution import CostCenterChange as CostCenterChange
 from costs.bills.models import Bill as Bill
 from costs.bills.models import BilledMachine as BilledMachine
 from costs.bills.models import BillGap as BillGap
@@ -143,6 +144,10 @@ class Price(UUIDModel, TimestampedModel):
 
     def __str__(self) -> str:
         return f"{self.service_type} {self.bundle_type} {self.operating_system} {self.running_mode} in {self.region}"
+
+    def is_in_force(self, at: datetime) -> bool:
+        """Whether its period holds `at`: `in_force` for one row."""
+        return self.valid_from <= at and (self.valid_to is None or at < self.valid_to)
 
     @property
     def stale_at(self) -> datetime:

@@ -11,7 +11,7 @@ from forge.accounts.locks import lock_scopes
 from forge.db import ports
 from workspaces import mails
 from workspaces.lifecycle import TERMINAL_STATES, State, may_move
-from workspaces.models import StateChange, WorkSpace
+from workspaces.models import AttributionChange, StateChange, WorkSpace
 
 
 class IllegalMove(Exception):
@@ -19,11 +19,18 @@ class IllegalMove(Exception):
 
 
 def lock_scopes_of(workspace_id: uuid.UUID) -> None:
-    """Take the scope rows of a machine FOR KEY SHARE; they come before the operation and the machine itself."""
-    owner, team, project, organization = WorkSpace.objects.values_list(
-        "owner_id", "team_id", "project_id", "organization_id"
-    ).get(pk=workspace_id)
-    lock_scopes(user_ids=[owner], team_ids=[team], project_ids=[project], organization_ids=[organization])
+    """Take the scope rows of a machine FOR KEY SHARE; they come before the operation and the machine itself.
+
+    With those of whom it belonged to before: hours that are not booked yet may still be theirs. Raises
+    WorkSpace.DoesNotExist.
+    """
+    payers = ("owner_id", "team_id", "project_id", "organization_id")
+    former = AttributionChange.objects.filter(workspace_id=workspace_id).values_list(*payers)
+    rows = list(WorkSpace.objects.filter(pk=workspace_id).values_list(*payers).union(former))
+    if not rows:
+        raise WorkSpace.DoesNotExist
+    users, teams, projects, organizations = zip(*rows, strict=True)
+    lock_scopes(user_ids=users, team_ids=teams, project_ids=projects, organization_ids=organizations)
 
 
 def lock_machine(workspace_id: uuid.UUID) -> WorkSpace:

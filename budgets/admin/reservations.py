@@ -12,6 +12,7 @@ from budgets.display import money
 from budgets.models import BudgetRaise, Reservation
 from budgets.raising import end_raise
 from forge.accounts.models import Membership
+from forge.accounts.names import address_of
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
 
@@ -40,17 +41,17 @@ def _explain_end(request: HttpRequest, one: BudgetRaise) -> list[str]:
 @admin.register(BudgetRaise)
 class BudgetRaiseAdmin(ForgeModelAdmin):
     view_roles = Membership.OVERSIGHT
-    list_display = ("budget", "shown_amount", "ends_at", "approved_by", "reason", "ended_at")
+    list_display = ("budget", "shown_amount", "ends_at", "shown_approver", "reason", "ended_at")
     list_filter = (("ended_at", admin.EmptyFieldListFilter), "ends_at")
     link_lookups = ("budget__id__exact",)
-    list_select_related = ("organization", "budget", "approved_by")
+    list_select_related = ("organization", "budget", "approved_by", "ended_by")
     search_fields = ("budget_id__exact", "id__exact")
     search_help_text = "The whole id of a budget or a raise."
     ordering = ("-created_at", "-id")
     fields = (
-        "budget", "shown_amount", "ends_at", "reason", "approved_by", "ended_at", "ended_by", "created_at",
+        "budget", "shown_amount", "ends_at", "reason", "shown_approver", "ended_at", "shown_ender", "created_at",
     )  # fmt: skip
-    readonly_fields = ("shown_amount", "created_at")
+    readonly_fields = ("shown_amount", "shown_approver", "shown_ender", "created_at")
     buttons = (
         Button(
             "end",
@@ -68,3 +69,11 @@ class BudgetRaiseAdmin(ForgeModelAdmin):
     @display(description="amount", ordering="amount")
     def shown_amount(self, one: BudgetRaise) -> str:
         return money(one, one.amount)
+
+    @display(description="approved by", ordering="approved_by")
+    def shown_approver(self, one: BudgetRaise) -> str | None:
+        return address_of(one, "approved_by")
+
+    @display(description="ended by")
+    def shown_ender(self, one: BudgetRaise) -> str | None:
+        return address_of(one, "ended_by")

@@ -13,6 +13,7 @@ from budgets.foresight import Outlook, holders_of, outlook, says
 from budgets.making_room import suggestions
 from budgets.models import Budget, BudgetRaise
 from costs.models import Basis
+from forge.accounts.names import address_of
 
 
 class HeldSerializer(serializers.Serializer):
@@ -70,8 +71,8 @@ class RaiseSerializer(serializers.ModelSerializer):
     """A raise for a time, and who approved it; `ended_at` is empty while it counts."""
 
     budget = serializers.UUIDField(source="budget_id", read_only=True)
-    approved_by = serializers.EmailField(source="approved_by.email", read_only=True, allow_null=True, default=None)
-    ended_by = serializers.EmailField(source="ended_by.email", read_only=True, allow_null=True, default=None)
+    approved_by = serializers.SerializerMethodField()
+    ended_by = serializers.SerializerMethodField()
     currency = serializers.CharField(source="organization.currency", read_only=True)
 
     class Meta:
@@ -81,6 +82,14 @@ class RaiseSerializer(serializers.ModelSerializer):
             "created_at", "updated_at",
         ]  # fmt: skip
         read_only_fields = fields
+
+    @extend_schema_field(serializers.EmailField(allow_null=True))
+    def get_approved_by(self, one: BudgetRaise) -> str | None:
+        return address_of(one, "approved_by")
+
+    @extend_schema_field(serializers.EmailField(allow_null=True))
+    def get_ended_by(self, one: BudgetRaise) -> str | None:
+        return address_of(one, "ended_by")
 
 
 class BudgetDetailSerializer(BudgetSerializer):

@@ -4,7 +4,9 @@ grouped by.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -33,6 +35,11 @@ class SumSerializer(serializers.Serializer):
         return self.context["currency"]
 
 
+def _of_field(field: serializers.Field) -> Callable[[Any], Any]:
+    """How a field shows what is in a row."""
+    return (lambda value: f"{value:.6f}") if isinstance(field, Money) else field.to_representation
+
+
 class GroupSumSerializer(SumSerializer):
     """Sums of one group: beside them stand the members that were asked for in `group_by`."""
 
@@ -56,6 +63,27 @@ class GroupSumSerializer(SumSerializer):
         if asked is None:
             return fields
         return {name: field for name, field in fields.items() if name in asked or name not in (*DIMENSIONS, TAG)}
+
+    @cached_property
+    def _columns(self) -> list[tuple[str, Callable[[Any], Any], bool, bool]]:
+        """Of each member its name, what shows it, whether that takes the whole row, and whether it is always there."""
+        of_row = serializers.SerializerMethodField
+        return [
+            (str(one.field_name), _of_field(one), isinstance(one, of_row), one.required) for one in self.fields.values()
+        ]
+
+    def to_representation(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What the fields make of it, without asking each of them anew how it wants to be asked: that took most of the
+        time in which a dashboard's points were shown.
+        """
+        shown = {}
+        for name, show, takes_row, is_required in self._columns:
+            if takes_row:
+                shown[name] = show(row)
+            elif is_required or name in row:
+                value = row[name]
+                shown[name] = None if value is None else show(value)
+        return shown
 
 
 class PointSerializer(GroupSumSerializer):

@@ -49,9 +49,17 @@ def _paragraphs(report: IssuedReport) -> list[str]:
     said = ["Every figure is in the console under Issued reports, where the report can be made again, also as CSV."]
     if report.is_provisional:
         said.insert(0, "Metering had not come to the end of the month when it was made: amounts will still change.")
+    elif former := _provisional(report):
+        said.insert(0, f"It takes the place of the provisional one of {utc(former.issued_at)}.")
     if not ReportFile.objects.filter(report=report).exists():
         said.insert(0, "It was sent so late that the file is no longer kept; make the report again.")
     return said
+
+
+def _provisional(report: IssuedReport) -> IssuedReport | None:
+    """The report that was mailed before metering had come to the month's end."""
+    same = {name: getattr(report, name) for name in ("organization_id", "month", "team", "kind", "by")}
+    return IssuedReport.objects.filter(**same, is_scheduled=True, is_provisional=True).first()
 
 
 def _attachments(report: IssuedReport) -> list[Attachment]:

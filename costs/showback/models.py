@@ -90,7 +90,7 @@ class IssuedReport(UUIDModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["organization", "month", "team", "kind", "by"],
+                fields=["organization", "month", "team", "kind", "by", "is_provisional"],
                 condition=Q(is_scheduled=True),
                 nulls_distinct=False,
                 name="costs_issuedreport_mailed_once",

@@ -30,7 +30,9 @@ READ_ONLY = (
 
 APPEND_ONLY = (
     "audit_auditverification",
+    "costs_costcenterchange",
     "costs_costrevision",
+    "workspaces_attributionchange",
     "workspaces_configurationchange",
     "workspaces_decision",
     "workspaces_statechange",

@@ -68,7 +68,8 @@ ADD_ONLY = ("audit_auditlog",)
 """Tables to which every scope adds: refusals are recorded before it is known who asks."""
 
 _SCOPE = f"current_setting('{SETTING}', true)"
-# The first half is folded when a query is planned, so estimates stay true; the second is evaluated once per query.
+# The first is folded when a query is planned, so estimates stay true, but read again for each row that comes to it: so
+# the second, which is evaluated once per query, goes before it where it is cheap.
 _ANYBODY = f"{_SCOPE} = '{SYSTEM}'"
 _OWN = f"(SELECT nullif(nullif({_SCOPE}, '{SYSTEM}'), '')::uuid)"
 
@@ -141,12 +142,12 @@ def _has_organization(model: type[models.Model]) -> bool:
 def _policy_of(model: type[models.Model]) -> Policy:
     table = model._meta.db_table
     if table == ORGANIZATIONS:
-        own = f"{_ANYBODY} OR id = {_OWN}"
+        own = f"id = {_OWN} OR {_ANYBODY}"
     elif table in BY_PARENT:
         column, parent = BY_PARENT[table]
         own = f"{_ANYBODY} OR EXISTS (SELECT FROM {parent} AS parent WHERE parent.id = {table}.{column})"
     elif _has_organization(model):
-        own = f"{_ANYBODY} OR organization_id = {_OWN}"
+        own = f"organization_id = {_OWN} OR {_ANYBODY}"
     else:
         own = _ANYBODY  # unknown(): the system check names it
     if table in SHARED:

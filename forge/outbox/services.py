@@ -45,6 +45,11 @@ class Owed:
     useless_after: datetime | None = None
     team_id: uuid.UUID | None = None
 
+    @classmethod
+    def of(cls, event: Event, *, recipient_id: uuid.UUID, correlation_id: uuid.UUID | None = None) -> Owed:
+        """The mail that tells one person of what happened."""
+        return cls(**vars(event), recipient_id=recipient_id, correlation_id=correlation_id)
+
     @property
     def dedupe_key(self) -> str:
         return f"{self.kind}:{self.recipient_id}:{self.once}"
@@ -63,18 +68,18 @@ class Owed:
         )
 
 
-def owe(mails: Iterable[Owed], *, now: datetime) -> None:
+def owe(mails: Iterable[Owed], *, now: datetime, events: Iterable[Event] = ()) -> None:
     """Write what is owed, in the caller's transaction: sent once that commits, gone with it if it does not.
 
-    Webhooks hear of the same: each once of what several people are told. What is already written is left as it is.
-    Raises LookupError for a kind that no room words.
+    Webhooks hear of the same: each once of what several people are told, and of `events` also where nobody is there to
+    be told. What is already written is left as it is. Raises LookupError for a kind that no room words.
     """
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("A mail is written inside the transaction of what it tells.")
     owed = list(mails)
     rows = [_row(one, now) for one in owed]
     Mail.objects.bulk_create(rows, ignore_conflicts=True, batch_size=1000)
-    announce((one.event for one in owed), now=now)
+    announce([*events, *(one.event for one in owed)], now=now)
 
 
 def put_back(*, mail: Mail, now: datetime) -> Mail:

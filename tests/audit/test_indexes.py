@@ -76,8 +76,8 @@ def page_of_export(organization: uuid.UUID, **conditions) -> QuerySet:
 
 
 POLICY = re.compile(
-    r"\(\(current_setting\('forge\.organization'::text, true\) = '\*'::text\)"
-    r" OR \(organization_id = [^ ]+( \d+\)\.col1)?\)\)"
+    r"\(\(organization_id = [^ ]+( \d+\)\.col1)?\)"
+    r" OR \(current_setting\('forge\.organization'::text, true\) = '\*'::text\)\)"
 )
 """What row-level security asks of a row besides; `$0` in PostgreSQL 15 is `(InitPlan 1).col1` in 17."""
 

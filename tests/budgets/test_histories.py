@@ -1,7 +1,8 @@
 """Random histories of everything that moves money or limits, by sixteen threads: the books agree, no limit is passed.
 
 A constraint trigger of this file's own is the witness of each admission: at the commit of whoever wrote a launch's
-reservation it reads the budget, which that transaction still holds, and refuses what is beyond the limit.
+reservation it reads the budget, which that transaction still holds, and refuses what is beyond the limit. A raise that
+is over when the launch is admitted counts nothing to it, whether or not the books have noted its end.
 """
 
 from collections.abc import Callable
@@ -39,8 +40,13 @@ WITNESS = """
     CREATE FUNCTION test_witness() RETURNS trigger LANGUAGE plpgsql AS $body$
     BEGIN
         IF EXISTS (
-            SELECT FROM budgets_budget
-             WHERE id = NEW.budget_id AND spent + reserved > amount + transferred + raised
+            SELECT FROM budgets_budget b JOIN workspaces_workspace w ON w.id = NEW.workspace_id
+             WHERE b.id = NEW.budget_id
+               AND b.spent + b.reserved > b.amount + b.transferred + coalesce((
+                       SELECT sum(r.amount) FROM budgets_budgetraise r
+                        WHERE r.budget_id = b.id AND r.created_at <= w.created_at AND r.ends_at > w.created_at
+                          AND r.ended_at IS NULL
+                   ), 0)
         ) THEN
             RAISE EXCEPTION 'an admission passed the limit of %', NEW.budget_id;
         END IF;
@@ -59,8 +65,8 @@ hours = st.integers(0, 30)
 money = st.integers(1, 40_000_000).map(lambda n: Decimal(n).scaleb(-6))
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("reserve"), teams),
-        st.tuples(st.just("reserve"), teams),
+        st.tuples(st.just("reserve"), teams, hours),
+        st.tuples(st.just("reserve"), teams, hours),
         st.tuples(st.just("settle"), machines, hours, money),
         st.tuples(st.just("release"), st.sampled_from([0, 2])),
         st.tuples(st.just("expire"), st.sampled_from([1, 3])),
@@ -102,9 +108,9 @@ class History:
         with suppress(Refused, Conflict):
             act(*arguments)
 
-    def reserve(self, team):
+    def reserve(self, team, hour):
         world = self.worlds[team]
-        answer = admit(world.intent(user=self.people[team]), world.account)
+        answer = admit(world.intent(user=self.people[team], now=MARCH + hour * HOUR), world.account)
         assert all(Decimal(one["after"]) <= Decimal(one["limit"]) for one in answer["budgets"])
 
     def settle(self, number, hour, amount):
@@ -168,6 +174,25 @@ def test_the_witness_sees_an_admission_beyond_the_limit(witness):
     budget = world.budget(amount=STANDARD)
     with pytest.raises(DatabaseError, match="an admission passed the limit"):
         launch_and_lower(world, budget)
+
+
+def launch_and_let_go(world, now):
+    """A launch that a raise made room for, which is over by the time at which it says that it was admitted."""
+    with transaction.atomic():
+        machine = world.launch()
+        WorkSpace.objects.filter(pk=machine.pk).update(created_at=now)
+
+
+def test_the_witness_counts_no_raise_that_is_over(witness):
+    world = World()
+    budget = world.budget(amount=1)
+    raising.raise_limit(
+        actor=COMMAND, budget_id=budget.id, amount=STANDARD, ends_at=MARCH + HOUR, reason="a test", now=MARCH
+    )
+    launch_and_let_go(world, MARCH + HOUR / 2)
+    Budget.objects.filter(pk=budget.pk).update(reserved=0)
+    with pytest.raises(DatabaseError, match="an admission passed the limit"):
+        launch_and_let_go(world, MARCH + HOUR)
 
 
 @pytest.mark.soak

@@ -1,10 +1,11 @@
 """Limits that move: raises for a time, transfers between teams, and thresholds of one's own."""
 
+import threading
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from audit.actors import Actor
 from audit.models import AuditLog
@@ -16,6 +17,7 @@ from forge.api.errors import PreconditionFailed
 from tests import factories
 from tests.budgets.support import APRIL, MARCH, MAY, STANDARD, World, admit, assert_sums_agree, figures
 from tests.budgets.test_ledger import price, settle
+from tests.budgets.test_races import wait_until_somebody_waits_for_a_lock
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 
@@ -257,3 +259,30 @@ def test_thresholds_are_carried_to_the_next_period_and_a_change_reaches_the_row_
     assert [one.fraction for one in row.thresholds.all()] == [Decimal("0.25")]
     services.change(actor=COMMAND, budget_id=budget.id, fractions=[Decimal("0.75")], now=APRIL - HOUR)
     assert [one.fraction for one in row.thresholds.all()] == [Decimal("0.75")]
+
+
+def test_switching_on_takes_the_budgets_in_the_order_of_a_transfer(world, make_app_connection):
+    """Whoever holds the earlier period's budget gets the one that is switched on: nobody waits crosswise."""
+    earlier = world.budget(amount=100, period_start=MARCH - 28 * DAY, period_end=MARCH)
+    world.running(now=MARCH - DAY)
+    later = world.budget(amount=100, is_active=False, adopted_at=None)
+    assert earlier.id < later.id
+    lock = "SELECT 1 FROM budgets_budget WHERE id = %s FOR NO KEY UPDATE NOWAIT"
+    giving = make_app_connection()
+    giving.execute(lock, [earlier.id])
+
+    def switch_on():
+        try:
+            services.change(actor=COMMAND, budget_id=later.id, is_active=True, now=MARCH + HOUR)
+        finally:
+            connection.close()
+
+    switching = threading.Thread(target=switch_on)
+    switching.start()
+    wait_until_somebody_waits_for_a_lock()
+    giving.execute(lock, [later.id])
+    giving.rollback()
+    switching.join(timeout=30)
+    assert fresh(later).adopted_at == MARCH + HOUR
+    assert figures(earlier) == (0, 0)
+    assert_sums_agree()

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
+from audit.models import AuditLog
 from budgets.models import Budget, BudgetRaise
 from costs.pricing import HOUR, hour_of
 from tests import factories, query_counts
@@ -73,11 +74,14 @@ def test_thresholds_are_set_shown_and_changed(world):
     assert (refused.status_code, refused.json()["code"]) == (422, "thresholds_refused")
 
 
+def _soon():
+    return (hour_of(timezone.now()) + 2 * HOUR).isoformat()
+
+
 def test_a_raise_is_made_shown_and_ended_and_moves_the_limit(world):
     budget = budget_of(world)
     client = client_of(world.finance)
-    until = hour_of(timezone.now()) + 2 * HOUR
-    asked = {"budget": str(budget.id), "amount": "50", "ends_at": until.isoformat(), "reason": "a release"}
+    asked = {"budget": str(budget.id), "amount": "50", "ends_at": _soon(), "reason": "a release"}
     made = client.post(RAISES, asked, format="json")
     assert made.status_code == 201, made.content
     shown = client.get(f"{LIST}{budget.id}/").json()
@@ -89,6 +93,25 @@ def test_a_raise_is_made_shown_and_ended_and_moves_the_limit(world):
     assert client.get(f"{LIST}{budget.id}/").json()["limit"] == "100.000000"
     again = client.post(f"{RAISES}{made.json()['id']}/end/")
     assert (again.status_code, again.json()["code"]) == (409, "raise_has_ended")
+
+
+def test_a_raise_that_an_operator_made_and_ended_bears_the_operators_name(world, client):
+    """As the organization's audit log has it, though the organization does not see the account."""
+    operator = factories.UserFactory(organization=None, directory_username="")
+    budget = budget_of(world)
+    wanted = {"budget": str(budget.id), "amount": "50", "ends_at": _soon(), "reason": "a release"}
+    made = client_of(operator).post(RAISES, wanted, format="json")
+    assert (made.status_code, made.json()["approved_by"]) == (201, operator.email)
+    finance = client_of(world.finance)
+    assert finance.get(made["Location"]).json()["approved_by"] == operator.email
+    assert finance.get(f"{LIST}{budget.id}/").json()["raises"][0]["approved_by"] == operator.email
+    assert client_of(operator).post(f"{made['Location']}end/").status_code == 200
+    [ended] = finance.get(RAISES).json()["results"]
+    assert (ended["approved_by"], ended["ended_by"]) == (operator.email, operator.email)
+    assert AuditLog.objects.get(action_type="BUDGET_RAISE").user_email == operator.email
+    client.force_login(world.finance)
+    for page in ("", f"{made.json()['id']}/change/"):
+        assert operator.email in client.get(f"/admin/budgets/budgetraise/{page}", follow=True).content.decode()
 
 
 def test_leads_see_raises_and_make_none(world):

@@ -74,3 +74,13 @@ def test_nothing_in_a_delivery_names_a_person(world):
     for person in people:
         assert person.email not in bodies
         assert person.full_name not in bodies
+
+
+def test_a_mark_of_which_nobody_is_owed_a_mail_is_told_to_webhooks(world):
+    hook = webhook(organization_id=world.organization.id)
+    webhook(organization_id=world.organization.id, team_id=TeamFactory(organization=world.organization).id)
+    fire(world.budget("TEAM", amount=10, spent=Decimal(8)))
+    assert not Mail.objects.exists()
+    told = WebhookDelivery.objects.get()
+    assert (told.webhook, told.kind) == (hook, "budget.mark")
+    assert json.loads(told.body)["data"]["fraction"] == "0.80"

@@ -16,6 +16,7 @@ from budgets.models import Budget, BudgetThreshold, Reservation
 from costs import metering
 from costs.pricing import HOUR
 from forge.accounts.models import User
+from forge.api.errors import Refused
 from forge.db.models import JobRun
 from forge.operations.models import Operation
 from forge.outbox import sending
@@ -282,14 +283,15 @@ def test_a_launch_that_moves_on_meanwhile_is_left_alone(launched):
 # -- Runs ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_budget_that_fails_does_not_keep_the_others_from_it(world, monkeypatch):
+@pytest.mark.parametrize("error", [DatabaseError("broken"), LookupError("no room words it"), Refused("it cannot be")])
+def test_a_budget_that_fails_does_not_keep_the_others_from_it(world, monkeypatch, error):
     bad = world.budget("TEAM", 1, spent=Decimal(1))
     good = world.budget("PROJECT", 1, spent=Decimal(1))
     fire = thresholds.fire
 
     def break_for_one(*, budget_id, **more):
         if budget_id == bad.id:
-            raise DatabaseError("broken")
+            raise error
         return fire(budget_id=budget_id, **more)
 
     monkeypatch.setattr(thresholds, "fire", break_for_one)

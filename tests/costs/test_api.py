@@ -11,7 +11,14 @@ from costs import metering
 from costs.models import CostRecord, Price
 from forge.operations import runner
 from tests import world as worlds
-from tests.factories import MembershipFactory, ProviderAccountFactory, TeamFactory, UserFactory, WorkSpaceFactory
+from tests.factories import (
+    MembershipFactory,
+    ProjectFactory,
+    ProviderAccountFactory,
+    TeamFactory,
+    UserFactory,
+    WorkSpaceFactory,
+)
 from tests.query_counts import hold
 from tests.workspaces.support import WORKSPACES, client_of, entries, problem
 
@@ -117,13 +124,12 @@ def test_records_come_in_pages_that_miss_none_and_repeat_none(world):
     ["organization", "team", "project", "user", "blueprint", "bundle_type", "region", "cost_center", "running_mode"],
 )
 def test_costs_are_grouped_by_each_dimension(world, dimension):
-    world.project.cost_center = "r-100"
-    world.project.save()
-    machine = spend(world, world.engineer, project=world.project)
+    project = ProjectFactory(organization=world.organization, cost_center="r-100")
+    machine = spend(world, world.engineer, project=project)
     expected = {
         "organization": world.organization.slug,
         "team": world.team.slug,
-        "project": world.project.slug,
+        "project": project.slug,
         "user": world.engineer.email,
         "blueprint": str(world.blueprint.id),
         "bundle_type": "STANDARD",

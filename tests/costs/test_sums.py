@@ -9,9 +9,12 @@ from django.db import connection, transaction
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rest_framework.serializers import Serializer
 
 from costs import reports
+from costs.api.sum_serializers import GroupSumSerializer, PointSerializer
 from costs.models import CostRecord, DailyCost, DailyTotal, MeterMark
+from forge.db.ids import uuid7
 from tests import world as worlds
 from tests.costs.books_of_days import book, record
 from tests.costs.test_api import COSTS, get, range_of_days, spend
@@ -163,3 +166,25 @@ def test_a_sum_says_only_what_it_is_grouped_by(months):
         assert {"team", "region", "project", "blueprint"} & group.keys() == {by}
     point = get(world.finance, f"{COSTS}/timeseries/?{range_of_days()}")["results"][0]
     assert not {"project", "blueprint"} & point.keys()
+
+
+@pytest.mark.parametrize(
+    ("serializer", "asked"), [(GroupSumSerializer, ["team", "project"]), (PointSerializer, ["blueprint"])]
+)
+def test_a_sum_is_shown_as_its_fields_show_it(serializer, asked):
+    zero = Decimal(0)
+    rows = [
+        {
+            "total_cost": Decimal("12.500000"), "compute_cost": Decimal("12.5"), "storage_cost": zero,
+            "data_transfer_cost": Decimal("1E+3"), "billed_hours": Decimal("999999999999.999999"), "basis": "MIXED",
+            "team": "core", "project": None, "blueprint": uuid7(), "period_start": date(2026, 2, 20), "is_cut": False,
+        },
+        {
+            **dict.fromkeys(reports.SUMS, zero), "basis": None, "team": "core", "project": "apollo", "blueprint": None,
+            "period_start": FIRST, "day": date(2026, 2, 20), "is_cut": True,
+        },
+    ]  # fmt: skip
+    shown = serializer(rows, many=True, context={"currency": "USD", "group_by": asked})
+    assert shown.data == [Serializer.to_representation(shown.child, row) for row in rows]
+    with pytest.raises(KeyError):
+        serializer(context={"currency": "USD", "group_by": asked}).to_representation({"total_cost": zero})

@@ -85,7 +85,7 @@ def test_what_books_keeps_the_sums_and_the_past_comes_day_by_day(fleet):
     key.refresh_from_db()
     assert (key.state, key.since) == ("FILLING", DAY.date() + timedelta(days=2))
     reach(one, at(70), "STOPPING")  # known late: hours of the days that stand are taken back
-    WorkSpace.objects.filter(pk=two.pk).update(tags={"cost-center": "r-1"})
+    WorkSpace.objects.filter(pk=two.pk).update(tags={"cost-center": "r-1"}, attributed_at=at(80))
     reach(two, at(81), "STARTING")
     metering.meter(now=at(90))
     stands = [row for row in by_records("cost-center", organization) if row[0] >= key.since]

@@ -13,9 +13,10 @@ from audit.models import AuditLog
 from forge.accounts.models import User
 from forge.accounts.services import set_active
 from forge.outbox import sending
-from forge.outbox.models import Mail
+from forge.outbox.models import Mail, WebhookDelivery
 from tests import factories
 from tests.forge.db.conftest import at_once
+from tests.forge.outbox.webhooks.support import webhook
 from tests.workspaces.support import WORKSPACES, client_of, launch, machine, problem
 from tests.world import actor
 from workspaces import services
@@ -232,6 +233,14 @@ def test_without_a_lead_the_admins_are_told(world, running, clock, mailoutbox):
     assert Quarantine.objects.get().heir is None
     sending.send(now=clock.now)
     assert [mail.to for mail in mailoutbox if "quarantine" in mail.subject] == [[world.admin.email]]
+
+
+def test_webhooks_are_told_of_a_machine_that_nobody_is_there_to_be_told_of(world, running, clock):
+    hook = webhook(organization_id=world.organization.id, kinds=["workspace.quarantined"])
+    User.objects.filter(pk__in=[world.engineer.pk, world.lead.pk, world.admin.pk]).update(is_active=False)
+    sweep(clock)
+    assert not Mail.objects.filter(kind="workspace.quarantined").exists()
+    assert WebhookDelivery.objects.get(webhook=hook).kind == "workspace.quarantined"
 
 
 # -- Handing over ----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -255,10 +256,6 @@ def _tell(
 ) -> None:
     facts = {"kept_until": made.kept_until.isoformat()}
     once = f"{made.id}:{made.kept_until.timestamp():.0f}:{now.timestamp():.0f}"
-    owe(
-        [
-            mails.about(workspace, kind, actor=actor, once=once, facts=facts, recipient_id=reader.id)
-            for reader in readers
-        ],
-        now=now,
-    )
+    owed = partial(mails.about, workspace, kind, actor=actor, once=once, facts=facts)
+    told = [owed(recipient_id=reader.id) for reader in readers]
+    owe(told, now=now, events=[owed(recipient_id=workspace.owner_id).event])

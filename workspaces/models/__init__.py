@@ -1,5 +1,6 @@
 """Machines: where they may stand, what they are and were, and every state that they passed through."""
 
+from workspaces.models.attributions import AttributionChange
 from workspaces.models.configurations import ConfigurationChange
 from workspaces.models.machines import StateChange, StateChangeQuerySet, WorkSpace, WorkSpaceQuerySet, kept_alive
 from workspaces.models.providers import (
@@ -20,6 +21,7 @@ __all__ = [
     "ApplicationStackQuerySet",
     "Attestation",
     "AttestationQuerySet",
+    "AttributionChange",
     "CallAllowance",
     "ConfigurationChange",
     "Decision",

@@ -129,6 +129,12 @@ class WorkSpace(UUIDModel, TimestampedModel):
         default=True, db_default=True, editable=False, help_text="Something changed that its next action follows from."
     )
     tags = models.JSONField(default=dict, blank=True, help_text="People's own; Forge's are workspaces.tagging.wanted.")
+    attributed_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Business time of the last change of owner, team, project or tags; none = as launched.",
+    )
     auto_stop_asked_minutes = models.PositiveIntegerField(
         null=True,
         help_text="AutoStop time that AWS is asked for because of a work lease, until it shows what is wanted.",

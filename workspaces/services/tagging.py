@@ -39,7 +39,9 @@ def tag(
     now: datetime,
     if_match: frozenset[str] | None = None,
 ) -> Tagged:
-    """Give a machine these tags of people in place of those that it has; its cost records bear them from now on.
+    """Give a machine these tags of people in place of those that it has.
+
+    Its cost records bear them from the next hour on.
 
     Asking for the same tags again has AWS looked at and mended. A right to stream (WorkSpaces Applications) is nothing
     that AWS can tag: only its row and its cost records have them. Raises what workspaces.tagging.wanted.check_own
@@ -49,8 +51,8 @@ def tag(
     with transaction.atomic():
         workspace = take(actor=actor, workspace_id=workspace_id, action="tag", if_match=if_match, exclusive=False)
         before, after = dict(workspace.tags), dict(tags)
-        workspace.tags = after
-        workspace.save(update_fields=["tags", "updated_at"])
+        workspace.tags, workspace.attributed_at = after, now
+        workspace.save(update_fields=["tags", "attributed_at", "updated_at"])
         changes = {"before": _told(before), "after": _told(after)}
         if workspace.capabilities.takes_tags:
             operation = queue(

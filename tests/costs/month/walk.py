@@ -64,12 +64,14 @@ class Walk:
         for number, team, project in wave["moves"]:
             self._move(number, team, project)
         for slug, cost_center in wave["renames"]:
-            Project.objects.filter(pk=self.company.projects[slug].pk).update(cost_center=cost_center)
+            Project.objects.filter(pk=self.company.projects[slug].pk).update(
+                cost_center=cost_center, updated_at=self.now
+            )
 
     def _move(self, number: int, team: str, project: str | None) -> None:
         moved = {"team": self.company.teams[team], "project": self.company.projects.get(project or "")}
         row = WorkSpace.objects.filter(pk=self.machines[number].pk)
-        row.update(**moved)
+        row.update(**moved, attributed_at=self.now)
         machine = self.machines[number] = row.select_related("owner").get()
         if not Membership.objects.filter(user=machine.owner, team=moved["team"]).exists():
             factories.MembershipFactory(user=machine.owner, team=moved["team"])

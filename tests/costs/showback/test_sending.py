@@ -4,11 +4,12 @@ import hashlib
 import itertools
 import linecache
 import sys
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 from django.core import mail as django_mail
 from django.core.management import call_command
+from django.utils import timezone
 
 from audit.actors import Actor
 from audit.models import AuditLog
@@ -16,6 +17,7 @@ from costs.models import IssuedReport, MeterMark, ReportFile, ReportSubscription
 from costs.showback import sending, services
 from costs.showback.models import ReportFormat
 from forge.accounts.models import Membership
+from forge.db.months import add_months, month_of
 from forge.outbox.models import Mail
 from forge.outbox.sending import send as send_mails
 from tests import world as worlds
@@ -97,8 +99,8 @@ def test_killed_between_any_two_lines_it_loses_none_and_sends_none_twice(world, 
     kills, known = 0, sys.gettrace()
     for number in itertools.count(1):
         Mail.objects.all().delete()
-        ReportSubscription.objects.update(served_month=None)
         now = AFTER.replace(year=2026 + number)  # another month each time: what was issued stays
+        ReportSubscription.objects.update(served_month=date(now.year, 1, 1))
         sys.settrace(kill_at(number))
         try:
             run(now)
@@ -128,7 +130,7 @@ def test_the_month_before_is_sent_over_the_turn_of_the_year_and_in_a_leap_februa
     spend(world, 1, day=last)
     spend(world, 50, day=last + timedelta(days=1))
     spend(world, 70, day=month - timedelta(days=1))
-    subscribe(world, world.finance, at=datetime(2026, 1, 1, tzinfo=UTC))
+    subscribe(world, world.finance, at=datetime.combine(month, time(1), UTC))
     run(now)
     issued = IssuedReport.objects.get()
     assert (issued.month, issued.amount) == (month, 1)
@@ -148,6 +150,72 @@ def test_it_waits_for_metering_and_then_goes_out_as_provisional(world):
     assert "amounts will still change" in django_mail.outbox[0].body
     mark.update(next_due_at=datetime(2026, 3, 31, 23, tzinfo=UTC))
     assert run(datetime(2026, 4, 1, 0, 5, tzinfo=UTC))["waiting"] == 1
+
+
+def test_a_provisional_report_is_followed_by_the_final_one_once(world):
+    """To those who have it, as soon as metering has come to the month's end; whoever came later waits for the next."""
+    spend(world, 40)
+    subscribe(world, world.finance)
+    subscribe(world, world.lead, team=world.team)
+    machine = WorkSpaceFactory(organization=world.organization, owner=world.engineer, team=world.team)
+    mark = MeterMark.objects.filter(workspace=machine)
+    mark.update(next_due_at=datetime(2026, 2, 28, 23, tzinfo=UTC), dirty_from=None)
+    evening = AFTER.replace(hour=18)
+    assert run(evening)["mails"] == 2
+    subscribe(world, world.admin, at=evening)
+    assert run(evening + timedelta(minutes=5)) == {"reports": 0, "mails": 0, "waiting": 0, "failed": 0, "left": 0}
+    spend(world, 2, team=world.team, user=world.lead)
+    mark.update(next_due_at=None)
+    next_day = evening + timedelta(days=1)
+    assert sending.send(actor=JOB, now=next_day, dry_run=True) == {
+        "reports": 2, "mails": 2, "waiting": 0, "failed": 0, "left": 0,
+    }  # fmt: skip
+    assert run(next_day) == {"reports": 2, "mails": 2, "waiting": 0, "failed": 0, "left": 0}
+    assert run(next_day + timedelta(minutes=5)) == {"reports": 0, "mails": 0, "waiting": 0, "failed": 0, "left": 0}
+    final = IssuedReport.objects.get(team=None, is_provisional=False)
+    assert (final.amount, final.month, final.is_scheduled) == (42, MONTH, True)
+    assert {mail.recipient_id for mail in Mail.objects.filter(target_id=final.id)} == {world.finance.id}
+    send_mails(now=next_day)
+    [told] = [one for one in django_mail.outbox if one.to == [world.finance.email] and "42.00" in one.subject]
+    assert "It takes the place of the provisional one of 2026-03-01 18:30 UTC." in told.body
+    assert Mail.objects.count() == 4
+
+
+def test_months_that_passed_without_a_run_are_sent_in_their_order(world):
+    for month, amount in ((MONTH, 1), (date(2026, 3, 1), 2), (date(2026, 4, 1), 3)):
+        spend(world, amount, day=month)
+    subscribe(world, world.finance)
+    subscribe(world, world.admin, at=datetime(2026, 4, 20, tzinfo=UTC))
+    now = datetime(2026, 5, 1, 0, 5, tzinfo=UTC)
+    assert sending.send(actor=JOB, now=now, dry_run=True)["mails"] == 4
+    assert run(now) == {"reports": 3, "mails": 4, "waiting": 0, "failed": 0, "left": 0}
+    issued = IssuedReport.objects.order_by("issued_at", "id").values_list("month", "amount")
+    assert list(issued) == [(MONTH, 1), (date(2026, 3, 1), 2), (date(2026, 4, 1), 3)]
+    assert run(now + timedelta(minutes=5))["reports"] == 0
+
+
+def test_a_month_that_fails_or_waits_is_not_passed_over(world, monkeypatch):
+    subscribe(world, world.finance)
+    honest = services._WRITERS[ReportFormat.PDF]
+
+    def write(head, lines, file):
+        if head.asked.month == MONTH:
+            raise ValueError("broken")
+        honest(head, lines, file)
+
+    monkeypatch.setitem(services._WRITERS, ReportFormat.PDF, write)
+    now = datetime(2026, 4, 1, 0, 5, tzinfo=UTC)
+    with pytest.raises(sending.ReportsFailed) as caught:
+        run(now)
+    assert caught.value.figures == {"reports": 0, "mails": 0, "waiting": 1, "failed": 1, "left": 0}
+    monkeypatch.undo()
+    assert run(now)["reports"] == 2
+
+
+def test_no_more_than_a_year_is_made_up_for(world):
+    subscribe(world, world.finance, at=datetime(2024, 1, 10, tzinfo=UTC))
+    assert run()["reports"] == 12
+    assert IssuedReport.objects.order_by("month").first().month == date(2025, 3, 1)
 
 
 def test_who_may_not_have_it_any_more_or_came_later_gets_none(world):
@@ -192,7 +260,8 @@ def test_the_commands_do_the_same_and_write_one_file(world, tmp_path, capsys):
     issued = IssuedReport.objects.get()
     assert issued.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert issued.sha256 in capsys.readouterr().out
-    ReportSubscription.objects.update(created_at=datetime(2020, 1, 1, tzinfo=UTC))
+    before_last = add_months(month_of(timezone.now()), -2)
+    ReportSubscription.objects.update(created_at=datetime(2020, 1, 1, tzinfo=UTC), served_month=before_last)
     call_command("send_cost_reports", "--dry-run")
     assert "reports 1, mails 1" in capsys.readouterr().out
     assert not Mail.objects.exists()
