@@ -2,7 +2,7 @@
 
 Until now a new record took them from the machine's row and its project at the time of booking: after an outage of
 metering, the hours of days bore what had been set in the meantime. Now the first change that ended after the hour began
-(workspaces 0020; here the cost centers of projects, which a trigger of theirs writes down, with the row's `updated_at`
+(workspaces 0018; here the cost centers of projects, which a trigger of theirs writes down, with the row's `updated_at`
 where that changes too) says what held; where there is none the rows do. The hour of the launch counts from the launch.
 Records that stand are not touched.
 
@@ -100,7 +100,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0002_one_index_per_look_up"),
         ("costs", "0013_advice"),
-        ("workspaces", "0020_attribution_changes"),
+        ("workspaces", "0018_attribution_changes"),
     ]
 
     operations = [

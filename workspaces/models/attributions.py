@@ -11,7 +11,7 @@ from workspaces.models.machines import WorkSpace
 class AttributionChange(models.Model):
     """Whose a machine was, and how it was tagged, until `occurred_at`.
 
-    Append-only, and written by PostgreSQL itself whenever the machine's row changes in one of these (migration 0020),
+    Append-only, and written by PostgreSQL itself whenever the machine's row changes in one of these (migration 0018),
     so metering misses none: a cost record bears what held when its hour began, however late it is booked.
     """
 

@@ -42,8 +42,7 @@ def edit(pairs: tuple[tuple[str, str], ...]) -> str:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("workspaces", "0017_stacks_closed_before_they_are_offered"),
-        ("costs", "0013_advice"),
+        ("costs", "0015_final_reports_follow"),
     ]
 
     operations = [migrations.RunSQL(edit(PAIRS), edit(tuple((wanted, there) for there, wanted in PAIRS)))]

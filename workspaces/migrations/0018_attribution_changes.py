@@ -51,7 +51,7 @@ def _of(model: str, related_name: str = "+", **options: object) -> models.Foreig
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0002_one_index_per_look_up"),
-        ("workspaces", "0016_access_and_services"),
+        ("workspaces", "0017_stacks_closed_before_they_are_offered"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
