@@ -22,7 +22,7 @@ from forge.db.prefixes import begins_with
 HELP = "A whole id, or how a name, email or directory user begins"
 MOST = 500
 """People that one search finds."""
-LONGEST = 0.4
+LONGEST = 0.25
 """Seconds that looking for words anywhere may take."""
 COLUMNS = ("search_email", "search_name", "search_surname", "search_directory_user")
 

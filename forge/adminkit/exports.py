@@ -43,7 +43,7 @@ class ExportsWhatItShows:
 
     def may_export(self, request: HttpRequest) -> bool:
         """Whether the person gets files of this list, which they may look at."""
-        return bool(self.export_fields)
+        return True
 
     def exported_rows(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         """What the person may have of the rows that the list shows; raises a Problem where that is nothing."""
@@ -54,6 +54,8 @@ class ExportsWhatItShows:
         return self.admin_site.export_list(request, self, queryset)
 
     def get_urls(self) -> list[URLPattern]:
+        if not self.export_fields:
+            return super().get_urls()  # type: ignore[misc]
         view = self.admin_site.admin_view(self.export_view)
         view.audit_get = True
         name = f"{self.opts.app_label}_{self.opts.model_name}_export"
@@ -80,7 +82,7 @@ class ExportsWhatItShows:
 
     def export_links(self, request: HttpRequest) -> list[dict[str, str]]:
         """A link for each format, for those who may."""
-        if not self.may_export(request):
+        if not self.export_fields or not self.may_export(request):
             return []
         query = request.GET.copy()
         for name in (PAGE_VAR, ORDER_VAR, ERROR_FLAG):

@@ -35,6 +35,8 @@ BENCHMARKS = {
     "cur_import_vs_copy": "tests.bench.bills.BENCHMARK",
     "lifecycle_sweep_growth": "tests.bench.lifecycle.BENCHMARK",
     "list_vs_bare_view": "tests.bench.listing.BENCHMARK",
+    "admin_list_growth": "tests.bench.lists.GROWTH",
+    "rls_overhead": "tests.bench.lists.OVERHEAD",
     "reconcile_calls_per_1000": "tests.bench.reconciling.FIGURE",
     "launch_throughput_vs_bare_tx": "tests.bench.throughput.BENCHMARK",
     "sweep_peak_memory": "tests.bench.memory.FIGURE",

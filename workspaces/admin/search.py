@@ -19,7 +19,7 @@ from workspaces.models import WorkSpace
 
 HELP = "A whole id, or how the name of a machine or person begins"
 MOST_PEOPLE = MOST_NAMED = 200
-LONGEST = 0.4
+LONGEST = 0.25
 """Seconds."""
 _PROVIDER_ID = "ws-"
 

@@ -2,9 +2,7 @@ import re
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from forge.accounts.models import Project
 from forge.adminkit.admin import ForgeModelAdmin
