@@ -36,6 +36,7 @@ BENCHMARKS = {
     "lifecycle_sweep_growth": "tests.bench.lifecycle.BENCHMARK",
     "list_vs_bare_view": "tests.bench.listing.BENCHMARK",
     "admin_list_growth": "tests.bench.lists.GROWTH",
+    "api_p99_under_load": "tests.bench.load.FIGURE",
     "rls_overhead": "tests.bench.lists.OVERHEAD",
     "reconcile_calls_per_1000": "tests.bench.reconciling.FIGURE",
     "launch_throughput_vs_bare_tx": "tests.bench.throughput.BENCHMARK",
