@@ -45,13 +45,16 @@ def bounded(seconds: float) -> Iterator[None]:
         raise
 
 
-def people_with(people: QuerySet[User], term: str, *, most: int) -> list[uuid.UUID]:
-    """Ids of at most `most` of the people whose name, last name, email or directory user begins with the term."""
+def people_with(people: QuerySet[User], term: str, *, most: int, anywhere: bool = True) -> list[uuid.UUID]:
+    """Ids of at most `most` of the people whose name, last name, email or directory user begins with the term.
+
+    Where nobody's does, and `anywhere`, of those who have it anywhere in them.
+    """
     found: dict[uuid.UUID, None] = {}
     for column in COLUMNS:
         beginning = people.filter(begins_with(column, term)).order_by(column, "id")
         found |= dict.fromkeys(beginning.values_list("pk", flat=True)[:most])
-    if found:
+    if found or not anywhere:
         return list(found)[:most]
     words = Q(email__icontains=term) | Q(full_name__icontains=term) | Q(directory_username__icontains=term)
     try:

@@ -39,7 +39,7 @@ def found(machines: QuerySet[WorkSpace], term: str, *, user: Any) -> QuerySet[Wo
     everybody = machines.order_by()
     named = list(everybody.filter(begins_with("search_name", term)).values_list("pk", flat=True)[:MOST_NAMED])
     people = User.objects.all() if user.is_operator else User.objects.filter(organization_id=user.organization_id)
-    owners = people_with(people, term, most=MOST_PEOPLE)
+    owners = people_with(people, term, most=MOST_PEOPLE, anywhere=not named)
     if named or owners:
         return machines.filter(Q(pk__in=named) | Q(owner__in=owners))
     return machines.filter(pk__in=_anywhere(everybody, term))
