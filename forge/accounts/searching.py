@@ -19,7 +19,7 @@ from forge.accounts.models import User
 from forge.db.locks import statement_timeout
 from forge.db.prefixes import begins_with
 
-HELP = "A whole id, or how a name, email or directory user begins"
+HELP = "A whole id, or how a name or email begins"
 MOST = 500
 """People that one search finds."""
 LONGEST = 0.25

@@ -17,7 +17,7 @@ from forge.accounts.searching import TookTooLong, bounded, people_with
 from forge.db.prefixes import begins_with
 from workspaces.models import WorkSpace
 
-HELP = "A whole id, or how the name of a machine or person begins"
+HELP = "A whole id, or how a name or email begins"
 MOST_PEOPLE = MOST_NAMED = 200
 LONGEST = 0.25
 """Seconds."""
