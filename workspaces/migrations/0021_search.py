@@ -1,6 +1,6 @@
 """Machines by how their name begins, and the decisions of an organization in the order of their list.
 
-The new column writes the table of machines anew; forge.db.prefixes says why it is needed.
+The new column writes the table of machines anew, during which it is locked; forge.db.prefixes says why it is needed.
 """
 
 from django.db import migrations, models

@@ -1,7 +1,7 @@
 """People as they are searched: in lower case and in the order of bytes, which row-level security lets an index answer.
 
-The four columns come by one statement, so that the table is written anew once (with a million people some ten seconds,
-during which nobody signs in); forge.db.prefixes says why they are needed.
+The four columns come by one statement, so that the table is written anew once, during which it is locked;
+forge.db.prefixes says why they are needed.
 """
 
 from django.db import migrations, models
