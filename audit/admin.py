@@ -23,7 +23,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from audit import actions, holds, registry
 from audit.actors import canonical_address
-from audit.exports.admin import ExportsWhatItShows
+from audit.exports.admin import ExportsTheLog
 from audit.models import AuditCheckpoint, AuditLog, AuditPublication, AuditVerification, LegalHold
 from audit.receipts import Receipt
 from audit.verification.admin import AuditVerificationAdmin
@@ -78,7 +78,7 @@ class MonthFilter(admin.SimpleListFilter):
 
 
 @admin.register(AuditLog)
-class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
+class AuditLogAdmin(ExportsTheLog, ForgeModelAdmin):
     view_roles = ("team_lead", "auditor", "admin")
     list_display = ("shown_time", "action_type", "shown_result", "shown_who", "shown_what")
     list_filter = (
@@ -93,7 +93,7 @@ class AuditLogAdmin(ExportsWhatItShows, ForgeModelAdmin):
     search_fields = ("resource_id",)  # shows the box; `get_search_results` says what is looked for
     search_help_text = "A whole id, receipt or address, or words"
     ordering = ("-timestamp", "-id")
-    list_before_template = "audit/before_entries.html"
+    list_before_template = "audit/standing.html"
     fieldsets = (
         (None, {"fields": ("recorded", "occurred", "action_type", "result", "action_description")}),
         (

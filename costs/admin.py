@@ -21,6 +21,7 @@ from unfold.widgets import (
 from costs import actions, permissions, services
 from costs.advice.admin import AdviceAdmin as AdviceAdmin
 from costs.bills.admin import BillAdmin as BillAdmin
+from costs.exporting import ExportsCosts
 from costs.models import CostRecord, CostRevision, DailyCost, Price
 from costs.pricing import HOUR, hour_of
 from costs.proof.admin import BookFaultAdmin as BookFaultAdmin
@@ -37,7 +38,7 @@ IDS = tuple(f"{name}_id__exact" for name in ("workspace", "user", "team", "proje
 
 
 @admin.register(CostRecord)
-class CostRecordAdmin(ForgeModelAdmin):
+class CostRecordAdmin(ExportsCosts, ForgeModelAdmin):
     view_roles = Membership.OVERSIGHT
     list_display = ("period_start", "workspace", "shown_who", "shown_kind", "billed_hours", "shown_total")
     list_filter = ("period_start", "bundle_type", "running_mode", "basis", "team", "project")
@@ -45,6 +46,13 @@ class CostRecordAdmin(ForgeModelAdmin):
     search_fields = IDS
     search_help_text = WHOLE_ID
     ordering = ("-period_start", "-id")
+    ordering_of_all = ("-organization_id", "-period_start", "-id")
+    export_fields = (
+        "id", "period_start", "period_end", "workspace_id", "user__email", "team__slug", "project__slug",
+        "cost_center", "bundle_type", "region", "running_mode", "running_seconds", "billed_hours", "storage_gb",
+        "data_transfer_gb", "compute_cost", "storage_cost", "data_transfer_cost", "total_cost", "currency", "basis",
+        "tags", "recorded_at",
+    )  # fmt: skip
 
     @display(description="person, team")
     def shown_who(self, record: CostRecord) -> str:
@@ -60,7 +68,7 @@ class CostRecordAdmin(ForgeModelAdmin):
 
 
 @admin.register(DailyCost)
-class DailyCostAdmin(ForgeModelAdmin):
+class DailyCostAdmin(ExportsCosts, ForgeModelAdmin):
     view_roles = Membership.OVERSIGHT
     list_display = ("day", "shown_who", "shown_project", "shown_kind", "region", "billed_hours", "shown_total")
     list_filter = ("day", "bundle_type", "running_mode", "basis", "team", "project")
@@ -68,6 +76,11 @@ class DailyCostAdmin(ForgeModelAdmin):
     search_fields = IDS[1:]
     search_help_text = WHOLE_ID.replace("a machine, ", "")
     ordering = ("-day", "-id")
+    export_fields = (
+        "id", "day", "user__email", "team__slug", "project__slug", "cost_center", "bundle_type", "region",
+        "running_mode", "basis", "billed_hours", "compute_cost", "storage_cost", "data_transfer_cost", "total_cost",
+        "organization__currency",
+    )  # fmt: skip
 
     @display(description="person, team")
     def shown_who(self, cost: DailyCost) -> str:
@@ -87,7 +100,7 @@ class DailyCostAdmin(ForgeModelAdmin):
 
 
 @admin.register(CostRevision)
-class CostRevisionAdmin(ForgeModelAdmin):
+class CostRevisionAdmin(ExportsCosts, ForgeModelAdmin):
     view_roles = Membership.OVERSIGHT
     list_display = (
         "recorded_at", "workspace", "period_start", "shown_old", "shown_new", "old_basis", "new_basis", "reason",
@@ -97,6 +110,12 @@ class CostRevisionAdmin(ForgeModelAdmin):
     search_fields = ("workspace_id__exact", "operation_id__exact")
     search_help_text = "The whole id of a machine or an operation."
     ordering = ("-recorded_at", "-id")
+    ordering_of_all = ("-id",)
+    export_fields = (
+        "id", "recorded_at", "workspace_id", "period_start", "user__email", "team__slug", "old_compute_cost",
+        "new_compute_cost", "old_storage_cost", "new_storage_cost", "old_total_cost", "new_total_cost", "currency",
+        "old_basis", "new_basis", "reason", "operation_id",
+    )  # fmt: skip
 
     @display(description="was", ordering="old_total_cost")
     def shown_old(self, revision: CostRevision) -> str:

@@ -106,9 +106,15 @@ def require_all_costs(user: User) -> None:
 
 def exported_by(user: User) -> Q:
     """The costs that the person may export, of those that they see; raises MayNotExportCosts where that is none."""
+    teams = exported_teams(user)
+    return Q() if teams is None else Q(team_id__in=teams)
+
+
+def exported_teams(user: User) -> list[uuid.UUID] | None:
+    """The teams whose costs the person may export, None = all; raises MayNotExportCosts where there are none."""
     if user.is_operator or user.has_role(*PRICING):
-        return Q()
+        return None
     teams = [team for role, team in user.roles if role == Role.TEAM_LEAD and team is not None]
     if not teams:
         raise MayNotExportCosts("Finance and admins export all costs, team leads those of their teams.")
-    return Q(team_id__in=teams)
+    return teams

@@ -4,81 +4,55 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin, messages
-from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import ERROR_FLAG, ORDER_VAR, PAGE_VAR
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.http.response import HttpResponseBase
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from unfold.decorators import display
 
 from audit import actions, searches
 from audit.exports import services as exports
-from audit.exports.answers import file_response
-from audit.exports.formats import FORMATS
+from audit.exports.formats import FIELDS, FORMATS
 from audit.models import AuditExport, may_export
-from forge.adminkit.admin import ForgeModelAdmin, sentence_of
+from forge.adminkit.admin import ForgeModelAdmin
+from forge.adminkit.exports import File
 from forge.adminkit.links import link
+from forge.adminkit.problems import refused_with_message
 from forge.api.errors import Problem
 
 
-class ExportsWhatItShows:
-    """Mixin of the list of entries: bounded searches, and a link per format for those who may export."""
+class ExportsTheLog:
+    """Mixin of the list of entries: bounded searches, and the log's own formats for those who may export."""
 
-    list_before_template = "audit/export_links.html"
-    admin_site: Any
+    export_fields = FIELDS
+    export_formats = tuple(FORMATS)
+    audit_export = actions.AUDIT_EXPORT
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.export_view)
-        return [path("export/<slug:form>/", view, name="audit_auditlog_export"), *super().get_urls()]  # type: ignore[misc]
+    def may_export(self, request: HttpRequest) -> bool:
+        return may_export(request.user)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """The list, with links that export exactly what it shows."""
-        context = (extra_context or {}) | {"export_links": self._export_links(request)}
+        """The list; a search that reads too much becomes a message."""
         try:
-            with searches.bounded():
-                return super().changelist_view(request, context)  # type: ignore[misc]
+            return super().changelist_view(request, extra_context)  # type: ignore[misc]
         except Problem as problem:
-            return _back(request, problem, request.path)
+            return refused_with_message(request, problem, request.path)
 
-    def export_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
-        """What the list shows under the same address, oldest first, as a file; a refusal becomes a message."""
-        if not may_export(request.user):
-            raise PermissionDenied
-        if form not in FORMATS:
-            raise Http404
-        shown = reverse(f"{self.admin_site.name}:audit_auditlog_changelist")
-        try:
-            with searches.bounded():
-                queryset = self.get_changelist_instance(request).queryset  # type: ignore[attr-defined]
-            name, pieces = exports.stream(
-                actor=request.actor,  # type: ignore[attr-defined]
-                queryset=queryset,
-                form=form,
-                filters=request.GET.dict(),
-            )
-        except IncorrectLookupParameters:
-            return HttpResponseRedirect(f"{shown}?{ERROR_FLAG}=1")
-        except Problem as problem:
-            return _back(request, problem, f"{shown}?{request.GET.urlencode()}")
-        return file_response(name, form, pieces)
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """The list's rows, which are read here; raises SearchTooWide."""
+        with searches.bounded():
+            return super().get_changelist_instance(request)  # type: ignore[misc]
 
-    export_view.audit_action = actions.AUDIT_EXPORT  # type: ignore[attr-defined]
-    export_view.audit_get = True  # type: ignore[attr-defined]
-
-    def _export_links(self, request: HttpRequest) -> list[dict[str, str]]:
-        if not may_export(request.user):
-            return []
-        query = request.GET.copy()
-        for name in (PAGE_VAR, ORDER_VAR, ERROR_FLAG):
-            query.pop(name, None)
-        view = f"{self.admin_site.name}:audit_auditlog_export"
-        return [
-            {"title": f"Export {form.upper()}", "address": f"{reverse(view, args=(form,))}?{query.urlencode()}"}
-            for form in FORMATS
-        ]
+    def exported(self, request: HttpRequest, queryset: QuerySet, form: str) -> File:
+        """The entries, oldest first, in the formats of the API's exports."""
+        name, pieces = exports.stream(
+            actor=request.actor,  # type: ignore[attr-defined]
+            queryset=queryset,
+            form=form,
+            filters=request.GET.dict(),
+        )
+        return File(name, FORMATS[form].media_type, pieces)
 
 
 @admin.register(AuditExport)
@@ -120,11 +94,3 @@ class AuditExportAdmin(ForgeModelAdmin):
             return "-"
         address = reverse("audit-export-download", args=(export.pk,))
         return link(address, "Download", download=True)
-
-
-def _back(request: HttpRequest, problem: Problem, address: str) -> HttpResponse:
-    """To `address`, with the refusal as a message, and on the answer for the audit log."""
-    messages.error(request, sentence_of(problem))
-    response = HttpResponseRedirect(address)
-    response.problem = problem  # type: ignore[attr-defined]
-    return response

@@ -81,6 +81,10 @@ class BudgetAdmin(ForgeModelAdmin):
     search_fields = ("scope_id__exact", "id__exact", "scope_name")
     search_help_text = "The email or slug that it is for, or a whole id."
     ordering = ("-period_start", "id")
+    export_fields = (
+        "id", "scope", "scope_id", "amount", "spent", "reserved", "period_start", "period_end", "recurs", "on_limit",
+        "is_active", "adopted_at", "created_at",
+    )  # fmt: skip
     add_fieldsets = (
         (None, {"fields": ("scope", "person", "team", "project")}),
         ("Terms", {"fields": ("amount", "period_start", "period_end", "recurs", "on_limit")}),

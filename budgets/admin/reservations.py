@@ -27,6 +27,10 @@ class ReservationAdmin(ForgeModelAdmin):
     search_fields = ("workspace_id__exact", "budget_id__exact", "operation_id__exact", "correlation_id__exact")
     search_help_text = "The whole id of a machine, a budget, an operation or a correlation."
     ordering = ("-id",)
+    export_fields = (
+        "id", "workspace_id", "workspace__name", "budget_id", "operation_id", "amount", "remaining", "created_at",
+        "expires_at", "released_at",
+    )  # fmt: skip
 
 
 def _end(request: HttpRequest, one: BudgetRaise) -> str:

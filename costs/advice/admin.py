@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 
 from costs import actions
 from costs.advice import services
+from costs.exporting import ExportsCosts
 from costs.models import Advice
 from costs.pricing import cents
 from forge.accounts.models import Membership
@@ -96,7 +97,8 @@ BUTTONS = (
 
 
 @admin.register(Advice)
-class AdviceAdmin(ForgeModelAdmin):
+class AdviceAdmin(ExportsCosts, ForgeModelAdmin):
+    team = "workspace__team_id"
     view_roles = Membership.OVERSIGHT
     list_display = (
         "workspace",
@@ -112,6 +114,11 @@ class AdviceAdmin(ForgeModelAdmin):
     search_fields = ("id__exact", "workspace__id__exact")
     search_help_text = "The whole id of a machine or of an advice."
     ordering = ("-created_at", "-id")
+    ordering_of_all = ("-id",)
+    export_fields = (
+        "id", "workspace_id", "workspace__name", "kind", "action", "status", "confidence", "saving_amount",
+        "currency", "reason", "created_at", "decided_by__email", "decided_at", "snoozed_until", "closed_at",
+    )  # fmt: skip
     fields = (
         "workspace", "kind", "shown_proposal", "before", "shown_saving", "basis", "shown_confidence", "possible_at",
         "best_at", "shown_evidence", "price_ids", "shown_status", "reason", "decided_by", "decided_at",

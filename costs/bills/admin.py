@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget
 from costs import actions, permissions
 from costs.bills import drift, files, services
 from costs.bills.models import Bill, BilledMachine, BillGap
+from costs.exporting import ExportsCosts
 from forge.accounts.admin import OwnOrganizationAdmin, ServiceForm
 from forge.accounts.models import Membership
 from forge.adminkit.admin import ForgeModelAdmin
@@ -107,13 +108,17 @@ class BillAdmin(OwnOrganizationAdmin):
 
 
 @admin.register(BilledMachine)
-class BilledMachineAdmin(ForgeModelAdmin):
+class BilledMachineAdmin(ExportsCosts, ForgeModelAdmin):
+    team = "workspace__team_id"
     view_roles = Membership.OVERSIGHT
     list_display = ("workspace", "bill", "bundle_type", "hours", "metered_cost", "billed_cost", "shown_drift")
     list_filter = ("bundle_type", ("billed_cost", admin.EmptyFieldListFilter))
     link_lookups = ("bill__id__exact",)
     list_select_related = ("workspace", "bill")
     ordering = ("-id",)
+    export_fields = (
+        "id", "bill_id", "workspace_id", "workspace__name", "bundle_type", "hours", "metered_cost", "billed_cost",
+    )  # fmt: skip
 
     @display(description="drift")
     def shown_drift(self, machine: BilledMachine) -> str:
@@ -121,7 +126,8 @@ class BilledMachineAdmin(ForgeModelAdmin):
 
 
 @admin.register(BillGap)
-class BillGapAdmin(ForgeModelAdmin):
+class BillGapAdmin(ExportsCosts, ForgeModelAdmin):
+    team = ""
     view_roles = Membership.OVERSIGHT
     list_display = ("resource", "reason", "account", "lines", "amount", "first_at", "last_at", "bill")
     list_filter = ("reason",)
@@ -130,6 +136,7 @@ class BillGapAdmin(ForgeModelAdmin):
     search_fields = ("resource__exact",)
     search_help_text = "The whole id of a machine as the bill has it."
     ordering = ("-id",)
+    export_fields = ("id", "bill_id", "reason", "resource", "account", "lines", "amount", "first_at", "last_at")
 
 
 def _table(names: list[str], rows: list[list[Any]]) -> str:

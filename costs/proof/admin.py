@@ -18,6 +18,7 @@ class BookFaultAdmin(ForgeModelAdmin):
     search_fields = ("subject__exact",)
     search_help_text = "The key of a tag, or the whole id of a budget."
     ordering = ("-id",)
+    export_fields = ("id", "kind", "day", "subject", "expected", "found", "groups", "seen_at", "resolved_at")
 
     @display(description="state", label={"stands": "danger", "resolved": "success"})
     def shown_state(self, fault: BookFault) -> str:

@@ -27,6 +27,7 @@ from unfold.widgets import (
 from forge.accounts import actions, services, token_services
 from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User, UserSession
 from forge.accounts.scopes import SCOPES
+from forge.accounts.searching import FindsPeople
 from forge.accounts.signin import factors, guarding, sessions
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button, ShownOnce
@@ -150,12 +151,16 @@ def _reset_factors(request: HttpRequest, user: User) -> str:
 
 
 @admin.register(User)
-class UserAdmin(ForgeModelAdmin):
+class UserAdmin(FindsPeople, ForgeModelAdmin):
+    person = "pk"
     view_roles = ("team_lead", "auditor", "admin")
     list_display = ("full_name", "email", "directory_username", "location", "is_active", "credentials_expire_at")
     list_filter = ("kind", "is_active", "organization")
-    search_fields = ("id__exact", "email", "full_name", "directory_username")
-    ordering = ("full_name", "id")
+    ordering = ("search_name", "id")
+    export_fields = (
+        "id", "full_name", "email", "directory_username", "kind", "organization__slug", "location", "time_zone",
+        "external_id", "is_active", "credentials_expire_at", "last_login", "created_at",
+    )  # fmt: skip
     fields = (
         "full_name",
         "email",
@@ -309,15 +314,17 @@ def _may_take_away(user: Any, membership: Membership) -> bool:
 
 
 @admin.register(Membership)
-class MembershipAdmin(OwnOrganizationAdmin):
+class MembershipAdmin(FindsPeople, OwnOrganizationAdmin):
     audit_add = actions.MEMBER_CREATE
     view_roles = ("auditor",)
     add_roles = ("team_lead", "admin")
     list_display = ("user", "role", "team", "organization", "created_at")
     list_filter = ("role", "team")
     list_select_related = ("user", "team", "organization")
-    search_fields = ("id__exact", "user__email", "user__full_name")
     ordering = ("-id",)
+    export_fields = (
+        "id", "user__full_name", "user__email", "role", "team__slug", "organization__slug", "created_at",
+    )  # fmt: skip
     buttons = (
         Button(
             "take-away",
@@ -352,14 +359,14 @@ def _revoke(request: HttpRequest, token: ApiToken) -> str:
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(ForgeModelAdmin):
+class ApiTokenAdmin(FindsPeople, ForgeModelAdmin):
     """Without the hash of the secret, which is nobody's business."""
 
     view_roles = ("team_lead", "auditor", "admin")
     list_display = ("name", "prefix", "user", "interface", "shown_state", "expires_at", "last_used_at", "created_at")
     list_filter = ("interface",)
     list_select_related = ("user",)
-    search_fields = ("id__exact", "prefix", "name", "user__email")
+    found_by = ("prefix", "name")
     ordering = ("-id",)
     fields = (
         "name",
@@ -401,13 +408,12 @@ def _end_session(request: HttpRequest, session: UserSession) -> str:
 
 
 @admin.register(UserSession)
-class UserSessionAdmin(ForgeModelAdmin):
+class UserSessionAdmin(FindsPeople, ForgeModelAdmin):
     """Where people are signed in; without the key, which would open the session."""
 
     view_roles = ("auditor", "admin")
     list_display = ("user", "source_ip", "user_agent", "seen_at", "expires_at", "created_at")
     list_select_related = ("user",)
-    search_fields = ("id__exact", "user__email", "user__full_name")
     ordering = ("-id",)
     fields = ("user", "organization", "source_ip", "user_agent", "seen_at", "expires_at", "created_at")
     buttons = (

@@ -9,10 +9,11 @@ from typing import Any
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, Func, OuterRef, Q, Value
 from django.db.models.functions import Lower
 
 from forge.db.models import TimestampedModel, UUIDModel
+from forge.db.prefixes import searched
 
 
 class OrganizationQuerySet(models.QuerySet["Organization"]):
@@ -85,6 +86,10 @@ class User(AbstractBaseUser, UUIDModel, TimestampedModel):
     time_zone = models.CharField(max_length=64, blank=True, default="")
     credentials_expire_at = models.DateTimeField(null=True, blank=True)
     is_active = models.BooleanField(default=True)
+    search_email = searched("email", max_length=254)
+    search_name = searched("full_name", max_length=200)
+    search_surname = searched(Func(F("full_name"), Value(" "), Value(-1), function="split_part"), max_length=200)
+    search_directory_user = searched("directory_username", max_length=63)
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -111,6 +116,13 @@ class User(AbstractBaseUser, UUIDModel, TimestampedModel):
                 condition=Q(kind="PERSON")
                 | Q(kind="SERVICE", organization__isnull=False, directory_username="", password__startswith="!"),  # noqa: S106 - opens nothing
             ),
+        ]
+        # Operators look into all organizations, so what is searched stands in front of them.
+        indexes = [
+            models.Index("search_email", "organization", name="accounts_user_by_email"),
+            models.Index("search_name", "organization", "id", name="accounts_user_by_name"),
+            models.Index("search_surname", "organization", name="accounts_user_by_surname"),
+            models.Index("search_directory_user", "organization", name="accounts_user_by_directory"),
         ]
 
     def __str__(self) -> str:

@@ -32,8 +32,11 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.enums import ActionVariant
 
 from forge.adminkit.buttons import TYPED, Button, ShownOnce
-from forge.adminkit.changelists import MoreChangeList
+from forge.adminkit.changelists import KeysetChangeList
+from forge.adminkit.exports import ExportsWhatItShows
 from forge.adminkit.filters import VisibleRelatedFilter, lookups_of, visible
+from forge.adminkit.orders import is_placed
+from forge.adminkit.problems import refused, sentence_of
 from forge.adminkit.times import column
 from forge.api.errors import Denied, Hidden, NotFound, Problem
 from forge.db import scope
@@ -75,7 +78,7 @@ class ForgeInline(ReadByRole, TabularInline):
     show_change_link = True
 
 
-class ForgeModelAdmin(ReadByRole, ModelAdmin):
+class ForgeModelAdmin(ReadByRole, ExportsWhatItShows, ModelAdmin):
     """Read-only unless `add_roles` or `change_roles` say otherwise; then `save_by_service` makes the change."""
 
     add_roles: Sequence[str] = ()
@@ -83,6 +86,7 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
     buttons: Sequence[Button] = ()
     audit_add, audit_change = "", ""  # action types of what the forms do, for the entries of those that are refused
     link_lookups: Sequence[str] = ()  # what other pages of the console link with, beside what `list_filter` shows
+    ordering_of_all: Sequence[str] = ()  # for operators, where an organization leads the index of `ordering`
     actions = ()
     list_per_page = 50
     show_full_result_count = False
@@ -105,15 +109,31 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
         return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
 
     # -- lists -----------------------------------------------------------------------------------------------------
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[MoreChangeList]:
-        return MoreChangeList
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        return KeysetChangeList
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list; where Django led here from an address that cannot be meant, it says so: nothing is filtered."""
         if ERROR_FLAG in request.GET:
             messages.warning(request, "The address asked for what no row can have. This is the list without filters.")
         shown = self.admin_site.list_context(request, self.opts.label_lower)
-        return super().changelist_view(request, {**shown, **(extra_context or {})})
+        links = {"export_links": self.export_links(request)}
+        return super().changelist_view(request, {**shown, **links, **(extra_context or {})})
+
+    def get_ordering(self, request: HttpRequest) -> Sequence[str]:
+        """`ordering`, or that of those who look into all organizations."""
+        user: Any = request.user
+        return self.ordering_of_all if self.ordering_of_all and user.is_operator else super().get_ordering(request)
+
+    def get_sortable_by(self, request: HttpRequest) -> list[Any]:
+        """The columns that a page can be found by."""
+        return [name for name in super().get_sortable_by(request) if self._is_placed(name)]
+
+    def _is_placed(self, name: Any) -> bool:
+        try:
+            return not isinstance(name, str) or is_placed(self.opts.get_field(name))
+        except FieldDoesNotExist:
+            return True
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """`list_display`, with instants in the zone of whoever looks."""
@@ -185,7 +205,7 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
             return super().changeform_view(request, *args, **kwargs)
         except Problem as problem:
             request.problem = problem  # type: ignore[attr-defined]
-        return _refused(super().changeform_view(request, *args, **kwargs), request.problem)  # type: ignore[attr-defined]
+        return refused(super().changeform_view(request, *args, **kwargs), request.problem)  # type: ignore[attr-defined]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[Form]:
         form = super().get_form(request, obj, change=change, **kwargs)
@@ -224,6 +244,7 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
             "add": self.audit_add,
             "change": self.audit_change,
             "button": {button.name: button.audit_action for button in self.buttons},
+            "export": self.audit_export,
         }
         pattern.callback.audit_resource = self.opts.object_name  # type: ignore[attr-defined]
         pattern.callback.audit_action = declared.get(suffix) or None  # type: ignore[attr-defined]
@@ -252,7 +273,7 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
         if button is None:
             messages.warning(request, f"“{name}” is not possible for {obj} now.")
             known = any(one.name == name for one in self.buttons)
-            return _refused(HttpResponseRedirect(self._detail_url(obj)), Denied() if known else NotFound())
+            return refused(HttpResponseRedirect(self._detail_url(obj)), Denied() if known else NotFound())
         form = button.form_for(obj, request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             return self._press(request, obj, button, form)
@@ -271,7 +292,7 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
             said = button.run(request, obj, **fields)
         except Problem as problem:
             messages.error(request, sentence_of(problem))
-            return _refused(response, problem)
+            return refused(response, problem)
         if isinstance(said, ShownOnce):
             context = self._page_of(obj, request) | {"title": f"{button.label}: {obj}", "shown": said}
             return TemplateResponse(request, "adminkit/shown_once.html", context)
@@ -290,7 +311,7 @@ class ForgeModelAdmin(ReadByRole, ModelAdmin):
                 exists = self.model._default_manager.filter(pk=unquote(object_id)).exists()
         except (ValidationError, ValueError):
             exists = False
-        return _refused(response, Hidden() if exists else NotFound())
+        return refused(response, Hidden() if exists else NotFound())
 
     def _page_of(self, obj: Any, request: HttpRequest) -> dict[str, Any]:
         """Template context of a page about a row."""
@@ -337,33 +358,9 @@ def _drop_down(title: str, items: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def sentence_of(problem: Problem) -> str:
-    """A problem as one line for a message: what, the figures, which fields, and what to do about it."""
-    if problem.errors:
-        named = ((error.get("field") or error.get("parameter") or "", error["message"]) for error in problem.errors)
-        return " ".join([f"{problem.detail.rstrip('.')}.", *(_said_of(name, message) for name, message in named)])
-    figures = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in problem.extra.items() if _short(value))
-    parts = [problem.detail.rstrip("."), figures, problem.suggested_action.rstrip(".")]
-    return ". ".join(part for part in parts if part) + "."
-
-
-def _said_of(name: str, message: str) -> str:
-    return f"{name.replace('_', ' ')}: {message}" if name else message
-
-
-def _short(value: Any) -> bool:
-    return not isinstance(value, dict | list | tuple | set) and len(str(value)) <= 80
-
-
 def _has_role(request: HttpRequest, roles: Sequence[str]) -> bool:
     user: Any = request.user
     return user.is_authenticated and user.is_active and (user.is_operator or (bool(roles) and user.has_role(*roles)))
-
-
-def _refused(response: HttpResponse, problem: Problem) -> HttpResponse:
-    """The answer, with what it says left on it for the audit log."""
-    response.problem = problem  # type: ignore[attr-defined]
-    return response
 
 
 def _refusing(problem: Problem) -> Any:

@@ -75,7 +75,7 @@ class Keyset:
         pk = queryset.model._meta.pk
         if path in queryset.query.annotations:
             return cls(name, path, descending, queryset.query.annotations[path].output_field, pk, nullable=True)
-        path, field, nullable = _walk(queryset.model, path)
+        path, field, nullable = column_at(queryset.model, path)
         return cls(name, path, descending, field, pk, nullable)
 
     @property
@@ -102,7 +102,7 @@ class Keyset:
         """The position as an opaque text for a URL."""
         flags = int(position.backward) + 2 * int(position.inclusive)
         ordering = ("-" if self.descending else "") + self.name
-        body = json.dumps([ordering, flags, _plain(position.value), _plain(position.pk)], separators=(",", ":"))
+        body = json.dumps([ordering, flags, to_json(position.value), to_json(position.pk)], separators=(",", ":"))
         return base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
 
     def decode(self, text: str) -> Position:
@@ -118,7 +118,7 @@ class Keyset:
             raise InvalidCursor("made for another order")
         if pk is None or (value is None and not self.nullable):
             raise InvalidCursor("incomplete")
-        return Position(_typed(self.field, value), _typed(self.pk, pk), bool(flags & 1), bool(flags & 2))
+        return Position(from_json(self.field, value), from_json(self.pk, pk), bool(flags & 1), bool(flags & 2))
 
     def _order(self, descending: bool) -> list[OrderBy]:
         paths = [self.path] if self.is_pk else [self.path, self.pk.attname]
@@ -138,7 +138,7 @@ class Keyset:
         return beyond | Q(**{f"{self.path}__isnull": True}) if nulls_follow else beyond
 
 
-def _walk(model: type[Model], path: str) -> tuple[str, Field, bool]:
+def column_at(model: type[Model], path: str) -> tuple[str, Field, bool]:
     """(path that ends in a column, that column's field, whether it can be NULL)."""
     nullable = False
     *relations, last = path.split("__")
@@ -153,7 +153,7 @@ def _walk(model: type[Model], path: str) -> tuple[str, Field, bool]:
     return column, getattr(field, "target_field", field), nullable or field.null
 
 
-def _plain(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     match value:
         case None | bool() | int() | float() | str():
             return value
@@ -164,12 +164,12 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a list cannot be ordered by values of the type {type(value).__name__}")
 
 
-def _typed(field: Field, value: Any) -> Any:
+def from_json(field: Field, value: Any) -> Any:
     if isinstance(value, list | dict) or (isinstance(value, str) and "\x00" in value):
         raise InvalidCursor("wrong type")
     try:
         typed = field.to_python(value)
-        written = _plain(typed)
+        written = to_json(typed)
         str(written).encode()  # no half of a surrogate pair
     except (ValidationError, ValueError, TypeError, OverflowError, InvalidOperation):
         raise InvalidCursor("wrong type") from None

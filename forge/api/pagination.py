@@ -57,7 +57,7 @@ class KeysetPagination(BasePagination):
         backward = position is not None and position.backward
         if backward:
             rows.reverse()
-        self.next_position, self.previous_position = _neighbours(keyset, rows, position, more=more)
+        self.next_position, self.previous_position = neighbours(keyset, rows, position, more=more)
         self.keyset = keyset
         return rows
 
@@ -124,7 +124,7 @@ class KeysetPagination(BasePagination):
         return replace_query_param(self.request.build_absolute_uri(), "cursor", self.keyset.encode(position))
 
 
-def _neighbours(
+def neighbours(
     keyset: Keyset, rows: list[Any], position: Position | None, *, more: bool
 ) -> tuple[Position | None, Position | None]:
     """Where the next and the previous page begin, None where there is none.

@@ -36,6 +36,7 @@ class JobRunAdmin(ForgeModelAdmin):
     list_filter = ("outcome", "job")
     search_fields = ("job",)
     ordering = ("-id",)
+    export_fields = ("id", "job", "slot", "outcome", "attempt", "started_at", "finished_at")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         fields = ("job", "slot", "attempt", "outcome", "started_at", "finished_at")
@@ -128,6 +129,10 @@ class MailAdmin(ForgeModelAdmin):
     search_fields = ("target_id__exact", "recipient_id__exact", "id__exact")
     search_help_text = "The whole id of a mail, its recipient or what it is about."
     ordering = ("-id",)
+    export_fields = (
+        "id", "kind", "recipient_id", "address", "target_type", "target_id", "state", "created_at", "due_at",
+        "sent_at", "attempts", "last_error",
+    )  # fmt: skip
     fields = (
         "kind", "recipient", "target", "facts", "state", "created_at", "due_at", "useless_after", "sent_at", "attempts",
         "last_error", "withdrawn_because", "message_id", "correlation_id",

@@ -12,7 +12,7 @@ from unfold.forms import AdminOwnPasswordChangeForm
 
 from forge.accounts.passwords import change_password
 from forge.accounts.signin.sessions import follow, revoke_all
-from forge.adminkit.admin import sentence_of
+from forge.adminkit.problems import sentence_of
 from forge.api.errors import Problem
 
 

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 from forge.accounts import actions
 from forge.accounts.models import SavedList
 from forge.accounts.saved_lists import forget_list, save_list
-from forge.adminkit.admin import sentence_of
+from forge.adminkit.problems import refused_with_message
 from forge.api.errors import NotFound, Problem
 from forge.console.links import address
 
@@ -38,7 +38,9 @@ def save_view(request: HttpRequest, opens: Callable[[str], bool]) -> HttpRespons
     """POST: keep a list under a name; back to it."""
     label, query = request.POST.get("model_label", ""), _clean(request.POST.get("query", ""))
     if not opens(label):
-        return _refused(request, reverse("admin:index"), NotFound(f"There is no list {label[:100]!r} here."))
+        return refused_with_message(
+            request, NotFound(f"There is no list {label[:100]!r} here."), reverse("admin:index")
+        )
     back = f"{address(label)}?{query}"
     try:
         kept = save_list(
@@ -49,7 +51,7 @@ def save_view(request: HttpRequest, opens: Callable[[str], bool]) -> HttpRespons
             now=timezone.now(),
         )
     except Problem as problem:
-        return _refused(request, back, problem)
+        return refused_with_message(request, problem, back)
     messages.success(request, f"“{kept.name}” is saved: it stands above this list.")
     return HttpResponseRedirect(back)
 
@@ -60,7 +62,7 @@ def forget_view(request: HttpRequest, saved_id: uuid.UUID) -> HttpResponse:
     try:
         kept = forget_list(actor=request.actor, saved_id=saved_id, now=timezone.now())  # type: ignore[attr-defined]
     except Problem as problem:
-        return _refused(request, reverse("admin:index"), problem)
+        return refused_with_message(request, problem, reverse("admin:index"))
     messages.success(request, f"“{kept.name}” is taken away.")
     return HttpResponseRedirect(address(kept.model_label))
 
@@ -76,10 +78,3 @@ def _clean(query: str) -> str:
     for name in (PAGE_VAR, ERROR_FLAG):
         wanted.pop(name, None)
     return wanted.urlencode()
-
-
-def _refused(request: HttpRequest, back: str, problem: Problem) -> HttpResponse:
-    messages.error(request, sentence_of(problem))
-    response = HttpResponseRedirect(back)
-    response.problem = problem  # type: ignore[attr-defined]
-    return response

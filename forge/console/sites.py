@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib.admin import ModelAdmin
 from django.core.paginator import InvalidPage
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -18,9 +19,11 @@ from unfold.sites import UnfoldAdminSite
 
 from audit.capture import SAFE_METHODS
 from forge.accounts.actions import PASSWORD_CHANGE
+from forge.adminkit.exports import File
 from forge.adminkit.times import look_from
 from forge.api.errors import Denied, Unauthenticated
 from forge.console import saved
+from forge.console.exports import export_list
 from forge.console.overview import overview
 from forge.console.pages import PAGES
 from forge.console.passwords import OwnPasswordView
@@ -135,6 +138,10 @@ class ForgeAdminSite(UnfoldAdminSite):
     def list_context(self, request: HttpRequest, label: str) -> dict[str, Any]:
         """What stands above every list."""
         return saved.list_context(request, label)
+
+    def export_list(self, request: HttpRequest, model_admin: Any, queryset: QuerySet) -> File:
+        """The rows of a list as a file, which the audit log then knows of."""
+        return export_list(request, model_admin, queryset)
 
     def system_view(self, request: HttpRequest) -> HttpResponse:
         """Checks and jobs of the installation."""

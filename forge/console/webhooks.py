@@ -287,6 +287,10 @@ class WebhookDeliveryAdmin(ForgeModelAdmin):
     search_fields = ("id__exact", "event_id__exact")
     search_help_text = "The whole id of a delivery, or its webhook-id."
     ordering = ("-id",)
+    export_fields = (
+        "id", "kind", "webhook__name", "event_id", "state", "created_at", "due_at", "delivered_at", "attempts",
+        "last_error",
+    )  # fmt: skip
     fields = (
         "kind", "webhook", "event_id", "state", "created_at", "due_at", "tried_until", "delivered_at", "attempts",
         "last_error", "body",

@@ -86,7 +86,12 @@ class OperationAdmin(ForgeModelAdmin):
     link_lookups = ("created_at__gte", "target_id__exact", "correlation_id__exact")
     search_fields = ("id__exact", "target_id__exact", "correlation_id__exact")
     search_help_text = "The whole id of an operation, its target or its correlation."
-    ordering = ("-id",)
+    ordering = ("-created_at", "-id")
+    ordering_of_all = ("-id",)
+    export_fields = (
+        "id", "kind", "status", "target_type", "target_id", "progress", "attempt", "created_at", "started_at",
+        "finished_at", "actor_id", "owner_id", "team_id", "organization_id", "correlation_id",
+    )  # fmt: skip
     fieldsets = (
         (None, {"fields": ("kind", "status", "target", "progress", "shown_steps", "result", "fault")}),
         ("Asked for", {"fields": ("spec", "organization_id", "actor_id", "owner_id", "team_id", "correlation_id")}),

@@ -67,10 +67,10 @@ class Subject:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A comparison with its goal: a share of the bare side's rate, or a multiple of its time."""
+    """A comparison with its goal, if there is one: a share of the bare side's rate, or a multiple of its time."""
 
     name: str
-    goal: float
+    goal: float | None
     prepare: Callable[[str], AbstractContextManager[Sides]]
     is_rate: bool
 

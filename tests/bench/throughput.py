@@ -33,7 +33,7 @@ PROCESSES = 4
 LAUNCHES = {"tiny": 32, "quick": 160, "full": 960}
 """Of all processes together in one run: thirty for each connection at the full size."""
 
-_PEOPLE = """
+PEOPLE = """
     WITH person AS (
         INSERT INTO accounts_user (
             id, organization_id, password, email, full_name, external_id, directory_username, location, time_zone,
@@ -60,7 +60,7 @@ _HELD = """
       FROM budgets_budget b JOIN budgets_reservation r ON r.budget_id = b.id GROUP BY b.id
 """
 _UNLIKE = """
-    SELECT count(DISTINCT to_jsonb(w) - '{id,name,owner_id,directory_user,state_since,created_at,updated_at,
+    SELECT count(DISTINCT to_jsonb(w) - '{id,name,search_name,owner_id,directory_user,state_since,created_at,updated_at,
                                           next_action_at}'::text[])
       FROM workspaces_workspace w
 """
@@ -85,7 +85,7 @@ def prepare(size: str) -> Iterator[Sides]:
     runs = 2 * (MOST_TIMES + 1)
     with connection.cursor() as cursor:
         given = {"organization": world.organization.id, "team": world.team.id, "count": launches * runs, "now": now}
-        cursor.execute(_PEOPLE, given)
+        cursor.execute(PEOPLE, given)
     lead = User.objects.get(pk=world.lead.pk)
     first = services.launch(actor=worlds.actor(lead), spec=world.spec(owner=world.engineer.email), now=now).workspace
     if first is None:

@@ -29,16 +29,26 @@ def asked(client: http.client.HTTPConnection, address: str, token: str) -> bytes
 @contextlib.contextmanager
 def served() -> Iterator[http.client.HTTPConnection]:
     """A connection to one worker with one thread for requests, on a port of its own."""
+    with (
+        listening("tests.bench.wsgi", workers=1, threads=1) as port,
+        contextlib.closing(http.client.HTTPConnection(LOOPBACK, port, timeout=600)) as client,
+    ):
+        yield client
+
+
+@contextlib.contextmanager
+def listening(application: str, *, workers: int, threads: int) -> Iterator[int]:
+    """The port of a gunicorn that serves `application`, with options as the image's command has them."""
     port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "tests.bench.wsgi", "--bind", f"{LOOPBACK}:{port}"]
-    command += ["--workers", "1", "--worker-class", "gthread", "--threads", "1", "--keep-alive", "60"]
+    command = [sys.executable, "-m", "gunicorn", application, "--bind", f"{LOOPBACK}:{port}", "--preload"]
+    command += ["--workers", str(workers), "--worker-class", "gthread", "--threads", str(threads)]
+    command += ["--keep-alive", "60"]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "gunicorn.log"
         process = spawn(command, log=log, env=dict(os.environ), cwd=BASE_DIR)
         try:
             if not wait_until(lambda: is_healthy(port), process=process, within=120):
                 raise ServerFailed(f"The server did not start:\n{tail(log)}")
-            with contextlib.closing(http.client.HTTPConnection(LOOPBACK, port, timeout=600)) as client:
-                yield client
+            yield port
         finally:
             stop(process, within=10)

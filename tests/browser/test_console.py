@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 
 import pytest
@@ -171,3 +172,40 @@ def test_at_1280_pixels_no_page_and_no_list_is_cut(demo: Demo, browser: Browser,
         )
         for needed, there in [one.page.locator("html").evaluate(width), *inside]:
             assert needed <= there + 1, (needed, there)
+
+
+def test_a_list_is_turned_by_links_and_keys_and_its_file_is_what_it_shows(demo: Demo, browser: Browser):
+    with visit(browser, demo.facts["base_url"]) as one:
+        one.sign_in(demo.user(role="admin"))
+        page = one.open("/admin/costs/costrecord/")
+        first = _rows(page)
+        assert len(first) == 50
+        one.follow(page.locator("a[rel=next]").click)
+        second = _rows(page)
+        assert second
+        assert not set(first) & set(second)
+        for key, rows in (("p", first), ("n", second)):  # a browser without a screen does not act on access keys
+            page.locator(f"a[accesskey={key}]").focus()
+            one.follow(lambda: page.keyboard.press("Enter"))
+            assert _rows(page) == rows
+        one.follow(page.get_by_role("link", name="First", exact=True).click)
+        assert _rows(page) == first
+        expect(page.locator("a[rel=prev]")).to_have_count(0)
+
+        page = one.open("/admin/workspaces/workspace/?state__exact=AVAILABLE")
+        shown = _rows(page)
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Export CSV").click()
+        assert download.value.suggested_filename.startswith("workspace-")
+        with open(download.value.path(), newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+        assert [line["id"] for line in lines] == [row.split("/")[-3] for row in shown]
+        assert {line["state"] for line in lines} == {"AVAILABLE"}
+
+
+def _rows(page: Page) -> list[str]:
+    """The addresses of the rows' pages, in their order."""
+    links = page.locator("#result_list tbody tr").evaluate_all(
+        "rows => rows.map(row => row.querySelector('a[href*=\"/change/\"]')).filter(Boolean).map(a => a.pathname)"
+    )
+    return list(links)

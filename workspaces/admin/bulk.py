@@ -18,8 +18,8 @@ from django.utils import timezone
 from unfold.enums import ActionVariant
 
 from forge.accounts.models import Membership, User
-from forge.adminkit.admin import sentence_of
 from forge.adminkit.buttons import TYPED, TypedField
+from forge.adminkit.problems import sentence_of
 from forge.api.errors import Problem
 from workspaces import actions, services
 from workspaces.services.many import MOST, VERBS

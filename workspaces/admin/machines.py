@@ -160,6 +160,13 @@ class WorkSpaceAdmin(Launches, ActsOnWhatItShows, ForgeModelAdmin):
     search_fields = ("id",)  # shows the box; `get_search_results` says what is looked for
     search_help_text = search.HELP
     ordering = ("-created_at", "-id")
+    ordering_of_all = ("-id",)
+    export_fields = (
+        "id", "name", "owner__email", "team__slug", "project__slug", "organization__slug", "service_type",
+        "bundle_type", "operating_system", "running_mode", "state", "state_since", "region", "directory_user",
+        "provider_id", "cost_to_date", "organization__currency", "last_activity_at", "next_action", "next_action_at",
+        "keep_alive", "keep_alive_until", "tags", "created_at", "launched_at", "terminated_at",
+    )  # fmt: skip
     fieldsets = (
         (
             "Machine",
@@ -353,4 +360,8 @@ class StateChangeAdmin(ForgeModelAdmin):
     search_fields = ("workspace__id__exact", "correlation_id__exact")
     search_help_text = "The whole id of a machine or a correlation."
     ordering = ("-id",)
+    export_fields = (
+        "id", "occurred_at", "workspace_id", "workspace__name", "from_state", "to_state", "reason", "actor_kind",
+        "actor_id", "recorded_at", "correlation_id",
+    )  # fmt: skip
     show_facets = admin.ShowFacets.NEVER

@@ -101,6 +101,12 @@ class UnmanagedMachineAdmin(ForgeModelAdmin):
     list_select_related = ("owner", "provider_account")
     search_fields = ("id__exact", "provider_id", "directory_user")
     ordering = ("-first_seen_at", "-id")
+    ordering_of_all = ("-id",)
+    export_fields = (
+        "id", "provider_id", "provider_account__name", "directory_id", "directory_user", "bundle_type",
+        "operating_system", "running_mode", "provider_state", "verdict", "is_orphan", "owner__email", "team__slug",
+        "tags", "first_seen_at",
+    )  # fmt: skip
     show_facets = admin.ShowFacets.NEVER
     buttons = (
         Button(

@@ -12,6 +12,7 @@ from django.db.models.functions import Upper
 from blueprints.models import Blueprint, BundleType, OperatingSystem
 from forge.accounts.models import Membership, Organization, Project, Team, User
 from forge.db.models import TimestampedModel, UUIDModel
+from forge.db.prefixes import searched
 from workspaces.capabilities import CAPABILITIES, Capabilities
 from workspaces.lifecycle import LIVE_STATES, State
 from workspaces.models.providers import ProviderAccount
@@ -67,6 +68,7 @@ class WorkSpace(UUIDModel, TimestampedModel):
     team = models.ForeignKey(Team, on_delete=models.PROTECT, db_index=False, related_name="workspaces")
     project = models.ForeignKey(Project, on_delete=models.PROTECT, null=True, blank=True, related_name="workspaces")
     name = models.CharField(max_length=100)
+    search_name = searched("name", max_length=100)
     service_type = models.CharField(max_length=30, choices=ServiceType.choices, default=ServiceType.PERSONAL)
     bundle_type = models.CharField(max_length=20, choices=BundleType.choices)
     operating_system = models.CharField(max_length=10, choices=OperatingSystem.choices)
@@ -222,6 +224,7 @@ class WorkSpace(UUIDModel, TimestampedModel):
             models.Index("owner", "state", name="workspaces_by_owner"),
             models.Index("team", "state", name="workspaces_by_team"),
             models.Index("organization", F("created_at").desc(), F("id").desc(), name="workspaces_by_organization"),
+            models.Index("search_name", "organization", name="workspaces_by_name"),  # operators look into all
             models.Index(
                 fields=["next_action_at"], condition=Q(next_action_at__isnull=False), name="workspaces_due_action"
             ),

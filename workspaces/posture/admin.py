@@ -109,6 +109,11 @@ class FindingAdmin(ForgeModelAdmin):
     list_select_related = ("workspace", "provider_account")
     search_fields = ("id__exact", "subject", "workspace__id__exact")
     ordering = ("-found_at", "-id")
+    ordering_of_all = ("-id",)
+    export_fields = (
+        "id", "check_name", "severity", "subject", "workspace_id", "workspace__name", "provider_account__name",
+        "detail", "found_at", "resolved_at",
+    )  # fmt: skip
     show_facets = admin.ShowFacets.NEVER
 
 
@@ -120,6 +125,11 @@ class AttestationAdmin(ForgeModelAdmin):
     list_select_related = ("attested_by",)
     search_fields = ("id__exact", "directory_id")
     ordering = ("-attested_at", "-id")
+    ordering_of_all = ("-id",)
+    export_fields = (
+        "id", "control", "directory_id", "provider_account__name", "attested_by__email", "attested_at", "valid_until",
+        "note", "withdrawn_at",
+    )  # fmt: skip
     show_facets = admin.ShowFacets.NEVER
     fields = (
         "provider_account", "directory_id", "control", "attested_by", "attested_at", "valid_until", "note",

@@ -151,6 +151,9 @@ class DecisionAdmin(ForgeModelAdmin):
     search_fields = ("workspace__id__exact", "correlation_id__exact")
     search_help_text = "The whole id of a machine or a correlation."
     ordering = ("-id",)
+    export_fields = (
+        "id", "decided_at", "workspace_id", "workspace__name", "rule", "outcome", "operation_id", "correlation_id",
+    )  # fmt: skip
     show_facets = admin.ShowFacets.NEVER
 
 

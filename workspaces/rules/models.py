@@ -191,7 +191,10 @@ class Decision(models.Model):
                 condition=Q(outcome__in=["warned", "stop", "flag", "terminate"]),
             ),
         ]
-        indexes = [models.Index(F("workspace"), F("decided_at").desc(), F("id").desc(), name="workspaces_decision_of")]
+        indexes = [
+            models.Index(F("workspace"), F("decided_at").desc(), F("id").desc(), name="workspaces_decision_of"),
+            models.Index(fields=["organization", "id"], name="workspaces_decision_list"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.outcome}"

@@ -298,7 +298,13 @@ BUTTONS = {
 BULK: dict[tuple[str, str], Any] = {}
 """(model, action) of each bulk action. There is none; the first one needs a test of one entry per chosen row."""
 
+EXPORTED = (
+    "advice", "attestation", "billedmachine", "billgap", "bookfault", "budget", "costrecord", "costrevision",
+    "dailycost", "decision", "finding", "jobrun", "mail", "membership", "operation", "quarantine", "reservation",
+    "statechange", "unmanagedmachine", "user", "webhookdelivery", "workspace",
+)  # fmt: skip
 OWN_PAGES = {
+    **{(model, "export"): "tests/forge/console/test_exports.py" for model in EXPORTED},
     ("auditlog", "export"): "tests/audit/test_export_admin.py",
     ("workspace", "bulk"): "tests/workspaces/test_bulk_page.py",
 }

@@ -33,7 +33,8 @@ _ROWS: dict[LiteralString, LiteralString] = {
 _ENTRY = "audit_auditlog"
 _COLUMNS = """
     SELECT attname FROM pg_attribute
-     WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attidentity = '' ORDER BY attnum
+     WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attidentity = ''
+       AND attgenerated = '' ORDER BY attnum
 """
 _ARGUMENTS = "SELECT substr(unnest(proargnames), 3) FROM pg_proc WHERE proname = %s"
 _LOCK = """
