@@ -8,7 +8,7 @@ from django.db.models.functions import Lower
 
 
 class Migration(migrations.Migration):
-    dependencies = [("workspaces", "0016_access_and_services")]
+    dependencies = [("workspaces", "0018_attribution_changes")]
 
     operations = [
         migrations.AddField(
