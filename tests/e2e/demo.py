@@ -89,14 +89,14 @@ class Demo:
 
     def __init__(self, home: Path, *, within_seconds: float = 400) -> None:
         self._home, self._within = home, within_seconds
-        self._environment = {name: value for name, value in os.environ.items() if name not in _GIVEN}
-        self._environment |= {"FORGE_HOME": str(home), "FORGE_DEMO_PORT": "0"}
+        self.environment = {name: value for name, value in os.environ.items() if name not in _GIVEN}
+        self.environment |= {"FORGE_HOME": str(home), "FORGE_DEMO_PORT": "0"}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Demo:
         with (self._home / "demo.out").open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "forge.demo"], cwd=ROOT, env=self._environment, stdout=log, stderr=log
+                [sys.executable, "-m", "forge.demo"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
             )
         eventually(self._ready, within_seconds=self._within)
         return self
@@ -123,7 +123,7 @@ class Demo:
         """A management command, as somebody beside the running demo calls it."""
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
-            cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=120, check=False,
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
     def _ready(self) -> bool:
