@@ -1,6 +1,6 @@
 # What a checkout can do. Each target makes .venv from requirements.lock first, if it is missing or old.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser fuzz screenshots coverage soak bench lint clean
+.PHONY: help setup demo test browser fuzz screenshots coverage soak bench docs lint clean
 SHELL := /bin/bash
 PYTHON_IN_VENV := .venv/bin/python
 # Compiled modules make every start seconds faster, also where the shell has switched them off.
@@ -38,6 +38,10 @@ soak: setup ## Run the races and crashes with their full counts
 
 bench: setup ## Print the benchmarks and write .forge/bench.json
 	@$(PYTHON_IN_VENV) -m tests.bench $(ARGS)
+
+docs: setup ## Build the documentation into .forge/docs; a broken link fails it
+	@$(PYTHON_IN_VENV) -m docs.site .forge/docs
+	@echo "Open .forge/docs/index.html"
 
 lint: setup ## Style, types and import order
 	@$(PYTHON_IN_VENV) -m ruff check
