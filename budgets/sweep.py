@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from django.db import InterfaceError, OperationalError
+from django.db import connection
 
 from audit.actors import Actor
 from budgets import expiry, idling, raising, renewal, thresholds
@@ -95,9 +95,9 @@ def _each(ids: Sequence[uuid.UUID], act: Callable[[uuid.UUID], int | None], fail
     for one in ids:
         try:
             total += act(one) or 0
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:  # a refusal or a bug that one budget meets is no reason to leave the others alone
+        except Exception:  # a refusal or a fault that one budget meets is no reason to leave the others alone
+            if not connection.is_usable():
+                raise  # a lost connection is every budget's fault
             logger.exception("%s was not looked after", one)
             failed.add(one)
     return total

@@ -7,7 +7,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError, connection
 
 from audit.actors import Actor
 from audit.models import AuditLog
@@ -327,6 +327,39 @@ def test_the_command_does_what_the_job_does_and_a_dry_run_nothing(world, mailout
     assert Mail.objects.filter(state=Mail.State.DUE).count() == 2
     assert not mailoutbox
     assert "0 renewed" in run("--now", now)
+
+
+@pytest.mark.parametrize("state", ["40P01", "55P03", "57014", "54000"])
+def test_a_deadlock_a_lock_or_a_limit_of_time_that_one_budget_meets_keeps_no_other_from_it(world, monkeypatch, state):
+    bad, good = world.budget("TEAM", 1, spent=Decimal(1)), world.budget("PROJECT", 1, spent=Decimal(1))
+    fire = thresholds.fire
+
+    def break_for_one(*, budget_id, **more):
+        if budget_id == bad.id:
+            with connection.cursor() as cursor:
+                cursor.execute(f"DO $$ BEGIN RAISE EXCEPTION 'as it may be' USING ERRCODE = '{state}'; END $$")
+        return fire(budget_id=budget_id, **more)
+
+    monkeypatch.setattr(thresholds, "fire", break_for_one)
+    with pytest.raises(sweep.BudgetsFailed, match=str(bad.id)):
+        check(MARCH)
+    assert good.thresholds.filter(fired_at__isnull=True).count() == 0
+
+
+def test_without_a_connection_the_run_ends(world, monkeypatch):
+    for scope in ("TEAM", "PROJECT"):
+        world.budget(scope, 1, spent=Decimal(1))
+    tried = []
+
+    def lose(*, budget_id, **more):
+        tried.append(budget_id)
+        connection.close()
+        raise OperationalError("the connection is lost")
+
+    monkeypatch.setattr(thresholds, "fire", lose)
+    with pytest.raises(OperationalError):
+        check(MARCH)
+    assert len(tried) == 1
 
 
 def test_a_budget_that_fails_keeps_no_other_from_its_mail(world, monkeypatch):

@@ -164,9 +164,9 @@ class WorkSpaceAdmin(Launches, ActsOnWhatItShows, ForgeModelAdmin):
     export_fields = (
         "id", "name", "owner__email", "team__slug", "project__slug", "organization__slug", "service_type",
         "bundle_type", "operating_system", "running_mode", "state", "state_since", "region", "directory_user",
-        "provider_id", "cost_to_date", "organization__currency", "last_activity_at", "next_action", "next_action_at",
-        "keep_alive", "keep_alive_until", "tags", "created_at", "launched_at", "terminated_at",
-    )  # fmt: skip
+        "provider_id", "last_activity_at", "next_action", "next_action_at", "keep_alive", "keep_alive_until", "tags",
+        "created_at", "launched_at", "terminated_at",
+    )  # fmt: skip  # costs leave the house by the list of costs, which knows who may take them out
     fieldsets = (
         (
             "Machine",
