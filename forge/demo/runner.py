@@ -18,7 +18,7 @@ from forge.db.embedded.postgres import APP, OWNER, SUPERUSER
 from forge.db.embedded.processes import LOOPBACK, free_port, port_is_free, spawn, stop, tail
 from forge.demo.children import Command, Family
 from forge.demo.home import Home, static_files_stamp
-from forge.env import BASE_DIR
+from forge.env import ADDRESSES, BASE_DIR
 
 DATABASE = "forge"
 QUEUES = ("seal", "operations", "sweeps", "mail", "webhooks")
@@ -112,7 +112,8 @@ class Demo:
         self._start_database()
         self._start_broker()
         self._start_simulator()
-        self.home.publish_environment(self.own_env)
+        addresses = {name: self.env[name] for name in ADDRESSES if name in self.env}
+        self.home.publish_environment(self.own_env | addresses)
         with self._step("Schema and static files"):
             finish_static = self._collect_static()
             self._manage("migrate", "--noinput", **self.filling)
