@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
@@ -84,6 +84,12 @@ def rate(name: str, *, default: str = "") -> str:
     except ImproperlyConfigured as error:
         raise ImproperlyConfigured(f"{name}: {error}") from None
     return text
+
+
+def base_url(hosts: Sequence[str], *, is_secure: bool) -> str:
+    """Where people find Forge when nothing else is said: the first of the hosts that it answers to."""
+    host = next((host.lstrip(".") for host in hosts if host.lstrip(".") not in ("", "*")), "localhost")
+    return f"{'https' if is_secure else 'http'}://{host}"
 
 
 def networks(name: str) -> list[IPv4Network | IPv6Network]:
