@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
@@ -32,9 +33,47 @@ def _demo_is_running() -> bool:
     return False
 
 
-# `make demo` leaves the addresses of what it started here, so that management commands find them.
-if _demo_is_running():
-    environ.Env.read_env(STATE_DIR / "env", overwrite=False)
+ADDRESSES = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "AWS_ENDPOINT_URL")
+"""Settings that say which installation a process belongs to: they come together, or not at all."""
+
+_PLACES = (*ADDRESSES, "AWS_", "FORGE_AUDIT_SINKS", "FORGE_ARCHIVE")
+"""Beginnings of what belongs to the demo's own data, and to no other database's."""
+
+
+def of_demo(published: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """What a process takes of the settings that the demo published, beside those it was given.
+
+    Whoever is given another address than the demo's works elsewhere, and gets none of the demo's: half of them would
+    migrate the demo's database, or call AWS for the demo's machines. What is no place (SECRET_KEY, DEBUG) is taken.
+    """
+    others = _given_otherwise(published, given)
+    return {
+        name: value
+        for name, value in published.items()
+        if name not in given and f"{name}_FILE" not in given and not (others and name.startswith(_PLACES))
+    }
+
+
+def _given_otherwise(published: Mapping[str, str], given: Mapping[str, str]) -> list[str]:
+    own = [name for name in ADDRESSES if name in given and given[name] != published.get(name)]
+    return own + [f"{name}_FILE" for name in ADDRESSES if f"{name}_FILE" in given]
+
+
+def _published() -> dict[str, str]:
+    """The settings of the demo that runs here; none where none does."""
+    if not _demo_is_running():
+        return {}
+    try:
+        lines = (STATE_DIR / "env").read_text().splitlines()
+    except FileNotFoundError:
+        return {}  # it is still starting
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}
+
+
+# `make demo` leaves its settings in .forge/env, so that management commands find it.
+_demo = _published()
+_elsewhere = _given_otherwise(_demo, os.environ) if _demo else []
+os.environ.update(of_demo(_demo, os.environ))
 
 
 def rate(name: str, *, default: str = "") -> str:
@@ -45,6 +84,12 @@ def rate(name: str, *, default: str = "") -> str:
     except ImproperlyConfigured as error:
         raise ImproperlyConfigured(f"{name}: {error}") from None
     return text
+
+
+def base_url(hosts: Sequence[str], *, is_secure: bool) -> str:
+    """Where people find Forge when nothing else is said: the first of the hosts that it answers to."""
+    host = next((host.lstrip(".") for host in hosts if host.lstrip(".") not in ("", "*")), "localhost")
+    return f"{'https' if is_secure else 'http'}://{host}"
 
 
 def networks(name: str) -> list[IPv4Network | IPv6Network]:
@@ -67,7 +112,8 @@ def required(name: str, hint: str) -> str:
     """The value of `name`; raises ImproperlyConfigured with `hint` when neither it nor `name_FILE` is set."""
     value = env.str(name, default="")
     if not value:
-        raise ImproperlyConfigured(f"{name} is not set. {hint}")
+        left_out = f" {_elsewhere[0]} is not the demo's, so nothing is taken from the demo." if _elsewhere else ""
+        raise ImproperlyConfigured(f"{name} is not set.{left_out} {hint}")
     return value
 
 

@@ -5,7 +5,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from forge.accounts.signin.providers import allauth_setting
 from forge.console.unfold import UNFOLD  # noqa: F401  (a setting)
-from forge.env import BASE_DIR, env, folder, identity_providers, networks, rate, required
+from forge.env import BASE_DIR, base_url, env, folder, identity_providers, networks, rate, required
 from forge.schedule import BEAT_SCHEDULE, TASK_QUEUES, TASK_ROUTES
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -141,11 +141,16 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "account_login"  # the console has its own page and leads there itself
 FORGE_SIGN_IN_VIEWS = [  # work in the system's scope: who signs in is looked for in all organizations
     "admin:login", "account_login", "mfa_authenticate", "mfa_login_webauthn", "openid_connect_login",
+    "account_reset_password", "account_choose_password",
     "openid_connect_callback", "saml_login", "saml_acs", "saml_finish_acs", "saml_sls", "saml_metadata",
 ]  # fmt: skip
 LOGIN_REDIRECT_URL = "admin:index"  # Unfold's sign-in page does not say where to go on to
 FORGE_MFA_REQUIRED = env.bool("FORGE_MFA_REQUIRED", default=not DEBUG)
 FORGE_EXPIRY_WARNING_DAYS = env.int("FORGE_EXPIRY_WARNING_DAYS", default=7)
+FORGE_BASE_URL = env.str("FORGE_BASE_URL", default="") or base_url(ALLOWED_HOSTS, is_secure=not DEBUG)
+FORGE_PASSWORD_LINK_MINUTES = env.int("FORGE_PASSWORD_LINK_MINUTES", default=60)
+FORGE_INVITATION_DAYS = env.int("FORGE_INVITATION_DAYS", default=7)
+FORGE_RATE_PASSWORD_RESET = rate("FORGE_RATE_PASSWORD_RESET", default="20/hour")
 FORGE_LOCKOUT_FAILURES = env.int("FORGE_LOCKOUT_FAILURES", default=5)
 FORGE_LOCKOUT_MINUTES = env.int("FORGE_LOCKOUT_MINUTES", default=30)
 SESSION_COOKIE_AGE = env.int("FORGE_SESSION_HOURS", default=12) * 3600
@@ -300,6 +305,9 @@ FORGE_MAIL_KINDS = {
     "costs.report": "costs.showback.letters.monthly",
     "account.factors_changed": "forge.accounts.signin.letters.factors_changed",
     "account.locked": "forge.accounts.signin.letters.locked",
+    "account.invited": "forge.accounts.signin.letters.invited",
+    "account.password_link": "forge.accounts.signin.letters.password_link",
+    "account.password_reset": "forge.accounts.signin.letters.password_reset",
     "account.token_ends": "forge.accounts.signin.letters.token_ends",
     "account.credentials_end": "forge.accounts.signin.letters.credentials_end",
     "workspace.ready": "workspaces.letters.ready",
@@ -315,6 +323,9 @@ FORGE_MAIL_KINDS = {
 FORGE_MAIL_ALWAYS = [  # what warns of a loss: nobody switches it off
     "account.factors_changed",
     "account.locked",
+    "account.invited",
+    "account.password_link",
+    "account.password_reset",
     "account.token_ends",
     "account.credentials_end",
     "budget.stops_idle",

@@ -7,7 +7,7 @@ may take seconds each; none runs within a transaction, and none changes anything
 from __future__ import annotations
 
 import smtplib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -17,6 +17,8 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import get_connection
 from django.db import Error, connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Max
 from django.utils import timezone
 
 from audit.sealing import keys, sinks
@@ -99,18 +101,29 @@ def _clock() -> Diagnosis:
 def _workers(now: datetime) -> Iterator[Diagnosis]:
     """Whether each queue has a worker: it would have begun a job of the schedule lately, paused or not."""
     begun = {run.job: run.started_at for run in jobs.last_runs()}
+    since = _scheduled_since(begun.values())
     for queue in TASK_QUEUES:
         name = queue.name
         own = {job: entry for job, entry in BEAT_SCHEDULE.items() if _queue_of(entry["task"]) == name}
         patience = timedelta(seconds=3 * min(entry["schedule"] for entry in own.values()) + 60)
         heard = max((begun[job] for job in own if job in begun), default=None)
         mend = f"Start beat and `celery -A forge worker -Q {name}`."
-        if heard is None:
+        if heard is None and now - since <= patience:
+            yield Diagnosis(
+                f"worker {name}", OK, f"not heard of yet, {max(0, (now - since).seconds)} s after the start"
+            )
+        elif heard is None:
             yield Diagnosis(f"worker {name}", FAULT, "never heard of", mend)
         elif now - heard > patience:
             yield Diagnosis(f"worker {name}", FAULT, f"last heard of at {heard:%Y-%m-%d %H:%M:%S} UTC", mend)
         else:
             yield Diagnosis(f"worker {name}", OK, f"heard of {max(0, (now - heard).seconds)} s ago")
+
+
+def _scheduled_since(begun: Iterable[datetime]) -> datetime:
+    """Since when jobs of every queue can have begun: the first one did, or else the schema was last migrated."""
+    migrated = MigrationRecorder.Migration.objects.aggregate(at=Max("applied"))["at"]
+    return min(begun, default=migrated)
 
 
 def _queue_of(task: str) -> str:

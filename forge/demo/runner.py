@@ -18,7 +18,7 @@ from forge.db.embedded.postgres import APP, OWNER, SUPERUSER
 from forge.db.embedded.processes import LOOPBACK, free_port, port_is_free, spawn, stop, tail
 from forge.demo.children import Command, Family
 from forge.demo.home import Home, static_files_stamp
-from forge.env import BASE_DIR
+from forge.env import ADDRESSES, BASE_DIR
 
 DATABASE = "forge"
 QUEUES = ("seal", "operations", "sweeps", "mail", "webhooks")
@@ -112,7 +112,7 @@ class Demo:
         self._start_database()
         self._start_broker()
         self._start_simulator()
-        self.home.publish_environment(self.own_env)
+        self._publish_environment()
         with self._step("Schema and static files"):
             finish_static = self._collect_static()
             self._manage("migrate", "--noinput", **self.filling)
@@ -124,8 +124,11 @@ class Demo:
                 self._manage("seed_demo", **self.filling)
                 self.home.seeding.unlink(missing_ok=True)
         with self._step("Web, workers and schedule"):
+            port = web_port(self.env.get("FORGE_DEMO_PORT"))
+            self._setting("FORGE_BASE_URL", f"http://{LOOPBACK}:{port}")
+            self._publish_environment()
             self._start_workers()
-            self._start_web()
+            self._start_web(port)
         self.home.publish_demo(self.addresses)
 
     def _start_database(self) -> None:
@@ -187,8 +190,7 @@ class Demo:
         beat = [*celery, "beat", "--pidfile=", "-s", str(self.home.folder / "beat-schedule"), "--loglevel", "INFO"]
         self.family.start("Beat", Command(beat, env=self.env, log=self.home.log("beat")))
 
-    def _start_web(self) -> None:
-        port = web_port(self.env.get("FORGE_DEMO_PORT"))
+    def _start_web(self, port: int) -> None:
         arguments = [sys.executable, "-m", "gunicorn", "forge.wsgi", "--bind", f"{LOOPBACK}:{port}"]
         arguments += [
             "--workers",
@@ -205,6 +207,11 @@ class Demo:
             "Web", Command(arguments, env=self.serving, log=self.home.log("web"), ready=lambda: is_healthy(port))
         )
         self.addresses = {"base_url": f"http://{LOOPBACK}:{port}"} | self.addresses
+
+    def _publish_environment(self) -> None:
+        """Tell management commands what was set here, and the addresses that were given."""
+        given = {name: self.env[name] for name in ADDRESSES if name in self.env}
+        self.home.publish_environment(self.own_env | given)
 
     # -- Tools of the steps ------------------------------------------------------------------------------------------
 

@@ -17,12 +17,16 @@ pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).resolve().parents[2]
 SIGN_IN = "tests/forge/accounts/signin/"
 FACTORS, KEYS, SESSIONS = f"{SIGN_IN}test_factors.py", f"{SIGN_IN}test_security_keys.py", f"{SIGN_IN}test_sessions.py"
+RECOVERING = f"{SIGN_IN}test_recovering.py"
 OIDC, SAML = f"{SIGN_IN}test_oidc.py", f"{SIGN_IN}test_saml.py"
 
 PAGES = {
     "account_overview": "reads",
     "account_login": (SESSIONS, "test_everybody_with_an_account_signs_in_there_and_lands_on_the_own_page"),
     "account_logout": (SESSIONS, "test_signing_out_takes_the_row_away"),
+    "account_reset_password": (RECOVERING, "test_known_and_unknown_addresses_are_answered_alike"),
+    "account_reset_password_done": "reads",
+    "account_choose_password": (RECOVERING, "test_a_link_from_mail_sets_a_password_and_ends_every_session"),
     "account_inactive": "reads",
     "account_reauthenticate": (FACTORS, "test_changing_factors_asks_for_the_password_again_after_a_while"),
     "account_end_session": (SESSIONS, "test_the_page_ends_another_session"),
@@ -66,7 +70,7 @@ def test_every_page_has_a_case_and_no_case_is_without_a_page():
 @pytest.mark.parametrize("name", sorted(name for name, case in PAGES.items() if case != "reads"))
 def test_the_test_of_a_page_is_there(name):
     path, test = PAGES[name]
-    assert re.search(rf"^def {test}\(", (ROOT / path).read_text(), re.MULTILINE)
+    assert re.search(rf"^ *def {test}\(", (ROOT / path).read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", sorted(name for name, case in PAGES.items() if case == "reads"))

@@ -18,7 +18,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-_GIVEN = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "AWS_ENDPOINT_URL", "SECRET_KEY", "DEBUG")
+_KEPT = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|TERM|TMPDIR|TZ|LANG|LC_\w+|LD_LIBRARY_PATH|VIRTUAL_ENV|PYTHON\w+|COV_\w+|COVERAGE_\w+"
+    r"|(?:https?|no|all)_proxy|SSL_CERT_\w+|REQUESTS_CA_BUNDLE|FORGE_PG_BIN",
+    re.IGNORECASE,
+)
+"""What a demo keeps of a test run's environment: the machine's own. The run's settings are not the demo's."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class Demo:
 
     def __init__(self, home: Path, *, within_seconds: float = 400) -> None:
         self._home, self._within = home, within_seconds
-        self.environment = {name: value for name, value in os.environ.items() if name not in _GIVEN}
+        self.environment = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
         self.environment |= {"FORGE_HOME": str(home), "FORGE_DEMO_PORT": "0"}
         self._process: subprocess.Popen[bytes] | None = None
 

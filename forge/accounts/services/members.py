@@ -15,6 +15,7 @@ from forge.accounts.services.authority import require_unless_command
 from forge.accounts.services.roles import check_role, grant_role, keep_an_admin, require_may_grant, role_facts
 from forge.api.errors import Conflict, Refused
 from forge.db.integrity import refusing
+from forge.outbox.services import Owed, owe
 
 Role = Membership.Role
 
@@ -51,7 +52,7 @@ def create_member(
 ) -> Membership:
     """A new person with a first role: admins make anybody, leads contractors and engineers of their team.
 
-    Without `password` the person signs in only by a token or another way in. Raises MayNotManagePeople, EmailTaken,
+    Without `password` the person is invited by mail to choose one. Raises MayNotManagePeople, EmailTaken,
     RoleNeedsTeam, RoleIsOrganizationWide, ContractorNeedsEnd, CredentialsEndInPast, PasswordRefused.
     """
     require_may_grant(actor, organization=organization, role=role, team=team)
@@ -65,7 +66,8 @@ def create_member(
         credentials_expire_at=credentials_expire_at,
     )
     set_password(user, password)
-    return _make(actor, user, organization=organization, role=role, team=team)
+    invitation = None if password else now
+    return _make(actor, user, organization=organization, role=role, team=team, invited_at=invitation)
 
 
 def join_by_provider(*, actor: Actor, organization: Organization, email: str, full_name: str, team: Team) -> Membership:
@@ -142,7 +144,15 @@ def set_active(*, actor: Actor, user: User, is_active: bool) -> User:
     return locked
 
 
-def _make(actor: Actor, user: User, *, organization: Organization, role: str, team: Team | None) -> Membership:
+def _make(
+    actor: Actor,
+    user: User,
+    *,
+    organization: Organization,
+    role: str,
+    team: Team | None,
+    invited_at: datetime | None = None,
+) -> Membership:
     taken = {
         "accounts_user_email_unique_whatever_case": EmailTaken("Another person has this email."),
         "accounts_user_directory_username_unique": DirectoryUsernameTaken("Another person has this directory user."),
@@ -158,4 +168,17 @@ def _make(actor: Actor, user: User, *, organization: Organization, role: str, te
             description=f"Created user {user.id} as {role}",
             changes={"before": None, "after": role_facts(membership)},
         )
+        if invited_at is not None:
+            owe([_invitation(user, organization)], now=invited_at)
     return membership
+
+
+def _invitation(user: User, organization: Organization) -> Owed:
+    return Owed(
+        organization_id=organization.id,
+        recipient_id=user.id,
+        kind="account.invited",
+        target_type="User",
+        target_id=user.id,
+        once="",
+    )

@@ -7,13 +7,14 @@ from typing import Any
 
 from allauth.core import context
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
-from django.contrib.auth.forms import AuthenticationForm
+from django import forms
+from django.contrib.auth.forms import AuthenticationForm, SetPasswordForm
 from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 from unfold.forms import AuthenticationForm as ConsoleForm
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from audit.actors import Actor
 from forge.accounts.models import User
@@ -47,6 +48,24 @@ _HELP = {
     "username": {"autocomplete": "username", "autofocus": ""},
     "password": {"autocomplete": "current-password"},
 }
+
+
+class ForgottenForm(forms.Form):
+    """Whose password was forgotten."""
+
+    email = forms.EmailField(
+        max_length=254,
+        widget=UnfoldAdminEmailInputWidget(attrs={"autocomplete": "username", "autofocus": ""}),
+    )
+
+
+class ChooseForm(SetPasswordForm):
+    """A password, twice; it keeps the rules."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
 
 
 class CodeForm(AuthenticateForm):

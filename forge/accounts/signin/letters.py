@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from django.conf import settings
+from django.utils import timezone
+
+from forge.accounts import links
 from forge.accounts.models import ApiToken, User
 from forge.outbox.letters import Letter, NothingToTell, Reader
 from forge.outbox.models import Mail
@@ -39,6 +43,57 @@ def factors_changed(mail: Mail, reader: Reader) -> Letter:
         sentence=_CHANGES[mail.facts["action"]],
         rows=[("Changed at", reader.time(datetime.fromisoformat(mail.facts["at"])))],
         paragraphs=["If that was not you, tell an admin of your organization at once."],
+    )
+
+
+def invited(mail: Mail, reader: Reader) -> Letter:
+    """That somebody has an account, and how to come in the first time: by a link, or by the identity provider."""
+    user = User.objects.select_related("organization").get(pk=mail.recipient_id)
+    if user.has_usable_password() or user.last_login is not None:
+        raise NothingToTell("the person has a password, or has signed in")
+    rows = [("Account", user.email), ("Organization", str(user.organization))]
+    if links.may_choose(user):
+        until = timezone.now() + timedelta(days=settings.FORGE_INVITATION_DAYS)
+        way = f"Choose a password, then sign in: {links.address_of(user, until=until)}"
+        late = f"Later ask for another link by “Forgot your password?”: {links.page('account_reset_password')}"
+        rows.append(("The link works until", reader.time(until)))
+    elif providers := links.providers_of(user):
+        way = f"Sign in by {' or '.join(one.name for one in providers)}: {links.page('account_login')}"
+        late = "You need no password here."
+    else:
+        raise NothingToTell("the account has ended")
+    return Letter(
+        subject="Forge: you have an account",
+        sentence="You have an account in RobCo Forge, where you get workstations in the cloud.",
+        rows=rows,
+        paragraphs=[way, late],
+    )
+
+
+def password_link(mail: Mail, reader: Reader) -> Letter:
+    """The link to choose a new password."""
+    user = User.objects.select_related("organization").get(pk=mail.recipient_id)
+    if not links.may_choose(user):
+        raise NothingToTell("the account has ended, or is opened by an identity provider")
+    until = timezone.now() + timedelta(minutes=settings.FORGE_PASSWORD_LINK_MINUTES)
+    return Letter(
+        subject="Forge: choose a new password",
+        sentence="Somebody, probably you, has asked for a new password of your account.",
+        rows=[("Account", user.email), ("The link works until", reader.time(until))],
+        paragraphs=[
+            f"Choose it here: {links.address_of(user, until=until)}",
+            "If it was not you, do nothing: your password stays as it is.",
+        ],
+    )
+
+
+def password_reset(mail: Mail, reader: Reader) -> Letter:
+    """That a new password was chosen by a link from mail."""
+    return Letter(
+        subject="Forge: your password has changed",
+        sentence="A new password of your account was chosen by a link from mail; all sessions have ended.",
+        rows=[("Changed at", reader.time(datetime.fromisoformat(mail.facts["at"])))],
+        paragraphs=["If that was not you, tell an admin of your organization at once: somebody reads your mail."],
     )
 
 

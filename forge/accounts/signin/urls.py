@@ -9,13 +9,16 @@ from allauth.socialaccount.providers.saml import views as saml
 from allauth.socialaccount.views import login_cancelled, login_error
 from django.urls import path
 
-from forge.accounts.signin import views
+from forge.accounts.signin import recovery, views
 from forge.accounts.signin.views import reading, signing_in
 
 urlpatterns = [
     path("", views.OverviewView.as_view(), name="account_overview"),
     path("login/", views.SignInView.as_view(), name="account_login"),
     path("logout/", views.SignOutView.as_view(), name="account_logout"),
+    path("password/forgotten/", recovery.ForgottenView.as_view(), name="account_reset_password"),
+    path("password/sent/", recovery.SentView.as_view(), name="account_reset_password_done"),
+    path("password/choose/<str:token>/", recovery.ChooseView.as_view(), name="account_choose_password"),
     path("inactive/", account_inactive, name="account_inactive"),
     path("reauthenticate/", views.PasswordAgainView.as_view(), name="account_reauthenticate"),
     path("sessions/<uuid:pk>/end/", views.EndSessionView.as_view(), name="account_end_session"),

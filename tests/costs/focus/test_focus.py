@@ -1,17 +1,22 @@
 """Our FOCUS files conform to the specification, and importing one gives the same money."""
 
 import csv
+from datetime import date, datetime
 from decimal import Decimal
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from audit.actors import Actor
+from costs.focus import rows, services
 from costs.focus.writing import FORMATS
 from costs.models import CostRecord, DailyCost, Price
 from tests.costs.bills.sheets import LAUNCHED, as_csv, fee, line
 from tests.costs.focus.validator import faults, rows_of, specification
 from tests.costs.meters import assert_sums_agree
 from workspaces.models import WorkSpace
+
+DAYS = (date(2026, 3, 1), date(2026, 5, 1))
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 
@@ -129,6 +134,34 @@ def conforming(tmp_path_factory):
         writer.writerow(given)
     assert faults(path) == []
     return path
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_metering_between_two_pages_leaves_the_file_whole(fleet, account, tmp_path, monkeypatch, form):
+    """Of the records before the file was asked for every one is in it, with its cost; those booked since are not."""
+    fleet(1, prefix="a")
+    before = {(str(one.workspace_id), one.period_start): one.total_cost for one in CostRecord.objects.all()}
+    monkeypatch.setattr(rows, "PAGE", 7)
+    _, pieces = services.stream(
+        actor=Actor.command("export_focus").in_organization(account.organization_id),
+        records=services.of_days(CostRecord.objects.filter(organization=account.organization), *DAYS),
+        form=form,
+        start=DAYS[0],
+        end=DAYS[1],
+        filters={},
+    )
+    path = tmp_path / "out"
+    with path.open("wb") as file:
+        file.write(next(pieces) + next(pieces))
+        fleet(1, prefix="b")  # meters another machine of the same hours
+        file.writelines(pieces)
+    assert CostRecord.objects.count() > len(before) > 3 * 7
+    written = {}
+    for row in rows_of(path)[1]:
+        key = (row["x_MachineId"], datetime.fromisoformat(row["ChargePeriodStart"]))
+        written[key] = written.get(key, 0) + Decimal(row["BilledCost"])
+    assert faults(path) == []
+    assert written == before
 
 
 def test_a_file_that_is_there_is_not_written_over(account, tmp_path):

@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 from django.core.management import call_command
 from django.db import OperationalError
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from audit.models import AuditLog
@@ -59,12 +60,32 @@ def test_all_is_well_but_for_the_settings_of_a_test(well):
 def test_a_queue_without_a_worker_is_a_fault_and_the_command_ends_with_1(well):
     JobRun.objects.filter(job__in=["send_mails"]).update(started_at=timezone.now() - timedelta(hours=2))
     JobRun.objects.filter(job="audit_seal").delete()
+    JobRun.objects.filter(job="audit_verify").update(started_at=timezone.now() - timedelta(hours=2))
     code, text = run("--near")
     assert code == 1
     assert "fault   worker mail: last heard of at" in text
     assert "fault   worker seal: never heard of" in text
     assert "→ Start beat and `celery -A forge worker -Q seal`." in text
     assert "ok      worker sweeps: heard of" in text
+
+
+def heard(job, at):
+    JobRun.objects.create(job=job, slot=at, started_at=at, finished_at=at, outcome="SUCCEEDED")
+
+
+def test_a_queue_that_has_had_no_time_to_be_heard_of_is_no_fault():
+    now = timezone.now()
+    heard("audit_seal", now - timedelta(seconds=20))
+    assert found("worker sweeps", now=now).status == "ok"
+    assert found("worker sweeps", now=now).text == "not heard of yet, 20 s after the start"
+    later = found("worker sweeps", now=now + timedelta(hours=1))
+    assert (later.status, later.text) == ("fault", "never heard of")
+
+
+def test_a_schedule_that_never_began_is_a_fault_a_while_after_the_schema_was_made():
+    migrated = MigrationRecorder.Migration.objects.latest("applied").applied
+    assert found("worker seal", now=migrated + timedelta(seconds=30)).status == "ok"
+    assert found("worker seal", now=migrated + timedelta(hours=1)).status == "fault"
 
 
 def test_a_job_that_is_paused_still_tells_of_its_worker(well):
@@ -203,6 +224,7 @@ class TestThePage:
     def test_operators_see_how_to_mend_and_may_have_aws_asked(self, client, monkeypatch):
         asked = []
         monkeypatch.setattr(doctor, "_accounts", lambda now: asked.append(now) or iter(()))
+        heard("audit_verify", timezone.now() - timedelta(hours=2))
         page = self.page(client, UserFactory(organization=None))
         assert "celery -A forge worker -Q seal" in page
         assert "?doctor=far" in page

@@ -1,0 +1,39 @@
+"""`.ci/advisories.py pypi|osv`: status 0 where that advisory service answers a question about a package that exists.
+
+An answer that is not the service's own (a proxy's page, an index without advisories) is none.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import requests
+
+SECONDS = 10
+PYPI, OSV = "https://pypi.org/pypi/django/5.2/json", "https://api.osv.dev/v1/query"
+
+
+def pypi() -> bool:
+    answer = requests.get(PYPI, timeout=SECONDS)
+    return answer.ok and bool(answer.json().get("vulnerabilities"))
+
+
+def osv() -> bool:
+    question = {"version": "5.2", "package": {"name": "django", "ecosystem": "PyPI"}}
+    answer = requests.post(OSV, json=question, timeout=SECONDS)
+    return answer.ok and bool(answer.json().get("vulns"))
+
+
+def main(service: str) -> int:
+    try:
+        is_there = {"pypi": pypi, "osv": osv}[service]()
+    except (requests.RequestException, ValueError) as error:
+        print(f"{type(error).__name__}: {error}"[:300])
+        return 1
+    if not is_there:
+        print("it tells nothing of a version whose weaknesses are known")
+    return 0 if is_there else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

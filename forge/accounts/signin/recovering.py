@@ -1,0 +1,102 @@
+"""A password for whoever has none, or has forgotten it: asked for on the sign-in page, chosen by a link from mail."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.http import HttpRequest
+
+from audit.actors import Actor, source_address
+from audit.entries import DENIED, SUCCESS
+from audit.services import record
+from forge.accounts import actions, links
+from forge.accounts.models import User
+from forge.accounts.passwords import PasswordRefused, set_password
+from forge.accounts.signin import guarding, sessions
+from forge.api.errors import TooMany
+from forge.api.rates import Rate
+from forge.api.throttles import Bucket, counter
+from forge.outbox.services import Owed, owe
+
+PAUSE = timedelta(minutes=5)
+"""Within this an account is sent one link, however often and by whomever it is asked for."""
+
+
+def require_rate(request: HttpRequest) -> None:
+    """Count a request for a link; raises TooMany where those of its address are used up."""
+    rate = Rate.parse(settings.FORGE_RATE_PASSWORD_RESET)
+    if rate is None:
+        return
+    now = time.time()
+    bucket = Bucket(f"password-reset:{source_address(request)}", "this address", rate)
+    hits = counter(settings.REDIS_URL).hit([bucket], now)
+    if hits is not None and hits[0] > rate.limit:
+        raise TooMany(f"The {rate} of {bucket.whose} are used up.", retry_after=rate.seconds - int(now) % rate.seconds)
+
+
+def ask(*, actor: Actor, email: str, now: datetime) -> None:
+    """Owe the person of this address a link, where there is one whom mail may help; whoever asks learns neither."""
+    user = User.objects.select_related("organization").filter(email__iexact=email).first()
+    is_helped = user is not None and links.may_choose(user)
+    with transaction.atomic():
+        record(
+            actor=actor if user is None else actor.in_organization(user.organization_id),
+            action=actions.PASSWORD_RESET_REQUEST,
+            resource_type="User",
+            resource_id="" if user is None else str(user.pk),
+            result=SUCCESS if is_helped else DENIED,
+            description="A link to choose a password was asked for",
+        )
+        if user is not None and is_helped:
+            life = timedelta(minutes=settings.FORGE_PASSWORD_LINK_MINUTES)
+            step = int(now.timestamp() // PAUSE.total_seconds())
+            owe([_mail(user, "account.password_link", once=f"{step}", useless_after=now + life)], now=now)
+
+
+def choose(*, actor: Actor, token: str, password: str, now: datetime) -> User:
+    """Give the holder of the link a password; sessions end, a lock opens, second factors stay.
+
+    Raises LinkNotValid, PasswordRefused.
+    """
+    with transaction.atomic():
+        user = links.holder(token, now=now, is_locking=True)
+        had_one = user.has_usable_password()
+        if user.check_password(password):
+            raise PasswordRefused("It is the password that you have now.")
+        set_password(user, password)
+        user.save(update_fields=["password", "updated_at"])
+        own = actor.in_organization(user.organization_id)
+        guarding.note_success(guarding.take(user))
+        sessions.revoke_all(actor=own, user=user)
+        record(
+            actor=own,
+            action=actions.PASSWORD_RESET,
+            resource_type="User",
+            resource_id=str(user.pk),
+            description=f"{'A new' if had_one else 'The first'} password of user {user.pk}, by a link from mail",
+        )
+        if had_one:
+            told = _mail(user, "account.password_reset", once=now.isoformat(), facts={"at": now.isoformat()})
+            owe([told], now=now)
+    return user
+
+
+def _mail(
+    user: User, kind: str, *, once: str, useless_after: datetime | None = None, facts: Mapping[str, str] | None = None
+) -> Owed:
+    if user.organization_id is None:
+        raise ValueError("An operator of the installation gets no mail of an organization.")
+    return Owed(
+        organization_id=user.organization_id,
+        recipient_id=user.pk,
+        kind=kind,
+        target_type="User",
+        target_id=user.pk,
+        once=once,
+        facts=facts or {},
+        useless_after=useless_after,
+    )

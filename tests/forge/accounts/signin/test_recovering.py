@@ -1,0 +1,272 @@
+"""A password by a link from mail: for whom, how long, how often, and that nobody learns from it who exists."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from allauth.socialaccount.models import SocialAccount
+from django.core import mail as django_mail
+from django.db import connection
+from django.utils import timezone
+
+from audit.actors import Actor
+from audit.models import AuditLog
+from forge.accounts import links
+from forge.accounts.services import create_member, create_service_account, set_active
+from forge.accounts.signin import guarding, recovering
+from forge.accounts.signin.providers import parse
+from forge.outbox import sending
+from forge.outbox.models import Mail
+from tests.factories import PASSWORD, MembershipFactory, TeamFactory
+from tests.forge.accounts.signin.support import ACCOUNT, browser, is_in, left, sign_in, with_app
+from tests.world import actor
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+
+ASK, SENT = "/account/password/forgotten/", "/account/password/sent/"
+NEW = "quite another horse"
+
+
+@pytest.fixture(autouse=True)
+def own_address(settings):
+    settings.FORGE_BASE_URL = "https://forge.example.com"
+    settings.FORGE_RATE_PASSWORD_RESET = ""
+
+
+@pytest.fixture
+def admin():
+    return MembershipFactory(role="admin", team=None).user
+
+
+def ask(email, client=None):
+    return (client or browser()).post(ASK, {"email": email})
+
+
+def link(*, now=None):
+    """The path of the link in the one mail that is sent now."""
+    django_mail.outbox.clear()
+    assert sending.send(now=now or timezone.now())["sent"] == 1
+    [message] = django_mail.outbox
+    [path] = re.findall(r"https://forge\.example\.com(/account/password/choose/\S+/)", message.body)
+    assert path in message.alternatives[0].content
+    return path
+
+
+def choose(path, password=NEW, client=None):
+    return (client or browser()).post(path, {"new_password1": password, "new_password2": password})
+
+
+def invite(admin, **facts):
+    team = TeamFactory(organization=admin.organization)
+    wanted = {"email": "new@example.com", "full_name": "New Person", "role": "engineer", "team": team}
+    return create_member(actor=actor(admin), organization=admin.organization, now=timezone.now(), **wanted | facts).user
+
+
+def trust_provider(settings, organization):
+    settings.FORGE_IDENTITY_PROVIDERS = parse(
+        f'[{{"id": "okta", "kind": "oidc", "name": "Okta", "organization": "{organization.slug}",'
+        '"server_url": "https://okta.example.com", "client_id": "x", "client_secret_env": "S"}]',
+        environment={"S": "secret"},
+    )
+
+
+class TestForgotten:
+    def test_both_sign_in_pages_lead_to_it(self):
+        for page in (ACCOUNT, "/admin/login/"):
+            assert f'href="{ASK}"' in browser().get(page).content.decode()
+        assert "Send the link" in browser().get(ASK).content.decode()
+
+    def test_a_link_from_mail_sets_a_password_and_ends_every_session(self, admin):
+        elsewhere = browser()
+        sign_in(elsewhere, admin)
+        assert is_in(elsewhere)
+        assert ask(admin.email.upper())["Location"] == SENT
+        path = link()
+        page = browser().get(path)
+        assert (page.status_code, page["Referrer-Policy"]) == (200, "no-referrer")
+        assert "no-store" in page["Cache-Control"]
+        assert choose(path)["Location"] == ACCOUNT
+        assert not is_in(elsewhere)
+        here = browser()
+        assert sign_in(here, admin, password=PASSWORD).status_code == 200
+        sign_in(here, admin, password=NEW)
+        assert is_in(here)
+        assert left("PASSWORD_RESET_REQUEST", "PASSWORD_RESET") == [
+            ("PASSWORD_RESET_REQUEST", "SUCCESS", str(admin.pk)),
+            ("PASSWORD_RESET", "SUCCESS", str(admin.pk)),
+        ]
+        entry = AuditLog.objects.get(action_type="PASSWORD_RESET")
+        assert (entry.organization_id, entry.source_ip) == (admin.organization_id, "198.51.100.7")
+        assert Mail.objects.get(kind="account.password_reset").recipient_id == admin.pk
+
+    def test_known_and_unknown_addresses_are_answered_alike(self, admin):
+        answers = [ask(address) for address in (admin.email, "nobody@example.com")]
+        assert len({(one.status_code, one["Location"]) for one in answers}) == 1
+        assert Mail.objects.count() == 1
+        assert left("PASSWORD_RESET_REQUEST")[1] == ("PASSWORD_RESET_REQUEST", "DENIED", "")
+        assert "nobody@example.com" not in str(AuditLog.objects.values_list("content", flat=True))
+
+    def test_a_link_works_once(self, admin):
+        ask(admin.email)
+        path = link()
+        choose(path)
+        assert browser().get(path).status_code == 403
+        refused = choose(path, "yet another horse")
+        assert (refused.status_code, "not valid any more" in refused.content.decode()) == (403, True)
+        admin.refresh_from_db()
+        assert admin.check_password(NEW)
+        assert left("PASSWORD_RESET")[-1] == ("PASSWORD_RESET", "DENIED", "")
+
+    def test_two_who_use_it_at_once_are_one(self, admin):
+        ask(admin.email)
+        token = link().split("/")[-2]
+        nobody = replace(Actor.command("test"), kind="ANONYMOUS")
+
+        def use(number):
+            try:
+                recovering.choose(actor=nobody, token=token, password=f"{NEW} {number}", now=timezone.now())
+            except links.LinkNotValid:
+                return False
+            finally:
+                connection.close()
+            return True
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sorted(pool.map(use, range(4))) == [False, False, False, True]
+
+    def test_a_link_ends_with_its_hour_and_with_a_sign_in(self, admin):
+        ask(admin.email)
+        token = link().split("/")[-2]
+        assert links.holder(token, now=timezone.now() + timedelta(minutes=59)) == admin
+        with pytest.raises(links.LinkNotValid):
+            links.holder(token, now=timezone.now() + timedelta(minutes=61))
+        sign_in(browser(), admin)
+        with pytest.raises(links.LinkNotValid):
+            links.holder(token, now=timezone.now())
+
+    @pytest.mark.parametrize("token", ["x", "W10:1abcde:xyz", "a" * 5000])
+    def test_what_nobody_made_is_no_link(self, admin, token):
+        assert browser().get(f"/account/password/choose/{token}/").status_code == 403
+
+    def test_a_weak_password_is_refused_and_the_link_stays(self, admin):
+        ask(admin.email)
+        path = link()
+        for password in ("short", PASSWORD):
+            assert choose(path, password).status_code == 200
+        assert left("PASSWORD_RESET") == [("PASSWORD_RESET", "FAILURE", "")] * 2
+        assert choose(path).status_code == 302
+
+    def test_a_second_factor_stays_and_a_lock_opens(self, admin):
+        with_app(admin)
+        for _ in range(5):
+            sign_in(browser(), admin, password="wrong")
+        assert guarding.is_locked(admin, timezone.now())
+        Mail.objects.all().delete()
+        ask(admin.email)
+        choose(link())
+        assert not guarding.is_locked(admin, timezone.now())
+        client = browser()
+        assert "/2fa/" in sign_in(client, admin, page=ACCOUNT, password=NEW)["Location"]
+        assert not is_in(client)
+
+    def test_asking_again_and_again_sends_one_mail_in_five_minutes(self, admin):
+        now = timezone.now().replace(minute=10, second=0)
+        for seconds in (0, 1, 299):
+            recovering.ask(actor=Actor.command("test"), email=admin.email, now=now + timedelta(seconds=seconds))
+        assert Mail.objects.count() == 1
+        recovering.ask(actor=Actor.command("test"), email=admin.email, now=now + timedelta(seconds=300))
+        assert Mail.objects.count() == 2
+
+    def test_an_address_has_a_rate_whomever_it_asks_for(self, admin, settings):
+        settings.FORGE_RATE_PASSWORD_RESET = "3/day"
+        client = browser()
+        client.defaults["REMOTE_ADDR"] = "203.0.113.77"
+        assert [ask(f"{number}@example.com", client).status_code for number in range(3)] == [302, 302, 302]
+        refused = ask(admin.email, client)
+        assert (refused.status_code, int(refused["Retry-After"]) > 0) == (429, True)
+        assert ask(admin.email).status_code == 302, "another address has its own"
+
+    def test_the_mail_is_never_sent_to_who_may_not_choose(self, admin, settings):
+        ended = invite(admin, email="ended@example.com", password=PASSWORD)
+        type(ended).objects.filter(pk=ended.pk).update(credentials_expire_at=timezone.now() - timedelta(days=1))
+        off = invite(admin, email="off@example.com", password=PASSWORD)
+        set_active(actor=actor(admin), user=off, is_active=False)
+        linked = invite(admin, email="linked@example.com")
+        SocialAccount.objects.create(user=linked, provider="okta", uid="1")
+        service = create_service_account(
+            actor=actor(admin), organization=admin.organization, name="robot", role="auditor", now=timezone.now()
+        ).user
+        Mail.objects.all().delete()
+        for email in (ended.email, off.email, linked.email, service.email):
+            assert ask(email)["Location"] == SENT
+        assert {result for _, result, _ in left("PASSWORD_RESET_REQUEST")} == {"DENIED"}
+        assert not Mail.objects.exists()
+
+    def test_without_a_log_there_is_no_mail_and_no_password(self, admin, superuser_connection):
+        ask(admin.email)
+        path = link()
+        superuser_connection.execute("ALTER TABLE audit_auditlane RENAME TO away")
+        try:
+            Mail.objects.all().delete()
+            assert ask(admin.email).status_code == 503
+            assert choose(path).status_code == 503
+        finally:
+            superuser_connection.execute("ALTER TABLE away RENAME TO audit_auditlane")
+        admin.refresh_from_db()
+        assert admin.check_password(PASSWORD)
+        assert not Mail.objects.exists()
+
+
+class TestInvitation:
+    def test_a_person_whom_an_admin_makes_chooses_the_first_password_by_mail(self, admin):
+        person = invite(admin)
+        assert Mail.objects.get().kind == "account.invited"
+        path = link()
+        assert django_mail.outbox[0].to == [person.email]
+        assert choose(path).status_code == 302
+        client = browser()
+        sign_in(client, person, page=ACCOUNT, password=NEW)
+        assert is_in(client)
+        assert not Mail.objects.filter(kind="account.password_reset").exists(), "the first one replaces none"
+
+    def test_it_works_for_a_week_and_then_the_person_asks_for_another_link(self, admin):
+        person = invite(admin)
+        token = link().split("/")[-2]
+        assert links.holder(token, now=timezone.now() + timedelta(days=6)) == person
+        with pytest.raises(links.LinkNotValid):
+            links.holder(token, now=timezone.now() + timedelta(days=8))
+        ask(person.email)
+        assert choose(link()).status_code == 302
+
+    def test_a_person_who_is_not_made_after_all_is_not_invited(self, admin, superuser_connection):
+        superuser_connection.execute("ALTER TABLE audit_auditlane RENAME TO away")
+        try:
+            with pytest.raises(Exception, match="audit"):
+                invite(admin)
+        finally:
+            superuser_connection.execute("ALTER TABLE away RENAME TO audit_auditlane")
+        assert not Mail.objects.exists()
+
+    def test_whoever_is_given_a_password_is_not_invited(self, admin):
+        invite(admin, password=PASSWORD)
+        assert not Mail.objects.exists()
+
+    def test_an_organization_with_an_identity_provider_invites_to_it_and_gives_no_password(self, admin, settings):
+        trust_provider(settings, admin.organization)
+        person = invite(admin)
+        assert sending.send(now=timezone.now())["sent"] == 1
+        [message] = django_mail.outbox
+        assert "Sign in by Okta: https://forge.example.com/account/login/" in message.body
+        assert "/password/" not in message.body
+        ask(person.email)
+        assert left("PASSWORD_RESET_REQUEST") == [("PASSWORD_RESET_REQUEST", "DENIED", str(person.pk))]
+
+    def test_nobody_is_invited_who_has_signed_in_meanwhile(self, admin):
+        person = invite(admin)
+        person.last_login = timezone.now()
+        person.save()
+        assert sending.send(now=timezone.now()) == {"sent": 0, "failed": 0, "given_up": 0, "withdrawn": 1}
