@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from audit import actions, holds
 from audit.models import LegalHold
-from forge.api.fields import Text
+from forge.api.fields import Id, Text
 from forge.api.filters import ForgeFilterSet, TrueOrFalseFilter
 from forge.api.idempotency import idempotent
 from forge.api.views import ReadViewSet
@@ -64,10 +64,8 @@ class NewHoldSerializer(serializers.Serializer):
 
     example = {"user_id": "01931e5c-7d3a-7c4b-9c11-5a6b7c8d9e0f", "reason": "Case 7 of the legal department."}
 
-    organization_id = serializers.UUIDField(
-        default=None, allow_null=True, help_text="For operators; null is the whole installation."
-    )
-    user_id = serializers.UUIDField(default=None, allow_null=True, help_text="Entries by this person or about them.")
+    organization_id = Id(default=None, allow_null=True, help_text="For operators; null is the whole installation.")
+    user_id = Id(default=None, allow_null=True, help_text="Entries by this person or about them.")
     resource_type = Text(default="", allow_blank=True, max_length=128, help_text="As in the log: WorkSpace.")
     resource_id = Text(default="", allow_blank=True, max_length=128)
     period_start = serializers.DateTimeField(default=None, allow_null=True)

@@ -20,7 +20,7 @@ class AuditLogSerializer(serializers.ModelSerializer):
     """One entry; values that were erased are null or left out, and `erased` names them."""
 
     context = serializers.JSONField(source="full_context", read_only=True)
-    changes = serializers.JSONField(source="full_changes", read_only=True, allow_null=True)
+    changes = serializers.JSONField(source="full_changes", read_only=True)
     erased = serializers.ListField(
         child=serializers.CharField(), read_only=True, help_text="What was erased: user_email, context.email and so on."
     )

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from budgets.api.serializers import Money
 from budgets.models import FRACTIONS, MOST_THRESHOLDS, Budget
 from budgets.terms import MOST_REASON
-from forge.api.fields import Text
+from forge.api.fields import Id, Text
 
 
 def _thresholds(**options: object) -> serializers.ListField:
@@ -34,7 +34,7 @@ class NewBudgetSerializer(serializers.Serializer):
     }
 
     scope = serializers.ChoiceField(Budget.Scope.choices)
-    scope_id = serializers.UUIDField(required=False, allow_null=True, default=None)
+    scope_id = Id(required=False, allow_null=True, default=None)
     amount = Money(min_value=Decimal(0))
     period_start = serializers.DateTimeField(help_text="A whole UTC hour.")
     period_end = serializers.DateTimeField(help_text="A whole UTC hour; the period ends just before it.")
@@ -90,7 +90,7 @@ class NewRaiseSerializer(serializers.Serializer):
         "reason": "The release needs ten more machines.",
     }
 
-    budget = serializers.UUIDField()
+    budget = Id()
     amount = Money(min_value=Decimal(0))
     ends_at = serializers.DateTimeField(help_text="A whole UTC hour, at most the end of the budget's period.")
     reason = Text(max_length=MOST_REASON)
@@ -101,6 +101,6 @@ class TransferSerializer(serializers.Serializer):
 
     example = {"to": "01931e5c-7d3a-7c4b-9c11-5a6b7c8d9e0f", "amount": "250.00", "reason": "The project moved."}
 
-    to = serializers.UUIDField(help_text="The budget of another team that gets it.")
+    to = Id(help_text="The budget of another team that gets it.")
     amount = Money(min_value=Decimal(0))
     reason = Text(max_length=MOST_REASON)

@@ -8,12 +8,12 @@ from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
 from budgets.models import Budget, BudgetRaise
-from forge.api.filters import ForgeFilterSet
+from forge.api.filters import ForgeFilterSet, InstantFilter, TrueOrFalseFilter
 
 
 class BudgetFilterSet(ForgeFilterSet):
     owner = filters.CharFilter(field_name="owner__email", lookup_expr="iexact", label="Email of the owner.")
-    at = filters.IsoDateTimeFilter(method="filter_at", label="Budgets whose period holds this instant.")
+    at = InstantFilter(method="filter_at", label="Budgets whose period holds this instant.")
 
     class Meta:
         model = Budget
@@ -33,7 +33,7 @@ class BudgetFilterSet(ForgeFilterSet):
 
 
 class RaiseFilterSet(ForgeFilterSet):
-    is_open = filters.BooleanFilter(field_name="ended_at", lookup_expr="isnull", label="Whether it still counts.")
+    is_open = TrueOrFalseFilter(field_name="ended_at", lookup_expr="isnull", label="Whether it still counts.")
 
     class Meta:
         model = BudgetRaise

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
 from costs.models import CostRecord, CostRevision, DailyCost, DailyTotal, Price
-from forge.api.filters import ForgeFilterSet
+from forge.api.filters import ForgeFilterSet, InstantFilter
 from workspaces.models import WorkSpace
 
 _OF_MACHINES = {
@@ -84,7 +84,7 @@ class ForecastMachineFilterSet(ForgeFilterSet):
 
 
 class PriceFilterSet(ForgeFilterSet):
-    at = filters.IsoDateTimeFilter(method="filter_at", label="Prices in force at this instant.")
+    at = InstantFilter(method="filter_at", label="Prices in force at this instant.")
 
     class Meta:
         model = Price

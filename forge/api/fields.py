@@ -8,6 +8,15 @@ from typing import Any
 from rest_framework import serializers
 
 
+class Id(serializers.UUIDField):
+    """A UUID as text; numbers and booleans are not taken for one."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            self.fail("invalid", value=data)
+        return super().to_internal_value(data)
+
+
 class Text(serializers.CharField):
     """Text in Unicode NFC without control characters; numbers and booleans are not taken for text."""
 

@@ -7,10 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+from django import forms
 from django.db import models
 from django.db.models import Q, QuerySet
+from django_filters import fields
 from django_filters import rest_framework as drf_filters
 from django_filters.rest_framework.filterset import FILTER_FOR_DBFIELD_DEFAULTS
 from rest_framework.request import Request
@@ -45,7 +48,31 @@ class ChoiceInFilter(drf_filters.BaseInFilter, drf_filters.ChoiceFilter):
     """`?state__in=A,B`, each of which must be a state; django-filter's own takes any word."""
 
 
+class InstantField(fields.IsoDateTimeField):
+    """ISO 8601 with any offset, in UTC: PostgreSQL takes no offset of 16 hours or more."""
+
+    default_error_messages = {"range": "It lies outside the years 1 to 9999."}
+
+    def to_python(self, value: Any) -> datetime | None:
+        instant = super().to_python(value)
+        try:
+            return instant and instant.astimezone(UTC)
+        except OverflowError:
+            raise forms.ValidationError(self.error_messages["range"], code="range") from None
+
+
+class InstantFilter(drf_filters.IsoDateTimeFilter):
+    field_class = InstantField
+
+
+class WholeNumberFilter(drf_filters.NumberFilter):
+    """django-filter's own asks a column of whole numbers for 0.5, too."""
+
+    field_class = forms.IntegerField
+
+
 _BY_ID = {"filter_class": drf_filters.UUIDFilter}
+_WHOLE = {"filter_class": WholeNumberFilter}
 
 
 class ForgeFilterSet(drf_filters.FilterSet):
@@ -53,6 +80,13 @@ class ForgeFilterSet(drf_filters.FilterSet):
 
     FILTER_DEFAULTS = FILTER_FOR_DBFIELD_DEFAULTS | {
         models.BooleanField: {"filter_class": TrueOrFalseFilter},
+        models.DateTimeField: {"filter_class": InstantFilter},
+        models.AutoField: _WHOLE,
+        models.IntegerField: _WHOLE,
+        models.BigIntegerField: _WHOLE,
+        models.SmallIntegerField: _WHOLE,
+        models.PositiveIntegerField: _WHOLE,
+        models.PositiveSmallIntegerField: _WHOLE,
         models.ForeignKey: _BY_ID,
         models.OneToOneField: _BY_ID,
         models.GenericIPAddressField: {"filter_class": drf_filters.CharFilter},
@@ -140,7 +174,11 @@ def _refuse_unknown_names(names: Iterable[str], known: Any) -> None:
 
 
 def _refuse_empty(parameters: Mapping[str, str], filters: Any) -> None:
-    empty = [name for name, value in parameters.items() if name in filters and not value.strip()]
+    empty = [
+        name
+        for name, value in parameters.items()
+        if name in filters and not all(map(str.strip, value.split(",") if name.endswith("__in") else [value]))
+    ]
     if empty:
         raise InvalidParameter(
             "A filter is empty.",

@@ -97,7 +97,7 @@ class KeysetPagination(BasePagination):
         return int(text)
 
     def _keyset(self, queryset: QuerySet, request: Request, view: Any) -> Keyset:
-        text = request.query_params.get("ordering") or getattr(view, "ordering", None) or "-id"
+        text = request.query_params.get("ordering", getattr(view, "ordering", None) or "-id")
         name = text.removeprefix("-")
         orders = _orders(view)
         if name not in orders:

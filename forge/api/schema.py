@@ -52,6 +52,11 @@ class ProblemSerializer(serializers.Serializer):
     suggested_action = serializers.CharField(allow_blank=True)
 
 
+def problem(status: int) -> dict[tuple[int, str], OpenApiResponse]:
+    """A response for `extend_schema` where a method has a problem that its kind has not otherwise."""
+    return {(status, CONTENT_TYPE): OpenApiResponse(ProblemSerializer, description=_COMMON[status])}
+
+
 class ForgeSchema(AutoSchema):
     """drf-spectacular's schema with what every endpoint of Forge has in common."""
 

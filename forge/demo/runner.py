@@ -198,6 +198,8 @@ class Demo:
             "--threads",
             "4",
             "--preload",
+            "--limit-request-line",
+            "8190",
             "--graceful-timeout",
             "5",
             "--access-logfile",

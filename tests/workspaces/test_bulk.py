@@ -256,5 +256,7 @@ def test_the_api_answers_with_the_operation_and_each_machine(world, simulator, c
     problem(client.post(f"{WORKSPACES}bulk/", body | {"action": "rebuild"}, format="json"), 400, "invalid")
     too_many = {"action": "stop", "ids": [str(uuid.uuid4()) for _ in range(501)]}
     problem(client.post(f"{WORKSPACES}bulk/", too_many, format="json"), 400, "invalid")
+    for no_id in (False, 7, None):
+        problem(client.post(f"{WORKSPACES}bulk/", {"action": "stop", "ids": [no_id]}, format="json"), 400, "invalid")
     none = {"action": "stop", "ids": [str(uuid.uuid4())]}
     problem(client.post(f"{WORKSPACES}bulk/", none, format="json"), 422, "nothing_to_do")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.utils import timezone
-from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -11,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from forge.api.fields import Text
-from forge.api.filters import ForgeFilterSet
+from forge.api.filters import ForgeFilterSet, TrueOrFalseFilter
 from forge.api.idempotency import idempotent
 from forge.api.views import ReadViewSet
 from workspaces import actions
@@ -66,7 +65,7 @@ class AttestedSerializer(serializers.Serializer):
 
 
 class AttestationFilterSet(ForgeFilterSet):
-    open = filters.BooleanFilter(field_name="withdrawn_at", lookup_expr="isnull", label="Not withdrawn.")
+    open = TrueOrFalseFilter(field_name="withdrawn_at", lookup_expr="isnull", label="Not withdrawn.")
 
     class Meta:
         model = Attestation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 
-from forge.api.filters import ForgeFilterSet
+from forge.api.filters import ForgeFilterSet, TrueOrFalseFilter
 from forge.api.views import ReadViewSet
 from workspaces.models import Finding
 
@@ -42,7 +42,7 @@ class FindingSerializer(serializers.ModelSerializer):
 
 class FindingFilterSet(ForgeFilterSet):
     check = filters.ChoiceFilter(field_name="check_name", choices=Finding.Check.choices)
-    open = filters.BooleanFilter(field_name="resolved_at", lookup_expr="isnull")
+    open = TrueOrFalseFilter(field_name="resolved_at", lookup_expr="isnull")
 
     class Meta:
         model = Finding

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from blueprints.models import BundleType, OperatingSystem
-from forge.api.fields import Text
+from forge.api.fields import Id, Text
 from forge.operations.api.serializers import OperationSerializer
 from workspaces.intents import LaunchSpec
+from workspaces.lifecycle import State
 from workspaces.models import ApplicationStack, ConfigurationChange, Quarantine, StateChange, WorkSpace
 from workspaces.permissions import may
 from workspaces.services.control import legal_of
@@ -103,10 +105,16 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
 class StateChangeSerializer(serializers.ModelSerializer):
     """One step of a machine's history."""
 
+    from_state = serializers.SerializerMethodField(help_text="Empty for the launch.")
+
     class Meta:
         model = StateChange
         fields = ["from_state", "to_state", "occurred_at", "recorded_at", "reason", "correlation_id"]
         read_only_fields = fields
+
+    @extend_schema_field({"type": "string", "enum": ["", *State.values]})
+    def get_from_state(self, change: StateChange) -> str:
+        return change.from_state
 
 
 class LaunchSerializer(serializers.Serializer):
@@ -122,7 +130,7 @@ class LaunchSerializer(serializers.Serializer):
     }
 
     service_type = serializers.ChoiceField(WorkSpace.ServiceType.choices, default=WorkSpace.ServiceType.PERSONAL)
-    blueprint = serializers.UUIDField(required=False, allow_null=True, default=None)
+    blueprint = Id(required=False, allow_null=True, default=None)
     application_ids = serializers.ListField(child=Text(max_length=100), max_length=50, required=False, default=list)
     bundle_type = serializers.ChoiceField(BundleType.choices)
     operating_system = serializers.ChoiceField(OperatingSystem.choices)
@@ -231,7 +239,7 @@ class BulkSerializer(serializers.Serializer):
     example = {"action": "stop", "ids": ["01931e5c-7d3a-7c4b-9c11-5a6b7c8d9e0f"]}
 
     action = serializers.ChoiceField(VERBS)
-    ids = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=MOST)
+    ids = serializers.ListField(child=Id(), min_length=1, max_length=MOST)
 
 
 class BulkItemSerializer(serializers.Serializer):

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from forge.api.etags import require_version
 from forge.api.idempotency import idempotent
+from forge.api.schema import problem
 from forge.api.views import ReadViewSet
 from forge.operations.api.serializers import OperationSerializer
 from forge.operations.models import Operation
@@ -268,7 +269,7 @@ class WorkSpaceViewSet(ReadViewSet):
         """What lies ahead of the machine by itself, when, and why; the latest decisions of the rules."""
         return Response(WhySerializer(why(workspace=self.get_object(), now=timezone.now())).data)
 
-    @extend_schema(responses={200: AccessSerializer})
+    @extend_schema(responses={200: AccessSerializer} | problem(409))
     @action(detail=True, methods=["get"])
     def connect(self, request: Request, pk: str | None = None) -> Response:
         """How to get into the machine; of Applications a streaming URL, while there is a session."""

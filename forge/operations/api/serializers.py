@@ -25,7 +25,7 @@ class StepSerializer(serializers.Serializer):
     first_at = serializers.DateTimeField()
     at = serializers.DateTimeField()
     times = serializers.IntegerField()
-    detail = serializers.JSONField(allow_null=True)
+    detail = serializers.JSONField()
 
 
 class ErrorSerializer(serializers.Serializer):

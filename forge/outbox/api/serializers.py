@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from forge.api.fields import Text
+from forge.api.fields import Id, Text
 from forge.api.serializers import RowSerializer
 from forge.outbox.models import Webhook, WebhookAttempt, WebhookDelivery
 from forge.outbox.webhooks.services import KEEP_FORMER, MOST_KEEP
@@ -60,7 +60,7 @@ class NewWebhookSerializer(serializers.Serializer):
     name = Text(max_length=100)
     url = Text(max_length=2000)
     kinds = _kinds(required=False, default=list)
-    team_id = serializers.UUIDField(
+    team_id = Id(
         required=False, allow_null=True, default=None, help_text="A team that you lead: it hears of this team alone."
     )
 
