@@ -1,6 +1,5 @@
 """Fixtures that every test may use; the servers behind them are started by tests/plugins/servers.py."""
 
-import gc
 import subprocess
 from collections.abc import Iterator
 
@@ -21,13 +20,6 @@ __all__ = ["django_db_setup", "make_app_connection", "scale", "superuser_connect
 def pytest_collection_modifyitems(items):
     """What has an xdist_group takes long: it begins first, or the other workers wait for it at the end."""
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish():
-    """What was imported and collected stays to the end: the collector need not look through it again and again."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
