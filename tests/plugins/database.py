@@ -7,6 +7,7 @@ statement on: the role stands in the URL, so threads and subprocesses have it to
 import contextlib
 import fcntl
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -51,10 +52,24 @@ def create_test_database(worker: str) -> str:
     return name
 
 
+def copied_database(part: str) -> str:
+    """A further database as the migrations leave it, for processes of a test's own; to be dropped by its name."""
+    name = database_name(f"{part}_{secrets.token_hex(3)}")
+    with _one_at_a_time(), connect_as_superuser("postgres") as connection:
+        create_database(connection, name, template=template_name())
+    with connect_as_superuser(name) as own:
+        own.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(_REFERENCE_SCHEMA)))
+    return name
+
+
 def drop_test_database(name: str) -> None:
     connections.close_all()
     if name in _emptying:
         _emptying.pop(name).close()
+    drop_database(name)
+
+
+def drop_database(name: str) -> None:
     with connect_as_superuser("postgres") as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 

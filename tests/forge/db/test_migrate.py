@@ -11,7 +11,7 @@ from django.db import connections
 from forge.db import partitions
 from forge.db.embedded.postgres import create_database
 from tests.forge.db.conftest import owner_query
-from tests.plugins.database import connect_as_superuser
+from tests.plugins.database import connect_as_superuser, copied_database, drop_database
 from tests.plugins.servers import database_name
 
 pytestmark = [pytest.mark.django_db(transaction=True, databases=["default", "owner"]), pytest.mark.servers]
@@ -40,8 +40,17 @@ def empty_database(transactional_db) -> Iterator[str]:
     _lead_to(name)
     yield name
     _lead_to(before)
-    with connect_as_superuser("postgres") as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    drop_database(name)
+
+
+@pytest.fixture
+def migrated_database(transactional_db) -> Iterator[str]:
+    """A new database that `migrate` has filled already, to which both aliases lead during the test."""
+    name, before = copied_database("migrated"), connections["default"].settings_dict["NAME"]
+    _lead_to(name)
+    yield name
+    _lead_to(before)
+    drop_database(name)
 
 
 def _lead_to(name: str) -> None:
@@ -64,14 +73,15 @@ def objects() -> set[tuple]:
     }
 
 
-def test_everything_migrates_forwards_back_to_zero_and_forwards_again(empty_database):
-    empty = objects()
-    migrate()
+@pytest.fixture
+def empty(empty_database) -> set[tuple]:
+    """What is in the catalogues of an empty database."""
+    return objects()
+
+
+def test_everything_migrates_forwards_back_to_zero_and_forwards_again(empty, migrated_database):
     full = objects()
-    # This month and six ahead of every partitioned table are there.
-    reports = partitions.check(datetime.now(UTC))
-    assert [report.table for report in reports] == list(partitions.TABLES)
-    assert {(report.months_ahead, report.faults) for report in reports} == {(6, ())}
+    _months_are_there()
     # What most stands on goes first and takes what stands on it along: fewer runs of migrate.
     while applied := owner_query(
         "SELECT app FROM django_migrations ORDER BY app NOT IN ('contenttypes', 'db') LIMIT 1"
@@ -81,6 +91,14 @@ def test_everything_migrates_forwards_back_to_zero_and_forwards_again(empty_data
     assert left == set()
     migrate()
     assert objects() == full
+    _months_are_there()
+
+
+def _months_are_there() -> None:
+    """This month and six ahead of every partitioned table."""
+    reports = partitions.check(datetime.now(UTC))
+    assert [report.table for report in reports] == list(partitions.TABLES)
+    assert {(report.months_ahead, report.faults) for report in reports} == {(6, ())}
 
 
 def test_every_partitioned_table_refuses_truncate_on_itself_and_on_each_partition():
