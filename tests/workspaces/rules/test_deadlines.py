@@ -18,7 +18,8 @@ from workspaces.rules.deadlines import (
     Terms,
     end_of_lifetime,
     extended,
-    is_worth_writing,
+    gap_worth_writing,
+    idle_time_in_force,
     plan,
 )
 
@@ -107,10 +108,12 @@ def test_a_lifetime_is_so_many_times_24_hours_in_any_zone_and_over_the_leap_day(
     assert end == local.astimezone(UTC) + days * DAY
 
 
-@given(known=INSTANTS, timeout=SPANS, gap=st.timedeltas(timedelta(0), timedelta(days=1)))
-def test_activity_is_written_once_a_twentieth_of_the_timeout_has_passed(known, timeout, gap):
-    assert is_worth_writing(known=known, active_at=known + gap, timeout=timeout) == (gap >= timeout / 20)
-    assert is_worth_writing(known=None, active_at=known, timeout=timeout)
+@given(own=SPANS, most=st.none() | SPANS)
+def test_activity_is_worth_a_write_a_twentieth_of_the_idle_time_in_force_later(own, most):
+    ceiling = None if most is None else Ceiling(most, "organization")
+    in_force = facts(idle_timeout=own, ceilings=replace(facts().ceilings, idle=ceiling)).timeout
+    assert idle_time_in_force(own, ceiling) == in_force == min(own, most or own)
+    assert gap_worth_writing(in_force) == in_force / 20
 
 
 @given(
