@@ -192,16 +192,20 @@ def _stop(facts: Facts, terms: Terms) -> Step:
 
 
 def _end(facts: Facts, terms: Terms) -> Step:
-    """The end of the lifetime; a keep-alive that is taken away leaves the whole time of a warning given since."""
+    """The end of the lifetime: it waits for the warning, and for the whole time of it when that comes late.
+
+    A keep-alive that is taken away is followed by a warning of its own. A machine that lives no longer than a warning
+    takes is warned of from its launch on.
+    """
     over = _later(end_of_lifetime(facts, terms), facts.keep_alive_until)
     deadline = _later(over, facts.let_go_at + terms.end_warning if facts.let_go_at else None)
-    is_held = deadline > over
-    warn_at = deadline - terms.end_warning
+    notice = min(terms.end_warning, deadline - facts.created_at)
+    warn_at = deadline - notice
     warned_at = facts.end_warned_at
     at = _later(deadline, facts.put_off_until)
     if warned_at is None or warned_at < warn_at:
-        return Step(TERMINATE, Rule.LIFETIME, at, warn_at, waits=is_held)
-    return Step(TERMINATE, Rule.LIFETIME, _later(at, warned_at + terms.end_warning if is_held else None))
+        return Step(TERMINATE, Rule.LIFETIME, at, warn_at, waits=True)
+    return Step(TERMINATE, Rule.LIFETIME, _later(at, warned_at + notice))
 
 
 def _stale(facts: Facts, terms: Terms) -> Step:

@@ -134,6 +134,8 @@ def _lifetime(facts: Facts, step: Step) -> str:
     if facts.let_go_at and step.at > end:
         days = terms().end_warning.days
         said += f" It was kept alive until {_time(facts.let_go_at)}, and ends {days} days after a warning."
+    elif facts.end_warned_at and step.at == facts.end_warned_at + terms().end_warning > end:
+        said += f" It ends later, because its owner was warned only at {_time(facts.end_warned_at)}."
     return said
 
 

@@ -182,8 +182,20 @@ def test_a_keep_alive_that_runs_out_is_followed_by_a_flag_of_its_own():
 
 
 def test_an_end_that_is_due_does_not_wait_for_the_warning_of_a_stop():
-    known = facts(lifetime=timedelta(hours=2))
+    known = facts(lifetime=timedelta(hours=2), end_warned_at=START)
     assert plan(known, TERMS).due(START + 3 * HOUR).action == "terminate"
+
+
+@given(days=st.integers(1, 3650), warned=SPANS | st.timedeltas(timedelta(0), timedelta(days=4000)))
+def test_nobody_loses_a_machine_before_having_been_warned_for_the_whole_time(days, warned):
+    warned_at = START + warned
+    assert plan(facts(state="PENDING", lifetime=days * DAY), TERMS).due(START + 4000 * DAY) is None
+    (end,) = plan(facts(state="PENDING", lifetime=days * DAY, end_warned_at=warned_at), TERMS).steps
+    if end.warn_at is None:
+        assert end.at == max(START + days * DAY, warned_at + min(days * DAY, TERMS.end_warning))
+    else:
+        assert end.waits
+        assert warned_at < end.warn_at == START + days * DAY - TERMS.end_warning
 
 
 def test_an_idle_stop_that_is_put_off_until_the_longest_run_is_over_is_that_rules_and_needs_no_samples():
