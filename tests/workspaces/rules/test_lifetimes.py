@@ -9,20 +9,22 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from audit.models import AuditLog
+from forge.db.ids import uuid7
 from forge.db.models import JobRun, JobSwitch
 from forge.operations.models import Operation
 from forge.operations.runner import run_due
 from forge.outbox import sending
-from tests.workspaces.rules.support import run, stopped
+from tests.workspaces.rules.support import idle_samples, run, stopped
 from tests.workspaces.rules.support import machine as machine_of
 from tests.world import actor, engineers
 from workspaces import aws, services, tasks
+from workspaces.lifecycle import AUTOMATIC
 from workspaces.models import WorkSpace
 from workspaces.rules import sweep
 from workspaces.rules.why import why
 from workspaces.services.calling_off import EndUnderWay
 
-DAY = timedelta(days=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 def expired(world, count, **facts):
@@ -302,3 +304,60 @@ def test_an_automatic_end_that_fails_is_put_off_longer_each_time(world, monkeypa
         waits.append((machine.next_action_at - now).total_seconds() / 3600)
         now = machine.next_action_at
     assert waits == [1, 2, 4, 8, 16, 24]
+
+
+def refused_stop(world, monkeypatch, *, runs_for, before, after=""):
+    """How many hours a stop is put off that AWS refuses now, after `before` refusals in a row and a stop that went
+    well `after` them, of a machine that was to be stopped for idleness after it ran for so many hours.
+    """
+    now = timezone.now()
+    idle = machine_of(world, since=now - runs_for * HOUR)
+    for number in range(before):
+        past_stop(idle, now - (20 - number) * DAY, "failed")
+    if after:
+        past_stop(idle, now - DAY, "succeeded", spec={} if after == "person" else AUTOMATIC)
+    idle_samples(idle, now)
+
+    def denied(gateway, provider_id):
+        raise aws.Invalid("AccessDeniedException", "no")
+
+    shown = aws.Machine(idle.provider_id, "", "", "AVAILABLE", "", "", "", None, "")
+    monkeypatch.setattr(aws.Gateway, "look", lambda self, known: shown)
+    monkeypatch.setattr(aws.Gateway, "stop", denied)
+    WorkSpace.objects.filter(pk=idle.pk).update(stop_warned_at=now - timedelta(minutes=10))
+    assert run(now)["stopped"] == 1
+    run_due(limit=1, now=now)
+    idle.refresh_from_db()
+    assert idle.state == "AVAILABLE"
+    told = why(workspace=idle, now=now)
+    assert told["stop_put_off_until"] == idle.stop_put_off_until
+    assert any(one.startswith("No rule stops it before") for one in told["reasons"])
+    return (idle.stop_put_off_until - now) / HOUR
+
+
+def past_stop(machine, at, status, *, spec=AUTOMATIC):
+    Operation.objects.create(
+        organization_id=machine.organization_id,
+        kind="workspace.stop",
+        target_type="WorkSpace",
+        target_id=machine.id,
+        spec=spec,
+        status=status,
+        error={"code": "refused", "detail": "no"} if status == "failed" else {},
+        correlation_id=uuid7(),
+        next_attempt_at=None,
+        finished_at=at,
+        created_at=at,
+    )
+
+
+@pytest.mark.parametrize(("before", "after", "hours"), [(2, "", 4), (5, "", 24), (5, "rule", 1), (5, "person", 1)])
+def test_a_stop_that_fails_is_put_off_by_the_failures_since_one_went_well(world, monkeypatch, before, after, hours):
+    assert refused_stop(world, monkeypatch, runs_for=3, before=before, after=after) == hours
+
+
+@pytest.mark.parametrize(("runs_for", "hours"), [(5, 5), (9, 1), (12, 1)])
+def test_a_stop_that_fails_is_put_off_no_further_than_the_longest_run(world, monkeypatch, settings, runs_for, hours):
+    """Past it for an hour, like what fails once."""
+    settings.FORGE_SESSION_HOURS_AT_MOST = 10
+    assert refused_stop(world, monkeypatch, runs_for=runs_for, before=5) == hours
