@@ -12,7 +12,7 @@ from forge.accounts.models import User
 from forge.operations.models import Operation
 from forge.outbox.letters import Letter, NothingToTell, Reader
 from forge.outbox.models import Mail
-from workspaces.lifecycle import AUTOMATIC, TERMINAL_STATES
+from workspaces.lifecycle import AUTOMATIC, TERMINAL_STATES, State
 from workspaces.models import WorkSpace
 from workspaces.rules.deadlines import STOP, TERMINATE, Rule
 from workspaces.rules.reckoning import plans_of
@@ -97,9 +97,15 @@ def about_to_stop(mail: Mail, reader: Reader) -> Letter:
 
 
 def about_to_end(mail: Mail, reader: Reader) -> Letter:
-    """That a rule is about to end the machine, when, and what puts it off."""
-    workspace, at = _still_ahead(mail, TERMINATE)
+    """That a rule is about to end the machine, when, and what puts it off; or that it has begun to.
+
+    A mail that was held up until then is sent all the same: whoever loses data hears of it.
+    """
     is_stale = mail.facts["rule"] == Rule.STALE
+    workspace = machine_of(mail)
+    if _is_being_ended_by_a_rule(workspace):
+        return _being_ended(workspace, is_stale=is_stale)
+    workspace, at = _still_ahead(mail, TERMINATE)
     why = "it has been stopped for a long time" if is_stale else "its agreed lifetime is over then"
     use = "start it, " if is_stale else ""
     return Letter(
@@ -111,6 +117,22 @@ def about_to_end(mail: Mail, reader: Reader) -> Letter:
             f"If you still need it, {use}extend its lifetime or have it kept alive before that time.",
         ],
     )
+
+
+def _being_ended(workspace: WorkSpace, *, is_stale: bool) -> Letter:
+    why = "it has been stopped for a long time" if is_stale else "its agreed lifetime is over"
+    return Letter(
+        subject=f"Forge: your machine {workspace.name} is being ended",
+        sentence=f"Your machine {workspace.name} is being ended, because {why}.",
+        rows=_described(workspace),
+        paragraphs=["Its end takes everything on its volumes with it.", "You can launch another one at any time."],
+    )
+
+
+def _is_being_ended_by_a_rule(workspace: WorkSpace) -> bool:
+    asked = Operation.objects.filter(target_id=workspace.id, kind="workspace.terminate").order_by("-created_at", "-id")
+    operation = asked.first() if workspace.state == State.TERMINATING else None
+    return operation is not None and operation.spec == AUTOMATIC
 
 
 def quarantined(mail: Mail, reader: Reader) -> Letter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.db.models import Q
@@ -130,7 +131,7 @@ class Place:
 def resolve_launch(*, actor: Actor, spec: LaunchSpec, now: datetime, only_quote: bool = False) -> Launch:
     """Find every row that the launch names, in the caller's organization only; reads, locks nothing.
 
-    With `only_quote`, a person who has a machine may ask what another would cost.
+    With `only_quote`, a person who has a machine may ask what another would cost, also from a stack not closed yet.
 
     Raises MayNotLaunch, MayNotLaunchForOthers, UnknownOwner, NoDirectoryUser, TeamRequired, TeamNotYours,
     ProjectNotYours, BlueprintNotFound, RegionRequired, RegionNotOffered, RegionNotAllowed, ServiceNotOffered,
@@ -150,9 +151,8 @@ def resolve_launch(*, actor: Actor, spec: LaunchSpec, now: datetime, only_quote:
     if owner.id != caller.id and role not in (Role.TEAM_LEAD, Role.ADMIN):
         raise MayNotLaunchForOthers(f"In team {team.slug} you launch for yourself only.")
     is_personal = spec.service_type == WorkSpace.ServiceType.PERSONAL
-    blueprint, account, place, choice = (_computer if is_personal else _right)(
-        organization=organization, team=team, owner=owner, spec=spec
-    )
+    find = _computer if is_personal else partial(_right, may_be_open=only_quote)
+    blueprint, account, place, choice = find(organization=organization, team=team, owner=owner, spec=spec)
     size = BUNDLES[spec.bundle_type]
     intent = Intent(
         kind="launch",
@@ -203,13 +203,13 @@ def _computer(
 
 
 def _right(
-    *, organization: Organization, team: Team, owner: User, spec: LaunchSpec
+    *, organization: Organization, team: Team, owner: User, spec: LaunchSpec, may_be_open: bool
 ) -> tuple[Blueprint | None, ProviderAccount, Place, RegionChoice]:
     """A machine of WorkSpaces Applications: a stack that offers all that is asked for, the first by name."""
     refuse_service_off(organization=organization, spec=spec)
     if len(owner.email) > LONGEST_POOL_USER:
         raise NoDirectoryUser(f"The email address of user {owner.id} is longer than AWS takes ({LONGEST_POOL_USER}).")
-    fitting = _fitting_stacks(organization=organization, spec=spec)
+    fitting = _fitting_stacks(organization=organization, spec=spec, may_be_open=may_be_open)
     choice = choose(
         organization=organization,
         team=team,
@@ -221,8 +221,11 @@ def _right(
     return None, stack.provider_account, Place(stack.name, owner.email), choice
 
 
-def _fitting_stacks(*, organization: Organization, spec: LaunchSpec) -> list[ApplicationStack]:
-    """The stacks that offer what is asked for, by name; raises StackNotClosed where all that would are open yet."""
+def _fitting_stacks(*, organization: Organization, spec: LaunchSpec, may_be_open: bool) -> list[ApplicationStack]:
+    """The stacks that offer what is asked for, by name.
+
+    Raises StackNotClosed where all that would are open yet, unless they `may_be_open`: a price depends on no setting.
+    """
     marked = ApplicationStack.objects.marked().filter(organization=organization)
     stacks = list(marked.select_related("provider_account").order_by("name", "id"))
     wanted = set(spec.application_ids)
@@ -235,6 +238,8 @@ def _fitting_stacks(*, organization: Organization, spec: LaunchSpec) -> list[App
     ]
     closed = [stack for stack in fitting if stack.closed_at is not None]
     if wanted and fitting and not closed:
+        if may_be_open:
+            return fitting
         raise StackNotClosed(
             "AWS was not seen yet to close clipboard, file transfer and printing of "
             f"{', '.join(stack.name for stack in fitting)}; until then nobody launches from it.",

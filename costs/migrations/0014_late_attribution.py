@@ -73,7 +73,10 @@ BEGIN
     INSERT INTO costs_costcenterchange (organization_id, project_id, occurred_at, cost_center)
     VALUES (
         NEW.organization_id, NEW.id,
-        CASE WHEN NEW.updated_at IS DISTINCT FROM OLD.updated_at THEN NEW.updated_at ELSE statement_timestamp() END,
+        greatest(
+            CASE WHEN NEW.updated_at IS DISTINCT FROM OLD.updated_at THEN NEW.updated_at ELSE statement_timestamp() END,
+            (SELECT max(occurred_at) FROM costs_costcenterchange WHERE project_id = NEW.id)
+        ),
         OLD.cost_center
     );
     RETURN NULL;

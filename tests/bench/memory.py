@@ -36,7 +36,8 @@ MACHINES = {"tiny": 60, "quick": 20_000, "full": 1_000_000}
 ONE_IN = 1_000
 
 _OLD = """
-    UPDATE workspaces_workspace SET created_at = created_at - interval '100 days', end_warned_at = created_at
+    UPDATE workspaces_workspace SET created_at = created_at - interval '100 days',
+           end_warned_at = created_at - interval '17 days'
      WHERE id IN (SELECT id FROM workspaces_workspace ORDER BY id LIMIT %s)
 """
 

@@ -52,7 +52,7 @@ _MACHINES = """
            CASE WHEN is_over THEN 'lifetime' ELSE 'idle' END,
            CASE WHEN is_idle THEN NULL ELSE %(now)s::timestamptz + interval '50 minutes' END,
            CASE WHEN is_idle THEN %(now)s::timestamptz - interval '35 minutes' END,
-           CASE WHEN is_over THEN created_at + interval '89 days' END,
+           CASE WHEN is_over THEN created_at + interval '83 days' END,
            false, '{}', 1, created_at, %(now)s
       FROM (
           SELECT nr, nr %% (2 * %(every)s) = 0 AS is_idle, nr %% (2 * %(every)s) = %(every)s AS is_over,

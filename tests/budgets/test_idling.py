@@ -90,6 +90,25 @@ def test_an_idle_machine_is_told_of_then_stopped_and_a_busy_one_runs_on(world, n
     assert check(now + TEN_MINUTES) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("use", ["connection", "cpu"])
+def test_use_voids_the_warning_and_people_are_told_anew_however_long_the_idle_time(world, now, use):
+    """A twentieth of two days is longer than the warning holds, so that `last_activity_at` is not written meanwhile."""
+    machine = running(world, now, auto_stop_timeout_minutes=2880, last_activity_at=now - timedelta(minutes=20))
+    used_up(world, now)
+    assert check(now) == (1, 0, 0)
+    used_at = now + timedelta(minutes=2)
+    if use == "connection":
+        WorkSpace.objects.filter(pk=machine.pk).update(last_connected_at=used_at)
+    else:
+        sample(machine, used_at, cpu=90)
+    later = now + timedelta(minutes=22)
+    for step in range(1, 4):
+        sample(machine, used_at + timedelta(minutes=5 * step))
+    assert check(later) == (1, 0, 0)
+    idle_samples(machine, later + TEN_MINUTES, count=2)
+    assert check(later + TEN_MINUTES) == (0, 1, 0)
+
+
 @pytest.mark.parametrize(
     "keeps", ["lease", "use", "always on", "raise", "another action", "paused", "refused", "no samples"]
 )

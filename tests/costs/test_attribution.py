@@ -92,6 +92,26 @@ def test_an_hour_bears_what_held_when_it_began_also_where_it_is_booked_at_once()
     assert [record["tags"]["purpose"] for record in rows(workspace)] == ["build", "build", "review"]
 
 
+def test_changes_that_come_out_of_order_leave_the_hours_before_them_as_they_were():
+    """Of two people who ask at the same moment, the one who asked later may get the row first."""
+    workspace = machine((9, "AVAILABLE"), tags={"purpose": "build"})
+    tag(workspace, at(13.502), purpose="review")
+    tag(workspace, at(13.501), purpose="game")
+    metering.meter(now=at(15.5))
+    assert [record["tags"]["purpose"] for record in rows(workspace)] == ["build"] * 5 + ["game"] * 2
+    assert list(AttributionChange.objects.order_by("id").values_list("occurred_at", flat=True)) == [at(13.502)] * 2
+
+
+def test_cost_centers_that_come_out_of_order_leave_the_hours_before_them_as_they_were():
+    project = ProjectFactory(cost_center="p-7")
+    workspace = machine((9, "AVAILABLE"), organization=project.organization)
+    give(workspace, at(9), project=project)
+    for hour, center in ((13.502, "p-8"), (13.501, "p-9")):
+        Project.objects.filter(pk=project.pk).update(cost_center=center, updated_at=at(hour))
+    metering.meter(now=at(15.5))
+    assert [record["cost_center"] for record in rows(workspace)] == ["p-7"] * 5 + ["p-9"] * 2
+
+
 def test_the_hour_of_the_launch_bears_what_held_at_the_launch():
     workspace = machine((9.1, "PENDING"), (9.5, "AVAILABLE"), tags={"purpose": "build"})
     give(workspace, at(9.3), tags={"purpose": "review"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -15,6 +16,7 @@ from tests.workspaces import streams
 from tests.workspaces.support import WORKSPACES, client_of
 from tests.workspaces.test_applications import associated, connect, launched
 from workspaces import aws
+from workspaces.aws import clients
 from workspaces.models import ProviderAccount, StateChange, WorkSpace
 from workspaces.reconcile import reconcile
 from workspaces.reconciling.run import ReconcileFailed
@@ -148,6 +150,25 @@ def test_the_only_machine_is_not_believed_gone_where_aws_does_not_show_its_stack
         reconcile(now=clock.now)
     machine.refresh_from_db()
     assert machine.is_live
+
+
+def test_the_only_machine_is_not_believed_gone_where_another_account_has_a_stack_of_that_name(
+    world, engineer, simulator, clock, monkeypatch
+):
+    """Credentials of another account: AWS answers them, and its stacks may bear the same names."""
+    machine = launched(engineer, clock)
+    other = "210987654321"
+    streams.stack(simulator, world.organization, "engineering", account=other)
+    real = clients.session_of
+    with monkeypatch.context() as wrong:
+        wrong.setattr(clients, "session_of", lambda place, url: real(replace(place, account=other), url))
+        clients.client_of.cache_clear()
+        with pytest.raises(ReconcileFailed, match="1 of 1 machines absent"):
+            reconcile(now=clock.now)
+    clients.client_of.cache_clear()
+    machine.refresh_from_db()
+    assert machine.is_live
+    assert associated(simulator) != []
 
 
 def test_a_launch_that_is_called_off_leaves_no_right(engineer, simulator, clock):

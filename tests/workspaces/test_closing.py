@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.db import IntegrityError, transaction
 
+from audit.actors import Actor
 from audit.models import AuditLog
 from forge.operations.models import Operation
 from tests import factories
@@ -17,12 +18,15 @@ from tests.world import actor
 from workspaces import aws, providers
 from workspaces.aws.stacks import TRANSFERS
 from workspaces.models import ApplicationStack, Finding, ProviderAccount, WorkSpace
+from workspaces.places import place_of
 from workspaces.posture import closing
 from workspaces.posture.sweep import PostureUnchecked, check
 from workspaces.reconcile import reconcile
 from workspaces.reconciling.run import ReconcileFailed
+from workspaces.stacks import refresh_stacks
 
 ARN = "arn:aws:appstream:us-east-1:123456789012:stack/"
+JOB = Actor.job("reconcile_workspaces")
 MINUTE = timedelta(minutes=1)
 FILES = [{"Action": "FILE_DOWNLOAD", "Permission": "ENABLED"}]
 
@@ -122,6 +126,8 @@ def test_a_stack_that_aws_does_not_close_is_not_offered_and_found(world, stack, 
     assert reconcile(now=clock.now)["unclosed"] == 1
     assert found() == [("stack_transfers", "engineering")]
     problem(ask(world), 409, "stack_not_closed")
+    asked = client_of(world.engineer).post("/api/v1/costs/quote/", {**streams.body(), "hours": 10}, format="json")
+    assert asked.status_code == 200, asked.content  # what it would cost depends on none of its settings
     assert reconcile(now=clock.now)["unclosed"] == 0  # the next run tries again
     assert (found(), ask(world).status_code) == ([], 202)
 
@@ -297,6 +303,45 @@ def test_a_look_that_comes_late_tells_nothing_of_what_another_has_closed(world, 
     check(now=clock.now + MINUTE)
     assert told() == [list(TRANSFERS), ["FILE_DOWNLOAD"]]
     assert (listed(world), found()) == (["engineering"], [])
+
+
+def test_one_that_is_opened_after_another_look_has_seen_it_closed_is_closed(
+    world, stack, simulator, clock, monkeypatch
+):
+    """The look that sees it open has read the row before the other wrote it, and may not believe that it is closed."""
+    account = ProviderAccount.objects.select_related("organization").get(pk=world.account.pk)
+    refresh_stacks(account=account, actor=JOB, now=clock.now)
+    real, looks = aws.StackCatalogue.transfers, []
+    aws.StackCatalogue(place_of(account)).close("engineering")
+
+    def transfers(self, names):
+        looks.append(names)
+        if len(looks) == 1:
+            closing.close(account, ["engineering"], actor=JOB, now=clock.now)
+            assert listed(world) == ["engineering"]
+            open_files(simulator)
+        return real(self, names)
+
+    monkeypatch.setattr(aws.StackCatalogue, "transfers", transfers)
+    check(now=clock.now + timedelta(seconds=1))
+    assert (opens(simulator), listed(world), told()) == ([], ["engineering"], [["FILE_DOWNLOAD"]])
+
+
+def test_one_that_was_seen_open_last_is_not_offered_whatever_another_look_has_written(
+    world, offered, simulator, clock, monkeypatch
+):
+    open_files(simulator)
+    simulator.control.fault("no_op", operation="UpdateStack", count=1)
+    real = aws.StackCatalogue.transfers
+
+    def transfers(self, names):
+        shown = real(self, names)
+        ApplicationStack.objects.update(closed_at=clock.now, closing_asked=None)  # by a look that began before
+        return shown
+
+    monkeypatch.setattr(aws.StackCatalogue, "transfers", transfers)
+    check(now=clock.now)
+    assert (opens(simulator), listed(world)) == (["FILE_DOWNLOAD"], [])
 
 
 def test_other_ways_that_are_opened_are_another_change(world, offered, simulator, clock):

@@ -161,6 +161,7 @@ class WhySerializer(serializers.Serializer):
     end_warned_at = serializers.DateTimeField(allow_null=True)
     stale_notified_at = serializers.DateTimeField(allow_null=True)
     put_off_until = serializers.DateTimeField(allow_null=True)
+    stop_put_off_until = serializers.DateTimeField(allow_null=True)
     decisions = DecisionSerializer(many=True)
 
 

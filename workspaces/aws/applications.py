@@ -132,11 +132,12 @@ class ApplicationsGateway(PagedCaller):
         return StreamingUrl(answer["StreamingURL"], answer["Expires"])
 
     def has_place(self, directory_id: str) -> bool:
-        """Whether AWS shows the stack to whom we are there."""
+        """Whether AWS shows the stack to whom we are there, as one of this account: names repeat in others."""
         try:
-            return any(self._pages("describe_stacks", "Stacks", Names=[directory_id]))
+            shown = list(self._pages("describe_stacks", "Stacks", Names=[directory_id]))
         except NotFound:
             return False
+        return any(_account_of(stack.get("Arn", "")) == self._place.account for stack in shown)
 
     def _users(self, stack: str, user: str | None = None) -> set[str]:
         """The users who are associated with a stack: all, or the one asked for; nobody with one that is gone."""
@@ -178,6 +179,11 @@ def parts(provider_id: str) -> tuple[str, str]:
     """Stack and user of a machine."""
     stack, _, user = provider_id.partition("/")
     return stack, user
+
+
+def _account_of(arn: str) -> str:
+    """The number of the account in an ARN: arn:partition:service:region:account:resource."""
+    return next(iter(arn.split(":")[4:5]), "")
 
 
 def streaming_user(user: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import Max
 
 from forge.operations.claims import Claim
 from forge.operations.models import Operation
@@ -139,15 +140,30 @@ class Power(MachineHandler):
             self.succeed(claim, locked)
 
     def fail(self, claim: Claim, workspace: WorkSpace, *, code: str, detail: str) -> None:
-        """What a rule asked for in vain is put off, longer each time, so that it does not block the rule for ever."""
+        """What a rule asked for in vain is put off, longer each time, so that it does not block the rule for ever.
+
+        A stop is so up to the hard deadline, and past that for the first delay: no machine runs on for a day.
+        """
         if claim.operation.spec == AUTOMATIC:
-            before = Operation.objects.filter(target_id=workspace.pk, kind=claim.operation.kind, spec=AUTOMATIC)
-            failures = before.filter(status=Operation.Status.FAILED).count()
-            column = "stop_put_off_until" if self.action == "stop" else "put_off_until"
-            setattr(workspace, column, claim.now() + min(FIRST_DELAY * 2 ** min(failures, 10), LONGEST_DELAY))
+            now = claim.now()
+            until = now + min(FIRST_DELAY * 2 ** min(_failures_in_a_row(claim.operation), 10), LONGEST_DELAY)
+            column = "put_off_until"
+            if self.action == "stop":
+                column = "stop_put_off_until"
+                hard = reckoning.facts_of([workspace], now=now)[workspace.pk].hard_deadline
+                until = min(until, max(hard, now + FIRST_DELAY))
+            setattr(workspace, column, until)
             workspace.save(update_fields=[column, "updated_at"])
-            reckoning.apply([workspace], now=claim.now())
+            reckoning.apply([workspace], now=now)
         super().fail(claim, workspace, code=code, detail=detail)
+
+
+def _failures_in_a_row(operation: Operation) -> int:
+    """How often rules asked the same of the machine in vain since it last went well, but for this time."""
+    asked = Operation.objects.filter(target_id=operation.target_id, kind=operation.kind)
+    went_well = asked.filter(status=Operation.Status.SUCCEEDED).aggregate(Max("created_at"))["created_at__max"]
+    failed = asked.filter(status=Operation.Status.FAILED, spec=AUTOMATIC).exclude(pk=operation.pk)
+    return (failed.filter(created_at__gt=went_well) if went_well else failed).count()
 
 
 class Start(Power):

@@ -2,7 +2,9 @@
 
 Owner, team, project and tags stand in the cost records of a machine's hours as they were then. Whoever changes them
 leaves a row here in the same transaction, because a trigger writes it: `occurred_at` is the row's `attributed_at` where
-that changes too (business time), else the time of the statement. So an hour that is booked days later bears what held
+that changes too (business time), else the time of the statement. Whoever waited for the row's lock may have been asked
+before the change that went first; both then count from the later time, or the order of what held would be turned round.
+So an hour that is booked days later bears what held
 when it began.
 """
 
@@ -22,9 +24,12 @@ BEGIN
         organization_id, workspace_id, occurred_at, recorded_at, {", ".join(FACTS)}
     ) VALUES (
         NEW.organization_id, NEW.id,
-        CASE WHEN NEW.attributed_at IS DISTINCT FROM OLD.attributed_at THEN NEW.attributed_at
-             ELSE statement_timestamp()
-        END,
+        greatest(
+            CASE WHEN NEW.attributed_at IS DISTINCT FROM OLD.attributed_at THEN NEW.attributed_at
+                 ELSE statement_timestamp()
+            END,
+            (SELECT max(occurred_at) FROM workspaces_attributionchange WHERE workspace_id = NEW.id)
+        ),
         statement_timestamp(), {OLD}
     );
     RETURN NULL;

@@ -23,6 +23,9 @@ from workspaces.posture.checks import Deviation
 
 logger = logging.getLogger(__name__)
 
+MOST_ROUNDS = 3
+"""So often at most a run looks and closes anew what others have closed, or opened, beside it."""
+
 
 @dataclass(frozen=True)
 class Looked:
@@ -50,15 +53,21 @@ def close(account: ProviderAccount, names: Sequence[str], *, actor: Actor, now: 
     catalogue = aws.StackCatalogue(place_of(account))
     known = {one.name: one for one in ApplicationStack.objects.filter(provider_account=account, name__in=names)}
     allowed = catalogue.transfers(names)
+    told: set[str] = set()
     refused: dict[str, str] = {}
-    for name, ways in allowed.items():
-        if ways and _tell(account, name, known.get(name), ways, actor=actor, now=now):
+    for _ in range(MOST_ROUNDS):
+        untold = {name: ways for name, ways in allowed.items() if ways and name not in told}
+        if not untold:
+            break
+        for name, ways in untold.items():
+            if not _tell(account, name, known.get(name), ways, actor=actor, now=now):
+                continue
+            told.add(name)
             try:
                 catalogue.close(name)
             except aws.AwsError as error:
                 refused[name] = error.code
                 logger.warning("stack %s of provider account %s could not be closed: %s", name, account.id, error)
-    if any(allowed.values()):
         allowed = catalogue.transfers(list(allowed))
     _note(known, allowed, now=now)
     missing = [one for one in names if one not in allowed]
@@ -90,7 +99,8 @@ def _tell(
     """Write down what AWS is about to be asked; what is asked for again is the same change, and has its entry.
 
     Its mark is the row's `closing_asked`, like that of `workspaces.autostop`: whoever was killed before the call, was
-    refused, or looks beside somebody else, asks under the same entry. False where nothing is to be asked any more.
+    refused, or looks beside somebody else, asks under the same entry. False where another look has closed the stack
+    since `known` was read, which then is as that look left it: only a look after it can say that the stack is open.
     """
     with transaction.atomic():
         if known is None:
@@ -98,6 +108,7 @@ def _tell(
         else:
             locked = ApplicationStack.objects.select_for_update(no_key=True).get(pk=known.pk)
             if _is_closed_since(locked, known):
+                known.closed_at, known.closing_asked = locked.closed_at, locked.closing_asked
                 return False
             is_new = locked.closing_asked != list(ways)
             known.closed_at, known.closing_asked = None, list(ways)
@@ -131,15 +142,19 @@ def _is_found(account: ProviderAccount, name: str, ways: tuple[str, ...]) -> boo
 
 
 def _note(known: Mapping[str, ApplicationStack], allowed: Mapping[str, tuple[str, ...]], *, now: datetime) -> None:
-    """Keep what was seen last in rows that are as this look left them: a later look knows better."""
+    """Keep what was seen last: that a stack is open in any case, that it is closed in rows that nobody else changed.
+
+    A look beside this one may know better, but nobody launches from a stack that either of them has seen open.
+    """
     for name, ways in allowed.items():
         row = known.get(name)
         if row is None:
             continue
-        closed_at = None if ways else (row.closed_at or now)
-        asked = row.closing_asked if ways else None
-        if (closed_at, asked) != (row.closed_at, row.closing_asked):
+        if ways:
+            open_all_the_same = ApplicationStack.objects.filter(pk=row.pk, closed_at__isnull=False)
+            open_all_the_same.update(closed_at=None, updated_at=now)
+        elif row.closed_at is None or row.closing_asked is not None:
             as_left = ApplicationStack.objects.filter(
                 pk=row.pk, closed_at=row.closed_at, closing_asked=row.closing_asked
             )
-            as_left.update(closed_at=closed_at, closing_asked=asked, updated_at=now)
+            as_left.update(closed_at=row.closed_at or now, closing_asked=None, updated_at=now)

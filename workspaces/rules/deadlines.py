@@ -13,7 +13,7 @@ from enum import StrEnum
 from workspaces.lifecycle import ACTIONS, State
 
 SHARE_WORTH_WRITING = 20
-"""Activity is written down when a twentieth (5 %) of the idle time has passed since what is written."""
+"""Activity is written down when a twentieth (5 %) of the idle time in force has passed since what is written."""
 
 
 class Rule(StrEnum):
@@ -92,8 +92,7 @@ class Facts:
     @property
     def timeout(self) -> timedelta:
         """The idle time in force: the machine's own, or the ceiling if that is smaller."""
-        ceiling = self.ceilings.idle
-        return self.idle_timeout if ceiling is None else min(self.idle_timeout, ceiling.value)
+        return idle_time_in_force(self.idle_timeout, self.ceilings.idle)
 
     @property
     def hard_deadline(self) -> datetime:
@@ -143,9 +142,14 @@ def extended(deadline: datetime, *, active_at: datetime, by: timedelta, hard: da
     return min(max(deadline, active_at + by), hard)
 
 
-def is_worth_writing(*, known: datetime | None, active_at: datetime, timeout: timedelta) -> bool:
-    """Whether activity is so much newer than what is written down that it is worth a write."""
-    return known is None or active_at - known >= timeout / SHARE_WORTH_WRITING
+def idle_time_in_force(own: timedelta, ceiling: Ceiling | None) -> timedelta:
+    """A machine's own idle time, or the ceiling if that is smaller."""
+    return own if ceiling is None else min(own, ceiling.value)
+
+
+def gap_worth_writing(timeout: timedelta) -> timedelta:
+    """How much newer than what is written down activity must be to be worth a write, by the idle time in force."""
+    return timeout / SHARE_WORTH_WRITING
 
 
 def end_of_lifetime(facts: Facts, terms: Terms) -> datetime:
@@ -188,16 +192,20 @@ def _stop(facts: Facts, terms: Terms) -> Step:
 
 
 def _end(facts: Facts, terms: Terms) -> Step:
-    """The end of the lifetime; a keep-alive that is taken away leaves the whole time of a warning given since."""
+    """The end of the lifetime: it waits for the warning, and for the whole time of it when that comes late.
+
+    A keep-alive that is taken away is followed by a warning of its own. A machine that lives no longer than a warning
+    takes is warned of from its launch on.
+    """
     over = _later(end_of_lifetime(facts, terms), facts.keep_alive_until)
     deadline = _later(over, facts.let_go_at + terms.end_warning if facts.let_go_at else None)
-    is_held = deadline > over
-    warn_at = deadline - terms.end_warning
+    notice = min(terms.end_warning, deadline - facts.created_at)
+    warn_at = deadline - notice
     warned_at = facts.end_warned_at
     at = _later(deadline, facts.put_off_until)
     if warned_at is None or warned_at < warn_at:
-        return Step(TERMINATE, Rule.LIFETIME, at, warn_at, waits=is_held)
-    return Step(TERMINATE, Rule.LIFETIME, _later(at, warned_at + terms.end_warning if is_held else None))
+        return Step(TERMINATE, Rule.LIFETIME, at, warn_at, waits=True)
+    return Step(TERMINATE, Rule.LIFETIME, _later(at, warned_at + notice))
 
 
 def _stale(facts: Facts, terms: Terms) -> Step:

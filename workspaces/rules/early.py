@@ -12,19 +12,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, Max, OuterRef, QuerySet
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from audit.actors import Actor
 from forge.db.ids import uuid7
 from workspaces import actions
 from workspaces.busy import under_way
 from workspaces.lifecycle import AUTOMATIC, State, legal_actions
-from workspaces.models import Decision, WorkLease, WorkSpace
+from workspaces.models import Decision, UsageSample, WorkLease, WorkSpace
 from workspaces.rules.acting import Outcome, inputs_of
 from workspaces.rules.deadlines import STOP, Facts, Rule, Step
 from workspaces.rules.evidence import Evidence, evidence_of
 from workspaces.rules.reckoning import facts_of
-from workspaces.rules.settings import terms
+from workspaces.rules.settings import COLLECT_EVERY, idle_cpu, terms
 from workspaces.services.control import queue
 from workspaces.transitions import lock_machine, lock_scopes_of
 
@@ -57,8 +57,10 @@ def warned_at(machines: Iterable[WorkSpace], *, now: datetime) -> dict[uuid.UUID
         outcome=Decision.Outcome.WARNED,
         inputs__has_key="because",
     )
-    newest = told.values_list("workspace_id").annotate(Max("decided_at"))
-    return {machine_id: at for machine_id, at in newest if at >= _used_at(by_id[machine_id])}
+    newest = dict(told.values_list("workspace_id").annotate(Max("decided_at")))
+    unused = {machine_id: at for machine_id, at in newest.items() if at >= _used_at(by_id[machine_id])}
+    busy = _busy_since(unused)
+    return {machine_id: at for machine_id, at in unused.items() if machine_id not in busy}
 
 
 def idle_ids(machines: Sequence[WorkSpace], *, now: datetime) -> set[uuid.UUID]:
@@ -123,7 +125,18 @@ def stop_early(
 
 
 def _used_at(machine: WorkSpace) -> datetime:
-    return max(machine.state_since, machine.last_activity_at or machine.state_since)
+    """The last sign of use that the row has; `last_activity_at` alone is written seldom, and may be older."""
+    signs = (machine.state_since, machine.last_activity_at, machine.last_connected_at)
+    return max(sign for sign in signs if sign is not None)
+
+
+def _busy_since(told: Mapping[uuid.UUID, datetime]) -> set[uuid.UUID]:
+    """Which machines a sample shows in use that reaches past the time when people were told: also of a CPU alone."""
+    if not told:
+        return set()
+    seen = UsageSample.objects.filter(workspace_id__in=told, at__gt=min(told.values()) - COLLECT_EVERY)
+    busy = seen.filter(Q(connected=True) | Q(cpu__gte=idle_cpu())).values_list("workspace_id", "at")
+    return {machine_id for machine_id, at in busy if at + COLLECT_EVERY > told[machine_id]}
 
 
 def _may_stop(machine: WorkSpace) -> bool:

@@ -184,10 +184,11 @@ def _warn(free: QuerySet[WorkSpace], *, actor: Actor, now: datetime) -> int:
 def _due(free: QuerySet[WorkSpace], now: datetime) -> QuerySet[WorkSpace]:
     """Machines whose next action is due, the longest due first; found by the index on it, however many there are.
 
-    A stop of which nobody was told yet waits for the warning, and takes no place of one that can be done.
+    A stop or an end of which nobody was told yet waits for the warning, and takes no place of one that can be done.
     """
     due = free.filter(next_action_at__lte=now).exclude(provider_id="").exclude(state=State.TERMINATING)
-    return due.exclude(next_action=STOP, warn_at__lte=now).order_by("next_action_at", "id")
+    untold = Q(next_action=STOP) | Q(next_rule=Rule.LIFETIME.value)
+    return due.exclude(untold, warn_at__lte=now).order_by("next_action_at", "id")
 
 
 def _free() -> QuerySet[WorkSpace]:

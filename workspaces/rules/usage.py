@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +18,8 @@ from workspaces import aws
 from workspaces.lifecycle import State
 from workspaces.models import ProviderAccount, UsageSample, WorkSpace
 from workspaces.places import place_of
-from workspaces.rules.deadlines import SHARE_WORTH_WRITING
+from workspaces.rules.ceilings import ceilings_of
+from workspaces.rules.deadlines import gap_worth_writing, idle_time_in_force
 from workspaces.rules.settings import COLLECT_EVERY, RECENT, idle_cpu
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ JOB = "collect_usage"
 CHUNK = 500
 MOST_BEHIND = timedelta(hours=3)
 """After an outage the figures of CloudWatch are read this far back."""
+
+Gaps = Mapping[uuid.UUID, timedelta]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -51,19 +54,22 @@ _INSERT = """
 _LOCK = """
     SELECT id FROM workspaces_workspace WHERE id = ANY(%(ids)s::uuid[]) ORDER BY id FOR NO KEY UPDATE
 """
+
+# A newer sign is put off until it is worth the write, but for a machine whose people were warned since the sign that is
+# written down: use voids a warning, so none is held back.
 _ACTIVE = """
     UPDATE workspaces_workspace AS machine
        SET last_activity_at = new.at, last_signal = new.signal, updated_at = %(now)s
       FROM (
-          SELECT DISTINCT ON (id) id, at, signal
-            FROM unnest(%(ids)s::uuid[], %(ats)s::timestamptz[], %(signals)s::text[]) AS seen (id, at, signal)
+          SELECT DISTINCT ON (id) id, at, signal, gap
+            FROM unnest(%(ids)s::uuid[], %(ats)s::timestamptz[], %(signals)s::text[], %(gaps)s::interval[])
+              AS seen (id, at, signal, gap)
            ORDER BY id, at DESC, signal DESC
       ) AS new
      WHERE machine.id = new.id AND machine.state = %(state)s
-       AND (machine.last_activity_at IS NULL
-            OR new.at - machine.last_activity_at >= machine.auto_stop_timeout_minutes * interval '1 minute' / %(share)s)
+       AND (machine.last_activity_at IS NULL OR new.at - machine.last_activity_at >= new.gap
+            OR (new.at > machine.last_activity_at AND machine.stop_warned_at >= machine.last_activity_at))
 """
-
 
 # Not put off like _ACTIVE: people read it, and no rule is reckoned anew because of it.
 _CONNECTED = """
@@ -142,18 +148,29 @@ def _collect_account(account: ProviderAccount, figures: Figures, *, since: datet
     for machines in _chunks(account):
         figures.machines += len(machines)
         by_provider_id = {machine.provider_id: machine for machine in machines}
+        gaps = _gaps(machines)
         place = place_of(account)
         seen = aws.Gateway(place).connections(list(by_provider_id)).values()
-        _write(_of_connections(seen, by_provider_id, now=now), figures, now=now)
+        _write(_of_connections(seen, by_provider_id, now=now), gaps, figures, now=now)
         measured = aws.Metrics(place).read(list(by_provider_id), since=since, until=slot_of(now))
-        _write(_of_metrics(measured, by_provider_id), figures, now=now)
+        _write(_of_metrics(measured, by_provider_id), gaps, figures, now=now)
+
+
+_READ = ("organization_id", "team_id", "provider_id", "auto_stop_timeout_minutes", "blueprint__name")
+
+
+def _gaps(machines: Sequence[WorkSpace]) -> Gaps:
+    """How much newer a sign of use of each machine must be than the known one, by the idle time in force."""
+    ceilings = ceilings_of(machines)
+    own = {machine.id: timedelta(minutes=machine.auto_stop_timeout_minutes) for machine in machines}
+    return {one: gap_worth_writing(idle_time_in_force(own[one], ceilings[one].idle)) for one in own}
 
 
 def _chunks(account: ProviderAccount) -> Iterator[Sequence[WorkSpace]]:
     """Running machines of WorkSpaces Personal: sessions of Applications are followed by reconcile."""
     personal = WorkSpace.objects.filter(provider_account=account, service_type=WorkSpace.ServiceType.PERSONAL)
     running = personal.filter(state=State.AVAILABLE).exclude(provider_id="")
-    wanted = running.only("id", "organization_id", "provider_id", "state_since").order_by("id")
+    wanted = running.select_related("blueprint").only(*_READ).order_by("id")
     after: uuid.UUID | None = None
     while chunk := list((wanted.filter(id__gt=after) if after else wanted)[:CHUNK]):
         yield chunk
@@ -194,7 +211,7 @@ def _sample(machine: WorkSpace, source: str, at: datetime, **values: Any) -> Usa
     return UsageSample(workspace_id=machine.id, organization_id=machine.organization_id, at=at, source=source, **values)
 
 
-def _write(batch: _Batch, figures: Figures, *, now: datetime) -> None:
+def _write(batch: _Batch, gaps: Gaps, figures: Figures, *, now: datetime) -> None:
     if not batch.samples:
         return
     samples = sorted(batch.samples, key=lambda sample: (sample.workspace_id, sample.at))
@@ -214,18 +231,18 @@ def _write(batch: _Batch, figures: Figures, *, now: datetime) -> None:
         )
         figures.samples += cursor.rowcount
         if batch.signs:
-            _write_signs(batch, cursor, figures, now=now)
+            _write_signs(batch, gaps, cursor, figures, now=now)
 
 
-def _write_signs(batch: _Batch, cursor: CursorWrapper, figures: Figures, *, now: datetime) -> None:
+def _write_signs(batch: _Batch, gaps: Gaps, cursor: CursorWrapper, figures: Figures, *, now: datetime) -> None:
     ids, ats, signals = zip(*batch.signs, strict=True)
     signs: dict[str, Any] = {
         "ids": list(ids),
         "ats": list(ats),
         "signals": [str(signal) for signal in signals],
+        "gaps": [gaps[one] for one in ids],
         "now": now,
         "state": State.AVAILABLE.value,
-        "share": SHARE_WORTH_WRITING,
     }
     cursor.execute(_LOCK, signs)
     cursor.execute(_ACTIVE, signs)

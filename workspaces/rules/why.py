@@ -25,6 +25,7 @@ def why(*, workspace: WorkSpace, now: datetime) -> dict[str, Any]:
     ahead = plan(facts, terms())
     runs = facts.is_auto_stop and facts.state == State.AVAILABLE
     evidence = evidence_of([workspace], now=now)[workspace.id] if runs else None
+    waits_until = workspace.stop_put_off_until if runs else None
     return {
         "workspace": workspace.id,
         "state": workspace.state,
@@ -44,6 +45,7 @@ def why(*, workspace: WorkSpace, now: datetime) -> dict[str, Any]:
         "end_warned_at": workspace.end_warned_at,
         "stale_notified_at": workspace.stale_notified_at,
         "put_off_until": workspace.put_off_until if _ahead(workspace.put_off_until, now) else None,
+        "stop_put_off_until": waits_until if _ahead(waits_until, now) else None,
         "decisions": list(workspace.decisions.order_by("-decided_at", "-id")[:SHOWN_DECISIONS]),
     }
 
@@ -74,6 +76,8 @@ def reasons(facts: Facts, ahead: Plan, evidence: Evidence | None, *, now: dateti
         said.append(f"An idle stop waits for samples: {evidence.reason}.")
     if _ahead(facts.put_off_until, now):
         said.append(f"What failed is tried again at {_time(facts.put_off_until)}: no rule flags or ends it before.")
+    if _ahead(facts.stop_put_off_until, now) and facts.state == State.AVAILABLE and facts.is_auto_stop:
+        said.append(f"No rule stops it before {_time(facts.stop_put_off_until)}: a stop failed, or waits for samples.")
     return said
 
 
@@ -134,6 +138,8 @@ def _lifetime(facts: Facts, step: Step) -> str:
     if facts.let_go_at and step.at > end:
         days = terms().end_warning.days
         said += f" It was kept alive until {_time(facts.let_go_at)}, and ends {days} days after a warning."
+    elif facts.end_warned_at and step.at == facts.end_warned_at + terms().end_warning > end:
+        said += f" It ends later, because its owner was warned only at {_time(facts.end_warned_at)}."
     return said
 
 

@@ -34,7 +34,7 @@ def two_expired(world: Any) -> None:
     for number in range(2):
         machine = rows.machine(world, owner=factories.UserFactory(organization=world.organization))
         launched = timezone.now() - timedelta(days=number + 2)
-        WorkSpace.objects.filter(pk=machine.pk).update(created_at=launched, max_lifetime_days=1)
+        WorkSpace.objects.filter(pk=machine.pk).update(created_at=launched, max_lifetime_days=1, end_warned_at=launched)
 
 
 def two_vanished(world: Any) -> None:

@@ -94,6 +94,15 @@ def interrupted(seat: Seat, first: date, number: int) -> Life:
     return life
 
 
+def interrupted_under_the_ceiling(seat: Seat, first: date, number: int) -> Life:
+    """The same with an own idle time of two days, of which the organization allows 75 minutes."""
+    life = seat.life("interrupted under the ceiling", first, idle_minutes=2880, idle_in_force=IDLE_OF_ORGANIZATION)
+    for use in seat.used(first, (MON,), (14, 0), 1.5):
+        back = use.ends + 70 * MINUTE
+        life.uses += [use, Use(back, back + 35 * MINUTE)]
+    return life
+
+
 def batch(seat: Seat, first: date, number: int) -> Life:
     """A computation that goes on by itself after the person has left."""
     life = seat.life("batch", first)
@@ -224,12 +233,14 @@ KINDS: dict[str, Callable[[Seat, date, int], Life]] = {
     "kept": kept,
     "kept after": kept_after,
     "withdrawn": withdrawn,
+    "far above the ceiling": used_kind((MON, WED), (9, 0), 1.5, idle_minutes=2880, idle_in_force=IDLE_OF_ORGANIZATION),
+    "interrupted under the ceiling": interrupted_under_the_ceiling,
 }
 
 SHARE_A_ZONE = frozenset(
     {
         "daily", "bound by the organization", "bound by the team", "overtime", "interrupted", "batch", "leased",
-        "leased too long", "silent", "contractor",
+        "leased too long", "silent", "contractor", "far above the ceiling", "interrupted under the ceiling",
     }
 )  # fmt: skip
 """Kinds of which three seats each share a time zone: each zone's have moments of their own."""

@@ -161,7 +161,7 @@ def _ends(life: Life) -> Iterator[Fired]:
         deadline = max(end, kept_until)
         warn_at = deadline - END_WARNING
         is_told = told_at is not None and told_at >= warn_at
-        due = max(deadline if is_told else warn_at, now)
+        due = max(deadline, told_at + END_WARNING, now) if is_told else max(warn_at, now)
         if asks and asks[0].at <= due:
             ask = asks.pop(0)
             now = ask.at

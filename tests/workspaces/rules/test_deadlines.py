@@ -18,7 +18,8 @@ from workspaces.rules.deadlines import (
     Terms,
     end_of_lifetime,
     extended,
-    is_worth_writing,
+    gap_worth_writing,
+    idle_time_in_force,
     plan,
 )
 
@@ -107,10 +108,12 @@ def test_a_lifetime_is_so_many_times_24_hours_in_any_zone_and_over_the_leap_day(
     assert end == local.astimezone(UTC) + days * DAY
 
 
-@given(known=INSTANTS, timeout=SPANS, gap=st.timedeltas(timedelta(0), timedelta(days=1)))
-def test_activity_is_written_once_a_twentieth_of_the_timeout_has_passed(known, timeout, gap):
-    assert is_worth_writing(known=known, active_at=known + gap, timeout=timeout) == (gap >= timeout / 20)
-    assert is_worth_writing(known=None, active_at=known, timeout=timeout)
+@given(own=SPANS, most=st.none() | SPANS)
+def test_activity_is_worth_a_write_a_twentieth_of_the_idle_time_in_force_later(own, most):
+    ceiling = None if most is None else Ceiling(most, "organization")
+    in_force = facts(idle_timeout=own, ceilings=replace(facts().ceilings, idle=ceiling)).timeout
+    assert idle_time_in_force(own, ceiling) == in_force == min(own, most or own)
+    assert gap_worth_writing(in_force) == in_force / 20
 
 
 @given(
@@ -179,8 +182,20 @@ def test_a_keep_alive_that_runs_out_is_followed_by_a_flag_of_its_own():
 
 
 def test_an_end_that_is_due_does_not_wait_for_the_warning_of_a_stop():
-    known = facts(lifetime=timedelta(hours=2))
+    known = facts(lifetime=timedelta(hours=2), end_warned_at=START)
     assert plan(known, TERMS).due(START + 3 * HOUR).action == "terminate"
+
+
+@given(days=st.integers(1, 3650), warned=SPANS | st.timedeltas(timedelta(0), timedelta(days=4000)))
+def test_nobody_loses_a_machine_before_having_been_warned_for_the_whole_time(days, warned):
+    warned_at = START + warned
+    assert plan(facts(state="PENDING", lifetime=days * DAY), TERMS).due(START + 4000 * DAY) is None
+    (end,) = plan(facts(state="PENDING", lifetime=days * DAY, end_warned_at=warned_at), TERMS).steps
+    if end.warn_at is None:
+        assert end.at == max(START + days * DAY, warned_at + min(days * DAY, TERMS.end_warning))
+    else:
+        assert end.waits
+        assert warned_at < end.warn_at == START + days * DAY - TERMS.end_warning
 
 
 def test_an_idle_stop_that_is_put_off_until_the_longest_run_is_over_is_that_rules_and_needs_no_samples():

@@ -30,6 +30,11 @@ def now():
     return timezone.now()
 
 
+def past_its_lifetime(now):
+    launched = now - 3 * DAY
+    return {"since": launched, "max_lifetime_days": 1, "running_mode": "ALWAYS_ON", "end_warned_at": launched}
+
+
 def about_to_stop(world, now):
     idle = machine(world, since=now - 2 * HOUR)
     idle_samples(idle, now)
@@ -177,7 +182,7 @@ def test_a_lease_comes_too_late_once_aws_was_asked_and_does_not_undo_a_persons_s
 
 
 def test_an_extension_calls_off_the_automatic_end_but_not_a_persons(world, now):
-    over = machine(world, since=now - 3 * DAY, max_lifetime_days=1, running_mode="ALWAYS_ON")
+    over = machine(world, **past_its_lifetime(now))
     assert run(now)["ended"] == 1
     services.extend(actor=actor(world.engineer), workspace_id=over.pk, days=9, reason="r", now=now)
     assert Operation.objects.get().status == "cancelled"
@@ -211,7 +216,7 @@ def together(*calls):
 
 def test_two_runs_at_once_end_each_machine_once(world, now):
     for person in engineers(world, 8):
-        machine(world, owner=person, since=now - 3 * DAY, max_lifetime_days=1, running_mode="ALWAYS_ON")
+        machine(world, owner=person, **past_its_lifetime(now))
     assert together(*[lambda: sweep.enforce(now=now)] * 3) == [None] * 3
     sweep.enforce(now=now)
     assert Operation.objects.count() == 8
@@ -220,7 +225,7 @@ def test_two_runs_at_once_end_each_machine_once(world, now):
 
 @pytest.mark.parametrize("attempt", range(5))
 def test_an_extension_against_the_end_leaves_one_of_them(world, now, attempt):
-    over = machine(world, since=now - 3 * DAY, max_lifetime_days=1, running_mode="ALWAYS_ON")
+    over = machine(world, **past_its_lifetime(now))
 
     def extend():
         services.extend(actor=actor(world.engineer), workspace_id=over.pk, days=9, reason="r", now=now)

@@ -51,7 +51,7 @@ def test_an_idle_machine_is_warned_first_and_stopped_ten_minutes_later(world, no
 
 
 def test_waiting_for_samples_holds_no_end_back(world, now):
-    ending = machine(world, since=now - 2 * DAY, max_lifetime_days=3)
+    ending = machine(world, since=now - 2 * DAY, max_lifetime_days=3, end_warned_at=now - 2 * DAY)
     for minutes in range(0, 60, 5):
         run(now + 23 * HOUR + minutes * MINUTE)
     assert not Operation.objects.exists()
@@ -258,6 +258,8 @@ def test_a_dry_run_shows_what_a_new_policy_would_do(world, now):
         actor=actor(world.admin), organization=world.organization, ceilings={"lifetime_days": 10}, now=now
     )
     assert [one["does"] for one in sweep.foresee(now=now)] == ["warn"]
+    assert [one["does"] for one in sweep.foresee(now=now + 8 * DAY)] == ["warn"]
+    run(now)
     assert [one["does"] for one in sweep.foresee(now=now + 8 * DAY)] == ["terminate"]
 
 

@@ -12,7 +12,7 @@ from tests.workspaces.rules.support import fresh, machine, run
 from tests.workspaces.support import launch
 from tests.workspaces.support import machine as only_machine
 from workspaces import aws, tasks
-from workspaces.models import UsageSample, WorkSpace
+from workspaces.models import LifecyclePolicy, UsageSample, WorkSpace
 from workspaces.rules import usage
 
 MINUTE = timedelta(minutes=1)
@@ -57,6 +57,32 @@ def test_a_connection_is_a_sign_of_use_and_written_once_a_twentieth_of_the_timeo
     assert (used.last_signal, used.last_activity_at) == ("connected", clock.now)
     assert usage.collect(now=clock.now + 2 * MINUTE)["active"] == 0
     assert usage.collect(now=clock.now + 3 * MINUTE)["active"] == 1
+
+
+def test_under_a_ceiling_use_is_written_as_often_as_the_time_in_force_asks(launched, clock, simulator):
+    """A twentieth of the machine's own two days is longer than the ceiling's hour: use would count for nothing."""
+    WorkSpace.objects.update(auto_stop_timeout_minutes=2880)
+    LifecyclePolicy.objects.create(organization=launched.organization, idle_minutes=60)
+    simulator.control.connect(launched.provider_id)
+    for _ in range(3):
+        advance(clock, simulator, 6)
+        usage.collect(now=clock.now)
+        assert fresh(launched).last_activity_at == clock.now
+
+
+def test_use_since_a_warning_is_written_however_little_newer_it_is(launched, clock, simulator):
+    """It voids the warning, which it could not do unwritten."""
+    simulator.control.connect(launched.provider_id)
+    advance(clock, simulator, 6)
+    usage.collect(now=clock.now)
+    WorkSpace.objects.update(auto_stop_timeout_minutes=2880, stop_warned_at=clock.now + MINUTE)
+    advance(clock, simulator, 6)
+    usage.collect(now=clock.now)
+    assert fresh(launched).last_activity_at == clock.now
+    seen = clock.now
+    advance(clock, simulator, 6)  # no warning is newer than this use, so more of it waits again
+    usage.collect(now=clock.now)
+    assert fresh(launched).last_activity_at == seen
 
 
 def test_when_people_were_last_connected_is_kept_to_the_second_however_long_the_idle_time(launched, clock, simulator):

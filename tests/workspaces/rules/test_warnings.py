@@ -52,7 +52,7 @@ def test_a_warning_that_use_has_overtaken_is_not_sent(world, now, mailoutbox):
 
 
 def test_the_warning_of_an_end_names_the_end_of_the_lifetime(world, now, mailoutbox):
-    ending = stopped(world, since=now - DAY, created_at=now - 85 * DAY, max_lifetime_days=90)
+    ending = stopped(world, since=now - DAY, created_at=now - 83 * DAY, max_lifetime_days=90)
     assert run(now) == {"warned": 1}
     row = fresh(ending)
     assert (row.next_action, row.next_action_at) == ("terminate", row.lifetime_end)
