@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forge.db.embedded.processes import end_with_parent
+from forge.db.embedded.processes import spawn
 
 ROOT = Path(__file__).resolve().parents[2]
 _KEPT = re.compile(
@@ -101,11 +101,8 @@ class Demo:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Demo:
-        with (self.home / "demo.out").open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "forge.demo"], cwd=ROOT, env=self.environment, stdout=log, stderr=log,
-                preexec_fn=end_with_parent(signal.SIGINT),  # a test run that is killed leaves none running
-            )  # fmt: skip
+        command, log = [sys.executable, "-m", "forge.demo"], self.home / "demo.out"
+        self._process = spawn(command, log=log, env=self.environment, cwd=ROOT)
         eventually(self.is_ready, within_seconds=self._within)
         return self
 
