@@ -204,8 +204,14 @@ def hide(superuser, table, only):
     (newest,) = superuser(f"SELECT to_jsonb(row) FROM {table} AS row {where} ORDER BY id DESC LIMIT 1").fetchone()
     id_ = newest["id"] + 1 if isinstance(newest["id"], int) else str(uuid7())
     changes = {"id": id_, **_apart(table, newest)}
+    (columns,) = superuser(
+        "SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute"
+        " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''",
+        table,
+    ).fetchone()
     superuser(
-        f"INSERT INTO {table} SELECT (jsonb_populate_record(NULL::{table}, %s::jsonb)).*", json.dumps(newest | changes)
+        f"INSERT INTO {table} ({columns}) SELECT {columns} FROM jsonb_populate_record(NULL::{table}, %s::jsonb)",
+        json.dumps(newest | changes),
     )
     return str(id_)
 
