@@ -33,25 +33,20 @@ def _demo_is_running() -> bool:
     return False
 
 
-ADDRESSES = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "AWS_ENDPOINT_URL")
+ADDRESSES = ("DATABASE_URL", "DATABASE_OWNER_URL", "FORGE_REPLICA_URL", "REDIS_URL", "AWS_ENDPOINT_URL")
 """Settings that say which installation a process belongs to: they come together, or not at all."""
-
-_PLACES = (*ADDRESSES, "AWS_", "FORGE_AUDIT_SINKS", "FORGE_ARCHIVE")
-"""Beginnings of what belongs to the demo's own data, and to no other database's."""
 
 
 def of_demo(published: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
     """What a process takes of the settings that the demo published, beside those it was given.
 
-    Whoever is given another address than the demo's works elsewhere, and gets none of the demo's: half of them would
-    migrate the demo's database, or call AWS for the demo's machines. What is no place (SECRET_KEY, DEBUG) is taken.
+    Whoever is given another address than the demo's works elsewhere, and gets nothing of the demo: half of it would
+    migrate the demo's database, call AWS for the demo's machines, or seal another log with the demo's key.
     """
-    others = _given_otherwise(published, given)
-    return {
-        name: value
-        for name, value in published.items()
-        if name not in given and f"{name}_FILE" not in given and not (others and name.startswith(_PLACES))
-    }
+    if _given_otherwise(published, given):
+        return {}
+    said = {name.removesuffix("_FILE") for name in given}
+    return {name: value for name, value in published.items() if name.removesuffix("_FILE") not in said}
 
 
 def _given_otherwise(published: Mapping[str, str], given: Mapping[str, str]) -> list[str]:

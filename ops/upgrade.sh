@@ -21,7 +21,7 @@ for ((try = 1; try <= tries; try++)); do
         echo "The database is of this release; replace the workers and the web servers now, a few at a time."
         exit 0
     fi
-    if ! grep -q "due to lock timeout" "$said"; then
+    if ! grep -Eq "psycopg.errors.(LockNotAvailable|DeadlockDetected)" "$said"; then
         cat "$said" >&2
         exit 1
     fi

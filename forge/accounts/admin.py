@@ -157,6 +157,7 @@ class UserAdmin(FindsPeople, ForgeModelAdmin):
     list_display = ("full_name", "email", "directory_username", "location", "is_active", "credentials_expire_at")
     list_filter = ("kind", "is_active", "organization")
     ordering = ("search_name", "id")
+    export_ordering = ("-id",)
     export_fields = (
         "id", "full_name", "email", "directory_username", "kind", "organization__slug", "location", "time_zone",
         "external_id", "is_active", "credentials_expire_at", "last_login", "created_at",

@@ -51,11 +51,12 @@ class Column:
             return Q(**{f"{self.path}__isnull": True})
         return Q(**{self.path: Value(value, output_field=self.field)})
 
-    def follows(self, value: Any, *, descending: bool) -> Q | None:
+    def follows(self, value: Any, *, descending: bool, inclusive: bool = False) -> Q | None:
         """The rows whose value comes after `value` in that direction; None where there can be none."""
         if value is None:
             return Q(**{f"{self.path}__isnull": False}) if descending else None
-        beyond = Q(RowAfter("<" if descending else ">", F(self.path), Value(value, output_field=self.field)))
+        operator = ("<" if descending else ">") + ("=" if inclusive else "")
+        beyond = Q(RowAfter(operator, F(self.path), Value(value, output_field=self.field)))
         return beyond | Q(**{f"{self.path}__isnull": True}) if self.nullable and not descending else beyond
 
 
@@ -152,8 +153,9 @@ class Order:
         if inclusive:
             cases.append(equal)
         first, value = self.columns[0], values[0]
-        bound = first.follows(value, descending=ways[0])
-        begins = first.equals(value) if bound is None else bound | first.equals(value)
+        begins = first.follows(value, descending=ways[0], inclusive=True)
+        if value is None:
+            begins = first.equals(value) if begins is None else begins | first.equals(value)
         return begins & reduce(Q.__or__, cases)
 
 

@@ -14,10 +14,11 @@ import uuid
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from ipaddress import ip_address
 from typing import Any, cast
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db.models import BooleanField, F, Field, Func, Model, Q, QuerySet, Value
+from django.db.models import BooleanField, F, Field, Func, GenericIPAddressField, Model, Q, QuerySet, Value
 from django.db.models.expressions import Combinable, OrderBy
 from django.utils import timezone
 
@@ -169,6 +170,8 @@ def from_json(field: Field, value: Any) -> Any:
         raise InvalidCursor("wrong type")
     try:
         typed = field.to_python(value)
+        if isinstance(field, GenericIPAddressField) and typed is not None:
+            ip_address(typed)
         written = to_json(typed)
         str(written).encode()  # no half of a surrogate pair
     except (ValidationError, ValueError, TypeError, OverflowError, InvalidOperation):

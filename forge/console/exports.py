@@ -58,7 +58,7 @@ def export_list(request: HttpRequest, model_admin: Any, queryset: QuerySet) -> F
             description=f"Exported {count} {opts.verbose_name_plural} as csv",
             context={"format": "csv", "count": count, "filters": urlencode(request.GET.dict())},
         )
-    order = Order.of(queryset, model_admin.get_ordering(request))
+    order = Order.of(queryset, model_admin.export_ordering or model_admin.get_ordering(request))
     lines = _lines(queryset, order, model_admin.export_fields)
     return File(f"{opts.model_name}-{now:%Y%m%dT%H%M%SZ}.csv", "text/csv; charset=utf-8", lines)
 

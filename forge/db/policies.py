@@ -101,16 +101,16 @@ def unknown() -> list[str]:
     ]
 
 
-def apply(using: str = "owner") -> list[str]:
+def apply(using: str = "owner", *, lock_seconds: float = 10) -> list[str]:
     """Give every table and partition its policy; returns the names of those that had another one, or none.
 
-    Only those are locked, each in a transaction of its own.
+    Only those are locked, each in a transaction of its own; raises OperationalError for a lock not had in that time.
     """
     changed = []
     for table, policy in sorted(policies().items()):
         for relation in _wanting(table, policy, using):
             with transaction.atomic(using=using), connections[using].cursor() as cursor:
-                lock_timeout(10, using)
+                lock_timeout(lock_seconds, using)
                 advisory_lock("forge.db.policies", using=using)
                 _isolate(cursor, relation, policy)
             changed.append(relation)

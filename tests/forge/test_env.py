@@ -25,7 +25,6 @@ DEMO = {
     "DEBUG": "true",
 }
 MINE = "postgresql://me@127.0.0.1:1/mine"
-NO_PLACES = {"SECRET_KEY": DEMO["SECRET_KEY"], "DEBUG": DEMO["DEBUG"]}
 TOLD = """
 import json
 from forge import settings
@@ -53,11 +52,19 @@ def test_a_command_that_is_given_the_demos_own_addresses_takes_the_rest_of_it():
         {"DATABASE_OWNER_URL": MINE},
         {"REDIS_URL": "redis://127.0.0.1:9/0"},
         {"AWS_ENDPOINT_URL": ""},
+        {"FORGE_REPLICA_URL": MINE},
+        {"FORGE_REPLICA_URL_FILE": "/run/secrets/mine"},
         {"DATABASE_URL": DEMO["DATABASE_URL"], "AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
     ],
 )
-def test_a_command_that_is_given_another_address_takes_no_place_of_the_demo(given):
-    assert of_demo(DEMO, given) == NO_PLACES
+def test_a_command_that_is_given_another_address_takes_nothing_of_the_demo(given):
+    assert of_demo(DEMO, given) == {}
+
+
+@pytest.mark.parametrize("name", ["FORGE_AUDIT_SIGNING_KEY", "FORGE_AUDIT_SIGNING_KEY_FILE"])
+def test_a_secret_that_is_given_as_it_is_or_as_a_file_is_not_the_demos(name):
+    with_key = DEMO | {"FORGE_AUDIT_SIGNING_KEY_FILE": "/demo/key"}
+    assert of_demo(with_key, {name: "mine"}) == DEMO
 
 
 @pytest.fixture
@@ -79,7 +86,7 @@ def settings_of(tmp_path: Path) -> Iterator[Callable[..., subprocess.CompletedPr
 
 def test_another_database_is_migrated_by_its_own_owner_and_never_the_demos(settings_of):
     assert json.loads(settings_of().stdout) == ["demo", "demo", DEMO["AWS_ENDPOINT_URL"], [DEMO["FORGE_AUDIT_SINKS"]]]
-    assert json.loads(settings_of(DATABASE_URL=MINE).stdout) == ["mine", "mine", None, []]
+    assert json.loads(settings_of(DATABASE_URL=MINE, DEBUG="true").stdout) == ["mine", "mine", None, []]
 
 
 def test_another_redis_alone_is_refused_with_the_reason(settings_of):

@@ -71,6 +71,16 @@ def test_what_is_not_isolated_any_more_is_found_and_mended_by_migrate(harm):
 
 
 @pytest.mark.django_db(databases=["default", "owner"], transaction=True)
+def test_a_policy_waits_for_its_lock_no_longer_than_migrate_was_told(monkeypatch):
+    waited = []
+    monkeypatch.setattr(policies, "lock_timeout", lambda seconds, using: waited.append(seconds))
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("COMMENT ON POLICY forge_isolation ON workspaces_workspace IS 'of another release'")
+    call_command("migrate", lock_timeout=2.5, interactive=False, verbosity=0)
+    assert waited == [2.5]
+
+
+@pytest.mark.django_db(databases=["default", "owner"], transaction=True)
 def test_a_month_made_later_is_isolated_from_its_beginning():
     table = "workspaces_usagesample"
     after = partitions.attached(table)[-1].end

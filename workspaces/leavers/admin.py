@@ -100,6 +100,7 @@ class QuarantineAdmin(ForgeModelAdmin):
     search_fields = ("workspace_id__exact",)
     search_help_text = "The whole id of a machine."
     ordering = ("kept_until", "id")
+    export_ordering = ("-id",)
     export_fields = (
         "id", "workspace_id", "workspace__name", "workspace__owner__email", "began_at", "kept_until", "heir__email",
         "handed_over_at", "ended_at", "outcome",

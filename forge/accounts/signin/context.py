@@ -11,5 +11,6 @@ PREFIX = "/account/"
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
-    """What the console's layout needs; nothing elsewhere, where its own views give it."""
-    return admin.site.each_context(request) if request.path.startswith(PREFIX) else {}
+    """What the console's layout needs; nothing elsewhere, where its own views give it, nor before anybody is known."""
+    is_ours = request.path.startswith(PREFIX) and hasattr(request, "user")
+    return admin.site.each_context(request) if is_ours else {}

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from datetime import UTC, datetime
 from html import unescape
 
 import pytest
@@ -9,10 +10,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from forge.accounts.models import Project
+from forge.accounts.models import Project, UserSession
 from forge.adminkit.orders import Order
-from forge.api.keysets import InvalidCursor
+from forge.api.keysets import InvalidCursor, Position
+from forge.db.ids import uuid7
 from tests.factories import MembershipFactory, OrganizationFactory, ProjectFactory, UserFactory
+from workspaces.models import WorkSpace
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.forge.adminkit.urls")]
 LIST = "/admin/accounts/project/"
@@ -142,6 +145,25 @@ def test_nobody_reaches_another_organizations_rows_by_a_place(admin, projects):
     place = theirs.encode(theirs.position_of(ProjectFactory(name="Their secret")))
     html = admin.get(f"{LIST}?p={place}").content.decode()
     assert "Their secret" not in html
+
+
+def test_a_place_at_what_is_no_address_of_the_network_is_none(projects):
+    order = Order.of(UserSession.objects.all(), ["source_ip"])
+    row = UserSession(source_ip="192.0.2.7")
+    position = order.position_of(row)
+    assert order.decode(order.encode(position)) == position
+    row.source_ip = "abc"
+    with pytest.raises(InvalidCursor):
+        order.decode(order.encode(order.position_of(row)))
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_behind_a_value_that_may_be_null_an_index_has_a_bound_to_begin_at(descending):
+    order = Order.of(WorkSpace.objects.all(), ["-next_action_at" if descending else "next_action_at"])
+    position = Position((datetime(2026, 3, 1, tzinfo=UTC),), uuid7())
+    sql = str(order.apply(WorkSpace.objects.all(), position).query)
+    operator = "<=" if descending else ">="
+    assert f'("workspaces_workspace"."next_action_at") {operator} ' in sql.split(" OR ")[0], sql
 
 
 def test_a_position_is_read_as_it_was_written_and_as_nothing_else(projects):

@@ -13,6 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import AuditLog
+from forge.accounts.models import User
 from forge.console import exports
 from tests import factories
 from tests import world as worlds
@@ -44,7 +45,11 @@ def console_of(user):
 
 def file_of(answer):
     assert answer.status_code == 200, answer
-    text = answer.getvalue().decode()
+    return read([answer.getvalue()])
+
+
+def read(parts):
+    text = b"".join(parts).decode()
     return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
 
 
@@ -95,6 +100,18 @@ def test_a_file_is_read_page_by_page_and_never_skips(world, monkeypatch):
         assert len(file_of(answer)) == 12
     assert len(queries) == 3
     assert not [query["sql"] for query in queries if "OFFSET" in query["sql"]]
+
+
+def test_who_is_renamed_while_a_file_is_read_stands_in_it_once(world, monkeypatch):
+    monkeypatch.setattr(exports, "PAGE", 3)
+    worlds.engineers(world, 9)
+    people = User.objects.filter(organization=world.organization)
+    lines = iter(console_of(world.admin).get(f"{PEOPLE}export/csv/").streaming_content)
+    head = [next(lines), next(lines)]
+    people.filter(pk__in=[row["id"] for row in read(head)]).update(full_name="zz who was among the first")
+    people.exclude(full_name__startswith="zz").update(full_name="!a who was among the last")
+    ids = [row["id"] for row in read([*head, *lines])]
+    assert sorted(ids) == sorted(str(pk) for pk in people.values_list("pk", flat=True))
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+x", "-2", "@cmd", "\t=1", "'quoted"])

@@ -40,7 +40,7 @@ class Command(migrate.Command):
             return
         using = options["database"]
         made = partitions.ensure_ahead(timezone.now(), using=using)
-        isolated = policies.apply(using)
+        isolated = policies.apply(using, lock_seconds=options["lock_timeout"] or 10)
         roles = grants.apply(using)
         if options["verbosity"] >= 1:
             for table, names in made.items():

@@ -270,3 +270,12 @@ class TestInvitation:
         person.last_login = timezone.now()
         person.save()
         assert sending.send(now=timezone.now()) == {"sent": 0, "failed": 0, "given_up": 0, "withdrawn": 1}
+
+
+@pytest.mark.parametrize("path", ["/account/login/", ASK, "/account/password/choose/x/", "/admin/login/"])
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_host_that_is_not_ours_is_a_bad_request(settings, method, path):
+    settings.ALLOWED_HOSTS = ["testserver"]
+    answer = getattr(browser(), method)(path, headers={"host": "evil.example"})
+    assert answer.status_code == 400
+    assert not Mail.objects.exists()
