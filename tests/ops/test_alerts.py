@@ -13,7 +13,7 @@ from typing import Any
 import promql_parser
 import pytest
 import yaml
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, get_commands
 from django.utils import timezone
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -166,6 +166,7 @@ def test_each_command_of_the_runbooks_runs(command, settings, tmp_path):
         call_command(earlier, stdout=io.StringIO())
     program, name, *arguments = shlex.split(command)
     assert program == "manage.py"
+    assert name in get_commands(), f"there is no command {name}"
     code, said = 0, io.StringIO()
     try:
         call_command(name, *arguments, stdout=said, stderr=said)

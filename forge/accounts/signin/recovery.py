@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic, sleep
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +20,9 @@ from forge.accounts.signin import recovering
 from forge.accounts.signin.forms import ChooseForm, ForgottenForm
 from forge.accounts.signin.refusing import refusal_page
 from forge.api.errors import TooMany
+
+ANSWERED_AFTER = 0.25
+"""Seconds that a request for a link takes at least: a mail that has to be written does not tell who exists."""
 
 
 class ForgottenView(FormView):
@@ -40,8 +44,9 @@ class ForgottenView(FormView):
         return super().post(request, *args, **kwargs)
 
     def form_valid(self, form: ForgottenForm) -> HttpResponse:
-        actor = self.request.actor  # type: ignore[attr-defined]
+        actor, begun = self.request.actor, monotonic()  # type: ignore[attr-defined]
         recovering.ask(actor=actor, email=form.cleaned_data["email"], now=timezone.now())
+        sleep(max(0.0, begun + ANSWERED_AFTER - monotonic()))
         return super().form_valid(form)
 
 

@@ -16,8 +16,9 @@ from django.utils import timezone
 from audit.actors import Actor
 from audit.models import AuditLog
 from forge.accounts import links
+from forge.accounts.models import User
 from forge.accounts.services import create_member, create_service_account, set_active
-from forge.accounts.signin import guarding, recovering
+from forge.accounts.signin import guarding, recovering, recovery
 from forge.accounts.signin.providers import parse
 from forge.outbox import sending
 from forge.outbox.models import Mail
@@ -29,6 +30,11 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owne
 
 ASK, SENT = "/account/password/forgotten/", "/account/password/sent/"
 NEW = "quite another horse"
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    monkeypatch.setattr(recovery, "ANSWERED_AFTER", 0)
 
 
 @pytest.fixture(autouse=True)
@@ -270,6 +276,18 @@ class TestInvitation:
         person.last_login = timezone.now()
         person.save()
         assert sending.send(now=timezone.now()) == {"sent": 0, "failed": 0, "given_up": 0, "withdrawn": 1}
+
+
+@pytest.mark.parametrize(("email", "took"), [("ann@example.com", 0.07), ("nobody@example.com", 0.01), ("x@y.zz", 9)])
+def test_the_answer_comes_as_late_whether_there_is_somebody_or_not(admin, monkeypatch, email, took):
+    User.objects.filter(pk=admin.pk).update(email="ann@example.com")
+    clock, slept = iter([100.0, 100.0 + took]), []
+    monkeypatch.setattr(recovery, "ANSWERED_AFTER", 0.25)
+    monkeypatch.setattr(recovery, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(recovery, "sleep", slept.append)
+    assert ask(email)["Location"] == SENT
+    assert slept == [pytest.approx(max(0, 0.25 - took))]
+    assert Mail.objects.exists() is (email == "ann@example.com")
 
 
 @pytest.mark.parametrize("path", ["/account/login/", ASK, "/account/password/choose/x/", "/admin/login/"])
