@@ -225,6 +225,25 @@ def test_a_refusal_soon_after_an_earlier_request_proves_nothing(world, simulator
     assert fresh(operation).status == status
 
 
+def test_what_was_refused_is_not_asked_for_again_before_an_unclear_request_must_show(
+    world, simulator, clock, monkeypatch
+):
+    operation = launch(world, clock)
+    unclear, refused = aws.UnknownOutcome("InternalServerError", "x"), aws.LimitReached("ResourceLimitExceeded", "x")
+    faults, asked = iter([unclear, refused]), []
+
+    def create(gateway, wanted):
+        asked.append(clock.now)
+        raise next(faults, refused)
+
+    monkeypatch.setattr(aws.Gateway, "create", create)
+    clock.work(rounds=40, seconds=5)
+    assert fresh(operation).status == "failed"
+    first, _, third = asked
+    assert third - first >= timedelta(minutes=2)
+    assert fresh(operation).error["code"] == "ResourceLimitExceeded"
+
+
 @pytest.mark.parametrize("fault", [aws.Throttled, aws.Unavailable])
 def test_what_did_not_happen_is_asked_for_again(world, simulator, clock, monkeypatch, fault):
     clock.finish(launch(world, clock))

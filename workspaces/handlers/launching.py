@@ -94,6 +94,7 @@ class Launch(MachineHandler):
         is_made_now = False
         claim.point_of_no_return()
         if found is None:
+            self._wait_for_the_unclear(claim, asked_before)
             claim.step("create", progress=10)
             try:
                 found = gateway.create(self._wanted(claim, workspace))
@@ -106,7 +107,7 @@ class Launch(MachineHandler):
                 self._note_refusal(claim, asked_before)
                 raise
             except (aws.LimitReached, aws.Invalid, aws.NotFound) as error:
-                self._note_refusal(claim, asked_before)
+                self._note_refusal(claim, asked_before, code=error.code)
                 if asked_before is not None and claim.now() - asked_before < VISIBLE_AFTER:
                     raise aws.UnknownOutcome(error.code, f"an earlier request may have passed: {error}") from error
                 self._give_up(claim, workspace, code=error.code, detail=error.message)
@@ -261,11 +262,25 @@ class Launch(MachineHandler):
         before = refused["detail"]["asked_before"]
         return datetime.fromisoformat(before) if before else None
 
-    def _note_refusal(self, claim: Claim, asked_before: datetime | None) -> None:
-        """The request just made came to nothing for certain; what is unclear is one made before, if any."""
+    def _note_refusal(self, claim: Claim, asked_before: datetime | None, *, code: str = "") -> None:
+        """The request just made came to nothing for certain; what is unclear is one made before, if any.
+
+        `code` says why, where AWS would say the same again.
+        """
         asked = self._step(claim, "create")
         if asked is not None:
-            claim.step("refused", {"request": asked["times"], "asked_before": asked_before})
+            claim.step("refused", {"request": asked["times"], "asked_before": asked_before, "code": code})
+
+    def _wait_for_the_unclear(self, claim: Claim, asked_before: datetime | None) -> None:
+        """Ask for nothing that AWS has refused while an earlier request may still have passed; raises UnknownOutcome.
+
+        Each further request that times out would make it unclear anew, so that the refusal could not be told for long.
+        """
+        asked, refused = self._step(claim, "create"), self._step(claim, "refused")
+        if asked_before is None or asked is None or refused is None or not refused["detail"].get("code"):
+            return
+        if refused["detail"]["request"] == asked["times"] and claim.now() - asked_before < VISIBLE_AFTER:
+            raise aws.UnknownOutcome(refused["detail"]["code"], "refused, but an earlier request may have passed")
 
     @staticmethod
     def _is_called_off(claim: Claim) -> bool:
