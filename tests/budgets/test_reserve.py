@@ -91,6 +91,8 @@ def test_without_a_budget_nothing_is_limited_and_nothing_reserved(world):
         "estimated_cost": "21.750000",
         "reservation": "21.750000",
         "currency": "USD",
+        "basis": "ESTIMATED",
+        "is_price_current": True,
         "budgets": [],
     }
     assert not Reservation.objects.exists()
