@@ -1,4 +1,4 @@
-"""`.ci/advisories.py pypi|osv`: status 0 where that advisory service answers a question about a package that exists.
+"""`.ci/advisories.py`: status 0 where the advisory service of OSV answers a question about a package that exists.
 
 An answer that is not the service's own (a proxy's page, an index without advisories) is none.
 """
@@ -10,12 +10,7 @@ import sys
 import requests
 
 SECONDS = 10
-PYPI, OSV = "https://pypi.org/pypi/django/5.2/json", "https://api.osv.dev/v1/query"
-
-
-def pypi() -> bool:
-    answer = requests.get(PYPI, timeout=SECONDS)
-    return answer.ok and bool(answer.json().get("vulnerabilities"))
+OSV = "https://api.osv.dev/v1/query"
 
 
 def osv() -> bool:
@@ -24,9 +19,9 @@ def osv() -> bool:
     return answer.ok and bool(answer.json().get("vulns"))
 
 
-def main(service: str) -> int:
+def main() -> int:
     try:
-        is_there = {"pypi": pypi, "osv": osv}[service]()
+        is_there = osv()
     except (requests.RequestException, ValueError) as error:
         print(f"{type(error).__name__}: {error}"[:300])
         return 1
@@ -36,4 +31,4 @@ def main(service: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main())

@@ -52,22 +52,18 @@ def answering():
         server.server_close()
 
 
-@pytest.mark.parametrize(("service", "key"), [("pypi", "vulnerabilities"), ("osv", "vulns")])
 @pytest.mark.parametrize(
     ("status", "found", "code"),
     [(200, KNOWN, 0), (200, [], 1), (404, KNOWN, 1), (502, [], 1)],
 )
-def test_a_service_that_tells_of_known_weaknesses_answers(
-    advisories, answering, monkeypatch, service, key, status, found, code
-):
-    monkeypatch.setattr(advisories, service.upper(), answering(status, json.dumps({key: found})))
-    assert advisories.main(service) == code
+def test_a_service_that_tells_of_known_weaknesses_answers(advisories, answering, monkeypatch, status, found, code):
+    monkeypatch.setattr(advisories, "OSV", answering(status, json.dumps({"vulns": found})))
+    assert advisories.main() == code
 
 
-@pytest.mark.parametrize("service", ["pypi", "osv"])
-def test_a_page_of_a_proxy_or_nobody_at_all_is_no_answer(advisories, answering, monkeypatch, capsys, service):
-    monkeypatch.setattr(advisories, service.upper(), answering(200, "<html>Please sign in</html>"))
-    assert advisories.main(service) == 1
-    monkeypatch.setattr(advisories, service.upper(), "http://127.0.0.1:1/")
-    assert advisories.main(service) == 1
+def test_a_page_of_a_proxy_or_nobody_at_all_is_no_answer(advisories, answering, monkeypatch, capsys):
+    monkeypatch.setattr(advisories, "OSV", answering(200, "<html>Please sign in</html>"))
+    assert advisories.main() == 1
+    monkeypatch.setattr(advisories, "OSV", "http://127.0.0.1:1/")
+    assert advisories.main() == 1
     assert "ConnectionError" in capsys.readouterr().out
