@@ -310,7 +310,7 @@ def _check_roots(
 ) -> Iterator[Finding]:
     """Each (size, root) against the leaves, sizes ascending; the first that differs names the lanes since the last."""
     tree, agreed = base.copy(), bounds["from"]
-    leaves = _leaves(agreed, bounds["size"])
+    leaves = _leaves(agreed)
     for size, root, label in points:
         while tree.size < size and (leaf := next(leaves, None)) is not None:
             for _ in tree.append(leaf):
@@ -349,10 +349,12 @@ def _stored(bounds: dict[str, Any], *, after: int) -> Iterator[Stored]:
         after = found[-1][0]
 
 
-def _leaves(first: int, size: int) -> Iterator[bytes]:
-    for low in range(first, size, LEAVES_AT_ONCE):
-        found = fetch(sql.LEAVES, {"low": low, "high": min(low + LEAVES_AT_ONCE, size)})
+def _leaves(first: int) -> Iterator[bytes]:
+    """The hashes of leaves from `first` on, those too that were sealed since the verification began: a checkpoint of
+    theirs may stand outside by now."""
+    while found := fetch(sql.LEAVES, {"low": first, "high": first + LEAVES_AT_ONCE}):
         yield from (bytes(hashed) for _, hashed in found)
+        first = found[-1][0] + 1
 
 
 def _at(kind: str, detail: str, place: Sequence[Any]) -> Finding:

@@ -11,6 +11,7 @@ from audit.sealing import keys
 from audit.sealing.sealer import seal
 from audit.sealing.signing import SigningKey
 from audit.sealing.sinks import DirectorySink
+from audit.verification import seals
 from audit.verification.seals import verify_seals
 from audit.verifier.notes import Checkpoint
 from tests.audit.support import OTHER_SIGNING_KEY, SIGNING_KEY, leave, rechain
@@ -101,6 +102,18 @@ def test_a_directory_that_ends_early_is_no_fault_and_is_told(receipts, outside, 
     code, out = run_command("--against", str(outside))
     assert code == 0
     assert f"The last 2 sealed entries are not in {outside}." in out
+
+
+def test_what_is_sealed_and_published_meanwhile_is_not_ahead(receipts, outside, monkeypatch):
+    def go_on(bounds):
+        leave(5, lane=1)
+        seal()
+        yield from check_tree(bounds)
+
+    check_tree = seals._check_tree
+    monkeypatch.setattr(seals, "_check_tree", go_on)
+    found = verify_seals(against=outside)
+    assert (found.findings, found.leaves, found.compared) == ([], 9, 2)
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "no key", "another log"])
