@@ -45,6 +45,9 @@ LEAVERS = {
 }
 """Pages about somebody who has left: with a machine or without. In the console the person was switched off."""
 
+PUBLISHED = "docs/how-to/verify-from-outside.md"
+"""A page that is followed where a checkpoint stands outside already."""
+
 SETTLED = "docs/how-to/add-a-provider-account.md"
 """A page that is followed where every worker has begun a job: an installation of a minute's age has a fault."""
 
@@ -124,6 +127,8 @@ class Reader:
 
     def _own_of(self, page: Path, tmp: Path) -> dict[str, str]:
         """What the page takes from the world around it."""
+        if str(page) == PUBLISHED:
+            eventually(lambda: any((self._demo.home / "audit-checkpoints").rglob("*.checkpoint")), within_seconds=120)
         if str(page) == SETTLED:
             eventually(lambda: self._demo.manage("doctor", "--near").returncode == 0, within_seconds=200)
         if str(page) == ALONE:
