@@ -345,7 +345,7 @@ FORGE_ADVICE_IDLE_DAYS = env.int("FORGE_ADVICE_IDLE_DAYS", default=14)
 FORGE_ADVICE_LEAST_SAVING = env.int("FORGE_ADVICE_LEAST_SAVING", default=1)
 FORGE_BILL_UPLOAD_MB = env.int("FORGE_BILL_UPLOAD_MB", default=256)
 FORGE_BILL_MOST_LINES = env.int("FORGE_BILL_MOST_LINES", default=100_000_000)
-FORGE_COST_EXPORT_RECORDS = env.int("FORGE_COST_EXPORT_RECORDS", default=1_000_000)
+FORGE_COST_EXPORT_RECORDS = env.int("FORGE_COST_EXPORT_RECORDS", default=500_000)
 
 # -- Seals of the audit log ------------------------------------------------------------------------------------------
 FORGE_AUDIT_SIGNING_KEY = env.str("FORGE_AUDIT_SIGNING_KEY", default="")

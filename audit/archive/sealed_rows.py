@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import connections
 
 from audit.sealing.leaves import BACK
+from forge.db.snapshots import one_instant
 
 PIECE = 2000
 """Leaves that are read at once."""
@@ -219,9 +220,8 @@ class Snapshot:
 def snapshot(using: str) -> Iterator[Snapshot]:
     """A read-only REPEATABLE READ transaction of its own; raises RuntimeError inside another one."""
     connection = connections[using]
-    with transaction.atomic(using=using, durable=True):
+    with one_instant(using):
         with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             cursor.execute(
                 "SET LOCAL jit = off; SET LOCAL statement_timeout = 0;SET LOCAL idle_in_transaction_session_timeout = 0"
             )

@@ -61,7 +61,7 @@ class CostExportViewSet(ForgeViewSet):
         responses=_FILES,
     )
     def list(self, request: Request) -> StreamingHttpResponse:
-        """The records of the days that the same filters list, in the order of hours, as FOCUS 1.2 in CSV or Parquet."""
+        """The records of the days that the same filters list, by hour, as a FOCUS 1.2 file of one instant."""
         if request.method == "HEAD":  # it would leave the entry of an export and give nobody the file
             raise MethodNotAllowed("HEAD")
         organization = organization_of(request.user)
@@ -71,7 +71,7 @@ class CostExportViewSet(ForgeViewSet):
             raise invalid("format", f"One of {', '.join(sorted(FORMATS))}.", known=sorted(FORMATS))
         start, end = days_of(request, now=timezone.now(), most=MOST_DAYS)
         filters = {name: value for name, value in request.query_params.items() if name not in self.extra_parameters}
-        name, pieces = services.stream(
+        name, content = services.export(
             actor=self.actor,
             records=services.of_days(records.filter(organization=organization), start, end),
             form=form,
@@ -79,5 +79,9 @@ class CostExportViewSet(ForgeViewSet):
             end=end,
             filters=filters,
         )
-        disposition = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
-        return StreamingHttpResponse(pieces, content_type=FORMATS[form].media_type, headers=disposition)
+        headers = {
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Content-Length": str(content.size),
+            "X-Content-Type-Options": "nosniff",
+        }
+        return StreamingHttpResponse(content, content_type=FORMATS[form].media_type, headers=headers)

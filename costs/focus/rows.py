@@ -1,6 +1,6 @@
 """Cost records as rows of a FOCUS file: read a page of a keyset at a time, and made by PostgreSQL as CSV.
 
-No transaction stays open between two pages. A record gives a row for each part of its cost: started hours at their
+A record gives a row for each part of its cost: started hours at their
 price, what else the machine cost (its fees; all of it where the provider's bill does not tell them apart), storage, and
 data transfer; one that cost nothing gives a row of nothing, so that every record is in the file.
 """
@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator
 from datetime import datetime
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import QuerySet
 
 from costs.focus.columns import COLUMNS
@@ -57,24 +57,25 @@ _COPY = (
 )
 
 
-def pages(records: QuerySet[CostRecord], *, safe: bool) -> Iterator[tuple[int, bytes]]:
-    """(records, their rows as CSV without a header), page by page in the order of hours.
+def pages(records: QuerySet[CostRecord], *, safe: bool) -> Iterator[bytes]:
+    """Their rows as CSV without a header, page by page in the order of hours; in the snapshot of the caller.
 
     `records` are of one organization; `safe` puts an apostrophe before what a spreadsheet would take for a formula.
     """
     keyset = Keyset.of(records, "period_start", "period_start", descending=False)
     place = None
-    while page := list(keyset.apply(records.only("id", "period_start", "organization_id"), place)[:PAGE]):
-        ids = [record.id for record in page]
-        first = page[0]
-        yield len(page), _rows(first.organization_id, ids, first.period_start, page[-1].period_start, safe)
-        place = keyset.position_of(page[-1])
+    found = records.values("id", "period_start", "organization_id")
+    while page := list(keyset.apply(found, place)[:PAGE]):
+        ids = [record["id"] for record in page]
+        first, last = page[0], page[-1]
+        yield _rows(first["organization_id"], ids, first["period_start"], last["period_start"], safe)
+        place = keyset.position_of(last)
 
 
 def _rows(organization_id: object, ids: list[int], first: datetime, last: datetime, safe: bool) -> bytes:
     given = {"organization": organization_id, "ids": ids, "first": first, "last": last, "safe": safe}
     out = io.BytesIO()
-    with transaction.atomic(), connection.cursor() as cursor, cursor.copy(_COPY, given) as copy:
+    with connection.cursor() as cursor, cursor.copy(_COPY, given) as copy:
         for piece in copy:
             out.write(piece)
     return out.getvalue()

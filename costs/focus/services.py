@@ -1,19 +1,21 @@
-"""Costs as FOCUS files: streamed at once, with an audit entry that is committed before the first byte.
+"""Costs as FOCUS files of one instant, with an audit entry that is committed before the first byte leaves.
 
-A file holds the records that were there when it was asked for. Their ids say which: a snapshot of the database would
-have to stay open as long as the slowest reader takes, and keep vacuum from the table that metering updates all day.
+A file is written from one snapshot of the database as fast as that gives it, into a spool (forge.api.spools), and sent
+from there: a snapshot that stayed open for as long as the slowest reader takes would keep vacuum from the table that
+metering updates all day, and reading page by page without one mixes what was with what a bill has made of it.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, date, datetime, time
+from pathlib import Path
 from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Max, QuerySet
+from django.db.models import QuerySet
 
 from audit.actors import Actor
 from audit.services import record
@@ -22,8 +24,11 @@ from costs.focus import rows
 from costs.focus.writing import FORMATS
 from costs.models import CostRecord
 from forge.api.errors import Refused
+from forge.api.spools import Spool, SpoolFull, spooled
+from forge.db.snapshots import one_instant
 
-logger = logging.getLogger(__name__)
+SPOOLED = 256 * 1024 * 1024
+"""Bytes on disk that an export over the API may take; a million records take about 75 MB."""
 
 
 class ExportTooLarge(Refused):
@@ -32,17 +37,13 @@ class ExportTooLarge(Refused):
     suggested_action = "Ask for fewer days, or have `manage.py export_focus` write the file."
 
 
-class ExportCut(RuntimeError):
-    """Fewer records were read than there were: the stream ends without its last bytes."""
-
-
 def of_days(records: QuerySet[CostRecord], start: date, end: date) -> QuerySet[CostRecord]:
     """Those of the UTC days [start, end)."""
     first, last = (datetime.combine(day, time.min, UTC) for day in (start, end))
     return records.filter(period_start__gte=first, period_start__lt=last)
 
 
-def stream(
+def export(
     *,
     actor: Actor,
     records: QuerySet[CostRecord],
@@ -50,48 +51,47 @@ def stream(
     start: date,
     end: date,
     filters: Mapping[str, str],
-    limit: int | None = None,
-) -> tuple[str, Iterator[bytes]]:
-    """The file's name and its content, piece by piece, of records of one organization within [start, end).
+    is_bounded: bool = True,
+    folder: Path | None = None,
+) -> tuple[str, Spool]:
+    """The file's name and its content, which the caller closes: records of one organization within [start, end).
 
-    `filters` (kept in the entry) say what of them was asked for. Raises ExportTooLarge beyond `limit` records, by
-    default those of the setting; 0 is no limit.
+    `filters` (kept in the entry) say what of them was asked for. The content waits in `folder`, by default that for
+    temporary files. Raises ExportTooLarge beyond the setting's records or SPOOLED bytes, unless it is not bounded, and
+    RuntimeError inside a transaction.
     """
-    most = settings.FORGE_COST_EXPORT_RECORDS if limit is None else limit
-    ids = records.order_by().values("id")
-    known = (ids[: most + 1] if most else ids).aggregate(count=Count("id"), newest=Max("id"))
-    count = known["count"]
-    if most and count > most:
-        raise ExportTooLarge(f"More than {most} records are asked for.", extra={"limit": most})
-    with transaction.atomic():
-        record(
-            actor=actor,
-            action=actions.COST_EXPORT,
-            resource_type="CostRecord",
-            description=f"Exported {count} cost records as {form}",
-            context={
-                "format": form,
-                "count": count,
-                "start": f"{start}",
-                "end": f"{end}",
-                "filters": urlencode(filters),
-            },
-        )
     writer = FORMATS[form]
-    there = records.filter(id__lte=known["newest"] or 0)
-    pages = rows.pages(there, safe=writer.is_for_spreadsheets)
-    return f"costs-{start}-{end}-focus.{writer.suffix}", writer.written(_whole(pages, count))
+    with ExitStack() as unless_told:
+        with one_instant():
+            count = _count(records, settings.FORGE_COST_EXPORT_RECORDS if is_bounded else None)
+            pages = rows.pages(records, safe=writer.is_for_spreadsheets)
+            try:
+                content = spooled(writer.written(pages), most=SPOOLED if is_bounded else None, folder=folder)
+            except SpoolFull as full:
+                raise ExportTooLarge(f"{count} records take too much room.", extra={"records": count}) from full
+        unless_told.callback(content.close)
+        with transaction.atomic():
+            record(
+                actor=actor,
+                action=actions.COST_EXPORT,
+                resource_type="CostRecord",
+                description=f"Exported {count} cost records as {form}",
+                context={
+                    "format": form,
+                    "count": count,
+                    "start": f"{start}",
+                    "end": f"{end}",
+                    "filters": urlencode(filters),
+                },
+            )
+        unless_told.pop_all()
+    return f"costs-{start}-{end}-focus.{writer.suffix}", content
 
 
-def _whole(pages: Iterator[tuple[int, bytes]], count: int) -> Iterator[bytes]:
-    """The rows of the pages; raises ExportCut, which breaks the stream off, when they were not all.
-
-    They may be more: a transaction that was open when the file was asked for may have committed records since.
-    """
-    written = 0
-    for number, page in pages:
-        written += number
-        yield page
-    if written < count:
-        logger.error("An export of %s cost records was cut after %s.", count, written)
-        raise ExportCut(f"{written} records were read of {count}")
+def _count(records: QuerySet[CostRecord], most: int | None) -> int:
+    """How many they are; raises ExportTooLarge beyond `most`."""
+    ids = records.order_by().values("id")
+    count = ids.count() if most is None else ids[: most + 1].count()
+    if most is not None and count > most:
+        raise ExportTooLarge(f"More than {most} records are asked for.", extra={"limit": most})
+    return count

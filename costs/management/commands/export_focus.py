@@ -48,17 +48,18 @@ def _write(organization: Organization, start: date, end: date, form: str, path: 
     part = path.with_name(f".{path.name}.part")
     with path.open("xb"), part.open("xb") as file:
         try:
-            _, pieces = services.stream(
+            _, content = services.export(
                 actor=Actor.command("export_focus").in_organization(organization.id),
                 records=services.of_days(CostRecord.objects.filter(organization=organization), start, end),
                 form=form,
                 start=start,
                 end=end,
                 filters={},
-                limit=0,
+                is_bounded=False,
+                folder=path.parent,
             )
-            for piece in pieces:
-                file.write(piece)
+            with content:
+                file.writelines(content)
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()

@@ -1,13 +1,18 @@
 """Our FOCUS files conform to the specification, and importing one gives the same money."""
 
 import csv
+import threading
 from datetime import date, datetime
 from decimal import Decimal
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
+from psycopg.pq import TransactionStatus
 
 from audit.actors import Actor
+from audit.models import AuditLog
 from costs.focus import rows, services
 from costs.focus.writing import FORMATS
 from costs.models import CostRecord, DailyCost, Price
@@ -136,32 +141,102 @@ def conforming(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_metering_between_two_pages_leaves_the_file_whole(fleet, account, tmp_path, monkeypatch, form):
-    """Of the records before the file was asked for every one is in it, with its cost; those booked since are not."""
-    fleet(1, prefix="a")
-    before = {(str(one.workspace_id), one.period_start): one.total_cost for one in CostRecord.objects.all()}
-    monkeypatch.setattr(rows, "PAGE", 7)
-    _, pieces = services.stream(
+def asked(account, form, **filters):
+    """The export of the organization's records in DAYS as it is sent."""
+    _, file = services.export(
         actor=Actor.command("export_focus").in_organization(account.organization_id),
-        records=services.of_days(CostRecord.objects.filter(organization=account.organization), *DAYS),
+        records=services.of_days(CostRecord.objects.filter(organization=account.organization, **filters), *DAYS),
         form=form,
         start=DAYS[0],
         end=DAYS[1],
-        filters={},
+        filters=filters,
     )
-    path = tmp_path / "out"
-    with path.open("wb") as file:
-        file.write(next(pieces) + next(pieces))
-        fleet(1, prefix="b")  # meters another machine of the same hours
-        file.writelines(pieces)
-    assert CostRecord.objects.count() > len(before) > 3 * 7
-    written = {}
+    return file
+
+
+def costs_in(path):
+    """(machine, hour) → cost, of the rows of a file."""
+    costs = {}
     for row in rows_of(path)[1]:
         key = (row["x_MachineId"], datetime.fromisoformat(row["ChargePeriodStart"]))
-        written[key] = written.get(key, 0) + Decimal(row["BilledCost"])
-    assert faults(path) == []
-    assert written == before
+        costs[key] = costs.get(key, 0) + Decimal(row["BilledCost"])
+    return costs
+
+
+@pytest.mark.parametrize("filters", [{}, {"basis": "METERED"}])
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_file_is_of_one_instant_whatever_is_booked_while_it_is_read(
+    fleet, account, give, tmp_path, monkeypatch, form, filters
+):
+    """A bill that is booked between two pages is in all of the file's figures or, as here, in none."""
+    machines = fleet(2, prefix="a")
+    before = {(str(one.workspace_id), one.period_start): one.total_cost for one in CostRecord.objects.all()}
+    bill = as_csv(tmp_path / "bill.csv", [fee(machine, "100") for machine in machines])
+    monkeypatch.setattr(rows, "PAGE", 7)
+    honest, pages = rows._rows, []
+
+    def book():
+        give(bill)
+        fleet(1, prefix="b")  # meters another machine of the same hours
+        connections.close_all()
+
+    def read(*args):
+        pages.append(honest(*args))
+        if len(pages) == 2:
+            elsewhere = threading.Thread(target=book)
+            elsewhere.start()
+            elsewhere.join()
+        return pages[-1]
+
+    monkeypatch.setattr(rows, "_rows", read)
+    with asked(account, form, **filters) as file:
+        (tmp_path / "out").write_bytes(b"".join(file))
+    assert CostRecord.objects.filter(basis="BILLED").count() == 2 * 48
+    assert CostRecord.objects.count() == 3 * 48 + len(before) - 2 * 48
+    assert len(pages) == len(before) // 7 + 1 > 3
+    assert faults(tmp_path / "out") == []
+    assert costs_in(tmp_path / "out") == before
+    (entry,) = AuditLog.objects.filter(action_type="COST_EXPORT")
+    assert entry.context["count"] == len(before)
+
+
+def test_no_transaction_is_open_while_a_file_is_sent_and_nothing_stays_of_it(fleet, account, monkeypatch):
+    fleet(1)
+    monkeypatch.setattr(rows, "PAGE", 7)
+    file = asked(account, "focus-csv")
+    assert not connection.in_atomic_block
+    assert connection.connection.info.transaction_status == TransactionStatus.IDLE
+    with CaptureQueriesContext(connection) as queries:
+        assert len(b"".join(file)) == file.size > 0
+    assert len(queries) == 0
+    file.close()
+    with pytest.raises(ValueError, match="closed"):
+        next(iter(file))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_file_that_takes_too_much_room_is_refused_and_leaves_no_entry(fleet, account, monkeypatch, form):
+    fleet(1)
+    monkeypatch.setattr(services, "SPOOLED", 100)
+    with pytest.raises(services.ExportTooLarge):
+        asked(account, form)
+    assert not AuditLog.objects.filter(action_type="COST_EXPORT").exists()
+
+
+def test_a_file_whose_entry_cannot_be_written_is_not_sent(fleet, account, monkeypatch):
+    fleet(1)
+    made = []
+    honest = services.spooled
+    monkeypatch.setattr(services, "spooled", lambda *args, **options: made.append(honest(*args, **options)) or made[0])
+
+    def broken(**facts):
+        raise ConnectionError("no audit log")
+
+    monkeypatch.setattr(services, "record", broken)
+    with pytest.raises(ConnectionError):
+        asked(account, "focus-csv")
+    with pytest.raises(ValueError, match="closed"):
+        next(iter(made[0]))
 
 
 def test_a_file_that_is_there_is_not_written_over(account, tmp_path):
