@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
@@ -26,7 +26,7 @@ from costs.showback.head import metered_through
 from costs.showback.letters import KIND
 from costs.showback.models import IssuedReport, ReportBy, ReportFile, ReportFormat, ReportKind, ReportSubscription
 from costs.showback.permissions import may_have
-from forge.accounts.models import Organization, Team
+from forge.accounts.models import Organization, Team, User
 from forge.db.jobs import JobFault
 from forge.db.months import add_months, month_of, months
 from forge.outbox.services import Owed, owe
@@ -115,8 +115,9 @@ def _attempt(due: Due, actor: Actor, now: datetime, figures: Figures, faults: li
         figures.waiting += not due.is_follow_up
         return False
     if dry_run:
-        figures.reports += 1
-        figures.mails += _subscribers(due).count()
+        people = _people(_subscribers(due).select_related("user"))
+        figures.reports += bool(people)
+        figures.mails += len(people)
         return True
     try:
         mails = _serve(due, asked, actor.for_one_of(due.organization_id), now)
@@ -137,7 +138,7 @@ def _serve(due: Due, asked: Asked, actor: Actor, now: datetime) -> int:
     with transaction.atomic():
         locked = _subscribers(due).select_for_update(of=("self",), no_key=True)
         subscriptions = list(locked.select_related("user").order_by("id"))
-        people = [one.user for one in subscriptions if _gets(one)]
+        people = _people(subscriptions)
         if due.is_follow_up and not _unfinished(due.month).filter(_of(due), month=due.month).exists():
             return 0  # another run was quicker
         if people:
@@ -168,9 +169,11 @@ def _serve(due: Due, asked: Asked, actor: Actor, now: datetime) -> int:
     return len(people)
 
 
-def _gets(one: ReportSubscription) -> bool:
-    """Whether the person is still there, and may still have the report."""
-    return one.user.is_active and may_have(one.user, one.organization_id, one.team_id)
+def _people(subscriptions: Iterable[ReportSubscription]) -> list[User]:
+    """Those of them who are still there, and may still have the report."""
+    return [
+        one.user for one in subscriptions if one.user.is_active and may_have(one.user, one.organization_id, one.team_id)
+    ]
 
 
 def _due(last: date) -> Iterator[Due]:

@@ -231,6 +231,22 @@ def test_who_may_not_have_it_any_more_or_came_later_gets_none(world):
     assert set(ReportSubscription.objects.exclude(user=world.admin).values_list("served_month", flat=True)) == {MONTH}
 
 
+def test_a_dry_run_tells_of_no_report_that_nobody_may_have_any_more(world):
+    """The provisional one was sent; then its only reader lost the role, so no run ever makes the final one."""
+    subscribe(world, world.lead, team=world.team)
+    machine = WorkSpaceFactory(organization=world.organization, owner=world.engineer, team=world.team)
+    mark = MeterMark.objects.filter(workspace=machine)
+    mark.update(next_due_at=datetime(2026, 2, 28, 23, tzinfo=UTC), dirty_from=None)
+    evening = AFTER.replace(hour=18)
+    assert run(evening)["mails"] == 1
+    mark.update(next_due_at=None)
+    Membership.objects.filter(user=world.lead).update(role="engineer")
+    subscribe(world, world.engineer)  # of a month that nobody has been sent yet, and may not have it either
+    nothing = {"reports": 0, "mails": 0, "waiting": 0, "failed": 0, "left": 0}
+    for later in (evening + timedelta(days=1), evening + timedelta(days=2)):
+        assert sending.send(actor=JOB, now=later, dry_run=True) == run(later) == nothing
+
+
 def test_one_that_fails_keeps_no_other_from_going_out(world, monkeypatch):
     other = worlds.build()
     subscribe(world, world.finance)
