@@ -6,6 +6,7 @@ import random
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,6 +20,7 @@ from django.db.models import Model, Sum
 from budgets.models import Budget
 from costs.metering import meter
 from costs.models import CostRecord, DailyCost, MeterMark
+from forge.accounts.models import Project, Team
 from forge.db import partitions
 from tests import factories
 from tests.races import forked, metering_worker
@@ -45,9 +47,78 @@ def months(transactional_db) -> Iterator[None]:
             cursor.execute(f"DROP TABLE IF EXISTS {name}")
 
 
-def fleet(world: World, count: int) -> list[WorkSpace]:
-    """Machines with short lives of six kinds, all of them known from the start."""
-    return [_machine(world, number) for number in range(count)]
+Bearers = list[tuple[datetime, dict[str, Any]]]
+"""Who bore a machine's hours: from when on, and what of its records says so."""
+
+
+def fleet(world: World, count: int) -> dict[uuid.UUID, Bearers]:
+    """Machines with short lives of six kinds, all of them known from the start, and who bears their hours.
+
+    Of each kind there are three: the tags of one change, the team of another, and project, owner and then the
+    project's cost center of the third.
+    """
+    team = factories.TeamFactory(organization=world.organization)
+    project = factories.ProjectFactory(organization=world.organization, cost_center="p-1")
+    for one in (world.team, team):
+        factories.BudgetFactory(
+            organization=world.organization,
+            scope="TEAM",
+            scope_id=one.id,
+            amount=Decimal(100_000),
+            period_start=datetime(2027, 12, 1, tzinfo=UTC),
+            period_end=datetime(2028, 2, 1, tzinfo=UTC),
+            adopted_at=BEGAN,
+        )
+    known = {}
+    for number in range(count):
+        machine = _machine(world, number)
+        known[machine.pk] = _bearers(machine, number // 6 % 3, team, project)
+    moved = BEGAN + timedelta(hours=41.3)
+    Project.objects.filter(pk=project.pk).update(cost_center="p-2", updated_at=moved)
+    for number, bearers in enumerate(known.values()):
+        if number // 6 % 3 == 2:
+            bearers.append((moved, {**bearers[-1][1], "cost_center": "p-2"}))
+    return known
+
+
+def _bearers(machine: WorkSpace, kind: int, team: Team, project: Project) -> Bearers:
+    """Have what the machine's records bear changed, in its own time."""
+    first = {"owner_id": machine.owner_id, "team_id": machine.team_id, "project_id": None, "tags": {}}
+    other = factories.UserFactory(organization=team.organization)
+    changes: dict[float, dict[str, Any]] = [
+        {7.4: {"tags": {"cost-center": "t-1"}}, 30.2: {"tags": {"purpose": "build"}}, 70.5: {"tags": {}}},
+        {5.9: {"team_id": team.id}, 26.5: {"team_id": machine.team_id}, 90.1: {"team_id": team.id}},
+        {
+            13.5: {"project_id": project.id},
+            20.2: {"owner_id": other.id},
+        },
+    ][kind]
+    held, known = first, [(datetime.min.replace(tzinfo=UTC), first)]
+    for hours, change in changes.items():
+        at = BEGAN + timedelta(hours=hours)
+        WorkSpace.objects.filter(pk=machine.pk).update(**change, attributed_at=at)
+        held = held | change
+        known.append((at, held))
+    return [(at, _borne(facts)) for at, facts in known]
+
+
+def _borne(facts: dict[str, Any]) -> dict[str, Any]:
+    """The columns of a record of an hour that begins under these facts."""
+    center = "p-1" if facts["project_id"] else facts["tags"].get("cost-center", "")
+    renamed = {"user_id" if name == "owner_id" else name: value for name, value in facts.items()}
+    return {**renamed, "cost_center": center}
+
+
+def assert_borne(records: list[dict[str, Any]], known: dict[uuid.UUID, Bearers]) -> None:
+    """Each record bears what held when its hour began, or at the launch within it; all that held is borne."""
+    launched = dict(WorkSpace.objects.values_list("id", "launched_at"))
+    seen = set()
+    for row in records:
+        began = max(row["period_start"], launched[row["workspace_id"]])
+        place, borne = [(nr, facts) for nr, (at, facts) in enumerate(known[row["workspace_id"]]) if at <= began][-1]
+        assert {name: row[name] for name in borne} == borne, row
+        seen.add((row["workspace_id"], place))
+    assert len(seen) > 2 * len(known)
 
 
 def _machine(world: World, number: int) -> WorkSpace:
@@ -90,7 +161,7 @@ def booked() -> list[list[dict[str, Any]]]:
     """All that metering keeps of the machines, row by row: every column but ids and times of writing."""
     found = [
         _rows(CostRecord, "workspace_id", "period_start"),
-        _rows(DailyCost, "day", "user_id", "bundle_type", "running_mode"),
+        _rows(DailyCost, "day", "user_id", "team_id", "project_id", "cost_center", "bundle_type", "running_mode"),
         list(MeterMark.objects.order_by("workspace_id").values("workspace_id", "next_due_at", "paid_until")),
         list(WorkSpace.objects.order_by("id").values("id", "cost_to_date")),
         list(Budget.objects.order_by("id").values("id", "spent")),
@@ -168,17 +239,9 @@ def test_metering_killed_at_random_books_every_hour_once(months, scale):
     """Over a change of the clocks and the turn of the year; then once more; then after three days off."""
     resumed = BEGAN + timedelta(hours=HOURS) + OFF
     world = build()
-    factories.BudgetFactory(
-        organization=world.organization,
-        scope="TEAM",
-        scope_id=world.team.id,
-        amount=Decimal(100_000),
-        period_start=datetime(2027, 12, 1, tzinfo=UTC),
-        period_end=datetime(2028, 2, 1, tzinfo=UTC),
-        adopted_at=BEGAN,
-    )
-    fleet(world, scale(60, 18))
+    known = fleet(world, scale(60, 18))
     half_way, whole = undisturbed(BEGAN + timedelta(hours=HOURS)), undisturbed(resumed)
+    assert_borne(whole[0], known)
 
     workers = Workers(seed=7)
     workers.kill_some(scale(60, 12), within=120)
@@ -190,4 +253,5 @@ def test_metering_killed_at_random_books_every_hour_once(months, scale):
     assert booked() == half_way
     workers.carry_out(resumed, 0)
     assert booked() == whole
-    assert CostRecord.objects.aggregate(Sum("total_cost"))["total_cost__sum"] == Budget.objects.get().spent
+    spent = Budget.objects.aggregate(Sum("spent"))["spent__sum"]
+    assert CostRecord.objects.aggregate(Sum("total_cost"))["total_cost__sum"] == spent
