@@ -199,7 +199,7 @@ def _catch_up(bill: Bill, restored: list[uuid.UUID], now: datetime, fence: Calla
     """Reckon the month anew of machines that have ended after it and of which states of it became known meanwhile.
 
     Their marks are done and stay so: what they owed at their end is booked once. The hours behind the month were
-    metered when the states became known.
+    metered when the states became known, so the marks stand at its end meanwhile, as nothing is booked to before them.
     """
     start, end = bounds(bill)
     with transaction.atomic(), connection.cursor() as cursor:
@@ -211,7 +211,7 @@ def _catch_up(bill: Bill, restored: list[uuid.UUID], now: datetime, fence: Calla
         marks = list(MeterMark.objects.filter(workspace__in=since))
         for mark in marks:
             MeterMark.objects.filter(pk=mark.pk).update(
-                dirty_from=since[mark.workspace_id], next_due_at=since[mark.workspace_id]
+                dirty_from=since[mark.workspace_id], next_due_at=since[mark.workspace_id], metered_through=end
             )
         asked: list[Any] = [list(since), end, end - start, settings.FORGE_PRICE_STALE_DAYS]
         cursor.execute(_BOOK, asked)

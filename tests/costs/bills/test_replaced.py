@@ -9,7 +9,7 @@ from costs.bills import importing, restoring, services
 from costs.bills.models import Bill, BilledMachine, BillLine
 from costs.bills.services import BillUnderWay
 from costs.metering import meter
-from costs.models import CostRecord, MeterMark
+from costs.models import CostRecord, CostRevision, MeterMark
 from forge.operations.models import Operation
 from forge.operations.runner import run_one
 from tests.budgets.threads import together
@@ -127,6 +127,7 @@ def test_late_states_of_a_machine_that_has_ended_after_the_month_hold_for_what_i
     meter(now=LATER + timedelta(hours=1))
     assert figures(machine) == figures(twin)
     assert list(MeterMark.objects.order_by("workspace_id").values("workspace_id", "next_due_at", "dirty_from")) == marks
+    assert not CostRevision.objects.filter(period_start__gte=APRIL).exists()  # owed once, not again and taken back
     assert_sums_agree()
 
 
