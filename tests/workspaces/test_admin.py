@@ -448,6 +448,21 @@ def test_what_begins_with_the_words_goes_before_what_only_has_them(organization,
     assert set(searched(browser, "uild")) == {box.pk, old.pk}
 
 
+def test_a_person_with_a_machine_is_found_behind_any_number_without(organization, team, sign_in, monkeypatch):
+    monkeypatch.setattr(search, "MOST_PEOPLE", 3)
+    monkeypatch.setattr(searching, "MOST", 3)
+    for nr in range(5):
+        factories.UserFactory(organization=organization, full_name=f"Smith A{nr}", email=f"smith-{nr}@example.com")
+    last = factories.UserFactory(organization=organization, full_name="Smith Z", email="smith-z@example.com")
+    machine = factories.WorkSpaceFactory(organization=organization, team=team, owner=last)
+    token = token_of(last)
+    browser = sign_in("admin")
+    assert searched(browser, "smith") == [machine.pk]
+    assert searched(browser, "mith") == [machine.pk], "as much where the words stand in the middle"
+    tokens = browser.get("/admin/accounts/apitoken/", {"q": "smith"}).context["cl"].result_list
+    assert [row.pk for row in tokens] == [token.pk]
+
+
 @pytest.mark.parametrize("words", ["%", "_", "\\", "a%b", "' OR 1=1", "é", "\U0010ffff", "ws-", "x" * 500])
 def test_any_words_may_be_searched_for(machine, sign_in, words):
     assert searched(sign_in("admin"), words) == []
