@@ -145,6 +145,11 @@ def _unlock(request: HttpRequest, user: User) -> str:
     return f"{user} can sign in again."
 
 
+def _invite_again(request: HttpRequest, user: User) -> str:
+    services.invite_again(actor=request.actor, user=user, now=timezone.now())  # type: ignore[attr-defined]
+    return f"{user} gets another invitation."
+
+
 def _reset_factors(request: HttpRequest, user: User) -> str:
     factors.reset(actor=request.actor, user=user)  # type: ignore[attr-defined]
     return f"{user} has no second factor any more."
@@ -208,6 +213,15 @@ class UserAdmin(FindsPeople, ForgeModelAdmin):
             form=TokenForm,
             legal=lambda user, row: row.is_active and _is_admin_over(user, row.organization_id),
             explain=lambda _, row: [f"Whoever holds the token acts as {row}. It is shown once."],
+        ),
+        Button(
+            "invite-again",
+            "Invite again",
+            actions.MEMBER_INVITE,
+            icon="forward_to_inbox",
+            run=_invite_again,
+            legal=lambda user, row: row.is_active and services.is_awaited(row) and services.may_invite(user, row),
+            explain=lambda _, row: [f"{row.email} gets another mail with a link; links that were sent before end."],
         ),
         Button(
             "unlock",

@@ -74,6 +74,11 @@ def may_choose(user: User) -> bool:
     )
 
 
+def leads_to_provider(user: User) -> bool:
+    """Whether the person comes in by an identity provider of the organization."""
+    return not user.is_service and may_sign_in(user) and bool(providers_of(user))
+
+
 def providers_of(user: User) -> list[IdentityProvider]:
     """The identity providers of the person's organization."""
     slug = user.organization.slug if user.organization is not None else None

@@ -139,7 +139,8 @@ def test_links_that_hold_for_no_time_or_for_ever_are_an_error(settings, name):
 def test_the_command_that_checks_names_settings_of_links(manage):
     done = manage("check", **GOOD, FORGE_BASE_URL="forge.example.com", FORGE_INVITATION_DAYS="0")
     assert done.returncode == 1
-    assert "forge.E004" in done.stderr and "forge.E005" in done.stderr
+    assert "forge.E004" in done.stderr
+    assert "forge.E005" in done.stderr
 
 
 PROVIDER = {"id": "acme", "kind": "oidc", "name": "A", "organization": "acme", "server_url": "u", "client_id": "c"}

@@ -1,6 +1,7 @@
 """Every change to organizations, people, teams, projects and their roles."""
 
 from forge.accounts.services.authority import MayNotManagePeople, NoOrganization, organization_of, require_role
+from forge.accounts.services.inviting import AlreadyIn, MayNotComeIn, invite_again, is_awaited, may_invite
 from forge.accounts.services.members import (
     DirectoryUsernameTaken,
     EmailTaken,
@@ -31,11 +32,13 @@ from forge.accounts.services.roles import (
 from forge.accounts.services.service_accounts import ServiceNameTaken, create_service_account
 
 __all__ = [
+    "AlreadyIn",
     "ContractorNeedsEnd",
     "CredentialsEndInPast",
     "DirectoryUsernameTaken",
     "EmailTaken",
     "LastAdmin",
+    "MayNotComeIn",
     "MayNotManagePeople",
     "NoOrganization",
     "NotASlug",
@@ -54,6 +57,9 @@ __all__ = [
     "create_service_account",
     "create_team",
     "grant_role",
+    "invite_again",
+    "is_awaited",
+    "may_invite",
     "organization_of",
     "require_role",
     "revoke_role",

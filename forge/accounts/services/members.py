@@ -12,10 +12,11 @@ from forge.accounts import actions
 from forge.accounts.models import Membership, Organization, Team, User
 from forge.accounts.passwords import set_password
 from forge.accounts.services.authority import require_unless_command
+from forge.accounts.services.inviting import invitation
 from forge.accounts.services.roles import check_role, grant_role, keep_an_admin, require_may_grant, role_facts
 from forge.api.errors import Conflict, Refused
 from forge.db.integrity import refusing
-from forge.outbox.services import Owed, owe
+from forge.outbox.services import owe
 
 Role = Membership.Role
 
@@ -66,8 +67,8 @@ def create_member(
         credentials_expire_at=credentials_expire_at,
     )
     set_password(user, password)
-    invitation = None if password else now
-    return _make(actor, user, organization=organization, role=role, team=team, invited_at=invitation)
+    invited_at = None if password else now
+    return _make(actor, user, organization=organization, role=role, team=team, invited_at=invited_at)
 
 
 def join_by_provider(*, actor: Actor, organization: Organization, email: str, full_name: str, team: Team) -> Membership:
@@ -169,16 +170,5 @@ def _make(
             changes={"before": None, "after": role_facts(membership)},
         )
         if invited_at is not None:
-            owe([_invitation(user, organization)], now=invited_at)
+            owe([invitation(user, organization)], now=invited_at)
     return membership
-
-
-def _invitation(user: User, organization: Organization) -> Owed:
-    return Owed(
-        organization_id=organization.id,
-        recipient_id=user.id,
-        kind="account.invited",
-        target_type="User",
-        target_id=user.id,
-        once="",
-    )

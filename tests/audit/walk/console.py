@@ -166,6 +166,7 @@ FORMS = {
 BUTTONS = {
     ("user", "switch-off"): Press("MEMBER_UPDATE", "admin", lambda world: world.engineer, _typed("email")),
     ("user", "switch-on"): Press("MEMBER_UPDATE", "admin", rows.switched_off_person),
+    ("user", "invite-again"): Press("MEMBER_INVITE", "lead", lambda world: rows.newcomer(world).user),
     ("user", "issue-token"): Press("TOKEN_CREATE", "admin", lambda world: world.engineer, _token, status=200),
     ("membership", "take-away"): Press("ROLE_CHANGE", "lead", rows.membership),
     ("user", "unlock"): Press("ACCOUNT_UNLOCK", "admin", rows.locked_person),

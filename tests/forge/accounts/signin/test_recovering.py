@@ -17,13 +17,24 @@ from audit.actors import Actor
 from audit.models import AuditLog
 from forge.accounts import links
 from forge.accounts.models import User
-from forge.accounts.services import create_member, create_service_account, set_active
+from forge.accounts.services import (
+    AlreadyIn,
+    MayNotComeIn,
+    MayNotManagePeople,
+    create_member,
+    create_service_account,
+    invite_again,
+    set_active,
+)
+from forge.accounts.services.inviting import PAUSE
 from forge.accounts.signin import guarding, recovering, recovery
 from forge.accounts.signin.providers import parse
+from forge.api.errors import TooMany
 from forge.outbox import sending
 from forge.outbox.models import Mail
 from tests.factories import PASSWORD, MembershipFactory, TeamFactory
 from tests.forge.accounts.signin.support import ACCOUNT, browser, is_in, left, sign_in, with_app
+from tests.workspaces.support import client_of
 from tests.world import actor
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
@@ -276,6 +287,100 @@ class TestInvitation:
         person.last_login = timezone.now()
         person.save()
         assert sending.send(now=timezone.now()) == {"sent": 0, "failed": 0, "given_up": 0, "withdrawn": 1}
+
+
+class TestInvitingAgain:
+    def test_a_new_link_works_and_the_old_one_no_more(self, admin):
+        person, now = invite(admin), timezone.now()
+        old = link()
+        invite_again(actor=actor(admin), user=person, now=now + PAUSE)
+        new = link(now=now + PAUSE)
+        assert browser().get(old).status_code == 403
+        assert choose(new).status_code == 302
+        assert left("MEMBER_INVITE") == [("MEMBER_INVITE", "SUCCESS", str(person.pk))]
+
+    def test_nobody_is_invited_twice_within_five_minutes_whoever_asks(self, admin):
+        person, now = invite(admin), timezone.now()
+        with pytest.raises(TooMany) as refused:
+            invite_again(actor=actor(admin), user=person, now=now)
+        assert 0 < refused.value.retry_after <= PAUSE.total_seconds() + 1
+        invite_again(actor=actor(admin), user=person, now=now + PAUSE)
+        with pytest.raises(TooMany):
+            invite_again(actor=Actor.command("test"), user=person, now=now + PAUSE + timedelta(seconds=299))
+        assert Mail.objects.count() == 2
+
+    def test_many_who_ask_at_once_send_one(self, admin):
+        person, now = invite(admin), timezone.now() + PAUSE
+
+        def ask_for(number):
+            try:
+                invite_again(actor=Actor.command("test"), user=person, now=now + timedelta(milliseconds=number))
+            except TooMany:
+                return False
+            finally:
+                connection.close()
+            return True
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sorted(pool.map(ask_for, range(4))) == [False, False, False, True]
+
+    def test_whoever_has_come_in_is_not_invited(self, admin):
+        person, later = invite(admin), timezone.now() + PAUSE
+        choose(link())
+        with pytest.raises(AlreadyIn):
+            invite_again(actor=actor(admin), user=person, now=later)
+        by_provider = invite(admin, email="sso@example.com")
+        User.objects.filter(pk=by_provider.pk).update(last_login=later)
+        with pytest.raises(AlreadyIn):
+            invite_again(actor=actor(admin), user=by_provider, now=later)
+        person.refresh_from_db()
+        assert person.check_password(NEW)
+
+    def test_no_mail_for_who_is_switched_off_or_ended(self, admin):
+        person, later = invite(admin), timezone.now() + PAUSE
+        for facts in ({"is_active": False}, {"credentials_expire_at": timezone.now()}):
+            User.objects.filter(pk=person.pk).update(**{"is_active": True, "credentials_expire_at": None} | facts)
+            with pytest.raises(MayNotComeIn):
+                invite_again(actor=actor(admin), user=person, now=later)
+
+    def test_in_an_organization_with_a_provider_it_leads_there_again(self, admin, settings):
+        trust_provider(settings, admin.organization)
+        person, later = invite(admin), timezone.now() + PAUSE
+        invite_again(actor=actor(admin), user=person, now=later)
+        assert sending.send(now=later)["sent"] == 2
+
+    def test_leads_invite_the_people_of_their_team_alone(self, admin):
+        team = TeamFactory(organization=admin.organization)
+        lead = MembershipFactory(user__organization=admin.organization, team=team, role="team_lead").user
+        own, other = invite(admin, team=team), invite(admin, email="other@example.com")
+        overseer = invite(admin, email="overseer@example.com", team=None, role="finance")
+        MembershipFactory(user=overseer, team=team, role="engineer")
+        stranger = MembershipFactory(role="admin", team=None).user
+        later = timezone.now() + PAUSE
+        for asking, person in ((lead, other), (lead, overseer), (stranger, own), (own, own)):
+            with pytest.raises(MayNotManagePeople):
+                invite_again(actor=actor(asking), user=person, now=later)
+        invite_again(actor=actor(lead), user=own, now=later)
+        assert Mail.objects.filter(recipient_id=own.pk).count() == 2
+
+    def test_by_the_console_and_the_api(self, admin):
+        person = invite(admin)
+        Mail.objects.update(created_at=timezone.now() - PAUSE)
+        client = browser()
+        sign_in(client, admin)
+        page = f"/admin/accounts/user/{person.pk}/"
+        assert "Invite again" in client.get(f"{page}change/").content.decode()
+        client.post(f"{page}do/invite-again/")
+        assert Mail.objects.count() == 2
+        address = f"/api/v1/members/{person.memberships.get().pk}/invite/"
+        refused = client_of(admin).post(address)
+        assert (refused.status_code, int(refused["Retry-After"]) > 0) == (429, True)
+        Mail.objects.update(created_at=timezone.now() - PAUSE)
+        answer = client_of(admin).post(address)
+        assert (answer.status_code, answer.json()["email"]) == (200, person.email)
+        User.objects.filter(pk=person.pk).update(last_login=timezone.now())
+        assert client_of(admin).post(address).json()["code"] == "already_in"
+        assert "Invite again" not in client.get(f"{page}change/").content.decode()
 
 
 @pytest.mark.parametrize(("email", "took"), [("ann@example.com", 0.07), ("nobody@example.com", 0.01), ("x@y.zz", 9)])
