@@ -1,8 +1,8 @@
 """System checks of the whole house: what must hold before it may serve people.
 
-E001 to E003 and W002 to W004 judge settings with DEBUG off, E004 and E005 always. E010 to E013 ask the database and run
-where one is named (`check --database default`, `check --deploy --database default`). E020 resolves every port. E021 finds
-the table of which nothing says whose its rows are.
+E001 to E003 and W002 to W004 judge settings with DEBUG off, E004 and E005 always. E010 to E013 ask the database and
+run where one is named (`check --database default`, `check --deploy --database default`). E020 resolves every port.
+E021 finds the table of which nothing says whose its rows are.
 """
 
 from collections.abc import Iterator, Sequence
