@@ -30,6 +30,7 @@ from forge.accounts.services import (
 from forge.accounts.services.inviting import PAUSE
 from forge.accounts.signin import guarding, recovering, recovery
 from forge.accounts.signin.providers import parse
+from forge.accounts.token_services import issue_token
 from forge.api.errors import TooMany
 from forge.outbox import sending
 from forge.outbox.models import Mail
@@ -41,7 +42,7 @@ from tests.world import actor
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 
 ASK, SENT = "/account/password/forgotten/", "/account/password/sent/"
-CHOOSE = "/account/password/choose/"
+CHOOSE, REVOKE = "/account/password/choose/", "/account/tokens/revoke/"
 NEW = "quite another horse"
 
 
@@ -121,6 +122,40 @@ class TestForgotten:
         entry = AuditLog.objects.get(action_type="PASSWORD_RESET")
         assert (entry.organization_id, entry.source_ip) == (admin.organization_id, "198.51.100.7")
         assert Mail.objects.get(kind="account.password_reset").recipient_id == admin.pk
+
+    def test_tokens_outlast_a_new_password_and_page_and_mail_say_so(self, admin):
+        api = client_of(admin)
+        ask(admin.email)
+        assert "API tokens work on" in browser().get(CHOOSE).content.decode()
+        choose(link())
+        assert api.get("/api/v1/me/").status_code == 200
+        django_mail.outbox.clear()
+        sending.send(now=timezone.now())
+        [told] = django_mail.outbox
+        assert "Your API tokens work on." in told.body
+        assert "https://forge.example.com/account/" in told.body
+
+    def test_all_of_ones_tokens_are_revoked_on_the_own_page(self, admin):
+        own, other = [client_of(admin), client_of(admin)], client_of(MembershipFactory(role="engineer").user)
+        ended = issue_token(actor=actor(admin), user=admin, name="old", now=timezone.now())[0]
+        type(ended).objects.filter(pk=ended.pk).update(expires_at=timezone.now())
+        client = browser()
+        sign_in(client, admin)
+        assert "2 tokens of yours work" in client.get("/account/").content.decode()
+        assert client.get(REVOKE).status_code == 405
+        assert client.post(REVOKE, follow=True).redirect_chain == [("/account/", 302)]
+        assert {one.get("/api/v1/me/").status_code for one in own} == {401}
+        assert other.get("/api/v1/me/").status_code == 200
+        assert "Revoke all" not in client.get("/account/").content.decode()
+        client.post(REVOKE)
+        assert left("TOKEN_REVOKE") == [
+            ("TOKEN_REVOKE", "SUCCESS", str(admin.pk)),
+            ("TOKEN_REVOKE", "FAILURE", ""),
+        ]
+        entry = AuditLog.objects.get(action_type="TOKEN_REVOKE", result="SUCCESS")
+        assert sorted(entry.changes["before"]["tokens"]) == sorted(str(one.token.pk) for one in own)
+        assert browser().post(REVOKE).status_code == 302, "to the sign-in page"
+        assert AuditLog.objects.filter(action_type="TOKEN_REVOKE", result="SUCCESS").count() == 1
 
     def test_known_and_unknown_addresses_are_answered_alike(self, admin):
         answers = [ask(address) for address in (admin.email, "nobody@example.com")]
