@@ -22,8 +22,11 @@ from forge.accounts.services import (
     AlreadyIn,
     MayNotComeIn,
     MayNotManagePeople,
+    OrganizationHasAdmin,
+    create_first_admin,
     create_member,
     create_service_account,
+    has_admin,
     invite_again,
     set_active,
 )
@@ -34,7 +37,7 @@ from forge.accounts.token_services import issue_token
 from forge.api.errors import TooMany
 from forge.outbox import sending
 from forge.outbox.models import Mail
-from tests.factories import PASSWORD, MembershipFactory, TeamFactory
+from tests.factories import PASSWORD, MembershipFactory, OrganizationFactory, TeamFactory, UserFactory
 from tests.forge.accounts.signin.support import ACCOUNT, browser, is_in, left, sign_in, with_app
 from tests.workspaces.support import client_of
 from tests.world import actor
@@ -433,6 +436,52 @@ class TestInvitingAgain:
         User.objects.filter(pk=person.pk).update(last_login=timezone.now())
         assert client_of(admin).post(address).json()["code"] == "already_in"
         assert "Invite again" not in client.get(f"{page}change/").content.decode()
+
+
+class TestFirstAdmin:
+    def test_an_operator_adds_the_first_admin_of_an_organization_in_the_console(self):
+        operator, organization = UserFactory(organization=None), OrganizationFactory(slug="fresh")
+        client = browser()
+        sign_in(client, operator)
+        page = f"/admin/accounts/organization/{organization.pk}/"
+        assert "Add the first admin" in client.get(f"{page}change/").content.decode()
+        wrong = {"email": "wrong@example.com", "full_name": "Wrong"}
+        assert client.post(f"{page}do/add-admin/", wrong).status_code == 302
+        assert client.post(f"{page}do/add-admin/", {"email": "a@example.com", "full_name": "Ada"}).status_code == 302
+        person = User.objects.get(email="a@example.com")
+        assert (person.organization, person.roles) == (organization, [("admin", None)])
+        assert [result for _, result, _ in left("MEMBER_CREATE")] == ["SUCCESS"] * 2
+        entry = AuditLog.objects.filter(action_type="MEMBER_CREATE").latest("timestamp")
+        assert (entry.user_id, entry.organization_id) == (operator.pk, organization.pk)
+        Mail.objects.exclude(recipient_id=person.pk).delete()
+        choose(link())
+        assert "Add the first admin" not in client.get(f"{page}change/").content.decode()
+        person.refresh_from_db()
+        with pytest.raises(OrganizationHasAdmin):
+            create_first_admin(
+                actor=actor(operator), organization=organization, email="b@example.com", full_name="B",
+                now=timezone.now(),
+            )  # fmt: skip
+        inside = browser()
+        sign_in(inside, person, password=NEW)
+        assert is_in(inside, "/admin/")
+
+    def test_nobody_else_does_not_even_an_admin_elsewhere(self, admin):
+        organization, later = OrganizationFactory(), timezone.now()
+        facts = {"organization": organization, "email": "a@example.com", "full_name": "A", "now": later}
+        with pytest.raises(MayNotManagePeople):
+            create_first_admin(actor=actor(admin), **facts)
+        client = browser()
+        sign_in(client, admin)
+        own = f"/admin/accounts/organization/{admin.organization_id}/"
+        assert "Add the first admin" not in client.get(f"{own}change/").content.decode()
+
+    def test_an_admin_who_has_ended_counts_as_none(self, admin):
+        assert has_admin(admin.organization, now=timezone.now())
+        User.objects.filter(pk=admin.pk).update(is_active=False)
+        assert not has_admin(admin.organization, now=timezone.now())
+        User.objects.filter(pk=admin.pk).update(is_active=True, credentials_expire_at=timezone.now())
+        assert not has_admin(admin.organization, now=timezone.now())
 
 
 @pytest.mark.parametrize(("email", "took"), [("ann@example.com", 0.07), ("nobody@example.com", 0.01), ("x@y.zz", 9)])
