@@ -1,4 +1,7 @@
-"""Who gets the console's lists of costs as files: finance and admins all, team leads their teams' (docs/roles.md)."""
+"""Who gets the console's lists of costs as files: finance and admins all, team leads their teams' (docs/roles.md).
+
+What is spent of a budget and left of a reservation are costs, too.
+"""
 
 from __future__ import annotations
 

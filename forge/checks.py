@@ -1,12 +1,13 @@
 """System checks of the whole house: what must hold before it may serve people.
 
-E001 to E003, W002 and W003 judge settings with DEBUG off. E010 to E013 ask the database and run where one is named
-(`check --database default`, `check --deploy --database default`). E020 resolves every port. E021 finds the table of
-which nothing says whose its rows are.
+E001 to E003 and W002 to W004 judge settings with DEBUG off, E004 and E005 always. E010 to E013 ask the database and
+run where one is named (`check --database default`, `check --deploy --database default`). E020 resolves every port.
+E021 finds the table of which nothing says whose its rows are.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import checks
@@ -17,6 +18,8 @@ from forge.db import policies
 from forge.db.ports import resolve
 
 LEAST_POSTGRES = 15
+LINKS_HOLD = {"FORGE_PASSWORD_LINK_MINUTES": (5, 1_440), "FORGE_INVITATION_DAYS": (1, 90)}
+"""Least and most: a link in mail that comes late must work still, and one that lies about for a year must not."""
 
 PORT_SETTINGS = (
     "FORGE_LAUNCH_GUARDS",
@@ -39,6 +42,7 @@ def register() -> None:
     checks.register(check_owner_role, checks.Tags.security)
     checks.register(check_webhooks, checks.Tags.security)
     checks.register(check_second_factor, checks.Tags.security)
+    checks.register(check_links_in_mail, checks.Tags.security)
     checks.register(check_database, checks.Tags.database)
     checks.register(check_ports)
     checks.register(check_isolation)
@@ -117,6 +121,36 @@ def check_second_factor(app_configs: Any, **kwargs: Any) -> list[checks.CheckMes
     ]
 
 
+def check_links_in_mail(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    found: list[checks.CheckMessage] = []
+    if fault := _fault_of_address(settings.FORGE_BASE_URL):
+        found.append(
+            checks.Error(
+                f"FORGE_BASE_URL is {settings.FORGE_BASE_URL!r}: {fault}.",
+                hint="Set it to a scheme and a host alone, such as https://forge.example.com, or leave it unset.",
+                id="forge.E004",
+            )
+        )
+    elif not settings.DEBUG and settings.FORGE_BASE_URL.startswith("http:"):
+        found.append(
+            checks.Warning(
+                "FORGE_BASE_URL begins with http://, so a link that opens an account goes over plain HTTP.",
+                hint="Give Forge a certificate, and FORGE_BASE_URL https://.",
+                id="forge.W004",
+            )
+        )
+    for name, (least, most) in LINKS_HOLD.items():
+        if not least <= getattr(settings, name) <= most:
+            found.append(
+                checks.Error(
+                    f"{name} is {getattr(settings, name)}, which is not between {least} and {most}.",
+                    hint=f"Set {name} to a number from {least} to {most}, or leave it unset.",
+                    id="forge.E005",
+                )
+            )
+    return found
+
+
 def check_database(
     app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[checks.CheckMessage]:
@@ -166,6 +200,22 @@ def check_ports(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
                     )
                 )
     return found
+
+
+def _fault_of_address(text: str) -> str:
+    """Why links cannot begin so; '' where they can. Forge stands at the root of its host."""
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return f"it is no address ({error})"
+    if parts.scheme not in ("http", "https"):
+        return "it has no scheme, http or https"
+    if not host or any(letter.isspace() for letter in text):
+        return "it has no host that could be meant"
+    if parts.username is not None:
+        return "it has a user name"
+    return "it has more than a host" if parts.path not in ("", "/") or parts.query or parts.fragment else ""
 
 
 def _has_secret_key() -> bool:

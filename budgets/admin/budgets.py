@@ -16,6 +16,7 @@ from budgets import actions, services
 from budgets.admin.buttons import BUTTONS
 from budgets.display import bar, money, standing
 from budgets.models import Budget
+from costs.exporting import ExportsCosts
 from forge.accounts.models import Membership, Project, Team, User
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.links import two_lines
@@ -72,7 +73,8 @@ class BudgetForm(forms.ModelForm):
 
 
 @admin.register(Budget)
-class BudgetAdmin(ForgeModelAdmin):
+class BudgetAdmin(ExportsCosts, ForgeModelAdmin):
+    team = "scope_id"  # of a team's budget; no other scope's id is a team's
     audit_add = actions.BUDGET_CREATE
     view_roles = Membership.OVERSIGHT
     add_roles = (Role.TEAM_LEAD, Role.FINANCE, Role.ADMIN)

@@ -11,6 +11,7 @@ from budgets import actions, permissions
 from budgets.display import money
 from budgets.models import BudgetRaise, Reservation
 from budgets.raising import end_raise
+from costs.exporting import ExportsCosts
 from forge.accounts.models import Membership
 from forge.accounts.names import address_of
 from forge.adminkit.admin import ForgeModelAdmin
@@ -18,7 +19,8 @@ from forge.adminkit.buttons import Button
 
 
 @admin.register(Reservation)
-class ReservationAdmin(ForgeModelAdmin):
+class ReservationAdmin(ExportsCosts, ForgeModelAdmin):
+    team = "workspace__team_id"
     view_roles = Membership.OVERSIGHT
     list_display = ("workspace", "budget", "amount", "remaining", "created_at", "expires_at", "released_at")
     list_filter = (("released_at", admin.EmptyFieldListFilter),)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from django.contrib import admin
 from unfold.decorators import display
 
+from costs.exporting import ExportsCosts
 from costs.proof.models import BookFault
 from forge.accounts.models import Membership
 from forge.adminkit.admin import ForgeModelAdmin
 
 
 @admin.register(BookFault)
-class BookFaultAdmin(ForgeModelAdmin):
+class BookFaultAdmin(ExportsCosts, ForgeModelAdmin):
+    team = ""  # a fault is of the whole organization's books
     view_roles = Membership.OVERSIGHT
     list_display = ("kind", "day", "subject", "expected", "found", "groups", "shown_state", "seen_at", "resolved_at")
     list_filter = ("kind", ("resolved_at", admin.EmptyFieldListFilter))

@@ -58,6 +58,24 @@ class OwnOrganizationAdmin(ForgeModelAdmin):
         return not request.user.is_operator and super().has_add_permission(request, obj)
 
 
+class AdminForm(forms.Form):
+    """Who is to be the first admin."""
+
+    email = forms.EmailField(max_length=254, widget=UnfoldAdminEmailInputWidget)
+    full_name = forms.CharField(max_length=200, widget=UnfoldAdminTextInputWidget)
+
+
+def _add_admin(request: HttpRequest, organization: Organization, *, email: str, full_name: str) -> str:
+    services.create_first_admin(
+        actor=request.actor,  # type: ignore[attr-defined]
+        organization=organization,
+        email=email,
+        full_name=full_name,
+        now=timezone.now(),
+    )
+    return f"{email} is invited as admin of {organization}."
+
+
 @admin.register(Organization)
 class OrganizationAdmin(ForgeModelAdmin):
     """Operators of the installation add organizations; everybody else sees the own one."""
@@ -69,6 +87,24 @@ class OrganizationAdmin(ForgeModelAdmin):
     list_filter = ("is_active",)
     search_fields = ("id__exact", "name", "slug")
     ordering = ("name",)
+    buttons = (
+        Button(
+            "add-admin",
+            "Add the first admin",
+            actions.MEMBER_CREATE,
+            icon="person_add",
+            variant=ActionVariant.PRIMARY,
+            run=_add_admin,
+            form=AdminForm,
+            legal=lambda user, row: (
+                user.is_operator and row.is_active and not services.has_admin(row, now=timezone.now())
+            ),
+            explain=lambda _, row: [
+                f"The person is invited by mail and adds the others of {row}.",
+                "While no admin has come in, this can be done again, for another address.",
+            ],
+        ),
+    )
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.is_operator
@@ -145,6 +181,11 @@ def _unlock(request: HttpRequest, user: User) -> str:
     return f"{user} can sign in again."
 
 
+def _invite_again(request: HttpRequest, user: User) -> str:
+    services.invite_again(actor=request.actor, user=user, now=timezone.now())  # type: ignore[attr-defined]
+    return f"{user} gets another invitation."
+
+
 def _reset_factors(request: HttpRequest, user: User) -> str:
     factors.reset(actor=request.actor, user=user)  # type: ignore[attr-defined]
     return f"{user} has no second factor any more."
@@ -208,6 +249,15 @@ class UserAdmin(FindsPeople, ForgeModelAdmin):
             form=TokenForm,
             legal=lambda user, row: row.is_active and _is_admin_over(user, row.organization_id),
             explain=lambda _, row: [f"Whoever holds the token acts as {row}. It is shown once."],
+        ),
+        Button(
+            "invite-again",
+            "Invite again",
+            actions.MEMBER_INVITE,
+            icon="forward_to_inbox",
+            run=_invite_again,
+            legal=lambda user, row: row.is_active and services.is_awaited(row) and services.may_invite(user, row),
+            explain=lambda _, row: [f"{row.email} gets another mail with a link; links that were sent before end."],
         ),
         Button(
             "unlock",

@@ -1,5 +1,6 @@
 """Links by which people choose a password: they stand in mail alone, hold for a while, and work once.
 
+What makes a link one stands behind its #: browsers send that to nobody, so no access log, proxy or trace has it.
 Nothing of a link is kept. It is made while its mail is sent: signed by SECRET_KEY, it names the person and bears a
 digest of what changes when it is used (the password) or needed no longer (the last sign-in, the address).
 """
@@ -34,12 +35,17 @@ class LinkNotValid(Denied):
 def address_of(user: User, *, until: datetime) -> str:
     """The link for the person, which holds until then and until it is used."""
     token = signing.dumps([user.pk.hex, int(until.timestamp()), _digest(user)], salt=_SALT)
-    return page("account_choose_password", token)
+    return f"{page('account_choose_password')}#{token}"
 
 
-def page(name: str, *arguments: str) -> str:
+def token_in(link: str) -> str:
+    """What stands behind the # of a link, or the text itself where it has none."""
+    return link.rpartition("#")[2].strip()
+
+
+def page(name: str) -> str:
     """The address of one of the account's pages, as it stands in mail."""
-    return settings.FORGE_BASE_URL.rstrip("/") + reverse(name, args=arguments)
+    return settings.FORGE_BASE_URL.rstrip("/") + reverse(name)
 
 
 def holder(token: str, *, now: datetime, is_locking: bool = False) -> User:
@@ -72,6 +78,11 @@ def may_choose(user: User) -> bool:
     return user.has_usable_password() or not (
         providers_of(user) or SocialAccount.objects.filter(user_id=user.pk).exists()
     )
+
+
+def leads_to_provider(user: User) -> bool:
+    """Whether the person comes in by an identity provider of the organization."""
+    return not user.is_service and may_sign_in(user) and bool(providers_of(user))
 
 
 def providers_of(user: User) -> list[IdentityProvider]:

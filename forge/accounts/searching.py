@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 from django.db import OperationalError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from forge.accounts.models import User
 from forge.db.locks import statement_timeout
@@ -21,7 +21,7 @@ from forge.db.prefixes import begins_with
 
 HELP = "A whole id, or how a name or email begins"
 MOST = 500
-"""People that one search finds."""
+"""People that one search finds, each with a row in the list."""
 LONGEST = 0.25
 """Seconds that looking for words anywhere may take."""
 COLUMNS = ("search_email", "search_name", "search_surname", "search_directory_user")
@@ -89,6 +89,7 @@ class FindsPeople:
             return super().get_search_results(request, queryset, term)  # type: ignore[misc]
         user = request.user
         people = User.objects.all() if user.is_operator else User.objects.filter(organization_id=user.organization_id)
+        people = people.filter(Exists(queryset.order_by().filter(**{self.person: OuterRef("pk")})))
         matches = Q(**{f"{self.person}__in": people_with(people, term, most=MOST)})
         for name in self.found_by:
             matches |= Q(**{name: term})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from audit.actors import Actor, Interface
 from audit.services import record
@@ -45,6 +46,11 @@ class LucyIssuesNoTokens(Denied):
 class WiderThanItsIssuer(Denied):
     code = "wider_than_its_issuer"
     title = "A token issues none that lasts longer or may do more than itself"
+
+
+class NoLiveTokens(Conflict):
+    code = "no_live_tokens"
+    title = "There is no token that works"
 
 
 class TokenAlreadyRevoked(Conflict):
@@ -132,6 +138,36 @@ def revoke_token(*, actor: Actor, token: ApiToken, now: datetime) -> ApiToken:
             changes={"before": {"revoked_at": None}, "after": {"revoked_at": now}},
         )
     return locked
+
+
+def revoke_all(*, actor: Actor, user: User, now: datetime) -> int:
+    """End every token of the acting person at once, with one entry that names them; how many.
+
+    Raises NoLiveTokens, MayNotManagePeople.
+    """
+    if actor.user_id != user.id:
+        raise MayNotManagePeople("People revoke all of their own tokens alone.")
+    with transaction.atomic():
+        held = live_tokens(user, now).select_for_update(no_key=True).order_by("id")
+        ids = list(held.values_list("pk", flat=True))
+        if not ids:
+            raise NoLiveTokens("All are revoked, or have ended.")
+        ApiToken.objects.filter(pk__in=ids).update(revoked_at=now, updated_at=now)
+        record(
+            actor=actor.in_organization(user.organization_id),
+            action=actions.TOKEN_REVOKE,
+            resource_type="User",
+            resource_id=str(user.id),
+            description=f"Revoked all {len(ids)} tokens of user {user.id}",
+            changes={"before": {"tokens": [str(key) for key in ids]}, "after": {"tokens": []}},
+        )
+    return len(ids)
+
+
+def live_tokens(user: User, now: datetime) -> QuerySet[ApiToken]:
+    """The person's tokens that are neither revoked nor past their end."""
+    unended = Q(expires_at__isnull=True) | Q(expires_at__gt=now)
+    return ApiToken.objects.filter(unended, user=user, revoked_at__isnull=True)
 
 
 def may_revoke(user: object, token: ApiToken) -> bool:

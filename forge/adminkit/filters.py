@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.contrib.admin.filters import RelatedFieldListFilter
+from django.contrib.admin.filters import RelatedFieldListFilter, SimpleListFilter
 from django.contrib.admin.utils import get_fields_from_path
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
@@ -39,3 +39,22 @@ class VisibleRelatedFilter(RelatedFieldListFilter):
         rows = visible(field.related_model._default_manager.all(), request)
         ordering = self.field_admin_ordering(field, request, model_admin) or ("pk",)
         return [(row.pk, str(row)) for row in rows.order_by(*ordering)[:MAX_CHOICES]]
+
+    def has_output(self) -> bool:
+        """Also with one choice where the address asks for a row: Django filters by what is shown alone."""
+        return bool(self.used_parameters) or super().has_output()
+
+
+class WordFilter(SimpleListFilter):
+    """A filter by one of the words that `lookups` names; another finds nothing."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        word = self.value()
+        if not word:
+            return queryset
+        is_known = any(word == known for known, _ in self.lookup_choices)
+        return self.chosen(queryset, word) if is_known else queryset.none()
+
+    def chosen(self, queryset: QuerySet, word: str) -> QuerySet:
+        """The rows of that word."""
+        raise NotImplementedError

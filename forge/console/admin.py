@@ -15,6 +15,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from forge.accounts.models import User
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
+from forge.adminkit.filters import WordFilter
 from forge.api.models import DenialCount, IdempotencyKey
 from forge.console import actions, mails, switches
 from forge.console.webhooks import WebhookAdmin, WebhookDeliveryAdmin
@@ -97,7 +98,7 @@ class JobSwitchAdmin(ForgeModelAdmin):
         )
 
 
-class MailKindFilter(admin.SimpleListFilter):
+class MailKindFilter(WordFilter):
     """By kind; the kinds come from the settings, for the table is too big to ask for its distinct values."""
 
     title = "kind"
@@ -106,8 +107,8 @@ class MailKindFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(kind, kind) for kind in letters.kinds()]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(kind=self.value()) if self.value() else queryset
+    def chosen(self, queryset: QuerySet, word: str) -> QuerySet:
+        return queryset.filter(kind=word)
 
 
 def _retry(request: HttpRequest, mail: Mail) -> str:

@@ -12,6 +12,7 @@ from unfold.enums import ActionVariant
 
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
+from forge.adminkit.filters import WordFilter
 from forge.operations import services
 from forge.operations.handlers import Handler, handler_of, kinds
 from forge.operations.models import Operation
@@ -19,7 +20,7 @@ from forge.operations.models import Operation
 Status = Operation.Status
 
 
-class KindFilter(admin.SimpleListFilter):
+class KindFilter(WordFilter):
     """By kind; the kinds come from the settings, for the table is too big to ask for its distinct values."""
 
     title = "kind"
@@ -28,19 +29,19 @@ class KindFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(kind, kind) for kind in kinds()]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(kind=self.value()) if self.value() else queryset
+    def chosen(self, queryset: QuerySet, word: str) -> QuerySet:
+        return queryset.filter(kind=word)
 
 
-class OpenFilter(admin.SimpleListFilter):
+class OpenFilter(WordFilter):
     title = "end"
     parameter_name = "open"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("yes", "Going on"), ("no", "Ended")]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(finished_at__isnull=self.value() == "yes") if self.value() else queryset
+    def chosen(self, queryset: QuerySet, word: str) -> QuerySet:
+        return queryset.filter(finished_at__isnull=word == "yes")
 
 
 def _may_cancel(user: Any, operation: Operation) -> bool:

@@ -92,6 +92,57 @@ def test_a_console_that_a_password_alone_opens_is_a_warning(settings):
     assert ids(checks.check_second_factor(None)) == ["forge.W003"]
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("forge.example.com", "no scheme"),
+        ("forge.example.com:8443", "no scheme"),
+        ("ftp://forge.example.com", "no scheme"),
+        ("https://", "no host"),
+        ("https:///account", "no host"),
+        ("https://forge example.com", "no host"),
+        ("https://me@forge.example.com", "user name"),
+        ("https://forge.example.com/forge", "more than a host"),
+        ("https://forge.example.com?a=b", "more than a host"),
+        ("https://forge.example.com/#here", "more than a host"),
+        ("https://forge.example.com:port", "no address"),
+        ("https://[::1", "no address"),
+    ],
+)
+def test_an_address_with_which_no_link_can_begin_is_an_error(settings, address, said):
+    settings.FORGE_BASE_URL = address
+    (error,) = checks.check_links_in_mail(None)
+    assert (error.id, said in error.msg) == ("forge.E004", True), error.msg
+
+
+def test_links_begin_with_a_scheme_and_a_host_and_plain_http_is_a_warning(settings):
+    for address in ("https://forge.example.com", "https://forge.example.com:8443/", "https://[::1]:8000"):
+        settings.FORGE_BASE_URL = address
+        assert checks.check_links_in_mail(None) == []
+    settings.FORGE_BASE_URL = "http://forge.example.com"
+    assert ids(checks.check_links_in_mail(None)) == ["forge.W004"]
+    settings.DEBUG = True
+    assert checks.check_links_in_mail(None) == []
+
+
+@pytest.mark.parametrize("name", ["FORGE_PASSWORD_LINK_MINUTES", "FORGE_INVITATION_DAYS"])
+def test_links_that_hold_for_no_time_or_for_ever_are_an_error(settings, name):
+    settings.FORGE_BASE_URL = "https://forge.example.com"
+    for odd in (-1, 0, 1_000_000):
+        setattr(settings, name, odd)
+        (error,) = checks.check_links_in_mail(None)
+        assert (error.id, name in error.msg, name in error.hint) == ("forge.E005", True, True)
+    setattr(settings, name, 7)
+    assert checks.check_links_in_mail(None) == []
+
+
+def test_the_command_that_checks_names_settings_of_links(manage):
+    done = manage("check", **GOOD, FORGE_BASE_URL="forge.example.com", FORGE_INVITATION_DAYS="0")
+    assert done.returncode == 1
+    assert "forge.E004" in done.stderr
+    assert "forge.E005" in done.stderr
+
+
 PROVIDER = {"id": "acme", "kind": "oidc", "name": "A", "organization": "acme", "server_url": "u", "client_id": "c"}
 
 

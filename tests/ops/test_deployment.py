@@ -93,6 +93,13 @@ def test_each_queue_has_a_worker_and_there_is_web_beat_and_migrate():
     assert {"web", "beat", "migrate", "postgres", "redis"} <= set(COMPOSE["services"])
 
 
+def test_compose_migrates_by_the_script_that_tries_again():
+    [script] = COMPOSE["services"]["migrate"]["command"]
+    assert (script, os.access(BASE_DIR / script, os.X_OK)) == ("ops/upgrade.sh", True)
+    ignored = (BASE_DIR / ".dockerignore").read_text().split()
+    assert not {"ops", "ops/"} & set(ignored), "the image has it"
+
+
 def test_every_variable_of_compose_is_a_setting():
     for name, service in (COMPOSE["services"] | {f"try {name}": one for name, one in TRY["services"].items()}).items():
         assert not unknown(set(service.get("environment", {}))), name

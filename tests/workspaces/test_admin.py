@@ -9,6 +9,7 @@ import pytest
 from django.db import connection, connections, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from audit.models import AuditLog
 from blueprints.models import Blueprint
@@ -448,9 +449,64 @@ def test_what_begins_with_the_words_goes_before_what_only_has_them(organization,
     assert set(searched(browser, "uild")) == {box.pk, old.pk}
 
 
+def test_a_person_with_a_machine_is_found_behind_any_number_without(organization, team, sign_in, monkeypatch):
+    monkeypatch.setattr(search, "MOST_PEOPLE", 3)
+    monkeypatch.setattr(searching, "MOST", 3)
+    for nr in range(5):
+        factories.UserFactory(organization=organization, full_name=f"Smith A{nr}", email=f"smith-{nr}@example.com")
+    last = factories.UserFactory(organization=organization, full_name="Smith Z", email="smith-z@example.com")
+    machine = factories.WorkSpaceFactory(organization=organization, team=team, owner=last)
+    token = token_of(last)
+    browser = sign_in("admin")
+    assert searched(browser, "smith") == [machine.pk]
+    assert searched(browser, "mith") == [machine.pk], "as much where the words stand in the middle"
+    tokens = browser.get("/admin/accounts/apitoken/", {"q": "smith"}).context["cl"].result_list
+    assert [row.pk for row in tokens] == [token.pk]
+
+
 @pytest.mark.parametrize("words", ["%", "_", "\\", "a%b", "' OR 1=1", "é", "\U0010ffff", "ws-", "x" * 500])
 def test_any_words_may_be_searched_for(machine, sign_in, words):
     assert searched(sign_in("admin"), words) == []
+
+
+@pytest.mark.parametrize("role", ["team_lead", "admin"])
+def test_a_filter_by_what_one_may_not_see_finds_nothing(role, organization, team, machine, sign_in):
+    """Where a filter has one choice alone it is not shown; it filters all the same."""
+    others = [factories.TeamFactory(), *([factories.TeamFactory(organization=organization)] * (role == "team_lead"))]
+    blueprint = factories.BlueprintFactory(organization=organization, team=team)
+    browser = sign_in(role)
+    for kind, row in (("workspaces/workspace", machine), ("blueprints/blueprint", blueprint)):
+        for other in (*others, team):
+            answer = browser.get(f"/admin/{kind}/", {"team__id__exact": str(other.pk)})
+            found = [one.pk for one in answer.context["cl"].result_list]
+            assert found == ([row.pk] if other == team else []), (kind, other)
+    people = browser.get("/admin/accounts/user/", {"organization__id__exact": str(others[0].organization_id)})
+    assert list(people.context["cl"].result_list) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("workspaces/workspace", "kept"),
+        ("workspaces/workspace", "quarantine"),
+        ("operations/operation", "open"),
+        ("operations/operation", "kind"),
+    ],
+)
+def test_a_filter_by_a_word_that_is_no_choice_finds_nothing(kind, name, machine, sign_in):
+    Operation.objects.create(
+        organization_id=machine.organization_id,
+        correlation_id=machine.pk,
+        kind="workspace.start",
+        target_type="WorkSpace",
+        target_id=machine.pk,
+        status="succeeded",
+        finished_at=timezone.now(),
+    )
+    WorkSpace.objects.update(quarantined_at=timezone.now())
+    browser = sign_in("admin")
+    assert len(browser.get(f"/admin/{kind}/").context["cl"].result_list) == 1
+    assert list(browser.get(f"/admin/{kind}/", {name: "maybe"}).context["cl"].result_list) == []
 
 
 def test_words_that_begin_nothing_are_not_looked_for_for_long(organization, team, sign_in, monkeypatch):

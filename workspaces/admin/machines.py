@@ -17,6 +17,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
+from forge.adminkit.filters import WordFilter
 from forge.adminkit.links import two_lines
 from forge.adminkit.times import moment
 from workspaces import actions, services
@@ -114,7 +115,7 @@ def _explain_terminate(request: HttpRequest, workspace: WorkSpace) -> list[str]:
     ]
 
 
-class QuarantineFilter(admin.SimpleListFilter):
+class QuarantineFilter(WordFilter):
     """Machines that nobody may use because their owner is switched off."""
 
     title = "quarantine"
@@ -123,11 +124,11 @@ class QuarantineFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("yes", "Yes"), ("no", "No")]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(quarantined_at__isnull=self.value() == "no") if self.value() else queryset
+    def chosen(self, queryset: QuerySet, word: str) -> QuerySet:
+        return queryset.filter(quarantined_at__isnull=word == "no")
 
 
-class KeptAliveFilter(admin.SimpleListFilter):
+class KeptAliveFilter(WordFilter):
     """By what protects a machine now; a keep-alive that is over does not."""
 
     title = "kept alive"
@@ -136,9 +137,9 @@ class KeptAliveFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("yes", "Yes"), ("no", "No")]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+    def chosen(self, queryset: QuerySet, word: str) -> QuerySet:
         kept = kept_alive(timezone.now())
-        return {"yes": queryset.filter(kept), "no": queryset.exclude(kept)}.get(self.value() or "", queryset)
+        return queryset.filter(kept) if word == "yes" else queryset.exclude(kept)
 
 
 @admin.register(WorkSpace)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from forge.accounts.models import User
 from forge.accounts.searching import TookTooLong, bounded, people_with
@@ -25,7 +25,7 @@ _PROVIDER_ID = "ws-"
 
 
 def found(machines: QuerySet[WorkSpace], term: str, *, user: Any) -> QuerySet[WorkSpace]:
-    """The machines of the id, or of names and at most MOST_PEOPLE people that begin so, else that have it in a name."""
+    """The machines of the id, or of names and at most MOST_PEOPLE owners that begin so, else that have it in a name."""
     term = term.strip()
     if not term or "\x00" in term:
         return machines.none() if term else machines
@@ -39,6 +39,7 @@ def found(machines: QuerySet[WorkSpace], term: str, *, user: Any) -> QuerySet[Wo
     everybody = machines.order_by()
     named = list(everybody.filter(begins_with("search_name", term)).values_list("pk", flat=True)[:MOST_NAMED])
     people = User.objects.all() if user.is_operator else User.objects.filter(organization_id=user.organization_id)
+    people = people.filter(Exists(everybody.filter(owner=OuterRef("pk"))))  # or those without machines use MOST up
     owners = people_with(people, term, most=MOST_PEOPLE, anywhere=not named)
     if named or owners:
         return machines.filter(Q(pk__in=named) | Q(owner__in=owners))

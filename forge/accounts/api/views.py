@@ -118,7 +118,11 @@ class MemberViewSet(ReadViewSet):
     ordering = "created_at"
     search_fields = ("user__email", "user__full_name")
     audit_resource = "Membership"
-    audit_action = {"create": actions.MEMBER_CREATE, "destroy": actions.ROLE_CHANGE}
+    audit_action = {
+        "create": actions.MEMBER_CREATE,
+        "destroy": actions.ROLE_CHANGE,
+        "invite": actions.MEMBER_INVITE,
+    }
 
     @extend_schema(request=serializers.MemberCreateSerializer, responses={201: serializers.MembershipSerializer})
     @idempotent
@@ -137,6 +141,15 @@ class MemberViewSet(ReadViewSet):
         """Take the role away; the person stays."""
         services.revoke_role(actor=self.actor, membership=self.get_object())
         return Response(status=204)
+
+    @extend_schema(request=None, responses={200: serializers.MembershipSerializer})
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def invite(self, request: Request, pk: str | None = None) -> Response:
+        """Send the person, who has not come in yet, another invitation; links that were sent before end."""
+        membership = self.get_object()
+        services.invite_again(actor=self.actor, user=membership.user, now=timezone.now())
+        return Response(self.body_of(membership))
 
 
 class TokenViewSet(ListModelMixin, ForgeViewSet):

@@ -60,12 +60,19 @@ class ForgottenForm(forms.Form):
 
 
 class ChooseForm(SetPasswordForm):
-    """A password, twice; it keeps the rules."""
+    """The link from mail, and a password, twice; it keeps the rules."""
+
+    link = forms.CharField(
+        max_length=2000,
+        label="Link from the mail",
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+        help_text="Copy the whole of it.",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for field in self.fields.values():
-            field.widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
+        for name in ("new_password1", "new_password2"):
+            self.fields[name].widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
 
 
 class CodeForm(AuthenticateForm):

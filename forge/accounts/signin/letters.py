@@ -93,7 +93,10 @@ def password_reset(mail: Mail, reader: Reader) -> Letter:
         subject="Forge: your password has changed",
         sentence="A new password of your account was chosen by a link from mail; all sessions have ended.",
         rows=[("Changed at", reader.time(datetime.fromisoformat(mail.facts["at"])))],
-        paragraphs=["If that was not you, tell an admin of your organization at once: somebody reads your mail."],
+        paragraphs=[
+            f"Your API tokens work on. If others may have them, revoke them all: {links.page('account_overview')}",
+            "If that was not you, tell an admin of your organization at once: somebody reads your mail.",
+        ],
     )
 
 

@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.generic import FormView, TemplateView
 
 from forge.accounts import actions, links
+from forge.accounts.models import User
 from forge.accounts.passwords import PasswordRefused
 from forge.accounts.signin import recovering
 from forge.accounts.signin.forms import ChooseForm, ForgottenForm
@@ -62,21 +63,22 @@ class SentView(TemplateView):
 
 @method_decorator(never_cache, name="dispatch")
 class ChooseView(FormView):
-    """Takes the password that the holder of the link chooses."""
+    """Takes the password that the holder of the link chooses; the link comes with it, in the body."""
 
     audit_resource = "User"
     audit_action = actions.PASSWORD_RESET
     form_class = ChooseForm
     template_name = "account/password_choose.html"
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+    holder: User | None = None
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        self.token = links.token_in(request.POST.get("link", ""))
         try:
-            self.holder = links.holder(kwargs["token"], now=timezone.now())
-            response = super().dispatch(request, *args, **kwargs)
+            self.holder = links.holder(self.token, now=timezone.now())
+            return super().post(request, *args, **kwargs)
         except links.LinkNotValid as problem:
-            response = refusal_page(request, problem)
-        response["Referrer-Policy"] = "no-referrer"  # the address is the key
-        return response
+            return refusal_page(request, problem)
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return super().get_form_kwargs() | {"user": self.holder}
@@ -88,7 +90,7 @@ class ChooseView(FormView):
         try:
             recovering.choose(
                 actor=self.request.actor,  # type: ignore[attr-defined]
-                token=self.kwargs["token"],
+                token=self.token,
                 password=form.cleaned_data["new_password1"],
                 now=timezone.now(),
             )

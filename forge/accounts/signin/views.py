@@ -37,13 +37,13 @@ from django.utils.decorators import method_decorator
 from django.views.generic import TemplateView, View
 from requests import RequestException
 
-from forge.accounts import actions
+from forge.accounts import actions, token_services
 from forge.accounts.models import UserSession
 from forge.accounts.signin import factors, sessions
 from forge.accounts.signin.forms import SignInForm
 from forge.accounts.signin.refusing import refusal_page
 from forge.accounts.signin.sso import ProviderFailed
-from forge.api.errors import Denied, Hidden, NotFound, Problem
+from forge.api.errors import Denied, Hidden, NotFound, Problem, Unauthenticated
 
 logger = logging.getLogger(__name__)
 
@@ -237,13 +237,23 @@ class OverviewView(LoginRequiredMixin, TemplateView):
         return super().get_context_data(
             sessions=own,
             current_key=self.request.session.session_key,
+            live_tokens=token_services.live_tokens(user, timezone.now()).count(),
             factors=factors.held(user),
             is_required=settings.FORGE_MFA_REQUIRED,
             **kwargs,
         )
 
 
-class EndSessionView(LoginRequiredMixin, View):
+class ChangesOwn(LoginRequiredMixin):
+    """Mixin of views that change something: whoever is not signed in is sent to do so, and nothing was done."""
+
+    def handle_no_permission(self) -> HttpResponseRedirect:
+        response = super().handle_no_permission()
+        response.problem = Unauthenticated()  # type: ignore[attr-defined]
+        return response
+
+
+class EndSessionView(ChangesOwn, View):
     """Ends one of one's own sessions."""
 
     audit_resource = "UserSession"
@@ -264,4 +274,24 @@ class EndSessionView(LoginRequiredMixin, View):
             response.problem = problem  # type: ignore[attr-defined]
         else:
             messages.success(request, "The session has ended.")
+        return response
+
+
+class RevokeTokensView(ChangesOwn, View):
+    """Ends all of one's own API tokens."""
+
+    audit_resource = "User"
+    audit_action = actions.TOKEN_REVOKE
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        response = HttpResponseRedirect(reverse("account_overview"))
+        user: Any = request.user
+        try:
+            count = token_services.revoke_all(actor=request.actor, user=user, now=timezone.now())  # type: ignore[attr-defined]
+        except Problem as problem:
+            messages.warning(request, problem.detail or problem.title)
+            response.problem = problem  # type: ignore[attr-defined]
+        else:
+            messages.success(request, f"Tokens revoked: {count}.")
         return response

@@ -54,6 +54,10 @@ def _release(row: Any) -> None:
     type(row).objects.filter(pk=row.pk).update(**ended)
 
 
+def _signs_in(row: Any) -> None:
+    type(row.user).objects.filter(pk=row.user_id).update(last_login=timezone.now())
+
+
 def _revoke(row: Any) -> None:
     type(row).objects.filter(pk=row.pk).update(revoked_at=timezone.now())
 
@@ -167,6 +171,9 @@ CASES = {
     ),
     ("member-list", "post"): Api("MEMBER_CREATE", "Membership", "lead", "auditor", body=_member, status=201),
     ("member-detail", "delete"): Api("ROLE_CHANGE", "Membership", "lead", "auditor", rows.membership, status=204),
+    ("member-invite", "post"): Api(
+        "MEMBER_INVITE", "Membership", "lead", "auditor", rows.newcomer, conflict=_signs_in
+    ),
     ("token-list", "post"): Api(
         "TOKEN_CREATE", "ApiToken", "engineer", None, body=_named(name="w"), status=201, denied_interfaces=("LUCY",)
     ),

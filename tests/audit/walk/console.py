@@ -80,6 +80,10 @@ def _member(world: Any) -> dict[str, Any]:
     return {"email": "walked@example.com", "full_name": "W", "role": "engineer", "team": world.team.pk}
 
 
+def _first_admin(row: Any) -> dict[str, Any]:
+    return {"email": "first@example.com", "full_name": "First Admin"}
+
+
 def _draft(world: Any) -> dict[str, Any]:
     bundles = "us-east-1 STANDARD wsb-123456789 wsi-123456789"
     documents = {"software_manifest": "{}", "configuration": "{}"}
@@ -164,8 +168,10 @@ FORMS = {
 }
 
 BUTTONS = {
+    ("organization", "add-admin"): Press("MEMBER_CREATE", "operator", rows.empty_organization, _first_admin),
     ("user", "switch-off"): Press("MEMBER_UPDATE", "admin", lambda world: world.engineer, _typed("email")),
     ("user", "switch-on"): Press("MEMBER_UPDATE", "admin", rows.switched_off_person),
+    ("user", "invite-again"): Press("MEMBER_INVITE", "lead", lambda world: rows.newcomer(world).user),
     ("user", "issue-token"): Press("TOKEN_CREATE", "admin", lambda world: world.engineer, _token, status=200),
     ("membership", "take-away"): Press("ROLE_CHANGE", "lead", rows.membership),
     ("user", "unlock"): Press("ACCOUNT_UNLOCK", "admin", rows.locked_person),

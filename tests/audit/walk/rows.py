@@ -61,6 +61,18 @@ def membership(world):
     return Membership.objects.get(user=world.engineer)
 
 
+def empty_organization(world):
+    return factories.OrganizationFactory()
+
+
+def newcomer(world):
+    """The role in the team of somebody who has not come in yet, and was not invited just now."""
+    made = factories.MembershipFactory(user__organization=world.organization, team=world.team)
+    made.user.set_unusable_password()
+    made.user.save()
+    return made
+
+
 def token(world):
     return issue_token(actor=COMMAND, user=world.engineer, name="walk", now=timezone.now())[0]
 

@@ -6,6 +6,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from allauth.socialaccount.models import SocialAccount
@@ -17,18 +18,34 @@ from audit.actors import Actor
 from audit.models import AuditLog
 from forge.accounts import links
 from forge.accounts.models import User
-from forge.accounts.services import create_member, create_service_account, set_active
+from forge.accounts.services import (
+    AlreadyIn,
+    MayNotComeIn,
+    MayNotManagePeople,
+    OrganizationHasAdmin,
+    create_first_admin,
+    create_member,
+    create_service_account,
+    has_admin,
+    invite_again,
+    set_active,
+)
+from forge.accounts.services.inviting import PAUSE
 from forge.accounts.signin import guarding, recovering, recovery
 from forge.accounts.signin.providers import parse
+from forge.accounts.token_services import issue_token
+from forge.api.errors import TooMany
 from forge.outbox import sending
 from forge.outbox.models import Mail
-from tests.factories import PASSWORD, MembershipFactory, TeamFactory
+from tests.factories import PASSWORD, MembershipFactory, OrganizationFactory, TeamFactory, UserFactory
 from tests.forge.accounts.signin.support import ACCOUNT, browser, is_in, left, sign_in, with_app
+from tests.workspaces.support import client_of
 from tests.world import actor
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 
 ASK, SENT = "/account/password/forgotten/", "/account/password/sent/"
+CHOOSE, REVOKE = "/account/password/choose/", "/account/tokens/revoke/"
 NEW = "quite another horse"
 
 
@@ -53,17 +70,17 @@ def ask(email, client=None):
 
 
 def link(*, now=None):
-    """The path of the link in the one mail that is sent now."""
+    """The token of the link in the one mail that is sent now."""
     django_mail.outbox.clear()
     assert sending.send(now=now or timezone.now())["sent"] == 1
     [message] = django_mail.outbox
-    [path] = re.findall(r"https://forge\.example\.com(/account/password/choose/\S+/)", message.body)
-    assert path in message.alternatives[0].content
-    return path
+    [whole, token] = re.search(r"(https://forge\.example\.com/account/password/choose/#(\S+))", message.body).groups()
+    assert whole in message.alternatives[0].content
+    return token
 
 
-def choose(path, password=NEW, client=None):
-    return (client or browser()).post(path, {"new_password1": password, "new_password2": password})
+def choose(token, password=NEW, client=None):
+    return (client or browser()).post(CHOOSE, {"link": token, "new_password1": password, "new_password2": password})
 
 
 def invite(admin, **facts):
@@ -92,8 +109,8 @@ class TestForgotten:
         assert is_in(elsewhere)
         assert ask(admin.email.upper())["Location"] == SENT
         path = link()
-        page = browser().get(path)
-        assert (page.status_code, page["Referrer-Policy"]) == (200, "no-referrer")
+        page = browser().get(CHOOSE)
+        assert (page.status_code, "accounts/link" in page.content.decode()) == (200, True)
         assert "no-store" in page["Cache-Control"]
         assert choose(path)["Location"] == ACCOUNT
         assert not is_in(elsewhere)
@@ -109,6 +126,40 @@ class TestForgotten:
         assert (entry.organization_id, entry.source_ip) == (admin.organization_id, "198.51.100.7")
         assert Mail.objects.get(kind="account.password_reset").recipient_id == admin.pk
 
+    def test_tokens_outlast_a_new_password_and_page_and_mail_say_so(self, admin):
+        api = client_of(admin)
+        ask(admin.email)
+        assert "API tokens work on" in browser().get(CHOOSE).content.decode()
+        choose(link())
+        assert api.get("/api/v1/me/").status_code == 200
+        django_mail.outbox.clear()
+        sending.send(now=timezone.now())
+        [told] = django_mail.outbox
+        assert "Your API tokens work on." in told.body
+        assert "https://forge.example.com/account/" in told.body
+
+    def test_all_of_ones_tokens_are_revoked_on_the_own_page(self, admin):
+        own, other = [client_of(admin), client_of(admin)], client_of(MembershipFactory(role="engineer").user)
+        ended = issue_token(actor=actor(admin), user=admin, name="old", now=timezone.now())[0]
+        type(ended).objects.filter(pk=ended.pk).update(expires_at=timezone.now())
+        client = browser()
+        sign_in(client, admin)
+        assert "2 tokens of yours work" in client.get("/account/").content.decode()
+        assert client.get(REVOKE).status_code == 405
+        assert client.post(REVOKE, follow=True).redirect_chain == [("/account/", 302)]
+        assert {one.get("/api/v1/me/").status_code for one in own} == {401}
+        assert other.get("/api/v1/me/").status_code == 200
+        assert "Revoke all" not in client.get("/account/").content.decode()
+        client.post(REVOKE)
+        assert left("TOKEN_REVOKE") == [
+            ("TOKEN_REVOKE", "SUCCESS", str(admin.pk)),
+            ("TOKEN_REVOKE", "FAILURE", ""),
+        ]
+        entry = AuditLog.objects.get(action_type="TOKEN_REVOKE", result="SUCCESS")
+        assert sorted(entry.changes["before"]["tokens"]) == sorted(str(one.token.pk) for one in own)
+        assert browser().post(REVOKE).status_code == 302, "to the sign-in page"
+        assert AuditLog.objects.filter(action_type="TOKEN_REVOKE", result="SUCCESS").count() == 1
+
     def test_known_and_unknown_addresses_are_answered_alike(self, admin):
         answers = [ask(address) for address in (admin.email, "nobody@example.com")]
         assert len({(one.status_code, one["Location"]) for one in answers}) == 1
@@ -120,7 +171,6 @@ class TestForgotten:
         ask(admin.email)
         path = link()
         choose(path)
-        assert browser().get(path).status_code == 403
         refused = choose(path, "yet another horse")
         assert (refused.status_code, "not valid any more" in refused.content.decode()) == (403, True)
         admin.refresh_from_db()
@@ -129,7 +179,7 @@ class TestForgotten:
 
     def test_two_who_use_it_at_once_are_one(self, admin):
         ask(admin.email)
-        token = link().split("/")[-2]
+        token = link()
         nobody = replace(Actor.command("test"), kind="ANONYMOUS")
 
         def use(number):
@@ -146,7 +196,7 @@ class TestForgotten:
 
     def test_a_link_ends_with_its_hour_and_with_a_sign_in(self, admin):
         ask(admin.email)
-        token = link().split("/")[-2]
+        token = link()
         assert links.holder(token, now=timezone.now() + timedelta(minutes=59)) == admin
         with pytest.raises(links.LinkNotValid):
             links.holder(token, now=timezone.now() + timedelta(minutes=61))
@@ -154,9 +204,25 @@ class TestForgotten:
         with pytest.raises(links.LinkNotValid):
             links.holder(token, now=timezone.now())
 
-    @pytest.mark.parametrize("token", ["x", "W10:1abcde:xyz", "a" * 5000])
+    @pytest.mark.parametrize("token", ["", "x", "W10:1abcde:xyz", "a" * 5000, "https://forge.example.com/#"])
     def test_what_nobody_made_is_no_link(self, admin, token):
-        assert browser().get(f"/account/password/choose/{token}/").status_code == 403
+        assert choose(token).status_code == 403
+
+    def test_no_address_that_a_browser_asks_for_has_the_token(self, admin):
+        """Access logs, proxies and traces have addresses; what stands behind the # is sent to nobody."""
+        ask(admin.email)
+        token = link()
+        asked_for = urlsplit(links.address_of(admin, until=timezone.now()))
+        assert (asked_for.path, asked_for.query, bool(asked_for.fragment)) == (CHOOSE, "", True)
+        assert browser().get(f"{CHOOSE}{token}/").status_code == 404
+        assert choose(f"https://forge.example.com{CHOOSE}#{token}").status_code == 302, "by hand, without the script"
+
+    def test_a_link_stays_in_the_form_while_passwords_are_refused(self, admin):
+        ask(admin.email)
+        token = link()
+        page = choose(token, "short").content.decode()
+        assert admin.email in page
+        assert f'value="{token}"' in page
 
     def test_a_weak_password_is_refused_and_the_link_stays(self, admin):
         ask(admin.email)
@@ -241,7 +307,7 @@ class TestInvitation:
 
     def test_it_works_for_a_week_and_then_the_person_asks_for_another_link(self, admin):
         person = invite(admin)
-        token = link().split("/")[-2]
+        token = link()
         assert links.holder(token, now=timezone.now() + timedelta(days=6)) == person
         with pytest.raises(links.LinkNotValid):
             links.holder(token, now=timezone.now() + timedelta(days=8))
@@ -278,6 +344,146 @@ class TestInvitation:
         assert sending.send(now=timezone.now()) == {"sent": 0, "failed": 0, "given_up": 0, "withdrawn": 1}
 
 
+class TestInvitingAgain:
+    def test_a_new_link_works_and_the_old_one_no_more(self, admin):
+        person, now = invite(admin), timezone.now()
+        old = link()
+        invite_again(actor=actor(admin), user=person, now=now + PAUSE)
+        new = link(now=now + PAUSE)
+        assert choose(old).status_code == 403
+        assert choose(new).status_code == 302
+        assert left("MEMBER_INVITE") == [("MEMBER_INVITE", "SUCCESS", str(person.pk))]
+
+    def test_nobody_is_invited_twice_within_five_minutes_whoever_asks(self, admin):
+        person, now = invite(admin), timezone.now()
+        with pytest.raises(TooMany) as refused:
+            invite_again(actor=actor(admin), user=person, now=now)
+        assert 0 < refused.value.retry_after <= PAUSE.total_seconds() + 1
+        invite_again(actor=actor(admin), user=person, now=now + PAUSE)
+        with pytest.raises(TooMany):
+            invite_again(actor=Actor.command("test"), user=person, now=now + PAUSE + timedelta(seconds=299))
+        assert Mail.objects.count() == 2
+
+    def test_many_who_ask_at_once_send_one(self, admin):
+        person, now = invite(admin), timezone.now() + PAUSE
+
+        def ask_for(number):
+            try:
+                invite_again(actor=Actor.command("test"), user=person, now=now + timedelta(milliseconds=number))
+            except TooMany:
+                return False
+            finally:
+                connection.close()
+            return True
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sorted(pool.map(ask_for, range(4))) == [False, False, False, True]
+
+    def test_whoever_has_come_in_is_not_invited(self, admin):
+        person, later = invite(admin), timezone.now() + PAUSE
+        choose(link())
+        with pytest.raises(AlreadyIn):
+            invite_again(actor=actor(admin), user=person, now=later)
+        by_provider = invite(admin, email="sso@example.com")
+        User.objects.filter(pk=by_provider.pk).update(last_login=later)
+        with pytest.raises(AlreadyIn):
+            invite_again(actor=actor(admin), user=by_provider, now=later)
+        person.refresh_from_db()
+        assert person.check_password(NEW)
+
+    def test_no_mail_for_who_is_switched_off_or_ended(self, admin):
+        person, later = invite(admin), timezone.now() + PAUSE
+        for facts in ({"is_active": False}, {"credentials_expire_at": timezone.now()}):
+            User.objects.filter(pk=person.pk).update(**{"is_active": True, "credentials_expire_at": None} | facts)
+            with pytest.raises(MayNotComeIn):
+                invite_again(actor=actor(admin), user=person, now=later)
+
+    def test_in_an_organization_with_a_provider_it_leads_there_again(self, admin, settings):
+        trust_provider(settings, admin.organization)
+        person, later = invite(admin), timezone.now() + PAUSE
+        invite_again(actor=actor(admin), user=person, now=later)
+        assert sending.send(now=later)["sent"] == 2
+
+    def test_leads_invite_the_people_of_their_team_alone(self, admin):
+        team = TeamFactory(organization=admin.organization)
+        lead = MembershipFactory(user__organization=admin.organization, team=team, role="team_lead").user
+        own, other = invite(admin, team=team), invite(admin, email="other@example.com")
+        overseer = invite(admin, email="overseer@example.com", team=None, role="finance")
+        MembershipFactory(user=overseer, team=team, role="engineer")
+        stranger = MembershipFactory(role="admin", team=None).user
+        later = timezone.now() + PAUSE
+        for asking, person in ((lead, other), (lead, overseer), (stranger, own), (own, own)):
+            with pytest.raises(MayNotManagePeople):
+                invite_again(actor=actor(asking), user=person, now=later)
+        invite_again(actor=actor(lead), user=own, now=later)
+        assert Mail.objects.filter(recipient_id=own.pk).count() == 2
+
+    def test_by_the_console_and_the_api(self, admin):
+        person = invite(admin)
+        Mail.objects.update(created_at=timezone.now() - PAUSE)
+        client = browser()
+        sign_in(client, admin)
+        page = f"/admin/accounts/user/{person.pk}/"
+        assert "Invite again" in client.get(f"{page}change/").content.decode()
+        client.post(f"{page}do/invite-again/")
+        assert Mail.objects.count() == 2
+        address = f"/api/v1/members/{person.memberships.get().pk}/invite/"
+        refused = client_of(admin).post(address)
+        assert (refused.status_code, int(refused["Retry-After"]) > 0) == (429, True)
+        Mail.objects.update(created_at=timezone.now() - PAUSE)
+        answer = client_of(admin).post(address)
+        assert (answer.status_code, answer.json()["email"]) == (200, person.email)
+        User.objects.filter(pk=person.pk).update(last_login=timezone.now())
+        assert client_of(admin).post(address).json()["code"] == "already_in"
+        assert "Invite again" not in client.get(f"{page}change/").content.decode()
+
+
+class TestFirstAdmin:
+    def test_an_operator_adds_the_first_admin_of_an_organization_in_the_console(self):
+        operator, organization = UserFactory(organization=None), OrganizationFactory(slug="fresh")
+        client = browser()
+        sign_in(client, operator)
+        page = f"/admin/accounts/organization/{organization.pk}/"
+        assert "Add the first admin" in client.get(f"{page}change/").content.decode()
+        wrong = {"email": "wrong@example.com", "full_name": "Wrong"}
+        assert client.post(f"{page}do/add-admin/", wrong).status_code == 302
+        assert client.post(f"{page}do/add-admin/", {"email": "a@example.com", "full_name": "Ada"}).status_code == 302
+        person = User.objects.get(email="a@example.com")
+        assert (person.organization, person.roles) == (organization, [("admin", None)])
+        assert [result for _, result, _ in left("MEMBER_CREATE")] == ["SUCCESS"] * 2
+        entry = AuditLog.objects.filter(action_type="MEMBER_CREATE").latest("timestamp")
+        assert (entry.user_id, entry.organization_id) == (operator.pk, organization.pk)
+        Mail.objects.exclude(recipient_id=person.pk).delete()
+        choose(link())
+        assert "Add the first admin" not in client.get(f"{page}change/").content.decode()
+        person.refresh_from_db()
+        with pytest.raises(OrganizationHasAdmin):
+            create_first_admin(
+                actor=actor(operator), organization=organization, email="b@example.com", full_name="B",
+                now=timezone.now(),
+            )  # fmt: skip
+        inside = browser()
+        sign_in(inside, person, password=NEW)
+        assert is_in(inside, "/admin/")
+
+    def test_nobody_else_does_not_even_an_admin_elsewhere(self, admin):
+        organization, later = OrganizationFactory(), timezone.now()
+        facts = {"organization": organization, "email": "a@example.com", "full_name": "A", "now": later}
+        with pytest.raises(MayNotManagePeople):
+            create_first_admin(actor=actor(admin), **facts)
+        client = browser()
+        sign_in(client, admin)
+        own = f"/admin/accounts/organization/{admin.organization_id}/"
+        assert "Add the first admin" not in client.get(f"{own}change/").content.decode()
+
+    def test_an_admin_who_has_ended_counts_as_none(self, admin):
+        assert has_admin(admin.organization, now=timezone.now())
+        User.objects.filter(pk=admin.pk).update(is_active=False)
+        assert not has_admin(admin.organization, now=timezone.now())
+        User.objects.filter(pk=admin.pk).update(is_active=True, credentials_expire_at=timezone.now())
+        assert not has_admin(admin.organization, now=timezone.now())
+
+
 @pytest.mark.parametrize(("email", "took"), [("ann@example.com", 0.07), ("nobody@example.com", 0.01), ("x@y.zz", 9)])
 def test_the_answer_comes_as_late_whether_there_is_somebody_or_not(admin, monkeypatch, email, took):
     User.objects.filter(pk=admin.pk).update(email="ann@example.com")
@@ -290,7 +496,7 @@ def test_the_answer_comes_as_late_whether_there_is_somebody_or_not(admin, monkey
     assert Mail.objects.exists() is (email == "ann@example.com")
 
 
-@pytest.mark.parametrize("path", ["/account/login/", ASK, "/account/password/choose/x/", "/admin/login/"])
+@pytest.mark.parametrize("path", ["/account/login/", ASK, CHOOSE, "/admin/login/"])
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_a_host_that_is_not_ours_is_a_bad_request(settings, method, path):
     settings.ALLOWED_HOSTS = ["testserver"]

@@ -1,13 +1,12 @@
-"""Who exists: organizations, people, teams, projects, their roles and their API tokens."""
+"""Who exists: organizations, people, teams, projects and their roles."""
 
 from __future__ import annotations
 
 import uuid
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
-from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Exists, F, Func, OuterRef, Q, Value
 from django.db.models.functions import Lower
@@ -93,7 +92,7 @@ class User(AbstractBaseUser, UUIDModel, TimestampedModel):
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
-    REQUIRED_FIELDS: list[str] = []
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
 
     objects = UserManager.from_queryset(UserQuerySet)()
 
@@ -309,162 +308,3 @@ class Membership(UUIDModel, TimestampedModel):
 
     def __str__(self) -> str:
         return f"{self.user} is {self.get_role_display()} of {self.team or self.organization}"
-
-
-class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
-    def visible_to(self, user: User) -> ApiTokenQuerySet:
-        """One's own; admins and auditors see all of the organization's, leads their contractors' and engineers'."""
-        if user.is_operator:
-            return self
-        tokens = self.filter(organization_id=user.organization_id)
-        if user.has_role(Membership.Role.ADMIN, Membership.Role.AUDITOR):
-            return tokens
-        return tokens.filter(Q(user_id=user.id) | Q(user_id__in=user.managed_user_ids()))
-
-
-class ApiToken(UUIDModel, TimestampedModel):
-    """A bearer token: its secret is shown once and kept only as SHA-256."""
-
-    class Interface(models.TextChoices):
-        PORTAL = "PORTAL", "Portal"
-        CLI = "CLI", "CLI"
-        LUCY = "LUCY", "Lucy"
-        API = "API", "API"
-
-    organization = models.ForeignKey(
-        Organization, on_delete=models.PROTECT, null=True, blank=True, related_name="api_tokens"
-    )
-    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="api_tokens")
-    name = models.CharField(max_length=100)
-    prefix = models.CharField(max_length=12)
-    secret_hash = models.BinaryField(max_length=32)
-    interface = models.CharField(max_length=10, choices=Interface.choices, default=Interface.API)
-    scopes = models.JSONField(default=list, help_text="read, write; empty = all that the person may do.")
-    networks = ArrayField(
-        models.CharField(max_length=43),
-        default=list,
-        db_default=[],
-        blank=True,
-        help_text="Networks (CIDR) from which it may be used; empty = from everywhere.",
-    )
-    expires_at = models.DateTimeField(null=True, blank=True)
-    revoked_at = models.DateTimeField(null=True, blank=True)
-    last_used_at = models.DateTimeField(null=True, blank=True, help_text="Written at most once a minute.")
-
-    objects = ApiTokenQuerySet.as_manager()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["prefix"], name="accounts_apitoken_prefix_unique"),
-            models.CheckConstraint(
-                name="accounts_apitoken_networks_are_cidr",
-                condition=models.Func(
-                    models.F("networks"),
-                    template="%(expressions)s::cidr[] IS NOT NULL",  # what is no network is refused by the cast
-                    output_field=models.BooleanField(),
-                ),
-            ),
-            models.CheckConstraint(
-                name="accounts_apitoken_interface_known", condition=Q(interface__in=["PORTAL", "CLI", "LUCY", "API"])
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.prefix}…)"
-
-    def is_live(self, now: Any) -> bool:
-        """True while neither revoked nor past its end."""
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
-
-
-class SavedListQuerySet(models.QuerySet["SavedList"]):
-    def visible_to(self, user: User) -> SavedListQuerySet:
-        """One's own alone."""
-        return self.filter(user_id=user.id)
-
-
-class SavedList(UUIDModel, TimestampedModel):
-    """The filters, search and order of a list of the console that somebody wants to come back to, under a name."""
-
-    organization = models.ForeignKey(
-        Organization, on_delete=models.PROTECT, db_index=False, null=True, blank=True, related_name="+"
-    )
-    user = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="saved_lists")
-    model_label = models.CharField(max_length=100, help_text="Whose list it is, such as workspaces.workspace.")
-    name = models.CharField(max_length=60)
-    query = models.CharField(max_length=2000, help_text="The part of the list's address behind the question mark.")
-
-    objects = SavedListQuerySet.as_manager()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["user", "model_label", "name"], name="accounts_savedlist_one_per_name"),
-            models.CheckConstraint(
-                name="accounts_savedlist_is_named_and_filters", condition=~Q(name="") & ~Q(query="")
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class UserSessionQuerySet(models.QuerySet["UserSession"]):
-    def visible_to(self, user: User) -> UserSessionQuerySet:
-        """One's own; admins and auditors see all of the organization's."""
-        if user.is_operator:
-            return self
-        sessions = self.filter(organization_id=user.organization_id)
-        if user.has_role(Membership.Role.ADMIN, Membership.Role.AUDITOR):
-            return sessions
-        return sessions.filter(user_id=user.id)
-
-
-class UserSession(UUIDModel, TimestampedModel):
-    """Where somebody is signed in by a browser; the row goes when the session ends."""
-
-    organization = models.ForeignKey(
-        Organization, on_delete=models.PROTECT, null=True, blank=True, related_name="user_sessions"
-    )
-    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="user_sessions")
-    session_key = models.CharField(max_length=40, help_text="Key of the session that Django keeps.")
-    source_ip = models.GenericIPAddressField(null=True, blank=True)
-    user_agent = models.CharField(max_length=300, blank=True, default="")
-    seen_at = models.DateTimeField(help_text="Last request, as of five minutes at most.")
-    expires_at = models.DateTimeField()
-
-    objects = UserSessionQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = "session"
-        constraints = [
-            models.UniqueConstraint(fields=["session_key"], name="accounts_usersession_key_unique"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.user} since {self.created_at:%Y-%m-%d %H:%M}"
-
-
-class SignInGuard(TimestampedModel):
-    """What stands between one person's account and somebody who guesses: failures in a row, and until when it is shut.
-
-    One row per person, locked while a password or a code is judged, so that guesses at once count one after another.
-    """
-
-    user = models.OneToOneField(User, on_delete=models.PROTECT, primary_key=True, related_name="sign_in_guard")
-    organization = models.ForeignKey(
-        Organization, on_delete=models.PROTECT, null=True, blank=True, db_index=False, related_name="sign_in_guards"
-    )
-    failures = models.PositiveSmallIntegerField(default=0)
-    failed_at = models.DateTimeField(null=True, blank=True)
-    locked_until = models.DateTimeField(null=True, blank=True)
-    used_code = models.CharField(
-        max_length=64, blank=True, default="", help_text="SHA-256 of the last code that fitted."
-    )
-    used_code_at = models.DateTimeField(null=True, blank=True)
-
-    def __str__(self) -> str:
-        return f"{self.user}: {self.failures} failures"
-
-    def is_locked(self, now: Any) -> bool:
-        """True while nobody signs in to the account, whatever the password."""
-        return self.locked_until is not None and now < self.locked_until
