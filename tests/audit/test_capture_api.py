@@ -195,6 +195,7 @@ FOREIGN = {
     "lifecycle-policy-detail": rows.policy,
     "application-detail": rows.stack,
     "workspace-configurations": rows.machine,
+    "workspace-attributions": rows.leaving_its_project,
     "region-latency-detail": rows.latency,
     "region-policy-detail": rows.region_policy,
     "provider-account-detail": lambda world: world.account,

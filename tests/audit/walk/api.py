@@ -211,6 +211,10 @@ CASES = {
         "WORKSPACE_TAG", "WorkSpace", "engineer", "auditor", rows.machine, _named(tags={"purpose": "build"}),
         status=202, conflict=_end,
     ),
+    ("workspace-move", "post"): Api(
+        "WORKSPACE_MOVE", "WorkSpace", "lead", "auditor", rows.leaving_its_project, _named(project=None), status=202,
+        conflict=_end,
+    ),
     ("workspace-terminate", "post"): Api(
         "WORKSPACE_TERMINATE", "WorkSpace", "engineer", "auditor", rows.machine, status=202, conflict=_end
     ),

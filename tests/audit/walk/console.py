@@ -179,6 +179,9 @@ BUTTONS = {
     ("workspace", "connect"): Press("WORKSPACE_CONNECT", "lead", rows.connectable),
     ("workspace", "modify"): Press("WORKSPACE_MODIFY", "lead", rows.machine, lambda row: {"running_mode": "ALWAYS_ON"}),
     ("workspace", "tag"): Press("WORKSPACE_TAG", "lead", rows.machine, lambda row: {"tags": "purpose=build"}),
+    ("workspace", "move"): Press(
+        "WORKSPACE_MOVE", "lead", rows.leaving_its_project, lambda row: {"team": row.team.slug}
+    ),
     ("workspace", "reboot"): Press("WORKSPACE_REBOOT", "lead", rows.machine),
     ("workspace", "rebuild"): Press("WORKSPACE_REBUILD", "lead", rows.machine, _typed("name")),
     ("workspace", "restore"): Press("WORKSPACE_RESTORE", "lead", rows.machine, _typed("name")),
