@@ -180,6 +180,7 @@ FOREIGN = {
     "organization-detail": lambda world: world.organization,
     "team-detail": lambda world: world.team,
     "project-detail": lambda world: world.project,
+    "cost-center-detail": lambda world: world.project,
     "member-detail": rows.membership,
     "service-account-detail": rows.service,
     "operation-detail": rows.operation,

@@ -165,6 +165,9 @@ CASES = {
     ("project-list", "post"): Api(
         "PROJECT_CREATE", "Project", "admin", "lead", body=_named(slug="w", name="W"), status=201
     ),
+    ("project-detail", "patch"): Api(
+        "PROJECT_UPDATE", "Project", "admin", "lead", lambda world: world.project, _named(cost_center="r-200")
+    ),
     ("member-list", "post"): Api("MEMBER_CREATE", "Membership", "lead", "auditor", body=_member, status=201),
     ("member-detail", "delete"): Api("ROLE_CHANGE", "Membership", "lead", "auditor", rows.membership, status=204),
     ("token-list", "post"): Api(

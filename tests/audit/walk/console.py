@@ -174,6 +174,9 @@ BUTTONS = {
     ("apitoken", "revoke"): Press("TOKEN_REVOKE", "admin", rows.token),
     ("blueprint", "publish"): Press("BLUEPRINT_PUBLISH", "lead", rows.offering_draft),
     ("blueprint", "retire"): Press("BLUEPRINT_RETIRE", "lead", lambda world: world.blueprint, _typed("")),
+    ("project", "change"): Press(
+        "PROJECT_UPDATE", "admin", lambda world: world.project, lambda row: {"name": row.name, "cost_center": "r-200"}
+    ),
     ("workspace", "start"): Press("WORKSPACE_START", "lead", rows.stopped),
     ("workspace", "stop"): Press("WORKSPACE_STOP", "lead", rows.machine),
     ("workspace", "connect"): Press("WORKSPACE_CONNECT", "lead", rows.connectable),
