@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -11,13 +10,12 @@ from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models import Q, QuerySet
 
-from budgets import binding
+from budgets import binding, holding
 from budgets.adoption import adopt_binding, foresee
 from budgets.binding import Bound, Rate, Scopes
-from budgets.figures import bound_figures, money
+from budgets.figures import bound_figures, instant, money
 from budgets.ledger import LOW_HOURS
 from budgets.making_room import suggestions
 from budgets.models import EXPIRES_AFTER, Budget, Reservation
@@ -65,6 +63,8 @@ def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
         return _modify(intent, scopes, rate, dry_run=dry_run)
     if intent.kind == "adopt":
         return _take_on(intent, scopes, rate, dry_run=dry_run)
+    if intent.kind == "move":
+        return _move(intent, scopes, rate, dry_run=dry_run)
     hours = settings.FORGE_RESERVE_HOURS
     what = {"scopes": scopes, "now": intent.now, "lifetime_end": intent.lifetime_end, "rate": rate, "hours": hours}
     if dry_run:
@@ -122,10 +122,11 @@ def _rate(intent: Intent) -> Rate:
     """What the machine of an intent costs; raises what the price book refuses.
 
     Nothing new begins without a price in force. What is there already has its cost in any case: a machine that starts,
-    is taken over or stays what it is but for its volumes goes by what metering books it at.
+    is taken over, moves or stays what it is but for its volumes goes by what metering books it at.
     """
     machine = intent.workspace
-    if intent.kind in ("start", "adopt") or (intent.kind == "modify" and machine and _kind(machine) == _kind(intent)):
+    is_there = intent.kind in ("start", "adopt", "move")
+    if is_there or (intent.kind == "modify" and machine and _kind(machine) == _kind(intent)):
         booked = rate_as_booked(intent.organization, (*_kind(intent), _storage_gb(intent)), now=intent.now)
         if booked is not None:
             return booked
@@ -188,7 +189,7 @@ def _start(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict
     """
     bound = _with_additions(intent, scopes, rate)
     if not dry_run:
-        locked = _lock([budget for budget in bound if _blocks_starts(budget)])
+        locked = holding.lock(budget.id for budget in bound if _blocks_starts(budget))
         bound = _with_additions(intent, scopes, rate) if locked else bound
         unseen = [budget for budget in bound if _blocks_starts(budget) and budget.id not in locked]
         if unseen or not all(budget.is_adopted for budget in bound):
@@ -198,7 +199,7 @@ def _start(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict
     refuse_without_room(strict, scopes=scopes, intent=intent)
     if not dry_run:
         for budget in strict:
-            _top_up(intent, budget)
+            holding.top_up(intent, budget)
     return {
         "estimated_cost": money(
             month_ahead(rate, now=intent.now, lifetime_end=intent.lifetime_end, hours=settings.FORGE_RESERVE_HOURS)
@@ -221,12 +222,12 @@ def _take_on(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> di
     )
     bound = read()
     if not dry_run:
-        locked = _lock(bound)
+        locked = holding.lock(budget.id for budget in bound)
         bound = read()
         if not all(budget.is_adopted and budget.id in locked for budget in bound):
             raise RepairFirst(partial(adopt_binding, scopes=scopes, now=intent.now))
         for budget in bound:
-            _top_up(intent, budget)
+            holding.top_up(intent, budget)
     return {
         "reservation": money(max((budget.needed for budget in bound), default=Decimal(0))),
         **_terms(intent, rate),
@@ -268,7 +269,7 @@ def _modify(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dic
     """
     bound = _differences(intent, scopes, rate)
     if not dry_run:
-        locked = _lock(bound)
+        locked = holding.lock(budget.id for budget in bound)
         bound = _differences(intent, scopes, rate)
         if not all(budget.id in locked and budget.is_adopted for budget in bound):
             raise RepairFirst(partial(adopt_binding, scopes=scopes, now=intent.now))
@@ -277,7 +278,7 @@ def _modify(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dic
     refuse_without_room(dearer, scopes=scopes, intent=intent)
     if not dry_run:
         for budget in dearer:
-            _top_up(intent, budget)
+            holding.top_up(intent, budget)
     estimated = month_ahead(rate, now=intent.now, lifetime_end=intent.lifetime_end, hours=settings.FORGE_RESERVE_HOURS)
     return {
         "estimated_cost": money(estimated),
@@ -294,9 +295,7 @@ def _differences(intent: Intent, scopes: Scopes, rate: Rate) -> list[Bound]:
     the end of the month beside AlwaysOn's (docs/money.md), so a switch to AlwaysOn saves the hours only; a switch to
     AutoStop changes nothing before the month's end.
     """
-    machine = intent.workspace
-    if machine is None:
-        raise TypeError("a modification is one of a machine")
+    machine = _machine(intent)
     before = rate_or_nothing(intent.organization, (*_kind(machine), _storage_gb(machine)), now=intent.now)
     if machine.running_mode != intent.running_mode:
         before = replace(before, fee=Decimal(0)) if intent.running_mode == "ALWAYS_ON" else rate
@@ -314,28 +313,67 @@ def _differences(intent: Intent, scopes: Scopes, rate: Rate) -> list[Bound]:
     ]
 
 
+def _move(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict[str, Any]:
+    """Hold the machine's money in the budgets of the team and project it comes to, and give back what others hold.
+
+    Hours that began before the move stay with those that it leaves, so what it needs is reckoned from the next hour on.
+    The budgets of its person and of the organization hold what they held.
+    """
+    entered, left = _entered(intent, scopes, rate), _left(intent)
+    if not dry_run:
+        locked = holding.lock([*(budget.id for budget in entered), *left.values_list("budget_id", flat=True)])
+        entered = _entered(intent, scopes, rate)
+        if not all(budget.id in locked and budget.is_adopted for budget in entered):
+            raise RepairFirst(partial(adopt_binding, scopes=scopes, now=intent.now))
+    entered = adopted(entered, now=intent.now)
+    refuse_without_room(entered, scopes=scopes, intent=intent)
+    held = list(left)
+    released = [{"id": str(one.budget_id), "scope": one.budget.scope, "released": money(one.remaining)} for one in held]
+    if not dry_run:
+        for budget in entered:
+            holding.top_up(intent, budget)
+        holding.release(held, now=intent.now)
+    estimated = month_ahead(rate, now=intent.now, lifetime_end=intent.lifetime_end, hours=settings.FORGE_RESERVE_HOURS)
+    return {
+        "estimated_cost": money(estimated),
+        "reservation": money(max((budget.needed for budget in entered), default=Decimal(0))),
+        **_terms(intent, rate),
+        "charged_from": instant(hour_up(intent.now)),
+        "budgets": [bound_figures(budget, scopes) for budget in entered],
+        "released": released,
+    }
+
+
+def _entered(intent: Intent, scopes: Scopes, rate: Rate) -> list[Bound]:
+    """The budgets that bind a machine only once it has moved, each needing what it costs from the next hour on."""
+    machine = _machine(intent)
+    stays: dict[str, Any] = {Budget.Scope.TEAM: machine.team_id, Budget.Scope.PROJECT: machine.project_id}
+    bound = binding.read(
+        scopes=scopes,
+        now=intent.now,
+        lifetime_end=intent.lifetime_end,
+        rate=rate,
+        hours=settings.FORGE_RESERVE_HOURS,
+        fees_from=hour_up(intent.now),
+    )
+    return [budget for budget in bound if budget.scope in stays and budget.scope_id != stays[budget.scope]]
+
+
+def _left(intent: Intent) -> QuerySet[Reservation]:
+    """What budgets of teams and projects that the machine will not be of hold for it, those of past periods too."""
+    other_team = Q(budget__scope=Budget.Scope.TEAM) & ~Q(budget__scope_id=intent.team.id)
+    other_project = Q(budget__scope=Budget.Scope.PROJECT)
+    if intent.project is not None:
+        other_project &= ~Q(budget__scope_id=intent.project.id)
+    held = Reservation.objects.live().filter(other_team | other_project, workspace_id=intent.workspace_id)
+    return held.select_related("budget").order_by("budget_id")
+
+
+def _machine(intent: Intent) -> WorkSpace:
+    if intent.workspace is None:
+        raise TypeError(f"a {intent.kind} is one of a machine")
+    return intent.workspace
+
+
 def _blocks_starts(budget: Bound) -> bool:
     return budget.on_limit == Budget.OnLimit.BLOCK_STARTS
-
-
-def _lock(budgets: Sequence[Bound]) -> set[uuid.UUID]:
-    """Lock the budgets in the order of their ids, in a statement of its own: what is read after it is up to date."""
-    rows = Budget.objects.filter(id__in=[budget.id for budget in budgets]).order_by("id")
-    return set(rows.select_for_update(no_key=True, of=("self",)).values_list("id", flat=True)) if budgets else set()
-
-
-def _top_up(intent: Intent, budget: Bound) -> None:
-    """Add what the budget, locked, must hold more for the machine."""
-    if not budget.needed:
-        return
-    Budget.objects.filter(pk=budget.id).update(reserved=F("reserved") + budget.needed, updated_at=Now())
-    held = Reservation.objects.live().filter(workspace_id=intent.workspace_id, budget_id=budget.id)
-    if not held.update(amount=F("amount") + budget.needed, remaining=F("remaining") + budget.needed, updated_at=Now()):
-        Reservation.objects.create(
-            organization=intent.organization,
-            budget_id=budget.id,
-            workspace_id=intent.workspace_id,
-            amount=budget.needed,
-            remaining=budget.needed,
-            correlation_id=intent.correlation_id,
-        )

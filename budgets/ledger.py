@@ -32,6 +32,23 @@ _SETTLE = """
       )
 """
 
+# What `budgets_settle` locks, and what `budgets_release` does after it: for a machine that was moved other budgets.
+_LOCK_ALL = """
+    SELECT FROM budgets_budget
+     WHERE id IN (
+               SELECT budget_id FROM budgets_reservation WHERE workspace_id = ANY (%(ending)s) AND released_at IS NULL
+           )
+        OR is_active AND adopted_at IS NOT NULL AND scope_id IN (
+               SELECT unnest(ARRAY[r.user_id, r.team_id, r.project_id, r.organization_id])
+                 FROM unnest(
+                          %(workspaces)s::uuid[],
+                          ARRAY(SELECT to_timestamp(3600::float8 * hour) FROM unnest(%(hours)s::integer[]) AS hour)
+                      ) AS c (workspace_id, hour)
+                 JOIN costs_costrecord r ON r.workspace_id = c.workspace_id AND r.period_start = c.hour
+           )
+     ORDER BY id FOR NO KEY UPDATE
+"""
+
 
 @dataclass(frozen=True)
 class Settlement:
@@ -42,14 +59,18 @@ class Settlement:
     short: int
 
 
-def settle(*, charges: Charges, now: datetime) -> Settlement:
+def settle(*, charges: Charges, now: datetime, ending: Sequence[uuid.UUID] = ()) -> Settlement:
     """Book charges in every budget that held their hour: first out of what the machine holds, then beyond it.
 
     The SPEND hook: runs in the metering's transaction, which holds the scope rows and has written the cost records
     that say whom each charge belongs to. Never refused, so spent may pass the amount. Budgets that are not adopted are
     passed over: adoption sums the records. Reservations that have fallen too low are topped up where there is room.
+    The money of machines in `ending` is released next in this transaction: their budgets are locked with the others.
     """
     with connection.cursor() as cursor:
+        if ending:
+            workspaces, hours, _ = charges.arrays
+            cursor.execute(_LOCK_ALL, {"ending": list(ending), "workspaces": workspaces, "hours": hours})
         cursor.execute(_SETTLE, [*charges.arrays, now, LOW_HOURS, settings.FORGE_RESERVE_HOURS])
         return Settlement(*cursor.fetchone())
 

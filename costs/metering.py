@@ -150,7 +150,7 @@ def close(*, workspaces: Sequence[WorkSpace], actor: Actor, now: datetime) -> No
     charges, _ = _book(sorted(by_id), now, timedelta(0), to_the_end=True)
     for workspace_id, amount in zip(charges.workspace_ids, charges.amounts, strict=True):
         by_id[workspace_id].cost_to_date += amount
-    _settle(charges, now)
+    _settle(charges, now, ending=sorted(by_id))
 
 
 def lag(now: datetime) -> timedelta:
@@ -248,6 +248,6 @@ def _book(
     return Charges.of_arrays(*arrays), (machines, records, unpriced)
 
 
-def _settle(charges: Charges, now: datetime) -> None:
+def _settle(charges: Charges, now: datetime, **more: Sequence[uuid.UUID]) -> None:
     if len(charges):
-        ports.call_all("FORGE_SPEND_HOOKS", charges=charges, now=now)
+        ports.call_all("FORGE_SPEND_HOOKS", charges=charges, now=now, **more)

@@ -318,6 +318,7 @@ FORGE_MAIL_KINDS = {
     "workspace.quarantined": "workspaces.letters.quarantined",
     "workspace.handed_over": "workspaces.letters.handed_over",
     "workspace.kept_no_longer": "workspaces.letters.kept_no_longer",
+    "workspace.moved": "workspaces.letters.moved",
     "webhook.switched_off": "forge.outbox.webhooks.letters.switched_off",
 }
 FORGE_MAIL_ALWAYS = [  # what warns of a loss: nobody switches it off

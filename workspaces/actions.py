@@ -9,6 +9,7 @@ WORKSPACE_STOP = register("WORKSPACE_STOP")
 WORKSPACE_TERMINATE = register("WORKSPACE_TERMINATE")
 WORKSPACE_MODIFY = register("WORKSPACE_MODIFY")
 WORKSPACE_TAG = register("WORKSPACE_TAG", personal=("tags",))
+WORKSPACE_MOVE = register("WORKSPACE_MOVE", required=("resource_id",), personal=("reason",))
 WORKSPACE_REBOOT = register("WORKSPACE_REBOOT")
 WORKSPACE_REBUILD = register("WORKSPACE_REBUILD")
 WORKSPACE_RESTORE = register("WORKSPACE_RESTORE")
@@ -87,7 +88,7 @@ for _verb, _action in _REQUESTS.items():
     expect(
         "operations_operation",
         only=("kind", f"workspace.{_verb}"),
-        actions=[_action],
+        actions=[_action, WORKSPACE_MOVE] if _verb == "tag" else [_action],
         names="correlation_id",
         by_correlation=True,
     )

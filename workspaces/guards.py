@@ -94,9 +94,11 @@ def bundle_allowed_for_role(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
 def blueprint_visible(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
     """Refuses a blueprint of another team, a draft, a retired one, and what it does not offer.
 
-    A machine that exists changes within what its blueprint offers, retired or not.
+    A machine that exists changes within what its blueprint offers, retired or not, and moves to teams that have it.
     """
     blueprint = intent.blueprint
+    if intent.kind == "move" and blueprint is not None:
+        _refuse_of_another_team(blueprint, intent)
     if not _chooses_bundle(intent) or blueprint is None:
         return {}
     if intent.kind == "launch":
@@ -118,8 +120,7 @@ def _chooses_bundle(intent: Intent) -> bool:
 
 
 def _refuse_unusable(blueprint: Blueprint, intent: Intent) -> None:
-    if blueprint.team_id not in (None, intent.team.id):
-        raise BlueprintNotFound(f"Team {intent.team.slug} has no blueprint {blueprint.id}.")
+    _refuse_of_another_team(blueprint, intent)
     if blueprint.status == Blueprint.Status.DRAFT:
         raise BlueprintNotPublished(f"{blueprint} is a draft; publish it first.")
     if blueprint.status == Blueprint.Status.RETIRED:
@@ -130,9 +131,17 @@ def _refuse_unusable(blueprint: Blueprint, intent: Intent) -> None:
         )
 
 
+def _refuse_of_another_team(blueprint: Blueprint, intent: Intent) -> None:
+    if blueprint.team_id not in (None, intent.team.id):
+        raise BlueprintNotFound(f"Team {intent.team.slug} has no blueprint {blueprint.id}.")
+
+
 def credentials_valid(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
-    """Refuses when the owner's (or the caller's) credentials have ended; an owner's machine is adopted all the same."""
-    people = (intent.actor.user,) if intent.kind == "adopt" else (intent.owner, intent.actor.user)
+    """Refuses when the owner's (or the caller's) credentials have ended.
+
+    An owner's machine is adopted, and moved to whom it is to be charged, all the same.
+    """
+    people = (intent.actor.user,) if intent.kind in ("adopt", "move") else (intent.owner, intent.actor.user)
     for person in people:
         if person is intent.owner and _is_handed_over(intent):
             continue

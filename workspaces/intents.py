@@ -36,14 +36,14 @@ class LaunchSpec:
 
 @dataclass(frozen=True)
 class Intent:
-    """One launch, start, modification or adoption on its way through the guards.
+    """One launch, start, modification, move or adoption on its way through the guards.
 
     A guard is called as `guard(intent, dry_run=…)` inside the launch's transaction; it returns figures for the
-    answer, or raises a refusal. On a dry run it neither locks nor writes. Of a modification the fields say what the
-    machine is to become, and `workspace` is what it is.
+    answer, or raises a refusal. On a dry run it neither locks nor writes. Of a modification and
+    of a move the fields say what the machine is to become, and `workspace` is what it is.
     """
 
-    kind: Literal["launch", "start", "modify", "adopt"]
+    kind: Literal["launch", "start", "modify", "move", "adopt"]
     actor: Actor
     now: datetime
     organization: Organization

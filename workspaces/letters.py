@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from forge.accounts.models import User
+from forge.accounts.models import Project, Team, User
 from forge.operations.models import Operation
 from forge.outbox.letters import Letter, NothingToTell, Reader
 from forge.outbox.models import Mail
@@ -180,6 +180,24 @@ def kept_no_longer(mail: Mail, reader: Reader) -> Letter:
     )
 
 
+def moved(mail: Mail, reader: Reader) -> Letter:
+    """To which team and project a machine is charged from now on."""
+    workspace = WorkSpace.objects.select_related("owner").get(pk=mail.target_id)
+    before, after = mail.facts["before"], mail.facts["after"]
+    at = datetime.fromisoformat(mail.facts["at"])
+    return Letter(
+        subject=f"Forge: machine {workspace.name} has moved",
+        sentence=f"Machine {workspace.name} of {workspace.owner.full_name} is charged to another team or project now.",
+        rows=[
+            *_described(workspace),
+            ("Team", _way(Team, before["team_id"], after["team_id"])),
+            ("Project", _way(Project, before["project_id"], after["project_id"])),
+            ("Moved at", reader.time(at)),
+        ],
+        paragraphs=["What it cost up to the end of that hour stays where it was. The machine runs on as it is."],
+    )
+
+
 def machine_of(mail: Mail) -> WorkSpace:
     """The machine that the mail is about."""
     return WorkSpace.objects.get(pk=mail.target_id)
@@ -275,3 +293,10 @@ def _cause(mail: Mail, workspace: WorkSpace) -> str:
 def _named(person: str | None) -> str:
     found = User.objects.filter(pk=person).first() if person else None
     return found.full_name if found else "Forge"
+
+
+def _way(model: type[Team | Project], before: str | None, after: str | None) -> str:
+    """From where to where, by name; one name where nothing changed."""
+    names = {str(row.pk): row.name for row in model.objects.filter(pk__in=[key for key in (before, after) if key])}
+    was, becomes = (names.get(key, "none") if key else "none" for key in (before, after))
+    return was if before == after else f"{becomes} (before: {was})"

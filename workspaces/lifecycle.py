@@ -103,15 +103,16 @@ ACTIONS: dict[str, tuple[State, ...]] = {
         for wish in ("keep-alive", "extend", "lease")
     },
     "modify": (State.AVAILABLE, State.STOPPED),
-    "tag": (State.AVAILABLE, State.STOPPING, State.STOPPED, State.STARTING),
+    **dict.fromkeys(("tag", "move"), (State.AVAILABLE, State.STOPPING, State.STOPPED, State.STARTING)),
     "reboot": (State.AVAILABLE,),
     "rebuild": (State.AVAILABLE, State.STOPPED),
     "restore": (State.AVAILABLE, State.STOPPED),
 }
 """What a person may ask for, and in which states. The end of a PENDING machine calls off its launch."""
 
-BARRED_IN_QUARANTINE = frozenset({"start", "connect", "modify", "reboot", "rebuild", "restore", "lease"})
-"""What nobody may ask of a machine whose owner is switched off; it can still be stopped, kept alive and ended."""
+BARRED_IN_QUARANTINE = frozenset({"start", "connect", "modify", "reboot", "rebuild", "restore", "lease", "move"})
+"""What nobody may ask of a machine whose owner is switched off; it can still be stopped, kept alive and ended.
+It does not move either: whoever it is handed to is of its team."""
 
 BY_ITSELF_AFTER = timedelta(minutes=1)
 """After so long without its bulk operation a part of one is carried out like any other operation."""

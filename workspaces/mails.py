@@ -20,6 +20,7 @@ ABOUT_TO_END = "workspace.about_to_end"
 QUARANTINED = "workspace.quarantined"
 HANDED_OVER = "workspace.handed_over"
 KEPT_NO_LONGER = "workspace.kept_no_longer"
+MOVED = "workspace.moved"
 
 ADDRESS_KNOWN_AFTER = timedelta(seconds=30)
 """A machine is available before AWS has told its registration code, which follows at once or after a few tries."""

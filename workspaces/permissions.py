@@ -19,6 +19,7 @@ _OWN = {
     "lease": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
     "modify": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
     "tag": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
+    "move": (Role.TEAM_LEAD, Role.ADMIN),
     "reboot": (Role.CONTRACTOR, Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
     "rebuild": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),
     "restore": (Role.ENGINEER, Role.TEAM_LEAD, Role.ADMIN),

@@ -161,7 +161,7 @@ def resolve_launch(*, actor: Actor, spec: LaunchSpec, now: datetime, only_quote:
         organization=organization,
         owner=owner,
         team=team,
-        project=_project(organization=organization, team=team, slug=spec.project),
+        project=chargeable_project(organization=organization, team=team, slug=spec.project),
         role=role,
         blueprint=blueprint,
         service_type=spec.service_type,
@@ -328,7 +328,8 @@ def _team(*, caller: User, owner: User, slug: str | None) -> Team:
     return team
 
 
-def _project(*, organization: Organization, team: Team, slug: str | None) -> Project | None:
+def chargeable_project(*, organization: Organization, team: Team, slug: str | None) -> Project | None:
+    """The project of that slug, None for none; raises ProjectNotYours where the team may not charge it."""
     if slug is None:
         return None
     project = Project.objects.filter(organization=organization, slug=slug).chargeable_by([team.id]).first()

@@ -18,11 +18,13 @@ class IllegalMove(Exception):
     """A programming error: the caller asked for a move that workspaces.lifecycle.MOVES does not have."""
 
 
-def lock_scopes_of(workspace_id: uuid.UUID) -> None:
+def lock_scopes_of(
+    workspace_id: uuid.UUID, *, team_id: uuid.UUID | None = None, project_id: uuid.UUID | None = None
+) -> None:
     """Take the scope rows of a machine FOR KEY SHARE; they come before the operation and the machine itself.
 
-    With those of whom it belonged to before: hours that are not booked yet may still be theirs. Raises
-    WorkSpace.DoesNotExist.
+    With those of whom it belonged to before: hours that are not booked yet may still be theirs; and with the team and
+    project given, whose it is to be. Raises WorkSpace.DoesNotExist.
     """
     payers = ("owner_id", "team_id", "project_id", "organization_id")
     former = AttributionChange.objects.filter(workspace_id=workspace_id).values_list(*payers)
@@ -30,16 +32,28 @@ def lock_scopes_of(workspace_id: uuid.UUID) -> None:
     if not rows:
         raise WorkSpace.DoesNotExist
     users, teams, projects, organizations = zip(*rows, strict=True)
-    lock_scopes(user_ids=users, team_ids=teams, project_ids=projects, organization_ids=organizations)
+    lock_scopes(
+        user_ids=users,
+        team_ids=[*teams, team_id],
+        project_ids=[*projects, project_id],
+        organization_ids=organizations,
+    )
 
 
 def lock_machine(workspace_id: uuid.UUID) -> WorkSpace:
-    """The machine, locked FOR NO KEY UPDATE; the caller holds its scope rows."""
-    return (
+    """The machine, locked FOR NO KEY UPDATE; the caller holds its scope rows.
+
+    Of a machine that was moved after the caller had looked whose it is, those of its new team and project are taken
+    only here. That is out of order, but whoever has such a row FOR UPDATE (an adoption) waits for no machine.
+    """
+    workspace = (
         WorkSpace.objects.select_for_update(no_key=True, of=("self",))
         .select_related("provider_account", "owner")
         .get(pk=workspace_id)
     )
+    if workspace.attributed_at is not None:
+        lock_scopes(team_ids=[workspace.team_id], project_ids=[workspace.project_id])
+    return workspace
 
 
 def move(

@@ -1,5 +1,6 @@
 from costs.api.advice import AdviceViewSet
 from costs.api.bills import BilledMachineViewSet, BillGapViewSet, BillViewSet
+from costs.api.centers import CostCenterViewSet
 from costs.api.exports import CostExportViewSet
 from costs.api.faults import BookFaultViewSet
 from costs.api.showback import CostReportViewSet, IssuedReportViewSet, ReportSubscriptionViewSet
@@ -22,6 +23,7 @@ router.register("costs/reports", CostReportViewSet, basename="cost-report")
 router.register("costs/issued-reports", IssuedReportViewSet, basename="issued-report")
 router.register("costs/report-subscriptions", ReportSubscriptionViewSet, basename="report-subscription")
 router.register("costs/advice", AdviceViewSet, basename="advice")
+router.register("costs/cost-centers", CostCenterViewSet, basename="cost-center")
 router.register("costs", CostViewSet, basename="cost")
 router.register("bundles", BundleViewSet, basename="bundle")
 

@@ -6,6 +6,7 @@ from audit.registry import register
 ORGANIZATION_CREATE = register("ORGANIZATION_CREATE")
 TEAM_CREATE = register("TEAM_CREATE")
 PROJECT_CREATE = register("PROJECT_CREATE")
+PROJECT_UPDATE = register("PROJECT_UPDATE", required=("resource_id",), personal=("name",))
 MEMBER_CREATE = register("MEMBER_CREATE")
 MEMBER_UPDATE = register("MEMBER_UPDATE")
 MEMBER_INVITE = register("MEMBER_INVITE")

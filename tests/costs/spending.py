@@ -3,5 +3,5 @@
 collected = []
 
 
-def collect(*, charges, now):
+def collect(*, charges, now, ending=()):
     collected.extend(zip(charges.workspace_ids, charges.hours, charges.amounts, strict=True))

@@ -190,7 +190,7 @@ def test_buttons_of_a_machine_stand_where_its_state_allows_them(sign_in, machine
     def offered():
         return set(re.findall(r"/do/([a-z-]+)/", browser.get(page(machine)).content.decode()))
 
-    always = {"connect", "keep-alive", "extend", "terminate", "modify", "tag", "rebuild", "restore"}
+    always = {"connect", "keep-alive", "extend", "terminate", "modify", "tag", "move", "rebuild", "restore"}
     assert offered() == always | {"stop", "reboot", "lease"}
     WorkSpace.objects.update(running_mode="ALWAYS_ON", keep_alive=True)
     assert offered() == always | {"let-go", "reboot"}

@@ -143,7 +143,7 @@ def test_a_stop_ends_the_session(engineer, stack, simulator, clock):
 def test_what_the_service_cannot_do_is_a_conflict_that_names_what_it_can(engineer, stack, clock, action):
     machine = launched(engineer, clock)
     document = problem(engineer.post(f"{WORKSPACES}{machine.id}/{action}/"), 409, "illegal_in_this_state")
-    assert document["legal"] == ["stop", "terminate", "connect", "keep-alive", "extend", "tag"]
+    assert document["legal"] == ["stop", "terminate", "connect", "keep-alive", "extend", "tag", "move"]
 
 
 def test_an_end_takes_the_right_and_the_session_away(engineer, stack, simulator, clock, world):

@@ -25,6 +25,7 @@ from workspaces.admin import search
 from workspaces.admin.bulk import ActsOnWhatItShows
 from workspaces.admin.buttons import CHANGES, ask, legal
 from workspaces.admin.launching import Launches
+from workspaces.admin.moving import MOVE
 from workspaces.leavers.admin import HAND_OVER, shown_quarantine
 from workspaces.lifecycle import State
 from workspaces.models import StateChange, WorkSpace, kept_alive
@@ -277,6 +278,7 @@ class WorkSpaceAdmin(Launches, ActsOnWhatItShows, ForgeModelAdmin):
         EXTEND,
         *CHANGES,
         RETAG,
+        MOVE,
         HAND_OVER,
         Button(
             "terminate",

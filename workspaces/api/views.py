@@ -20,6 +20,7 @@ from forge.operations.api.serializers import OperationSerializer
 from forge.operations.models import Operation
 from workspaces import actions, services
 from workspaces.api.filters import ApplicationStackFilterSet, WorkSpaceFilterSet
+from workspaces.api.moving import AttributionSerializer, MoveSerializer
 from workspaces.api.rules import (
     ExtendSerializer,
     LeasedSerializer,
@@ -65,7 +66,7 @@ class WorkSpaceViewSet(ReadViewSet):
     ordering = "-created_at"
     search_fields = ("name", "directory_user", "provider_id")
     has_etag = True
-    dry_run_actions = ("create", "modify", "bulk")
+    dry_run_actions = ("create", "modify", "move", "bulk")
     audit_resource = "WorkSpace"
     audit_action = {
         "create": actions.WORKSPACE_PROVISION,
@@ -79,6 +80,7 @@ class WorkSpaceViewSet(ReadViewSet):
         "connect": actions.WORKSPACE_CONNECT,
         "open": actions.WORKSPACE_CONNECT,
         "modify": actions.WORKSPACE_MODIFY,
+        "move": actions.WORKSPACE_MOVE,
         "partial_update": actions.WORKSPACE_TAG,
         "bulk": actions.WORKSPACE_BULK,
         "reboot": actions.WORKSPACE_REBOOT,
@@ -180,6 +182,41 @@ class WorkSpaceViewSet(ReadViewSet):
         if answer.workspace is None:
             return Response(answer.figures)
         return self._accepted(answer.workspace.id, answer.operation, answer.figures)
+
+    @extend_schema(
+        request=MoveSerializer, responses={202: WorkSpaceSerializer, 200: WorkSpaceSerializer}, parameters=[_DRY_RUN]
+    )
+    @action(detail=True, methods=["post"])
+    @idempotent
+    def move(self, request: Request, pk: str | None = None) -> Response:
+        """Charge the machine to another team or project from the next hour on; what was booked stays where it is.
+
+        202 with the operation that brings its tags in AWS after; 200 on a dry run, and where AWS takes no tags.
+        """
+        wanted = self.validated(MoveSerializer)
+        answer = services.move(
+            actor=self.actor,
+            workspace_id=self.get_object().id,
+            reason=wanted.pop("reason"),
+            wanted=wanted,
+            now=timezone.now(),
+            if_match=self.if_match,
+            dry_run=self.dry_run,
+        )
+        if answer.workspace is None:
+            return Response(answer.figures)
+        if answer.operation is not None:
+            return self._accepted(answer.workspace.id, answer.operation, answer.figures)
+        workspace = self.get_object()
+        return self.shown(workspace, {**self.body_of(workspace), **answer.figures})
+
+    @extend_schema(responses={200: AttributionSerializer(many=True)})
+    @action(detail=True, methods=["get"], pagination_class=None, filter_backends=[])
+    def attributions(self, request: Request, pk: str | None = None) -> Response:
+        """Whose the machine was before, and how it was tagged, oldest first; the newest thousand changes."""
+        changes = self.get_object().attribution_changes.select_related("owner", "team", "project")
+        newest = changes.order_by("-occurred_at", "-id")[:1000]
+        return Response(AttributionSerializer(reversed(newest), many=True).data)
 
     @extend_schema(request=None, responses={202: WorkSpaceSerializer})
     @action(detail=True, methods=["post"])

@@ -9,6 +9,7 @@ from workspaces.services.launching import LaunchAnswer, launch
 from workspaces.services.leasing import lease
 from workspaces.services.many import BulkAnswer, bulk
 from workspaces.services.mending import reboot, rebuild, restore
+from workspaces.services.moving import Moved, move
 from workspaces.services.tagging import Tagged, tag
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Access",
     "BulkAnswer",
     "LaunchAnswer",
+    "Moved",
     "Tagged",
     "bulk",
     "connect",
@@ -24,6 +26,7 @@ __all__ = [
     "launch",
     "lease",
     "modify",
+    "move",
     "reboot",
     "rebuild",
     "restore",

@@ -237,8 +237,12 @@ def queue(
     promise: timedelta = LAUNCH_PROMISE,
     bulk: Operation | None = None,
     changes: Mapping[str, Any] | None = None,
+    description: str = "",
+    context: Mapping[str, Any] | None = None,
 ) -> Operation:
-    """The operation that carries `verb` out, with its audit entry; the machine is locked. `changes` are the entry's.
+    """The operation that carries `verb` out, with its audit entry; the machine is locked.
+
+    `changes`, `description` and more `context` are the entry's.
 
     One that is part of a `bulk` operation is left to it for a while.
     """
@@ -265,9 +269,9 @@ def queue(
         action=audit_action,
         resource_type="WorkSpace",
         resource_id=str(workspace.id),
-        description=f"Request to {verb} machine {workspace.id}",
+        description=description or f"Request to {verb} machine {workspace.id}",
         changes=changes or {"before": {"operation": None}, "after": {"operation": operation.kind}},
-        context={"operation_id": str(operation.id), "state": workspace.state},
+        context={"operation_id": str(operation.id), "state": workspace.state, **(context or {})},
         occurred_at=now,
     )
     return operation
@@ -282,7 +286,7 @@ def legal_of(workspace: WorkSpace) -> list[str]:
 def intent_of(
     workspace: WorkSpace,
     *,
-    kind: Literal["start", "modify"],
+    kind: Literal["start", "modify", "move"],
     actor: Actor,
     operation_id: uuid.UUID,
     now: datetime,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
 from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User, UserSession
@@ -50,6 +52,21 @@ class ProjectCreateSerializer(serializers.Serializer):
     teams = serializers.ListField(
         child=serializers.SlugField(max_length=63), required=False, default=list, max_length=200
     )
+
+
+class ProjectChangeSerializer(serializers.Serializer):
+    """What of a project changes; what is not named stays, an `owner` null is none."""
+
+    example = {"cost_center": "r-200", "owner": "owner@example.com"}
+
+    name = Text(max_length=200, required=False)
+    cost_center = Text(max_length=100, required=False, allow_blank=True)
+    owner = serializers.EmailField(required=False, allow_null=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError("Name at least one field to change.")
+        return attrs
 
 
 class MembershipSerializer(serializers.ModelSerializer):

@@ -27,11 +27,6 @@ class UnknownTeam(Refused):
     title = "There is no such team"
 
 
-class UnknownPerson(Refused):
-    code = "unknown_person"
-    title = "There is no such person"
-
-
 class MeView(InOwnScope):
     """Who the caller is, and in which roles."""
 
@@ -79,8 +74,9 @@ class ProjectViewSet(ReadViewSet):
     ordering_fields = ("slug", "created_at")
     ordering = "slug"
     search_fields = ("slug", "name", "cost_center")
+    has_etag = True
     audit_resource = "Project"
-    audit_action = actions.PROJECT_CREATE
+    audit_action = {"create": actions.PROJECT_CREATE, "partial_update": actions.PROJECT_UPDATE}
 
     @extend_schema(request=serializers.ProjectCreateSerializer, responses={201: serializers.ProjectSerializer})
     @idempotent
@@ -92,11 +88,24 @@ class ProjectViewSet(ReadViewSet):
         project = services.create_project(
             actor=self.actor,
             organization=organization,
-            owner=_person(organization, owner) if owner else None,
+            owner=services.person_of(organization.pk, owner) if owner else None,
             teams=[_team(request.user, slug) for slug in wanted.pop("teams")],
             **wanted,
         )
         return self.created(project, self.body_of(project), address=f"/api/v1/projects/{project.pk}/")
+
+    @extend_schema(request=serializers.ProjectChangeSerializer, responses={200: serializers.ProjectSerializer})
+    def partial_update(self, request: Request, pk: str | None = None) -> Response:
+        """Change name, cost center or owner; costs of the hours before keep the cost center that held then."""
+        project = self.get_object()
+        organization = services.organization_of(request.user)
+        wanted = self.validated(serializers.ProjectChangeSerializer)
+        if wanted.get("owner"):
+            wanted["owner"] = services.person_of(organization.pk, wanted["owner"])
+        changed = services.change_project(
+            actor=self.actor, project_id=project.pk, wanted=wanted, now=timezone.now(), if_match=self.if_match
+        )
+        return self.shown(changed, self.body_of(changed))
 
 
 class MemberFilterSet(ForgeFilterSet):
@@ -244,10 +253,3 @@ def _team(user: User, slug: str) -> Team:
     if team is None:
         raise UnknownTeam(f"You see no team {slug!r}.")
     return team
-
-
-def _person(organization: Organization, email: str) -> User:
-    person = User.objects.filter(organization=organization, email__iexact=email).first()
-    if person is None:
-        raise UnknownPerson("Nobody in your organization has this email.")
-    return person

@@ -11,11 +11,13 @@ from django.http import HttpRequest
 from forge.console.pages.blueprint import blueprint_page
 from forge.console.pages.budget import budget_page
 from forge.console.pages.machine import machine_page
+from forge.console.pages.project import project_page
 
 Opens = Callable[[str], bool]
 """Whether the person may open the list of the model with this label."""
 
 PAGES: dict[str, Callable[[HttpRequest, Any, datetime, Opens], dict[str, Any]]] = {
+    "accounts.project": project_page,
     "blueprints.blueprint": blueprint_page,
     "budgets.budget": budget_page,
     "workspaces.workspace": machine_page,

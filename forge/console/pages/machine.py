@@ -24,7 +24,7 @@ from forge.console.pages.audit import audit_tab
 from forge.db.months import add_months
 from forge.operations.models import Operation
 from workspaces.lifecycle import State
-from workspaces.models import WorkSpace
+from workspaces.models import AttributionChange, WorkSpace
 from workspaces.rules.why import why
 
 SHOWN_EVENTS, MOST_EVENTS = 8, 40
@@ -46,7 +46,7 @@ def machine_page(request: Any, workspace: WorkSpace, now: datetime, opens: Calla
     """Template context. What it asks does not grow with the machine's age."""
     user = request.user
     told = why(workspace=workspace, now=now)
-    events = newest_first(_changes(workspace), _operations(user, workspace, opens), most=MOST_EVENTS)
+    events = newest_first(_changes(workspace), _moves(workspace), _operations(user, workspace, opens), most=MOST_EVENTS)
     return {
         "template": "console/machine.html",
         "machine": workspace,
@@ -133,6 +133,23 @@ def _changes(workspace: WorkSpace) -> Iterator[Event]:
         yield Event(
             change.occurred_at, _ICONS[State(change.to_state)], "State", change.get_to_state_display(), change.reason
         )
+
+
+def _moves(workspace: WorkSpace) -> Iterator[Event]:
+    """Each change of team, project or owner, told by what held before it and what after."""
+    becomes = _whose(workspace)
+    rows = workspace.attribution_changes.select_related("owner", "team", "project")
+    for change in rows.order_by("-occurred_at", "-id")[:MOST_EVENTS]:
+        was = _whose(change)
+        if was != becomes:
+            told = ", ".join(f"{name} {was[name]} → {becomes[name]}" for name in was if was[name] != becomes[name])
+            yield Event(change.occurred_at, "drive_file_move", "Charged to", told)
+        becomes = was
+
+
+def _whose(row: WorkSpace | AttributionChange) -> dict[str, str]:
+    """Whom a machine's hours are charged to: as it is now, or as it was until a change."""
+    return {"owner": str(row.owner), "team": str(row.team), "project": str(row.project) if row.project else "none"}
 
 
 def _operations(user: Any, workspace: WorkSpace, opens: Callable[[str], bool]) -> Iterator[Event]:

@@ -169,6 +169,9 @@ CASES = {
     ("project-list", "post"): Api(
         "PROJECT_CREATE", "Project", "admin", "lead", body=_named(slug="w", name="W"), status=201
     ),
+    ("project-detail", "patch"): Api(
+        "PROJECT_UPDATE", "Project", "admin", "lead", lambda world: world.project, _named(cost_center="r-200")
+    ),
     ("member-list", "post"): Api("MEMBER_CREATE", "Membership", "lead", "auditor", body=_member, status=201),
     ("member-detail", "delete"): Api("ROLE_CHANGE", "Membership", "lead", "auditor", rows.membership, status=204),
     ("member-invite", "post"): Api(
@@ -217,6 +220,10 @@ CASES = {
     ("workspace-detail", "patch"): Api(
         "WORKSPACE_TAG", "WorkSpace", "engineer", "auditor", rows.machine, _named(tags={"purpose": "build"}),
         status=202, conflict=_end,
+    ),
+    ("workspace-move", "post"): Api(
+        "WORKSPACE_MOVE", "WorkSpace", "lead", "auditor", rows.leaving_its_project, _named(project=None), status=202,
+        conflict=_end,
     ),
     ("workspace-terminate", "post"): Api(
         "WORKSPACE_TERMINATE", "WorkSpace", "engineer", "auditor", rows.machine, status=202, conflict=_end

@@ -180,11 +180,17 @@ BUTTONS = {
     ("apitoken", "revoke"): Press("TOKEN_REVOKE", "admin", rows.token),
     ("blueprint", "publish"): Press("BLUEPRINT_PUBLISH", "lead", rows.offering_draft),
     ("blueprint", "retire"): Press("BLUEPRINT_RETIRE", "lead", lambda world: world.blueprint, _typed("")),
+    ("project", "change"): Press(
+        "PROJECT_UPDATE", "admin", lambda world: world.project, lambda row: {"name": row.name, "cost_center": "r-200"}
+    ),
     ("workspace", "start"): Press("WORKSPACE_START", "lead", rows.stopped),
     ("workspace", "stop"): Press("WORKSPACE_STOP", "lead", rows.machine),
     ("workspace", "connect"): Press("WORKSPACE_CONNECT", "lead", rows.connectable),
     ("workspace", "modify"): Press("WORKSPACE_MODIFY", "lead", rows.machine, lambda row: {"running_mode": "ALWAYS_ON"}),
     ("workspace", "tag"): Press("WORKSPACE_TAG", "lead", rows.machine, lambda row: {"tags": "purpose=build"}),
+    ("workspace", "move"): Press(
+        "WORKSPACE_MOVE", "lead", rows.leaving_its_project, lambda row: {"team": row.team.slug}
+    ),
     ("workspace", "reboot"): Press("WORKSPACE_REBOOT", "lead", rows.machine),
     ("workspace", "rebuild"): Press("WORKSPACE_REBUILD", "lead", rows.machine, _typed("name")),
     ("workspace", "restore"): Press("WORKSPACE_RESTORE", "lead", rows.machine, _typed("name")),

@@ -117,6 +117,14 @@ def machine(world, *states, owner=None):
     )
 
 
+def leaving_its_project(world):
+    """A machine that is charged to the world's project."""
+    row = machine(world)
+    type(row).objects.filter(pk=row.pk).update(project=world.project)
+    row.refresh_from_db()
+    return row
+
+
 def leased(world, *, provider_id):
     """A machine that AWS knows by this id, with a work lease of some hours."""
     row = machine(world)

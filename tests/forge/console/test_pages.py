@@ -1,4 +1,4 @@
-"""What stands above the fields on the pages of machines, blueprints and budgets."""
+"""What stands above the fields on the pages of machines, blueprints, budgets and projects."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from django.utils import timezone
 from audit.services import record
 from costs.models import CostRecord, DailyCost
 from costs.pricing import HOUR, hour_of
+from forge.accounts.models import Project
 from forge.console.pages.blueprint import differences
 from forge.db.ids import uuid7
 from forge.operations.models import Operation
 from tests import factories, query_counts
 from tests.world import actor, build
-from workspaces.models import StateChange
+from workspaces.models import StateChange, WorkSpace
 
 pytestmark = pytest.mark.django_db
 
@@ -128,6 +129,38 @@ def test_what_a_machines_page_asks_does_not_grow_with_its_age(world, machine, pa
     query_counts.hold("console page of a machine", lambda: page(world.admin, machine))
     shown = page(world.admin, machine).context["page"]
     assert len(shown["events"]) + len(shown["earlier"]) == 40
+
+
+def test_the_timeline_tells_whose_a_machine_was(world, machine, page, now):
+    other = factories.TeamFactory(organization=world.organization)
+    changes = (
+        {"team": other, "tags": {"purpose": "build"}},
+        {"tags": {"purpose": "play"}},
+        {"team": world.team, "project": world.project},
+    )
+    for minutes, facts in enumerate(changes):
+        WorkSpace.objects.filter(pk=machine.pk).update(**facts, attributed_at=now + timedelta(minutes=minutes))
+    text = page(world.lead, machine).content.decode()
+    assert f"team {world.team} → {other}" in text
+    assert f"team {other} → {world.team}, project none → {world.project}" in text
+    assert text.count("Charged to") == 2  # tags alone change nobody's costs
+
+
+def test_a_projects_page_tells_its_cost_centers_and_counts_the_machines_that_one_sees(world, machine, page, now):
+    project = factories.ProjectFactory(organization=world.organization, cost_center="r-100")
+    text = page(world.admin, project).content.decode()
+    assert "It never had another one." in text
+    for minutes, center in enumerate(("r-200", "")):
+        Project.objects.filter(pk=project.pk).update(cost_center=center, updated_at=now + timedelta(minutes=minutes))
+    WorkSpace.objects.filter(pk=machine.pk).update(project=project)
+    elsewhere = factories.TeamFactory(organization=world.organization)
+    factories.WorkSpaceFactory(organization=world.organization, team=elsewhere, project=project)
+    text = page(world.admin, project).content.decode()
+    assert "r-100 → r-200" in text
+    assert "r-200 → none" in text
+    assert "2 machines are charged to it." in text
+    assert "1 machine is charged to it." in page(world.lead, project).content.decode()
+    query_counts.hold("console page of a project", lambda: page(world.admin, project))
 
 
 def test_another_organizations_rows_have_no_page(world, page):

@@ -54,6 +54,7 @@ ACTIONS: dict[str, tuple[str, ...]] = {
     "lease": _LIVE,
     "modify": ("AVAILABLE", "STOPPED"),
     "tag": ("AVAILABLE", "STOPPING", "STOPPED", "STARTING"),
+    "move": ("AVAILABLE", "STOPPING", "STOPPED", "STARTING"),
     "reboot": ("AVAILABLE",),
     "rebuild": ("AVAILABLE", "STOPPED"),
     "restore": ("AVAILABLE", "STOPPED"),

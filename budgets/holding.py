@@ -1,0 +1,48 @@
+"""What guards write: a machine's money in budgets that they have locked, in the order of their ids."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+
+from django.db.models import F
+from django.db.models.functions import Now
+
+from budgets.binding import Bound
+from budgets.models import Budget, Reservation
+from workspaces.intents import Intent
+
+
+def lock(budget_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    """Lock the budgets in the order of their ids, in a statement of its own: what is read after it is up to date."""
+    ids = list(budget_ids)
+    rows = Budget.objects.filter(id__in=ids).order_by("id")
+    return set(rows.select_for_update(no_key=True, of=("self",)).values_list("id", flat=True)) if ids else set()
+
+
+def top_up(intent: Intent, budget: Bound) -> None:
+    """Add what the budget, locked, must hold more for the machine."""
+    if not budget.needed:
+        return
+    Budget.objects.filter(pk=budget.id).update(reserved=F("reserved") + budget.needed, updated_at=Now())
+    held = Reservation.objects.live().filter(workspace_id=intent.workspace_id, budget_id=budget.id)
+    if not held.update(amount=F("amount") + budget.needed, remaining=F("remaining") + budget.needed, updated_at=Now()):
+        Reservation.objects.create(
+            organization=intent.organization,
+            budget_id=budget.id,
+            workspace_id=intent.workspace_id,
+            amount=budget.needed,
+            remaining=budget.needed,
+            correlation_id=intent.correlation_id,
+        )
+
+
+def release(held: Iterable[Reservation], *, now: datetime) -> None:
+    """Give back what these reservations hold, read after their budgets were locked."""
+    for reservation in held:
+        freed = reservation.remaining
+        Budget.objects.filter(pk=reservation.budget_id).update(reserved=F("reserved") - freed, updated_at=Now())
+        reservation.remaining, reservation.released_at, reservation.expires_at = Decimal(0), now, None
+        reservation.save(update_fields=["remaining", "released_at", "expires_at", "updated_at"])
