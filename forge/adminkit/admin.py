@@ -86,7 +86,7 @@ class ForgeModelAdmin(ReadByRole, ExportsWhatItShows, ModelAdmin):
     buttons: Sequence[Button] = ()
     audit_add, audit_change = "", ""  # action types of what the forms do, for the entries of those that are refused
     link_lookups: Sequence[str] = ()  # what other pages of the console link with, beside what `list_filter` shows
-    export_ordering: Sequence[str] = ()  # where that of the list is by what may change, which a file's reading is not
+    export_ordering: Sequence[str] = ()  # of files, where that of the list is not the newest first
     ordering_of_all: Sequence[str] = ()  # for operators, where an organization leads the index of `ordering`
     actions = ()
     list_per_page = 50

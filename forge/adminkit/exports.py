@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,11 @@ from forge.api.errors import Problem
 
 @dataclass(frozen=True)
 class File:
-    """A file as it is made, piece by piece."""
+    """A file in pieces, which are closed once they were sent where they can be."""
 
     name: str
     media_type: str
-    pieces: Iterator[bytes]
+    pieces: Iterable[bytes]
 
 
 class ExportsWhatItShows:

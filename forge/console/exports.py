@@ -1,9 +1,7 @@
-"""Lists of the console as CSV files: made page by page, with an audit entry that is committed before the first byte.
+"""Lists of the console as CSV files of one instant, with an audit entry that is committed before the first byte leaves.
 
-No transaction stays open between two pages, as in the exports of the audit log: a snapshot that is kept for as long as
-a slow caller reads keeps every dead row alive, and behind a pooler a cursor on the server is no way (with
-FORGE_DATABASE_POOLED Django would hold all rows in memory instead). A row is in the file once, as it was when its page
-was read.
+A file is written from one statement, as fast as the database gives its rows, into a spool (forge.api.spools), and sent
+from there: what is booked meanwhile is in all of its sums or in none, and a slow caller keeps no dead row alive.
 """
 
 from __future__ import annotations
@@ -12,13 +10,16 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
+from django.db.models.query import ValuesIterable
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -28,10 +29,13 @@ from audit.services import record
 from forge.adminkit.exports import File
 from forge.adminkit.orders import Order
 from forge.api.errors import Refused
+from forge.api.spools import SpoolFull, spooled
 from forge.console import actions
 
 PAGE = 2_000
 """Rows per read."""
+SPOOLED = 256 * 1024 * 1024
+"""Bytes on disk that a file may take."""
 
 
 class ListTooLong(Refused):
@@ -41,39 +45,54 @@ class ListTooLong(Refused):
 
 
 def export_list(request: HttpRequest, model_admin: Any, queryset: QuerySet) -> File:
-    """The `export_fields` of the rows in the list's own order; raises ListTooLong beyond FORGE_LIST_EXPORT_ROWS.
+    """The `export_fields` of the rows, in the list's own order or that for its files.
 
-    That order is by what does not change, such as ids and times of making, so that no row moves past the reading.
+    Raises ListTooLong beyond FORGE_LIST_EXPORT_ROWS rows or SPOOLED bytes.
     """
     now, limit = timezone.now(), settings.FORGE_LIST_EXPORT_ROWS
     count = queryset.order_by().values("pk")[: limit + 1].count()
     if count > limit:
         raise ListTooLong(f"More than {limit} rows are asked for.", extra={"limit": limit})
     opts = model_admin.opts
-    with transaction.atomic():
-        record(
-            actor=request.actor,  # type: ignore[attr-defined]
-            action=actions.LIST_EXPORT,
-            resource_type=opts.object_name,
-            description=f"Exported {count} {opts.verbose_name_plural} as csv",
-            context={"format": "csv", "count": count, "filters": urlencode(request.GET.dict())},
-        )
     order = Order.of(queryset, model_admin.export_ordering or model_admin.get_ordering(request))
-    lines = _lines(queryset, order, model_admin.export_fields)
-    return File(f"{opts.model_name}-{now:%Y%m%dT%H%M%SZ}.csv", "text/csv; charset=utf-8", lines)
+    with ExitStack() as unless_told:
+        rows = _Rows(order.apply(queryset, None), model_admin.export_fields)
+        try:
+            content = spooled(rows.lines(), most=SPOOLED)
+        except SpoolFull as full:
+            raise ListTooLong("These rows take too much room.", extra={"rows": rows.count}) from full
+        unless_told.callback(content.close)
+        with transaction.atomic():
+            record(
+                actor=request.actor,  # type: ignore[attr-defined]
+                action=actions.LIST_EXPORT,
+                resource_type=opts.object_name,
+                description=f"Exported {rows.count} {opts.verbose_name_plural} as csv",
+                context={"format": "csv", "count": rows.count, "filters": urlencode(request.GET.dict())},
+            )
+        unless_told.pop_all()
+    return File(f"{opts.model_name}-{now:%Y%m%dT%H%M%SZ}.csv", "text/csv; charset=utf-8", content)
 
 
-def _lines(queryset: QuerySet, order: Order, fields: Sequence[str]) -> Iterator[bytes]:
-    """RFC 4180 in UTF-8, every cell quoted: a line of names, then one for each row, in pieces of a page each."""
-    yield _text([[name.replace("__", "_") for name in fields]])
-    position = None
-    while True:
-        rows = order.apply(queryset, position).values(*{*fields, *order.carriers})
-        page = list(rows[:PAGE])
-        yield _text([[_cell(row[name]) for name in fields] for row in page])
-        if len(page) < PAGE:
-            return
-        position = order.position_of(page[-1])
+class _Rows:
+    """Rows as RFC 4180 in UTF-8, every cell quoted; `count` are those that were read."""
+
+    def __init__(self, queryset: QuerySet, fields: Sequence[str]) -> None:
+        self._queryset, self._fields = queryset, fields
+        self.count = 0
+
+    def lines(self) -> Iterator[bytes]:
+        """A line of names, then one for each row, in pieces of a page each; all from one statement.
+
+        Its cursor stands on the server also behind a pooler, which keeps a transaction in one session; Django's own
+        `iterator` would hold all rows in memory there.
+        """
+        yield _text([[name.replace("__", "_") for name in self._fields]])
+        with transaction.atomic():
+            rows = iter(ValuesIterable(self._queryset.values(*self._fields), chunked_fetch=True, chunk_size=PAGE))
+            while page := list(islice(rows, PAGE)):
+                yield _text([[_cell(row[name]) for name in self._fields] for row in page])
+                self.count += len(page)
 
 
 def _text(lines: list[list[str]]) -> bytes:
