@@ -1,6 +1,7 @@
 """Moves: the machine's money goes from the budgets that it leaves to those that it enters, whole or not at all."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
@@ -16,7 +17,7 @@ from costs import metering
 from costs.models import CostRecord, DailyCost
 from forge.operations.models import Operation
 from tests.budgets.support import MARCH, MAY, World, assert_sums_agree, figures
-from tests.budgets.test_races import assert_spent_is_the_sum_of_the_records
+from tests.budgets.test_races import assert_spent_is_the_sum_of_the_records, wait_until_somebody_waits_for_a_lock
 from tests.budgets.threads import outcome, together
 from tests.factories import BudgetFactory, MembershipFactory, ProjectFactory, TeamFactory, WorkSpaceFactory
 from workspaces import services as workspaces
@@ -363,6 +364,38 @@ def test_whoever_waits_for_a_machine_that_is_being_moved_holds_the_rows_of_its_n
     with pytest.raises(OperationalError, match="lock timeout"):
         lock_impatiently(machine)
     adopting.rollback()
+
+
+def test_the_end_of_a_machine_that_moved_takes_the_budgets_of_both_teams_in_the_order_of_their_ids(
+    world, owner, admin, other, make_app_connection
+):
+    """Its last hours are the old team's, its money the new one's; the new one's budget comes first by its id."""
+    machine = machine_of(world, owner)
+    metering.meter(now=HALF_PAST - 2 * HOUR)
+    first, second = budget_of(world, "TEAM", other.id), adopted(world, "TEAM", world.team.id)
+    assert first.id < second.id
+    move(admin, machine, team=other.slug)
+    holding, looking = make_app_connection(), make_app_connection()
+    lock = "SELECT 1 FROM budgets_budget WHERE id = %s FOR NO KEY UPDATE"
+    assert holding.execute(lock, [first.id]).rowcount == 1
+    with ThreadPoolExecutor() as pool:
+        ending = pool.submit(end_and_leave, machine)
+        wait_until_somebody_waits_for_a_lock()
+        try:
+            assert looking.execute(f"{lock} NOWAIT", [second.id]).rowcount == 1
+        finally:
+            looking.rollback()
+            holding.rollback()
+        ending.result(timeout=30)
+    assert figures(second)[0] == sum(row.total_cost for row in CostRecord.objects.filter(team=world.team))
+    assert not held(machine)
+
+
+def end_and_leave(machine):
+    try:
+        end(machine, HALF_PAST + timedelta(minutes=10))
+    finally:
+        connection.close()
 
 
 @transaction.atomic
