@@ -6,6 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 from forge.accounts.signin.providers import allauth_setting
 from forge.console.unfold import UNFOLD  # noqa: F401  (a setting)
 from forge.env import BASE_DIR, base_url, env, folder, identity_providers, networks, rate, required
+from forge.ports import MAIL_ALWAYS, MAIL_KINDS, OPERATION_HANDLERS
 from forge.schedule import BEAT_SCHEDULE, TASK_QUEUES, TASK_ROUTES
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -282,60 +283,9 @@ FORGE_SPEND_HOOKS = ["budgets.ledger.settle"]
 FORGE_END_HOOKS = ["costs.metering.close", "budgets.ledger.release"]
 FORGE_UNDO_HOOKS = ["budgets.ledger.give_back"]
 FORGE_KEEPING_PRICES = ["costs.quotes.of_keeping"]
-FORGE_OPERATION_HANDLERS = {
-    "audit.export": "audit.exports.handler.write_export",
-    "costs.import_bill": "costs.bills.handler.import_bill",
-    "fleet.adopt": "workspaces.handlers.adopt_fleet",
-    "workspace.launch": "workspaces.handlers.launch",
-    "workspace.start": "workspaces.handlers.start",
-    "workspace.stop": "workspaces.handlers.stop",
-    "workspace.terminate": "workspaces.handlers.terminate",
-    "workspace.modify": "workspaces.handlers.modify",
-    "workspace.tag": "workspaces.handlers.tag",
-    "workspace.bulk": "workspaces.handlers.bulk",
-    "workspace.reboot": "workspaces.handlers.reboot",
-    "workspace.rebuild": "workspaces.handlers.rebuild",
-    "workspace.restore": "workspaces.handlers.restore",
-    "audit.verify": "audit.verification.operation.verify",
-    "costs.rerate": "costs.rerating.rerate",
-}
-FORGE_MAIL_KINDS = {
-    "budget.mark": "budgets.notices.mark",
-    "budget.stops_idle": "budgets.idling.letter",
-    "costs.report": "costs.showback.letters.monthly",
-    "account.factors_changed": "forge.accounts.signin.letters.factors_changed",
-    "account.locked": "forge.accounts.signin.letters.locked",
-    "account.invited": "forge.accounts.signin.letters.invited",
-    "account.password_link": "forge.accounts.signin.letters.password_link",
-    "account.password_reset": "forge.accounts.signin.letters.password_reset",
-    "account.token_ends": "forge.accounts.signin.letters.token_ends",
-    "account.credentials_end": "forge.accounts.signin.letters.credentials_end",
-    "workspace.ready": "workspaces.letters.ready",
-    "workspace.failed": "workspaces.letters.failed",
-    "workspace.ended": "workspaces.letters.ended",
-    "workspace.about_to_stop": "workspaces.letters.about_to_stop",
-    "workspace.about_to_end": "workspaces.letters.about_to_end",
-    "workspace.quarantined": "workspaces.letters.quarantined",
-    "workspace.handed_over": "workspaces.letters.handed_over",
-    "workspace.kept_no_longer": "workspaces.letters.kept_no_longer",
-    "workspace.moved": "workspaces.letters.moved",
-    "webhook.switched_off": "forge.outbox.webhooks.letters.switched_off",
-}
-FORGE_MAIL_ALWAYS = [  # what warns of a loss: nobody switches it off
-    "account.factors_changed",
-    "account.locked",
-    "account.invited",
-    "account.password_link",
-    "account.password_reset",
-    "account.token_ends",
-    "account.credentials_end",
-    "budget.stops_idle",
-    "workspace.about_to_stop",
-    "workspace.about_to_end",
-    "workspace.quarantined",
-    "workspace.handed_over",
-    "workspace.kept_no_longer",
-]
+FORGE_OPERATION_HANDLERS = OPERATION_HANDLERS
+FORGE_MAIL_KINDS = MAIL_KINDS
+FORGE_MAIL_ALWAYS = MAIL_ALWAYS
 FORGE_MAIL_READER = "forge.accounts.mailing.reader"
 
 # -- Money -------------------------------------------------------------------------------------------------------
