@@ -46,7 +46,8 @@ def pause_of(organization_id: uuid.UUID | None) -> Pause | None:
 def unpaused(machines: QuerySet[WorkSpace]) -> QuerySet[WorkSpace]:
     """Those of `machines` for whose organization nobody has paused the rules."""
     paused = JobSwitch.objects.filter(job=JOB, is_paused=True).values_list("organization_id", flat=True)
-    organizations = list(paused)
-    if None in organizations:
+    by_organization = list(paused)
+    if None in by_organization:
         return machines.none()
+    organizations = [one for one in by_organization if one is not None]
     return machines.exclude(organization_id__in=organizations) if organizations else machines
