@@ -22,15 +22,15 @@ from budgets.figures import instant, money
 from budgets.models import Budget, BudgetQuerySet
 from budgets.scopes import FACTS
 from costs.pricing import cents
-from forge.db.jobs import is_paused
 from forge.outbox.letters import Letter, NothingToTell, Reader
 from forge.outbox.models import Mail
 from forge.outbox.services import owe
 from workspaces import mails
 from workspaces.lifecycle import State
 from workspaces.models import WorkSpace
-from workspaces.rules import early, sweep
-from workspaces.rules.acting import Outcome
+from workspaces.rules import early
+from workspaces.rules.judging import Outcome
+from workspaces.rules.pausing import pause_of
 from workspaces.rules.settings import at_most, terms
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def stop_all(*, actor: Actor, now: datetime, each: Each) -> Stops:
 def at_limit(*, now: datetime) -> list[Budget]:
     """The budgets in force that stop idle machines and have spent what they may, in the order of ids."""
     full = _full(now).select_related("organization").order_by("id")
-    return [one for one in full if not is_paused(sweep.JOB, one.organization_id)]
+    return [one for one in full if pause_of(one.organization_id) is None]
 
 
 def _stop_idle(budget: Budget, *, actor: Actor, now: datetime, most: int, stops: Stops) -> None:

@@ -110,12 +110,13 @@ NAMES = tuple(field.name for field in fields(Configuration))
 
 @dataclass(frozen=True)
 class Past:
-    """When the machine came to be, and when its compute type and its volumes were last changed.
+    """When the machine came to be (None = not by us, and nobody knows), and when its compute type and its volumes were
+    last changed.
 
     `compute_reduced_at` is the last change to a smaller compute type.
     """
 
-    launched_at: datetime
+    launched_at: datetime | None
     compute_changed_at: datetime | None = None
     compute_reduced_at: datetime | None = None
     volumes_changed_at: datetime | None = None
@@ -150,7 +151,8 @@ def _check_compute(before: Configuration, after: Configuration, *, past: Past, n
     is_larger = sizes.index(BundleType(after.bundle_type)) > sizes.index(BundleType(before.bundle_type))
     if is_larger:
         since = past.compute_changed_at or past.launched_at
-        _require_rest("a larger compute type", since=since, every=LARGER_EVERY, now=now)
+        if since is not None:
+            _require_rest("a larger compute type", since=since, every=LARGER_EVERY, now=now)
     elif past.compute_reduced_at is not None:
         _require_rest("a smaller compute type", since=past.compute_reduced_at, every=SMALLER_EVERY, now=now)
 

@@ -12,7 +12,7 @@ from forge.db.jobs import run_job
 from workspaces import reconcile
 from workspaces.leavers.sweep import look_after_leavers
 from workspaces.posture import sweep as posture
-from workspaces.rules import sweep, usage
+from workspaces.rules import pausing, sweep, usage
 from workspaces.rules.settings import COLLECT_EVERY
 
 
@@ -32,9 +32,9 @@ def check_posture() -> dict[str, Any] | None:
 
 @shared_task(name="workspaces.enforce_lifecycle")
 def enforce_lifecycle() -> dict[str, Any] | None:
-    """Every five minutes."""
+    """Every five minutes; what one run may touch is bounded, so a slot has one run, whatever became of it."""
     now = timezone.now()
-    return run_job(sweep.JOB, now, timedelta(minutes=5), lambda: sweep.enforce(now=now))
+    return run_job(pausing.JOB, now, timedelta(minutes=5), lambda: sweep.enforce(now=now), again=False)
 
 
 @shared_task(name="workspaces.collect_usage")

@@ -24,7 +24,8 @@ class MayNotSwitchJobs(Denied):
 
 
 def set_switch(*, actor: Actor, job: str, is_paused: bool, reason: str, now: datetime) -> JobSwitch:
-    """Pause `job` for the whole installation from its next slot on, or let it run again; a run under way goes on.
+    """Pause `job` for the whole installation from its next slot on, or let it run again; a run under way goes on, but
+    for that of the lifecycle's rules, which hear of it at the next machine.
 
     For operators of the installation and the command line. Raises MayNotSwitchJobs; UnknownJob, with the names that
     the schedule has.

@@ -20,6 +20,8 @@ LOST_AFTER = timedelta(hours=1)
 
 KEEP_RUNS = timedelta(days=14)
 
+_UNUSED = ["PAUSED", "LOST"]
+_FREE = ["FAILED", *_UNUSED]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ERROR_LENGTH = 2000
 
@@ -37,8 +39,10 @@ def slot_of(now: datetime, every: timedelta) -> datetime:
     return now - (now - _EPOCH) % every
 
 
-def claim_slot(job: str, now: datetime, every: timedelta) -> JobRun | None:
+def claim_slot(job: str, now: datetime, every: timedelta, *, again: bool = True) -> JobRun | None:
     """Take the slot of `job` that holds `now`, or return None: another run has it or it is done.
+
+    Without `again` one whose run has failed is not taken anew.
 
     One statement decides, so of many who ask one gets it. The run is committed as RUNNING at once (outside a
     transaction), so that a crash leaves it to be seen; earlier runs that never ended become LOST.
@@ -58,24 +62,26 @@ def claim_slot(job: str, now: datetime, every: timedelta) -> JobRun | None:
             ON CONFLICT (job, slot) DO UPDATE
                 SET attempt = run.attempt + 1, outcome = 'RUNNING', started_at = %(now)s, finished_at = NULL,
                     figures = '{}', error = ''
-                WHERE run.outcome IN ('FAILED', 'PAUSED', 'LOST')
+                WHERE run.outcome = ANY(%(free)s)
             RETURNING id
             """,
-            {"job": job, "slot": slot_of(now, every), "now": now},
+            {"job": job, "slot": slot_of(now, every), "now": now, "free": _FREE if again else _UNUSED},
         )
         claimed = cursor.fetchone()
     return JobRun.objects.get(pk=claimed[0]) if claimed else None
 
 
 def run_job(
-    job: str, now: datetime, every: timedelta, work: Callable[[], dict[str, Any] | None]
+    job: str, now: datetime, every: timedelta, work: Callable[[], dict[str, Any] | None], *, again: bool = True
 ) -> dict[str, Any] | None:
     """Do `work` if the slot is free and the job is not paused; returns its figures, or None when it was not done.
+
+    `again` = False for work that is bounded by the slot: after a run that failed half-way the next slot goes on.
 
     Outcome, times and figures (JSON values) are stored in the JobRun. An exception of `work` is stored as its error
     (a JobFault with its figures) and raised again, so that the worker logs it too.
     """
-    run = claim_slot(job, now, every)
+    run = claim_slot(job, now, every, again=again)
     if run is None:
         return None
     if is_paused(job):

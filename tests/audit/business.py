@@ -45,6 +45,7 @@ from tests.costs.bills import sheets
 from workspaces import services as workspaces
 from workspaces.aws import Stack
 from workspaces.fleet import adopting
+from workspaces.fleet.taking import Wish
 from workspaces.intents import LaunchSpec
 from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.posture import keeping
@@ -131,7 +132,7 @@ def _ask_for_more(command, ann, organization, machine, now):
         actor=command, organization=organization, place="Berlin", region=REGION, milliseconds=90, source="test", now=now
     )
     create_region_policy(actor=command, organization=organization, team=machine.team, regions=[REGION], now=now)
-    adopting.ask(actor=command, account=account, wish=adopting.Wish(), now=now)
+    adopting.ask(actor=command, account=account, wish=Wish(), now=now)
     stack = Stack("apps", "apps", "ON_DEMAND", "RUNNING", "stream.standard.medium", "STANDARD", "LINUX", ("editor",))
     with transaction.atomic():
         keep(account, None, stack, actor=command, now=now)

@@ -28,8 +28,9 @@ from tests.workspaces.support import client_of, fresh, launch, problem
 from tests.world import actor
 from workspaces import services
 from workspaces.fleet import adopting
-from workspaces.fleet.adopting import MayNotAdopt, NotAdoptable, Wish
+from workspaces.fleet.adopting import MayNotAdopt
 from workspaces.fleet.seen import Seen
+from workspaces.fleet.taking import NotAdoptable, Wish
 from workspaces.lifecycle import State
 from workspaces.models import Finding, UnmanagedMachine, WorkSpace
 from workspaces.reconcile import reconcile
@@ -423,7 +424,8 @@ def test_a_fleet_that_boto3_made_is_taken_over_whole_and_charged_from_then_on(wo
     operation = adopting.ask(actor=actor(world.admin), account=world.account, wish=Wish(), now=now)
     while not fresh(operation).is_final:
         run_due(limit=1, now=now)
-    assert (fresh(operation).status, fresh(operation).result) == ("succeeded", {"adopted": count, "refused": {}})
+    assert fresh(operation).status == "succeeded"
+    assert fresh(operation).result == {"adopted": count, "refused": {}, "refusals": 0}
 
     machines = WorkSpace.objects.select_related("owner")
     assert machines.count() == count

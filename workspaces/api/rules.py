@@ -140,6 +140,14 @@ class CeilingsSerializer(serializers.Serializer):
     keep_alive_days = CeilingSerializer()
 
 
+class PauseSerializer(serializers.Serializer):
+    """Who has paused the rules, since when, and the reason that was given."""
+
+    by = serializers.ChoiceField(choices=["installation", "organization"])
+    since = serializers.DateTimeField()
+    reason = serializers.CharField()
+
+
 class WhySerializer(serializers.Serializer):
     """What lies ahead of a machine, and why."""
 
@@ -148,6 +156,7 @@ class WhySerializer(serializers.Serializer):
     now = serializers.DateTimeField()
     next = PlannedStepSerializer(allow_null=True)
     steps = PlannedStepSerializer(many=True)
+    paused = PauseSerializer(allow_null=True, help_text="While it lasts nothing that is due is done.")
     reasons = serializers.ListField(child=serializers.CharField())
     last_signal = SignalSerializer()
     hard_deadline = serializers.DateTimeField(allow_null=True)

@@ -18,7 +18,7 @@ from workspaces import actions
 from workspaces.api.accounts import account_of
 from workspaces.api.serializers import WorkSpaceSerializer
 from workspaces.fleet import adopting
-from workspaces.fleet.adopting import LIFETIME_DAYS, Wish
+from workspaces.fleet.taking import LIFETIME_DAYS, Wish
 from workspaces.models import UnmanagedMachine, WorkSpace
 
 _DRY_RUN = OpenApiParameter("dry_run", bool, description="Answer what would be taken over, and change nothing.")
@@ -131,7 +131,7 @@ class UnmanagedMachineViewSet(ReadViewSet):
         wish = self._wish(AdoptFleetSerializer)
         account = account_of(request.user, self.validated(AdoptFleetSerializer)["provider_account"])
         if self.dry_run:
-            return Response(adopting.preview(account=account, wish=wish))
+            return Response(adopting.preview(actor=self.actor, account=account, wish=wish, now=timezone.now()))
         operation = adopting.ask(actor=self.actor, account=account, wish=wish, now=timezone.now())
         return self.accepted(operation, OperationSerializer(operation, context={"now": timezone.now()}).data)
 

@@ -18,7 +18,7 @@ from forge.adminkit.buttons import Button
 from forge.adminkit.links import two_lines
 from workspaces import actions
 from workspaces.fleet import adopting
-from workspaces.fleet.adopting import LIFETIME_DAYS, Wish
+from workspaces.fleet.taking import LIFETIME_DAYS, Wish
 from workspaces.models import ProviderAccount, UnmanagedMachine
 
 
@@ -61,7 +61,8 @@ def _adopt_fleet(request: HttpRequest, account: ProviderAccount, *, team: str, m
 
 
 def _explain_fleet(request: HttpRequest, account: ProviderAccount) -> list[str]:
-    found = adopting.preview(account=account, wish=Wish())
+    actor = request.actor  # type: ignore[attr-defined]
+    found = adopting.preview(actor=actor, account=account, wish=Wish(), now=timezone.now())
     left = [
         f"{count} x {UnmanagedMachine.Verdict(verdict).label}"
         for verdict, count in found["verdicts"].items()
@@ -71,13 +72,19 @@ def _explain_fleet(request: HttpRequest, account: ProviderAccount) -> list[str]:
         f"{found['would_adopt']} machines of {account.name} become machines of their owners here.",
         "They cost the budgets from now on, whether these have room or not.",
         f"Left as they are: {'; '.join(left) or 'none'}.",
+        *([_refused(found)] if found["refusals"] else []),
         "Without a keep-alive the rules end each when its days are over.",
     ]
 
 
+def _refused(found: dict[str, Any]) -> str:
+    codes = ", ".join(sorted(set(found["refused"].values())))
+    return f"Refused: {found['refusals']} of those that could be taken ({codes})."
+
+
 def _is_adoptable(user: Any, machine: UnmanagedMachine) -> bool:
     possible = machine.verdict in (UnmanagedMachine.Verdict.ADOPTABLE, UnmanagedMachine.Verdict.TEAM_UNCLEAR)
-    stands = machine.gone_at is None and machine.adopted_at is None
+    stands = machine.gone_at is None and machine.adopted_at is None and machine.provider_account.enabled
     return possible and stands and adopting.may_adopt(user, machine.organization_id)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -20,32 +19,33 @@ from forge.db.integrity import refusing
 from forge.operations.models import Operation
 from forge.operations.services import enqueue
 from workspaces import actions, aws
+from workspaces.fleet.taking import (
+    TAKEN,
+    Judge,
+    NotAdoptable,
+    Refusals,
+    Verdict,
+    Wish,
+    columns_of,
+    ids_of_rows,
+    intent_of,
+    owner_and_team,
+    why,
+    with_facts,
+)
 from workspaces.intents import Intent
-from workspaces.lifecycle import AWS_STATES, State
 from workspaces.models import ProviderAccount, UnmanagedMachine, WorkSpace
 from workspaces.resolve import MachineExists
 from workspaces.services.launching import ask_guards, with_repairs
 from workspaces.transitions import record_change
 
 KIND = "fleet.adopt"
-LIFETIME_DAYS = 365
-"""How long an adopted machine may stay unless somebody says otherwise; it was there before anybody asked for an end."""
-
-MOST_AUTO_STOP_MINUTES = 2880
-"""The longest idle time that a machine here may have; AWS's own of an adopted one may be longer."""
-
-Verdict = UnmanagedMachine.Verdict
+CHUNK = 500
 
 
 class MayNotAdopt(Denied):
     code = "may_not_adopt"
     title = "Only admins of the organization take machines over"
-
-
-class NotAdoptable(Refused):
-    code = "not_adoptable"
-    title = "The machine cannot be taken over"
-    suggested_action = "The machine's `verdict` says why; it is judged anew every five minutes."
 
 
 class AdoptionUnderWay(Conflict):
@@ -56,14 +56,6 @@ class AdoptionUnderWay(Conflict):
 class TeamNotFound(Refused):
     code = "team_not_found"
     title = "There is no such team"
-
-
-@dataclass(frozen=True)
-class Wish:
-    """How machines are to be taken over: `team` pays where the owner's only team does not say who does."""
-
-    team: Team | None = None
-    max_lifetime_days: int = LIFETIME_DAYS
 
 
 def team_of(organization_id: uuid.UUID | None, slug: str | None) -> Team | None:
@@ -81,12 +73,35 @@ def may_adopt(user: object, organization_id: uuid.UUID) -> bool:
     return isinstance(user, User) and user.organization_id == organization_id and user.has_role(Membership.Role.ADMIN)
 
 
-def preview(*, account: ProviderAccount, wish: Wish) -> dict[str, Any]:
-    """What adopting the account's fleet would take over and what it would leave, by verdict; changes nothing."""
+def preview(*, actor: Actor, account: ProviderAccount, wish: Wish, now: datetime) -> dict[str, Any]:
+    """What adopting the account's fleet would take over and what it would leave, by verdict; changes nothing.
+
+    Each machine is judged as the run judges it: `refused` names the first that it would not take with the code why, and
+    `refusals` counts them.
+    """
     standing = UnmanagedMachine.objects.standing().filter(provider_account=account)
     counts = {verdict.value: standing.filter(verdict=verdict).count() for verdict in Verdict}
-    taken = counts[Verdict.ADOPTABLE] + (counts[Verdict.TEAM_UNCLEAR] if wish.team else 0)
-    return {"would_adopt": taken, "would_leave": sum(counts.values()) - taken, "verdicts": counts}
+    refusals, adopted = Refusals(), 0
+    judge = Judge(actor=actor, wish=wish, now=now)
+    pending = candidates(account.id, wish)
+    after: uuid.UUID | None = None
+    while ids := list((pending.filter(id__gt=after) if after else pending)[:CHUNK]):
+        shown = with_facts(UnmanagedMachine.objects.filter(id__in=ids)).prefetch_related("owner__memberships__team")
+        machines = list(shown.order_by("id"))
+        known = ids_of_rows(machines)
+        for machine in machines:
+            code = judge.refusal_of(machine, is_known=machine.provider_id in known)
+            if code is None:
+                adopted += 1
+            else:
+                refusals.add(machine.id, code)
+        after = ids[-1]
+    return {
+        "would_adopt": adopted,
+        "would_leave": sum(counts.values()) - adopted,
+        "verdicts": counts,
+        **refusals.as_json(),
+    }
 
 
 def ask(*, actor: Actor, account: ProviderAccount, wish: Wish, now: datetime) -> Operation:
@@ -137,11 +152,11 @@ def adopt(
     Its money is set aside in the budgets that bind, whether they have room or not: the machine costs already. Raises
     MayNotAdopt, NotAdoptable, MachineExists, and what the guards refuse (a kind without a price).
     """
-    machine = UnmanagedMachine.objects.select_related("organization", "owner", "team").filter(pk=machine_id).first()
+    machine = with_facts(UnmanagedMachine.objects.filter(pk=machine_id)).first()
     if machine is None:
         raise NotFound("No such machine.")
     _require(actor, machine.organization_id)
-    owner, team = _owner_and_team(machine, wish)
+    owner, team = owner_and_team(machine, wish)
     blueprint = of_adopted(
         actor=actor,
         organization=machine.organization,
@@ -151,27 +166,7 @@ def adopt(
     )
 
     def take() -> WorkSpace:
-        intent = Intent(
-            kind="adopt",
-            actor=actor,
-            now=now,
-            organization=machine.organization,
-            owner=owner,
-            team=team,
-            project=None,
-            role="",
-            blueprint=blueprint,
-            bundle_type=machine.bundle_type,
-            operating_system=blueprint.operating_system,
-            running_mode=machine.running_mode,
-            region=machine.provider_account.region,
-            root_volume_gb=machine.root_volume_gb,
-            user_volume_gb=machine.user_volume_gb,
-            lifetime_end=now + timedelta(days=wish.max_lifetime_days),
-            workspace_id=uuid7(),
-            operation_id=operation_id or uuid7(),
-            correlation_id=actor.correlation_id,
-        )
+        intent = intent_of(machine, owner, team, blueprint, actor=actor, wish=wish, now=now, operation_id=operation_id)
         return _take_over(actor=actor, machine=machine, intent=intent, wish=wish, operation_id=operation_id)
 
     return with_repairs(take)
@@ -181,15 +176,16 @@ def _take_over(
     *, actor: Actor, machine: UnmanagedMachine, intent: Intent, wish: Wish, operation_id: uuid.UUID | None
 ) -> WorkSpace:
     lock_scopes(user_ids=[intent.owner.id], team_ids=[intent.team.id], organization_ids=[intent.organization.id])
-    locked = UnmanagedMachine.objects.select_for_update(no_key=True, of=("self",)).get(pk=machine.pk)
+    locked = with_facts(UnmanagedMachine.objects.select_for_update(no_key=True, of=("self",))).get(pk=machine.pk)
     _require_as_judged(locked, machine)
+    if owner_and_team(locked, wish) != (intent.owner, intent.team):
+        raise NotAdoptable(f"The team of {machine.provider_id}'s owner has changed just now.", extra=why(locked))
     figures = ask_guards(intent, dry_run=False)
     exists = MachineExists(
         "The person has a machine in this directory already.", extra={"directory_user": machine.directory_user}
     )
-    taken = ("workspaces_workspace_one_per_directory_user", "workspaces_workspace_provider_id_unique")
-    with refusing(dict.fromkeys(taken, exists)):
-        workspace = WorkSpace.objects.create(**_columns(locked, intent, wish))
+    with refusing(dict.fromkeys(TAKEN, exists)):
+        workspace = WorkSpace.objects.create(**columns_of(locked, intent, wish))
     change = record_change(
         workspace=workspace, source=None, occurred_at=intent.now, reason="adopted from AWS", actor=actor
     )
@@ -211,68 +207,12 @@ def _take_over(
     return workspace
 
 
-def _columns(machine: UnmanagedMachine, intent: Intent, wish: Wish) -> dict[str, Any]:
-    seen = AWS_STATES[machine.provider_state]
-    return {
-        "id": intent.workspace_id,
-        "organization": intent.organization,
-        "owner": intent.owner,
-        "team": intent.team,
-        "name": f"{machine.directory_user}-{machine.provider_id[-6:]}",
-        "bundle_type": intent.bundle_type,
-        "operating_system": intent.operating_system,
-        "running_mode": intent.running_mode,
-        "blueprint": intent.blueprint,
-        "root_volume_gb": machine.root_volume_gb,
-        "user_volume_gb": machine.user_volume_gb,
-        "state": seen.state,
-        "state_since": intent.now,
-        "launched_at": intent.now,
-        "stopped_at": intent.now if seen.state == State.STOPPED else None,
-        "created_at": intent.now,
-        "provider_account": machine.provider_account,
-        "directory_id": machine.directory_id,
-        "directory_user": machine.directory_user,
-        "provider_id": machine.provider_id,
-        "provider_state": machine.provider_state,
-        "health": seen.health,
-        "region": intent.region,
-        # AWS makes no machine AVAILABLE or STOPPED that has not joined its domain.
-        "domain_joined": True,
-        "domain_join_status": WorkSpace.DomainJoin.JOINED,
-        "auto_stop_timeout_minutes": min(machine.auto_stop_minutes or 60, MOST_AUTO_STOP_MINUTES),
-        "max_lifetime_days": wish.max_lifetime_days,
-        "next_action": "terminate",
-        "next_action_at": intent.lifetime_end,
-        "tags": {key: value for key, value in machine.tags.items() if not key.startswith(("forge:", "aws:"))},
-    }
-
-
-def _owner_and_team(machine: UnmanagedMachine, wish: Wish) -> tuple[User, Team]:
-    """Whose it is and who pays; raises NotAdoptable, naming the verdict."""
-    team = machine.team or wish.team
-    possible = machine.verdict in (Verdict.ADOPTABLE, Verdict.TEAM_UNCLEAR)
-    if not possible or machine.owner is None or machine.gone_at or machine.adopted_at:
-        raise NotAdoptable(f"{machine.provider_id}: {machine.get_verdict_display()}.", extra=_why(machine))
-    if team is None:
-        raise NotAdoptable(
-            f"{machine.provider_id}: its owner is in no team, or in several.",
-            extra=_why(machine),
-            suggested_action="Send `team` with the slug of the team that pays.",
-        )
-    return machine.owner, team
-
-
 def _require_as_judged(locked: UnmanagedMachine, machine: UnmanagedMachine) -> None:
     """Raises NotAdoptable when the machine has changed since it was read."""
-    names = ("verdict", "owner_id", "team_id", "provider_state", "running_mode", "bundle_type", "bundle_id")
+    names = ("verdict", "owner_id", "provider_state", "running_mode", "bundle_type", "bundle_id")
     same = all(getattr(locked, name) == getattr(machine, name) for name in names)
     if not same or locked.gone_at or locked.adopted_at:
-        raise NotAdoptable(f"{machine.provider_id} has changed just now.", extra=_why(locked))
-
-
-def _why(machine: UnmanagedMachine) -> dict[str, Any]:
-    return {"verdict": str(machine.verdict), "workspace": str(machine.workspace_id) if machine.workspace_id else None}
+        raise NotAdoptable(f"{machine.provider_id} has changed just now.", extra=why(locked))
 
 
 def _require(actor: Actor, organization_id: uuid.UUID) -> None:

@@ -7,6 +7,7 @@ shown is gone, and each verdict is reckoned anew from the people, teams and mach
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -26,6 +27,7 @@ CHUNK = 500
 SETTLED = tuple(name for name, seen in AWS_STATES.items() if seen.state in (State.AVAILABLE, State.STOPPED))
 """AWS states in which a machine can be adopted: it runs or is stopped, and stays so for the while."""
 
+PERSONAL = WorkSpace.ServiceType.PERSONAL
 ENDED = ("TERMINATING", "TERMINATED")
 
 # The name is matched whatever its case, as AWS does. A tag that is no UUID is not ours.
@@ -97,8 +99,12 @@ _JUDGE = """
 
 
 def unknown_of(account: ProviderAccount, machines: Sequence[Machine]) -> list[Machine]:
-    """Those of the machines that no row of the account describes, and that AWS is not about to end."""
-    standing = [machine for machine in machines if machine.state not in ENDED]
+    """Those of the machines that no row of the account describes, and that AWS is not about to end.
+
+    What two accounts of the organization show is one's alone to list.
+    """
+    elsewhere = _listed_elsewhere(account, {machine.directory_id for machine in machines})
+    standing = [one for one in machines if one.state not in ENDED and one.directory_id not in elsewhere]
     ids = [machine.provider_id for machine in standing]
     ours = set(WorkSpace.objects.live().filter(provider_id__in=ids).values_list("provider_id", flat=True))
     return [machine for machine in standing if machine.provider_id not in ours]
@@ -161,7 +167,8 @@ def settle(*, account: ProviderAccount, seen: Seen, now: datetime) -> dict[str, 
     after = None
     while chunk := list((standing.filter(id__gt=after) if after else standing).order_by("id")[:CHUNK]):
         after = chunk[-1].id
-        gone = [machine.id for machine in chunk if machine.provider_id not in seen]
+        elsewhere = _listed_elsewhere(account, {machine.directory_id for machine in chunk})
+        gone = [one.id for one in chunk if one.provider_id not in seen or one.directory_id in elsewhere]
         managed = [machine.provider_id for machine in chunk]
         ours = WorkSpace.objects.live().filter(provider_id__in=managed).values("provider_id")
         with transaction.atomic():
@@ -185,6 +192,15 @@ def settle(*, account: ProviderAccount, seen: Seen, now: datetime) -> dict[str, 
             [account.id],
         )
         return dict(cursor.fetchall())
+
+
+def _listed_elsewhere(account: ProviderAccount, directories: set[str]) -> set[str]:
+    """Which of the directories another account of the organization lists: the first one that is switched on."""
+    listing: dict[str, uuid.UUID] = {}
+    accounts = ProviderAccount.objects.filter(organization_id=account.organization_id, directory_id__in=directories)
+    for one in sorted(accounts, key=lambda one: (not one.enabled, not one.offers(PERSONAL), one.id)):
+        listing.setdefault(one.directory_id, one.id)
+    return {directory for directory, account_id in listing.items() if account_id != account.id}
 
 
 def _not_being_launched(account: ProviderAccount, machines: Sequence[Machine]) -> list[Machine]:

@@ -6,7 +6,8 @@ from workspaces.handlers.changing import Modify
 from workspaces.handlers.launching import Launch
 from workspaces.handlers.many import Bulk
 from workspaces.handlers.mending import Reboot, Rebuild, Restore
-from workspaces.handlers.power import Start, Stop, Terminate
+from workspaces.handlers.pausing import StopUnlessPaused, TerminateUnlessPaused
+from workspaces.handlers.power import Start
 from workspaces.handlers.tagging import Tag
 
 __all__ = [
@@ -30,6 +31,6 @@ reboot = Reboot()
 rebuild = Rebuild()
 restore = Restore()
 start = Start()
-stop = Stop()
+stop = StopUnlessPaused()
 tag = Tag()
-terminate = Terminate()
+terminate = TerminateUnlessPaused()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from audit.actors import Actor
 from audit.entries import FAILURE, SUCCESS
@@ -17,22 +18,24 @@ from forge.api.errors import Problem
 from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
 from forge.operations.models import Operation
+from forge.operations.runner import UNEXPECTED
 from workspaces import actions
 from workspaces.fleet import adopting
-from workspaces.fleet.adopting import Wish
+from workspaces.fleet.taking import Refusals, Wish
 from workspaces.models import UnmanagedMachine
+
+logger = logging.getLogger(__name__)
 
 BATCH = 50
 STRETCH_SECONDS = 10.0
 """After so long the worker lets other operations have their turn."""
-SHOWN_REFUSALS = 100
 
 
 class AdoptFleet(Handler):
     """Each machine is a transaction of its own, so whoever goes on after a crash finds done what is done.
 
-    A machine that is refused keeps no other from its turn; the result names the first of them. `steps` holds how far
-    the list is worked off, by the machines' ids.
+    A machine that is refused, or at which something unexpected happens, keeps no other from its turn; the result names
+    the first of them and counts all. `steps` holds how far the list is worked off, by the machines' ids.
     """
 
     def run(self, claim: Claim) -> None:
@@ -40,7 +43,8 @@ class AdoptFleet(Handler):
         wish = _wish(operation)
         actor = replace(Actor.of_operation(operation), correlation_id=operation.correlation_id)
         place = next((step["detail"] for step in operation.steps if step["name"] == "adopt"), None) or {}
-        refused: dict[str, Any] = dict(place.get("refused", {}))
+        noted = place.get("refused", {})
+        refusals = Refusals(dict(noted), place.get("refusals", len(noted)))
         after = place.get("after")
         until = time.monotonic() + STRETCH_SECONDS
         pending = adopting.candidates(operation.target_id, wish)
@@ -51,16 +55,20 @@ class AdoptFleet(Handler):
                         actor=actor, machine_id=machine_id, wish=wish, now=claim.now(), operation_id=operation.id
                     )
                 except Problem as error:
-                    if len(refused) < SHOWN_REFUSALS:
-                        refused[str(machine_id)] = error.code
+                    refusals.add(machine_id, error.code)
+                except (OperationalError, InterfaceError):
+                    raise
+                except Exception:
+                    logger.exception("machine %s could not be adopted", machine_id)
+                    refusals.add(machine_id, UNEXPECTED)
             after = str(batch[-1])
-            claim.step("adopt", {"after": after, "adopted": _adopted(operation), "refused": refused})
+            claim.step("adopt", {"after": after, "adopted": _adopted(operation), **refusals.as_json()})
             if time.monotonic() >= until:
                 with transaction.atomic():
                     claim.lock()
                     claim.wait(claim.now())
                 return
-        self._succeed(claim, refused)
+        self._succeed(claim, refusals)
 
     def cancel(self, operation: Operation, *, actor: Actor | None, now: datetime) -> None:
         _record(operation, result=FAILURE, outcome="cancelled", now=now, actor=actor)
@@ -74,11 +82,11 @@ class AdoptFleet(Handler):
     def may_control(self, user: Any, operation: Operation) -> bool:
         return user.is_operator or adopting.may_adopt(user, operation.organization_id)
 
-    def _succeed(self, claim: Claim, refused: dict[str, Any]) -> None:
+    def _succeed(self, claim: Claim, refusals: Refusals) -> None:
         with transaction.atomic():
             operation = claim.lock()
             adopted = _adopted(operation)
-            claim.succeed({"adopted": adopted, "refused": refused})
+            claim.succeed({"adopted": adopted, **refusals.as_json()})
             _record(operation, result=SUCCESS, outcome="succeeded", now=claim.now(), adopted=adopted)
 
 

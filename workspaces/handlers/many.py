@@ -35,6 +35,11 @@ from workspaces.places import known, place_of
 POLL = timedelta(seconds=5)
 NOTHING_DONE = "nothing_done"
 
+LAUNCH = "workspace.launch"
+LAUNCH_IS_OFF = (Operation.Status.CANCELLED, Operation.Status.FAILED)
+"""How a launch ends that leaves no machine; the end of a machine that is being launched calls its launch off."""
+_LAUNCHED = {"code": "launched", "detail": "The launch was done before it could be called off: the machine is there"}
+
 _VERBS = {
     "start": services.start,
     "stop": services.stop,
@@ -177,8 +182,17 @@ def _ask(claim: Claim, verb: str, workspace_id: uuid.UUID, actor: Actor) -> dict
     try:
         answer = _VERBS[verb](actor=actor, workspace_id=workspace_id, now=claim.now(), bulk=claim.operation)
     except Problem as problem:
-        return {"code": problem.code, "detail": problem.detail}
+        launch = _ended_launch(workspace_id, since=claim.operation.created_at) if verb == "terminate" else None
+        if launch is None:
+            return {"code": problem.code, "detail": problem.detail}
+        return {"operation": str(launch.id)}
     return {"operation": str(answer.operation.id)}
+
+
+def _ended_launch(workspace_id: uuid.UUID, *, since: datetime) -> Operation | None:
+    """The launch of a machine that came to nothing since then: a worker that called it off may not have noted that."""
+    over = Operation.objects.filter(target_id=workspace_id, kind=LAUNCH, status__in=LAUNCH_IS_OFF)
+    return over.filter(finished_at__gte=since).first()
 
 
 def _settled(part: _Part, work: Any) -> Any:
@@ -207,6 +221,10 @@ def _result(workspace_id: str, item: dict[str, str], parts: dict[str, Operation]
     part = parts.get(item.get("operation", ""))
     if part is None:
         return {"id": workspace_id, "status": "refused", **item}
+    if part.kind == LAUNCH and part.status in LAUNCH_IS_OFF:  # it was to end, and so it has
+        return {"id": workspace_id, "operation": str(part.id), "status": str(Operation.Status.SUCCEEDED)}
+    if part.kind == LAUNCH:
+        return {"id": workspace_id, "operation": str(part.id), "status": str(Operation.Status.FAILED), **_LAUNCHED}
     found = {"id": workspace_id, "operation": str(part.id), "status": str(part.status)}
     return found | {name: part.error[name] for name in ("code", "detail") if part.status == "failed"}
 

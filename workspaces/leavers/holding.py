@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -20,7 +21,9 @@ from workspaces import actions, mails
 from workspaces.lifecycle import ACTIONS
 from workspaces.models import Quarantine, WorkSpace
 from workspaces.permissions import may
-from workspaces.services.keeping import KeepAliveOutOfRange, keep_alive
+from workspaces.services.calling_off import call_off_automatic, refuse_while_under_way
+from workspaces.services.control import take
+from workspaces.services.keeping import KeepAliveOutOfRange, hold, require_in_range
 from workspaces.transitions import lock_machine, lock_scopes_of
 
 Role = Membership.Role
@@ -61,17 +64,23 @@ def begin(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> Quarantine
         seen = WorkSpace.objects.select_related("owner").get(pk=workspace_id)
         if not _is_to_be_barred(seen):
             return None
-        kept_until = _keep(seen, until=now + timedelta(days=settings.FORGE_QUARANTINE_DAYS), actor=actor, now=now)
+        call_off_automatic("terminate", of="keep-alive", actor=actor, workspace_id=workspace_id, now=now)
         workspace = lock_machine(workspace_id)
         if not _is_to_be_barred(workspace):
-            transaction.set_rollback(True)  # with the keep-alive that went before
+            transaction.set_rollback(True)  # with the calling off that went before
             return None
+        own = _own_keep_alive(workspace, now)
+        until = now + timedelta(days=settings.FORGE_QUARANTINE_DAYS)
+        kept_until = _keep(workspace, own, until=until, actor=actor, now=now)
+        aside = own if own and workspace.keep_alive_until != own.until else None
         heirs = _heirs(workspace)
         made = Quarantine.objects.create(
             organization_id=workspace.organization_id,
             workspace=workspace,
             began_at=now,
             kept_until=kept_until,
+            put_aside_until=aside.until if aside else None,
+            put_aside_reason=aside.reason if aside else "",
             heir=heirs[0] if heirs else None,
         )
         _bar(workspace, now)
@@ -99,13 +108,16 @@ def hand_over(
         _require_admin(actor, WorkSpace.objects.get(pk=workspace_id))
         if not Quarantine.objects.open().filter(workspace_id=workspace_id).exists():
             raise NotInQuarantine(f"Machine {workspace_id} is not in quarantine.")
-        keep_alive(actor=actor, workspace_id=workspace_id, until=until, reason=REASON, now=now, if_match=if_match)
-        workspace = lock_machine(workspace_id)
+        call_off_automatic("terminate", of="keep-alive", actor=actor, workspace_id=workspace_id, now=now)
+        workspace = take(
+            actor=actor, workspace_id=workspace_id, action="keep-alive", if_match=if_match, exclusive=False
+        )
         made = workspace.quarantines.open().select_for_update(no_key=True).first()
         if made is None:
             raise NotInQuarantine(f"Machine {workspace_id} is not in quarantine any more.")
         heir = _heir(workspace, heir_email)
         before = _facts(made)
+        _keep_for_the_heir(workspace, made, until=until, actor=actor, now=now)
         made.heir, made.handed_over_at, made.hand_over_reason = heir, now, reason
         made.kept_until, made.reminded_at = until, None
         made.save()
@@ -155,7 +167,9 @@ def release(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> bool:
         workspace.version += 1
         workspace.save(update_fields=["quarantined_at", "version", "updated_at"])
         if workspace.keep_alive_reason == REASON and workspace.state in ACTIONS["keep-alive"]:
-            keep_alive(actor=actor, workspace_id=workspace_id, until=None, reason="", now=now)
+            aside = made.put_aside_until
+            own = aside if aside and aside > now else None
+            hold(workspace, actor=actor, until=own, reason=made.put_aside_reason, now=now, granted_until=own)
         _record(workspace, actions.WORKSPACE_QUARANTINE_END, made, before=before, actor=actor, now=now)
     return True
 
@@ -179,16 +193,50 @@ def _is_to_be_barred(workspace: WorkSpace) -> bool:
     return is_left and not workspace.quarantines.open().exists()
 
 
-def _keep(workspace: WorkSpace, *, until: datetime, actor: Actor, now: datetime) -> datetime:
-    """Protect it from the rules until then, or until the most that is allowed; a longer protection stays."""
-    if workspace.is_kept_alive(now) and (workspace.keep_alive_until is None or workspace.keep_alive_until >= until):
+@dataclass(frozen=True)
+class _Own:
+    """A keep-alive that a person asked for; `until` None = without an end."""
+
+    until: datetime | None
+    reason: str
+
+    def reaches(self, at: datetime) -> bool:
+        return self.until is None or self.until >= at
+
+
+def _own_keep_alive(workspace: WorkSpace, now: datetime) -> _Own | None:
+    """The one that holds now, unless it is a quarantine's."""
+    if not workspace.is_kept_alive(now) or workspace.keep_alive_reason == REASON:
+        return None
+    return _Own(workspace.keep_alive_until, workspace.keep_alive_reason)
+
+
+def _keep(workspace: WorkSpace, own: _Own | None, *, until: datetime, actor: Actor, now: datetime) -> datetime:
+    """Protect it from the rules until then, or until the most that is allowed; a person's own is never shortened."""
+    if own is not None and own.reaches(until):
         return until
     try:
-        keep_alive(actor=actor, workspace_id=workspace.id, until=until, reason=REASON, now=now)
+        hold(workspace, actor=actor, until=until, reason=REASON, now=now)
     except KeepAliveOutOfRange as refused:
         until = refused.extra["latest"]
-        keep_alive(actor=actor, workspace_id=workspace.id, until=until, reason=REASON, now=now)
+        if own is not None and own.until is not None and own.until >= until:
+            return own.until
+        hold(workspace, actor=actor, until=until, reason=REASON, now=now)
     return until
+
+
+def _keep_for_the_heir(workspace: WorkSpace, made: Quarantine, *, until: datetime, actor: Actor, now: datetime) -> None:
+    """The same until the end of a hand-over, which an admin names."""
+    own = _own_keep_alive(workspace, now)
+    if own is not None and own.reaches(until):
+        require_in_range(workspace, until=until, now=now, granted_until=own.until)
+        refuse_while_under_way("terminate", workspace)
+        workspace.version += 1
+        workspace.save(update_fields=["version", "updated_at"])
+        return
+    if own is not None:
+        made.put_aside_until, made.put_aside_reason = own.until, own.reason
+    hold(workspace, actor=actor, until=until, reason=REASON, now=now, granted_until=made.put_aside_until)
 
 
 def _bar(workspace: WorkSpace, now: datetime) -> None:

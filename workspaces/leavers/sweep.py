@@ -117,12 +117,26 @@ def look_after_leavers(*, now: datetime, dry_run: bool = False, actor: Actor | N
         "reminded": _Work(to_remind(now), "id", lambda who, one: holding.remind(actor=who, quarantine_id=one, now=now)),
     }
     if dry_run:
-        return {**asdict(run.figures), **{name: one.rows.count() for name, one in work.items()}}
+        foreseen = {name: one.rows for name, one in work.items()} | _after_the_rest(now)
+        return {**asdict(run.figures), **{name: rows[:AT_MOST].count() for name, rows in foreseen.items()}}
     for name, one in work.items():
         run.each(name, one)
     if run.faults:
         raise LeaversFailed(f"{run.figures.failed} faults: {'; '.join(run.faults)}", asdict(run.figures))
     return asdict(run.figures)
+
+
+def _after_the_rest(now: datetime) -> dict[str, QuerySet]:
+    """What a run would stop and remind of once it has given back, barred and barred again what is due before."""
+    released = to_release().order_by("pk")[:AT_MOST]
+    barred = Q(pk__in=to_quarantine().order_by("pk").values("pk")[:AT_MOST])
+    again = to_bar_again(now).exclude(pk__in=released.values("pk")).order_by("pk")
+    barred |= Q(pk__in=again.values("workspace_id")[:AT_MOST])
+    barred |= Q(quarantined_at__isnull=False) & ~Q(pk__in=released.values("workspace_id"))
+    return {
+        "stopped": _stoppable().filter(barred),
+        "reminded": to_remind(now).exclude(pk__in=released.values("pk")),
+    }
 
 
 def to_quarantine() -> QuerySet:
@@ -148,10 +162,13 @@ def to_stop() -> QuerySet:
 
     AWS stops no AlwaysOn machine.
     """
+    return _stoppable().filter(quarantined_at__isnull=False)
+
+
+def _stoppable() -> QuerySet:
+    """Machines that run and can be stopped."""
     busy = under_way().filter(target_id=OuterRef("pk"))
-    running = WorkSpace.objects.filter(
-        quarantined_at__isnull=False, state=State.AVAILABLE, running_mode=WorkSpace.RunningMode.AUTO_STOP
-    )
+    running = WorkSpace.objects.filter(state=State.AVAILABLE, running_mode=WorkSpace.RunningMode.AUTO_STOP)
     return running.exclude(Exists(busy))
 
 

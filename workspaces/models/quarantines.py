@@ -38,6 +38,10 @@ class Quarantine(UUIDModel, TimestampedModel):
     kept_until = models.DateTimeField(
         help_text="No rule ends the machine before; whoever wants its data saves it by then."
     )
+    put_aside_until = models.DateTimeField(
+        null=True, blank=True, help_text="The end of a person's own keep-alive that the quarantine's stands in for."
+    )
+    put_aside_reason = models.CharField(max_length=500, blank=True, default="", db_default="")
     heir = models.ForeignKey(
         User, on_delete=models.PROTECT, null=True, blank=True, db_index=False, related_name="+",
         help_text="Who is told and looks after what is on the machine; none = the admins.",

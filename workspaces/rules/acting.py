@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from django.db import connection, transaction
@@ -17,13 +16,14 @@ from forge.operations.models import Operation
 from forge.outbox.services import Owed, owe
 from workspaces import actions, mails
 from workspaces.busy import under_way
-from workspaces.lifecycle import AUTOMATIC, legal_actions
+from workspaces.lifecycle import AUTOMATIC
 from workspaces.models import WorkSpace
 from workspaces.rules.deadlines import FLAG, STOP, TERMINATE, Facts, Plan, Rule, Step
-from workspaces.rules.evidence import Evidence, evidence_of
+from workspaces.rules.evidence import Evidence
+from workspaces.rules.judging import WARNED_COLUMN, Outcome, mark, turn_of, wait, warnings_of
 from workspaces.rules.models import Decision
+from workspaces.rules.pausing import pause_of, unpaused
 from workspaces.rules.reckoning import apply
-from workspaces.rules.settings import LOOK_AGAIN, terms
 from workspaces.services.control import queue
 from workspaces.transitions import lock_machine, lock_scopes_of
 
@@ -37,55 +37,45 @@ _WAIT = """
 """
 
 
-class Outcome(StrEnum):
-    """What came of a machine's turn: what was done, or why nothing was."""
-
-    STOP = "stop"
-    FLAG = "flag"
-    TERMINATE = "terminate"
-    PUT_OFF = "put off"
-    PASSED_OVER = "passed over"
-
-
 def act(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> Outcome:
     """Do what is due to a machine, judged anew under its lock: whoever kept, leased or used it meanwhile is heard.
 
-    An idle stop without the samples for it is put off. The row, its decision and its audit entry are one transaction.
+    So is whoever paused the rules. An idle stop without the samples for it is put off. The row, its decision and its
+    audit entry are one transaction.
     """
     with transaction.atomic():
         lock_scopes_of(workspace_id)
         workspace = lock_machine(workspace_id)
+        if pause_of(workspace.organization_id) is not None:
+            return Outcome.PAUSED
         if under_way().filter(target_id=workspace_id).exists():
             return Outcome.PASSED_OVER
         plan = apply([workspace], now=now)[workspace_id]
-        step = plan.due(now)
-        if step is None:
+        turn = turn_of(workspace, plan, now=now)
+        step = turn.step
+        if step is None or turn.outcome == Outcome.PASSED_OVER:
             return Outcome.PASSED_OVER
-        evidence = None
-        if step.rule == Rule.IDLE:
-            evidence = evidence_of([workspace], now=now)[workspace_id]
-            if not evidence.is_idle:
-                _wait_for_evidence([workspace], {workspace_id: plan}, now=now)
-                return Outcome.PUT_OFF
-        if step.action == FLAG:
-            return _flag(workspace, step, plan.facts, actor=actor, now=now)
-        if step.action not in legal_actions(workspace.state, workspace.running_mode, workspace.service_type):
-            return Outcome.PASSED_OVER
-        inputs = inputs_of(workspace, step, plan.facts, evidence)
-        operation = queue(
-            workspace,
-            actor=actor,
-            verb=step.action,
-            audit_action=_AUDIT[step.action],
-            operation_id=uuid7(),
-            now=now,
-            spec=AUTOMATIC,
-        )
-        _decide(workspace, step, step.action, inputs, actor=actor, now=now, operation=operation)
-        return Outcome(step.action)
+        if turn.outcome == Outcome.PUT_OFF:
+            wait([workspace], {workspace_id: plan}, now=now)
+            _write_wait([workspace], now=now)
+        elif turn.outcome == Outcome.FLAG:
+            _flag(workspace, step, plan.facts, actor=actor, now=now)
+        else:
+            inputs = inputs_of(workspace, step, plan.facts, turn.evidence)
+            operation = queue(
+                workspace,
+                actor=actor,
+                verb=step.action,
+                audit_action=_AUDIT[step.action],
+                operation_id=uuid7(),
+                now=now,
+                spec=AUTOMATIC,
+            )
+            _decide(workspace, step, step.action, inputs, actor=actor, now=now, operation=operation)
+    return turn.outcome
 
 
-def _flag(workspace: WorkSpace, step: Step, facts: Facts, *, actor: Actor, now: datetime) -> Outcome:
+def _flag(workspace: WorkSpace, step: Step, facts: Facts, *, actor: Actor, now: datetime) -> None:
     inputs = inputs_of(workspace, step, facts, None)
     before = workspace.stale_notified_at
     workspace.stale_notified_at = now
@@ -109,34 +99,27 @@ def _flag(workspace: WorkSpace, step: Step, facts: Facts, *, actor: Actor, now: 
         owed = mails.about_to(workspace, mails.ABOUT_TO_END, at=ahead.at, rule=ahead.rule.value, actor=actor, now=now)
         owe([owed], now=now)
     _decide(workspace, step, FLAG, inputs, actor=actor, now=now)
-    return Outcome.FLAG
 
 
 def warn(*, actor: Actor, workspace_ids: Sequence[uuid.UUID], now: datetime) -> int:
     """Note for each machine that the warning of its stop or end falls due, in one transaction; returns how many.
 
     The times stand on the machine (`stop_warned_at`, `end_warned_at`), where mail and console find them. Of an idle
-    stop nobody is warned without the samples for it. Machines that others hold are left to the next run.
+    stop nobody is warned without the samples for it. Machines that others hold are left to the next run, and those of
+    organizations that have paused the rules until they go on.
     """
     with transaction.atomic():
         machines = list(
-            WorkSpace.objects.select_for_update(no_key=True, skip_locked=True, of=("self",))
+            unpaused(WorkSpace.objects.select_for_update(no_key=True, skip_locked=True, of=("self",)))
             .filter(id__in=workspace_ids)
             .select_related("blueprint")
             .order_by("id")
         )
+        if not machines:
+            return 0
         plans = apply(machines, now=now)
-        due = [
-            (machine, step)
-            for machine in machines
-            for step in plans[machine.id].steps
-            if step.warn_at is not None and step.warn_at <= now
-        ]
-        idle = [machine for machine, step in due if step.rule == Rule.IDLE]
-        evidence = evidence_of(idle, now=now) if idle else {}
-        unproved = [machine for machine in idle if not evidence[machine.id].is_idle]
-        held = {machine.id for machine in unproved}
-        told = [(machine, step) for machine, step in due if not (step.rule == Rule.IDLE and machine.id in held)]
+        warnings = warnings_of(machines, plans, now=now)
+        told, evidence = warnings.told, warnings.evidence
         Decision.objects.bulk_create(
             _decision(
                 machine,
@@ -150,13 +133,12 @@ def warn(*, actor: Actor, workspace_ids: Sequence[uuid.UUID], now: datetime) -> 
             )
             for machine, step in told
         )
-        for action, column in ((STOP, "stop_warned_at"), (TERMINATE, "end_warned_at")):
-            chosen = [machine for machine, step in told if step.action == action]
-            WorkSpace.objects.filter(id__in=[one.id for one in chosen]).update(**{column: now}, updated_at=now)
-            for machine in chosen:
-                setattr(machine, column, now)
-        if unproved:
-            _wait_for_evidence(unproved, plans, now=now)
+        mark(warnings, plans, now=now)
+        for action, column in WARNED_COLUMN.items():
+            ids = [one.id for one in warnings.of(action)]
+            WorkSpace.objects.filter(id__in=ids).update(**{column: now}, updated_at=now)
+        if warnings.unproved:
+            _write_wait(warnings.unproved, now=now)
         if told:
             ahead = apply([machine for machine, _ in told], now=now)
             owe(_warnings(told, ahead, actor=actor, now=now), now=now)
@@ -175,14 +157,8 @@ def _warnings(
     return owed
 
 
-def _wait_for_evidence(machines: Sequence[WorkSpace], plans: Mapping[uuid.UUID, Plan], *, now: datetime) -> None:
-    """Put the idle stop of locked machines off until there may be samples, and a warning before it.
-
-    At most until the hard deadline, which is another rule's.
-    """
-    later = now + LOOK_AGAIN + terms().stop_warning
-    for machine in machines:
-        machine.stop_put_off_until = max(now, min(later, plans[machine.id].facts.hard_deadline))
+def _write_wait(machines: Sequence[WorkSpace], *, now: datetime) -> None:
+    """Write down how long the idle stop of locked machines waits, as their objects have it."""
     with connection.cursor() as cursor:
         cursor.execute(
             _WAIT,

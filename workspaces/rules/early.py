@@ -20,9 +20,11 @@ from workspaces import actions
 from workspaces.busy import under_way
 from workspaces.lifecycle import AUTOMATIC, State, legal_actions
 from workspaces.models import Decision, UsageSample, WorkLease, WorkSpace
-from workspaces.rules.acting import Outcome, inputs_of
+from workspaces.rules.acting import inputs_of
 from workspaces.rules.deadlines import STOP, Facts, Rule, Step
 from workspaces.rules.evidence import Evidence, evidence_of
+from workspaces.rules.judging import Outcome
+from workspaces.rules.pausing import pause_of, unpaused
 from workspaces.rules.reckoning import facts_of
 from workspaces.rules.settings import COLLECT_EVERY, idle_cpu, terms
 from workspaces.services.control import queue
@@ -77,7 +79,7 @@ def warn_early(
     are not idle are left out.
     """
     rows = (
-        stoppable(WorkSpace.objects.filter(id__in=list(workspace_ids)), now=now)
+        unpaused(stoppable(WorkSpace.objects.filter(id__in=list(workspace_ids)), now=now))
         .select_related("blueprint")
         .select_for_update(no_key=True, skip_locked=True, of=("self",))
         .order_by("id")
@@ -101,6 +103,8 @@ def stop_early(
     with transaction.atomic():
         lock_scopes_of(workspace_id)
         workspace = lock_machine(workspace_id)
+        if pause_of(workspace.organization_id) is not None:
+            return Outcome.PAUSED
         told = warned_at([workspace], now=now).get(workspace_id)
         free = stoppable(WorkSpace.objects.filter(pk=workspace_id), now=now).exists()
         if not free or not _may_stop(workspace) or told is None or told + terms().stop_warning > now or not still():

@@ -69,16 +69,20 @@ def plans_of(machines: Sequence[WorkSpace], *, now: datetime) -> dict[uuid.UUID,
     return {machine_id: plan(facts, the_terms) for machine_id, facts in facts_of(machines, now=now).items()}
 
 
+def show(machine: WorkSpace, ahead: Plan) -> None:
+    """Set on the machine's object, not in the database, what comes next."""
+    step = ahead.next
+    machine.next_action, machine.next_rule = (step.action, step.rule.value) if step else ("", "")
+    machine.next_action_at = step.at if step else None
+    machine.warn_at = ahead.warn_at
+    machine.is_unreckoned = False
+
+
 def apply(machines: Sequence[WorkSpace], *, now: datetime) -> dict[uuid.UUID, Plan]:
     """Write the next action of machines that the caller has locked; their objects show it too. Returns the plans."""
     plans = plans_of(machines, now=now)
     for machine in machines:
-        ahead = plans[machine.id]
-        step = ahead.next
-        machine.next_action, machine.next_rule = (step.action, step.rule.value) if step else ("", "")
-        machine.next_action_at = step.at if step else None
-        machine.warn_at = ahead.warn_at
-        machine.is_unreckoned = False
+        show(machine, plans[machine.id])
     with connection.cursor() as cursor:
         cursor.execute(
             _WRITE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import uuid
 from collections.abc import Iterator
@@ -11,24 +12,23 @@ from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
 
 from audit.actors import Actor
 from forge.db.jobs import JobFault
-from forge.db.models import JobSwitch
 from workspaces.busy import under_way
-from workspaces.lifecycle import LIVE_STATES, State
+from workspaces.lifecycle import LIVE_STATES
 from workspaces.models import LifecyclePolicy, WorkSpace
-from workspaces.rules.acting import Outcome, act, put_off_after_fault, warn
+from workspaces.rules.acting import act, put_off_after_fault, warn
 from workspaces.rules.ceilings import bound_by
-from workspaces.rules.deadlines import STOP, Rule, Step
-from workspaces.rules.evidence import evidence_of
-from workspaces.rules.reckoning import plans_of, reckon
+from workspaces.rules.deadlines import Plan, Rule, Step
+from workspaces.rules.evidence import Evidence
+from workspaces.rules.judging import Outcome, has_turn, in_turn, mark, turn_of, warnings_of
+from workspaces.rules.pausing import JOB, unpaused
+from workspaces.rules.reckoning import plans_of, reckon, show
 from workspaces.rules.settings import AFTER_A_FAULT, at_most
 
 logger = logging.getLogger(__name__)
-
-JOB = "enforce_lifecycle"
 
 WARNED_TOGETHER = 200
 MOST_WARNINGS = 10_000
@@ -46,7 +46,8 @@ class Figures:
     """Counts of one run.
 
     `put_off` are idle stops without the samples for them, `passed_over` machines that others changed meanwhile,
-    `held_back` those that are due beyond what a run may touch.
+    `paused` those whose rules were paused while the run went on, `held_back` those that are due beyond what a run may
+    touch.
     """
 
     reckoned: int = 0
@@ -57,6 +58,7 @@ class Figures:
     ended: int = 0
     put_off: int = 0
     passed_over: int = 0
+    paused: int = 0
     held_back: int = 0
     failed: int = 0
 
@@ -71,6 +73,7 @@ _COUNTED = {
     Outcome.TERMINATE: "ended",
     Outcome.PUT_OFF: "put_off",
     Outcome.PASSED_OVER: "passed_over",
+    Outcome.PAUSED: "paused",
 }
 
 
@@ -78,14 +81,14 @@ def enforce(*, now: datetime, actor: Actor | None = None) -> dict[str, int]:
     """Carry out the rules once; returns the counts of Figures. `actor` None = the job.
 
     Each machine is a transaction of its own, so any number of runs may go at once and one may be killed anywhere.
-    Organizations that have paused the job keep their machines. A fault of one machine keeps no other from its turn:
-    LifecycleFailed is raised at the end.
+    While the job is paused, for all or for an organization, its machines are left alone from then on. A fault of
+    one machine keeps no other from its turn: LifecycleFailed is raised at the end.
     """
     actor = actor or Actor.job(JOB)
     figures = Figures(reckoned=reckon(now=now))
     free = _free()
     figures.warned = _warn(free, actor=actor, now=now)
-    due = _due(free, now)
+    due = in_turn(free, now)
     most = settings.FORGE_LIFECYCLE_AT_MOST
     chosen = list(due.values_list("id", "organization_id")[: most + 1])
     if len(chosen) > most:
@@ -112,38 +115,20 @@ def enforce(*, now: datetime, actor: Actor | None = None) -> dict[str, int]:
 
 
 def foresee(*, now: datetime) -> list[dict[str, Any]]:
-    """What a run would do now and why, at most as much as it may touch; changes and locks nothing.
+    """What a run would do now and why, the warnings first; changes and locks nothing.
 
-    It looks at what is due, and at every machine whose deadlines a run would reckon anew first.
+    It goes the run's way in memory: machines whose deadlines a run would reckon anew are, warnings are given, and those
+    whose turn it then is get it in the run's order and up to the run's bound.
     """
-    unspread = LifecyclePolicy.objects.filter(is_spread=False).select_related("team")
-    anew = Q(is_unreckoned=True)
-    for policy in unspread:
-        anew |= bound_by(policy)
-    asked = _free().filter(anew | Q(next_action_at__lte=now) | Q(warn_at__lte=now), state__in=LIVE_STATES)
-    most = at_most(WorkSpace.objects.live().count())
-    found: list[dict[str, Any]] = []
-    for machines in _chunks(asked):
-        for machine, step, is_warning in _ahead(machines, now):
-            reason = ""
-            if step.rule == Rule.IDLE:
-                evidence = evidence_of([machine], now=now)[machine.id]
-                if not evidence.is_idle:
-                    continue
-                reason = evidence.reason
-            found.append(
-                {
-                    "workspace": str(machine.id),
-                    "does": "warn" if is_warning else step.action,
-                    "of": step.action,
-                    "rule": step.rule.value,
-                    "at": step.at.isoformat(),
-                    "why": reason or _WHY[step.rule],
-                }
-            )
-            if len(found) >= most:
-                return found
-    return found
+    told: list[dict[str, Any]] = []
+    turns = heapq.nsmallest(
+        at_most(WorkSpace.objects.live().count()), _after_warnings(told, now), key=lambda one: _place(one[0])
+    )
+    for machine, plan in turns:
+        turn = turn_of(machine, plan, now=now)
+        if turn.step is not None and turn.outcome in (Outcome.STOP, Outcome.FLAG, Outcome.TERMINATE):
+            told.append(_told(machine, turn.step, turn.outcome.value, turn.evidence))
+    return told
 
 
 _WHY = {
@@ -153,15 +138,51 @@ _WHY = {
 }
 
 
-def _ahead(machines: list[WorkSpace], now: datetime) -> Iterator[tuple[WorkSpace, Step, bool]]:
-    plans = plans_of(machines, now=now)
-    for machine in machines:
-        due = plans[machine.id].due(now)
-        if due is not None and machine.provider_id:
-            yield machine, due, False
-        for step in plans[machine.id].steps:
-            if step.warn_at is not None and step.warn_at <= now and step != due:
-                yield machine, step, True
+def _told(machine: WorkSpace, step: Step, does: str, evidence: Evidence | None) -> dict[str, Any]:
+    return {
+        "workspace": str(machine.id),
+        "does": does,
+        "of": step.action,
+        "rule": step.rule.value,
+        "at": step.at.isoformat(),
+        "why": evidence.reason if evidence and step.rule == Rule.IDLE else _WHY[step.rule],
+    }
+
+
+def _place(machine: WorkSpace) -> tuple[datetime | None, uuid.UUID]:
+    return machine.next_action_at, machine.id
+
+
+def _after_warnings(told: list[dict[str, Any]], now: datetime) -> Iterator[tuple[WorkSpace, Plan]]:
+    """The machines whose turn it is once the warnings are given, with their plans; the warnings are added to `told`."""
+    warned = heapq.nsmallest(
+        MOST_WARNINGS,
+        ((one.warn_at, one.id) for chunk, _ in _reckoned(now) for one in chunk if one.warn_at and one.warn_at <= now),
+    )
+    to_warn = {machine_id for _, machine_id in warned}
+    for machines, plans in _reckoned(now):
+        chosen = [machine for machine in machines if machine.id in to_warn]
+        warnings = warnings_of(chosen, plans, now=now)
+        told += [_told(machine, step, "warn", warnings.evidence.get(machine.id)) for machine, step in warnings.told]
+        mark(warnings, plans, now=now)
+        plans |= plans_of(chosen, now=now)
+        for machine in chosen:
+            show(machine, plans[machine.id])
+        yield from ((machine, plans[machine.id]) for machine in machines if has_turn(machine, now))
+
+
+def _reckoned(now: datetime) -> Iterator[tuple[list[WorkSpace], dict[uuid.UUID, Plan]]]:
+    """What is due, and every machine whose deadlines a run would reckon anew first, as they would stand then."""
+    anew = Q(is_unreckoned=True)
+    for policy in LifecyclePolicy.objects.filter(is_spread=False).select_related("team"):
+        anew |= bound_by(policy)
+    asked = _free().filter(anew | Q(next_action_at__lte=now) | Q(warn_at__lte=now), state__in=LIVE_STATES)
+    for machines in _chunks(asked.annotate(is_anew=ExpressionWrapper(anew, output_field=BooleanField()))):
+        plans = plans_of(machines, now=now)
+        for machine in machines:
+            if machine.is_anew:  # type: ignore[attr-defined]
+                show(machine, plans[machine.id])
+        yield machines, plans
 
 
 def _chunks(machines: QuerySet[WorkSpace]) -> Iterator[list[WorkSpace]]:
@@ -181,20 +202,7 @@ def _warn(free: QuerySet[WorkSpace], *, actor: Actor, now: datetime) -> int:
     )
 
 
-def _due(free: QuerySet[WorkSpace], now: datetime) -> QuerySet[WorkSpace]:
-    """Machines whose next action is due, the longest due first; found by the index on it, however many there are.
-
-    A stop or an end of which nobody was told yet waits for the warning, and takes no place of one that can be done.
-    """
-    due = free.filter(next_action_at__lte=now).exclude(provider_id="").exclude(state=State.TERMINATING)
-    untold = Q(next_action=STOP) | Q(next_rule=Rule.LIFETIME.value)
-    return due.exclude(untold, warn_at__lte=now).order_by("next_action_at", "id")
-
-
 def _free() -> QuerySet[WorkSpace]:
-    """Machines that nothing else is being done to, of organizations that have not paused the rules."""
+    """Machines that nothing else is being done to, of organizations for which the rules are not paused."""
     busy = under_way().filter(target_id=OuterRef("pk"))
-    paused = JobSwitch.objects.filter(job=JOB, is_paused=True, organization_id__isnull=False)
-    machines = WorkSpace.objects.exclude(Exists(busy))
-    organizations = [one for one in paused.values_list("organization_id", flat=True) if one is not None]
-    return machines.exclude(organization_id__in=organizations) if organizations else machines
+    return unpaused(WorkSpace.objects.exclude(Exists(busy)))

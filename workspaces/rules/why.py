@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from workspaces.lifecycle import State
 from workspaces.models import WorkLease, WorkSpace
 from workspaces.rules.deadlines import Ceiling, Facts, Plan, Rule, Step, end_of_lifetime, plan
 from workspaces.rules.evidence import Evidence, evidence_of
+from workspaces.rules.pausing import Pause, pause_of
 from workspaces.rules.price import monthly_price
 from workspaces.rules.reckoning import facts_of
 from workspaces.rules.settings import terms
@@ -26,13 +28,15 @@ def why(*, workspace: WorkSpace, now: datetime) -> dict[str, Any]:
     runs = facts.is_auto_stop and facts.state == State.AVAILABLE
     evidence = evidence_of([workspace], now=now)[workspace.id] if runs else None
     waits_until = workspace.stop_put_off_until if runs else None
+    pause = pause_of(workspace.organization_id)
     return {
         "workspace": workspace.id,
         "state": workspace.state,
         "now": now,
         "next": _shown(ahead.next, facts, now) if ahead.next else None,
         "steps": [_shown(step, facts, now) for step in ahead.steps],
-        "reasons": reasons(facts, ahead, evidence, now=now),
+        "paused": asdict(pause) if pause else None,
+        "reasons": reasons(facts, ahead, evidence, pause, now=now),
         "last_signal": {"at": facts.active_at, "signal": _signal(workspace, facts)},
         "hard_deadline": facts.hard_deadline if runs else None,
         "evidence": evidence.as_json() if evidence else None,
@@ -55,10 +59,12 @@ def leases_of(workspace: WorkSpace) -> list[WorkLease]:
     return list(workspace.leases.select_related("created_by").order_by("-until", "-id")[:1000])
 
 
-def reasons(facts: Facts, ahead: Plan, evidence: Evidence | None, *, now: datetime) -> list[str]:
+def reasons(facts: Facts, ahead: Plan, evidence: Evidence | None, pause: Pause | None, *, now: datetime) -> list[str]:
     """Why it is so, in sentences: what the next step follows from, and what holds it up."""
     said = []
     step = ahead.next
+    if pause is not None:
+        said.append(f"{pause}: {'whatever is due waits until they go on' if step else 'they do nothing meanwhile'}.")
     if step is None:
         said.append(_nothing_ahead(facts))
     else:

@@ -14,7 +14,7 @@ from django.db.models import F, Max, Q
 from audit.actors import Actor
 from forge.db.ids import uuid7
 from workspaces import actions
-from workspaces.models import ConfigurationChange, WorkSpace
+from workspaces.models import ConfigurationChange, UnmanagedMachine, WorkSpace
 from workspaces.resizing import CONVERTIBLE, Configuration, Past, check
 from workspaces.services.control import intent_of, queue, require_able, take
 from workspaces.services.launching import LaunchAnswer, ask_guards, with_repairs
@@ -93,8 +93,10 @@ def _past(workspace: WorkSpace) -> Past:
     reduced = Q()
     for smaller, larger in combinations(CONVERTIBLE, 2):
         reduced |= Q(before_bundle_type=larger, after_bundle_type=smaller)
+    # That of an adopted machine is the time of the adoption: when AWS made it, and last changed it, is AWS's to know.
+    is_adopted = UnmanagedMachine.objects.filter(workspace=workspace).exists()
     return Past(
-        launched_at=workspace.launched_at or workspace.created_at,
+        launched_at=None if is_adopted else workspace.launched_at or workspace.created_at,
         compute_changed_at=computed.aggregate(at=Max("occurred_at"))["at"],
         compute_reduced_at=computed.filter(reduced).aggregate(at=Max("occurred_at"))["at"],
         volumes_changed_at=resized.aggregate(at=Max("occurred_at"))["at"],

@@ -50,38 +50,60 @@ def keep_alive(
         workspace = take(
             actor=actor, workspace_id=workspace_id, action="keep-alive", if_match=if_match, exclusive=False
         )
-        if until is not None:
-            _require_in_range(workspace, until=until, now=now)
-            refuse_while_under_way("terminate", workspace)
-        before = _facts(workspace)
-        if until is None and workspace.is_kept_alive(now):
-            workspace.let_go_at = now
-        elif until is not None:
-            workspace.let_go_at = None
-        workspace.keep_alive = until is not None
-        workspace.keep_alive_until = until
-        workspace.keep_alive_reason = reason if until is not None else ""
-        fields = ["let_go_at", "keep_alive", "keep_alive_until", "keep_alive_reason", "version", "updated_at"]
-        if until is not None:
-            workspace.stale_notified_at = None
-            fields.append("stale_notified_at")
-        workspace.version += 1
-        workspace.save(update_fields=fields)
-        apply([workspace], now=now)
-        record(
-            actor=actor.in_organization(workspace.organization_id),
-            action=actions.WORKSPACE_KEEP_ALIVE,
-            resource_type="WorkSpace",
-            resource_id=str(workspace.id),
-            description=f"Keep-alive of machine {workspace.id}",
-            changes={"before": before, "after": _facts(workspace)},
-            context=_price(workspace, now) if until is not None else {},
-            occurred_at=now,
-        )
+        hold(workspace, actor=actor, until=until, reason=reason, now=now)
     return workspace
 
 
-def _require_in_range(workspace: WorkSpace, *, until: datetime, now: datetime) -> None:
+def hold(
+    workspace: WorkSpace,
+    *,
+    actor: Actor,
+    until: datetime | None,
+    reason: str,
+    now: datetime,
+    granted_until: datetime | None = None,
+) -> None:
+    """What `keep_alive` does to a machine that is locked, and of which no automatic end is queued.
+
+    It lasts at least as long as somebody was `granted` it before, whatever the ceilings say now.
+    """
+    if until is not None:
+        require_in_range(workspace, until=until, now=now, granted_until=granted_until)
+        refuse_while_under_way("terminate", workspace)
+        until = max(until, granted_until or until)
+    before = _facts(workspace)
+    if until is None and workspace.is_kept_alive(now):
+        workspace.let_go_at = now
+    elif until is not None:
+        workspace.let_go_at = None
+    workspace.keep_alive = until is not None
+    workspace.keep_alive_until = until
+    workspace.keep_alive_reason = reason if until is not None else ""
+    fields = ["let_go_at", "keep_alive", "keep_alive_until", "keep_alive_reason", "version", "updated_at"]
+    if until is not None:
+        workspace.stale_notified_at = None
+        fields.append("stale_notified_at")
+    workspace.version += 1
+    workspace.save(update_fields=fields)
+    apply([workspace], now=now)
+    record(
+        actor=actor.in_organization(workspace.organization_id),
+        action=actions.WORKSPACE_KEEP_ALIVE,
+        resource_type="WorkSpace",
+        resource_id=str(workspace.id),
+        description=f"Keep-alive of machine {workspace.id}",
+        changes={"before": before, "after": _facts(workspace)},
+        context=_price(workspace, now) if until is not None else {},
+        occurred_at=now,
+    )
+
+
+def require_in_range(
+    workspace: WorkSpace, *, until: datetime, now: datetime, granted_until: datetime | None = None
+) -> None:
+    """Raises KeepAliveOutOfRange beyond both the smallest ceiling and what was granted before, or in the past."""
+    if granted_until is not None and now < until <= granted_until:
+        return
     ceiling = ceilings_of([workspace])[workspace.id].keep_alive
     if not now < until <= now + ceiling.value:
         raise KeepAliveOutOfRange(
