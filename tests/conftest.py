@@ -1,5 +1,6 @@
 """Fixtures that every test may use; the servers behind them are started by tests/plugins/servers.py."""
 
+import gc
 import subprocess
 from collections.abc import Iterator
 
@@ -20,6 +21,12 @@ __all__ = ["django_db_setup", "make_app_connection", "scale", "superuser_connect
 def pytest_collection_modifyitems(items):
     """What has an xdist_group takes long: it begins first, or the other workers wait for it at the end."""
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def garbage_left_longer():
+    """Collect it less often: a house of so many objects is looked through again and again for little."""
+    gc.set_threshold(20_000, 20, 10)
 
 
 @pytest.fixture(scope="session", autouse=True)
