@@ -20,9 +20,10 @@ from tests import factories, query_counts
 from tests.workspaces.support import client_of
 from tests.world import actor, engineers
 from workspaces import aws, services, tasks, transitions
+from workspaces.absence import is_plausible
 from workspaces.lifecycle import State
 from workspaces.models import ProviderAccount, WorkSpace
-from workspaces.reconcile import Absent, is_plausible, reconcile
+from workspaces.reconcile import Absent, reconcile
 from workspaces.reconciling import following
 from workspaces.reconciling.run import ReconcileFailed, Run
 
@@ -45,7 +46,12 @@ def machine(world, simulator):
 
 def show_as(state, monkeypatch):
     """Let AWS show every machine in this state."""
-    real = aws.Gateway.listed
+    real, asked = aws.Gateway.listed, aws.Gateway.describe
+    monkeypatch.setattr(
+        aws.Gateway,
+        "describe",
+        lambda self, ids: {id_: replace(one, state=state) for id_, one in asked(self, ids).items()},
+    )
     monkeypatch.setattr(
         aws.Gateway,
         "listed",
