@@ -100,7 +100,11 @@ def _sample(provider_account_id: uuid.UUID, service_type: str) -> list[str]:
     if len(found) > SAMPLE:
         first, last = min(found), rows.order_by("-id").values_list("id", flat=True)[0]
         found = {}
-        for _ in range(0, SAMPLE, aws.BATCH):
+        while len(found) < SAMPLE:
             start = uuid.UUID(int=random.randint(first.int, last.int))  # noqa: S311 - it only spreads the sample
-            found |= dict(by_id.filter(id__gte=start)[: aws.BATCH])
+            others = by_id.exclude(id__in=list(found))
+            more = dict(others.filter(id__gte=start)[: aws.BATCH]) or dict(others[: aws.BATCH])
+            if not more:
+                break  # the account has become small meanwhile
+            found |= more
     return list(found.values())
