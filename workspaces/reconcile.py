@@ -13,11 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from django.conf import settings
 from django.db.models import Exists, OuterRef, QuerySet
 
 from audit.actors import Actor
-from workspaces import aws
+from workspaces import absence, aws
 from workspaces.busy import under_way
 from workspaces.fleet import survey
 from workspaces.fleet.seen import Seen
@@ -26,7 +25,7 @@ from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.places import known, place_of
 from workspaces.reconciling import access
 from workspaces.reconciling.beside import compare_tags, follow_drift, settle_auto_stop
-from workspaces.reconciling.following import compare, follow_one
+from workspaces.reconciling.following import as_of_now, compare, follow_one
 from workspaces.reconciling.run import ReconcileFailed, Run
 
 logger = logging.getLogger(__name__)
@@ -81,7 +80,7 @@ def _compare_computers(account: ProviderAccount, run: Run) -> None:
 
     Where it is switched off, only the directories of machines that stand there yet.
     """
-    gateway = aws.Gateway(place_of(account))
+    gateway = aws.Gateway(place_of(account), patience=run.patience)
     seen = Seen()
     for shown in _shown(account, gateway):
         seen.add(machine.provider_id for machine in shown)
@@ -90,6 +89,7 @@ def _compare_computers(account: ProviderAccount, run: Run) -> None:
             .filter(provider_id__in=[one.provider_id for one in shown])
             .select_related("organization", "team", "project", "blueprint")
         )
+        ours, shown = as_of_now(ours, shown, gateway, run)
         compare(ours, shown, gateway, run)
         follow_drift(ours, shown, run)
         settle_auto_stop(ours, shown, gateway, run)
@@ -106,7 +106,7 @@ def _compare_streams(account: ProviderAccount, run: Run) -> None:
     """WorkSpaces Applications by the stacks in which machines of ours are, and where it is on, those AWS offers."""
     if account.offers(APPLICATIONS) and not run.dry_run:
         run.figures.stacks += access.stacks_of(account, run)
-    gateway = aws.ApplicationsGateway(place_of(account))
+    gateway = aws.ApplicationsGateway(place_of(account), patience=run.patience)
     absent = _absent(account, APPLICATIONS)
     for machines in _chunks(account, APPLICATIONS):
         shown = gateway.describe([machine.provider_id for machine in machines])
@@ -131,7 +131,7 @@ class Absent:
 
     @property
     def is_believed(self) -> bool:
-        return is_plausible(absent=self.count, machines=self.machines)
+        return absence.is_plausible(absent=self.count, machines=self.machines)
 
     def add(self, machines: Iterable[WorkSpace]) -> None:
         for machine in machines:
@@ -152,7 +152,9 @@ def _judge(account: ProviderAccount, absent: Absent, gateway: aws.Provider, run:
     """Believe the absence of machines together, once all were looked at."""
     run.figures.seen += len(absent.expected) + absent.count
     believed = absent.held
-    if not absent.is_believed or not _is_asked_rightly(absent, gateway):
+    places = sorted({one.directory_id for one in absent.held})
+    doubt = absence.doubt(absent=absent.count, machines=absent.machines, places=places, gateway=gateway)
+    if doubt is not None:
         run.figures.implausible += absent.count
         told = f"provider account {account.id}: {absent.count} of {absent.machines} machines absent, none believed"
         run.fault(told)
@@ -161,25 +163,6 @@ def _judge(account: ProviderAccount, absent: Absent, gateway: aws.Provider, run:
     for machine in absent.expected + believed:
         with run.going_on(f"machine {machine.id}"):
             follow_one(machine, gateway.look(known(machine)), {}, run)
-
-
-def _is_asked_rightly(absent: Absent, gateway: aws.Provider) -> bool:
-    """Whether AWS, which shows none of what should be there, shows at least the directory or stack it should be in.
-
-    One machine is no crowd whose absence would be implausible, and a wrong role looks like the end of the only one.
-    """
-    return absent.count < absent.machines or all(gateway.has_place(one.directory_id) for one in absent.held)
-
-
-def is_plausible(*, absent: int, machines: int) -> bool:
-    """Whether so many of an account's machines may be gone at once; if not, AWS was asked wrongly or answered so.
-
-    TERMINATED is final and ends a machine's books, and an empty answer is what a wrong role or directory looks like.
-    """
-    if absent == machines > 1:
-        return False
-    most = settings.FORGE_VANISHED_AT_MOST
-    return absent <= most or absent * 100 <= machines * settings.FORGE_VANISHED_PERCENT_AT_MOST
 
 
 def _shown(account: ProviderAccount, gateway: aws.Gateway) -> Iterator[list[aws.Machine]]:

@@ -16,13 +16,15 @@ from workspaces.models import ApplicationStack, ProviderAccount, WorkSpace
 from workspaces.places import place_of
 
 
-def refresh_stacks(*, account: ProviderAccount, actor: Actor, now: datetime) -> tuple[int, list[str]]:
+def refresh_stacks(
+    *, account: ProviderAccount, actor: Actor, now: datetime, patience: aws.Patience | None = None
+) -> tuple[int, list[str]]:
     """Keep the stacks that AWS offers in a provider account, and withdraw those that it no longer does.
 
     Returns how many are offered, and the names of those that were not seen closed yet, new ones and those that were
     withdrawn in between; none where WorkSpaces Applications was switched off meanwhile. Raises any AwsError.
     """
-    shown = aws.StackCatalogue(place_of(account)).offered_to(account.organization.slug)
+    shown = aws.StackCatalogue(place_of(account), patience=patience).offered_to(account.organization.slug)
     actor = actor.for_one_of(account.organization_id)
     with transaction.atomic():
         locked = ProviderAccount.objects.select_for_update(no_key=True).get(pk=account.pk)

@@ -138,11 +138,12 @@ def _known(bill: Bill, resources: Sequence[str]) -> tuple[dict[uuid.UUID, str], 
     machines: dict[uuid.UUID, str] = {}
     reasons: dict[str, Any] = dict.fromkeys(resources, Reason.UNKNOWN)
     with scope.system():  # another organization's machine in the same AWS account is known too, to be passed over
-        found = list(WorkSpace.objects.filter(named).values_list("pk", "provider_id", "organization_id"))
+        found = list(WorkSpace.objects.filter(named).order_by("pk").values_list("pk", "provider_id", "organization_id"))
     for pk, provider_id, organization_id in found:
         resource = own_ids.get(pk, provider_id)
         if organization_id != bill.organization_id:
-            reasons[resource] = None
+            if resource in reasons:  # else a machine of ours has the same id: it stood with others before, or after
+                reasons[resource] = None
         elif resource in reasons and pk not in machines:
             machines[pk] = resource
             del reasons[resource]

@@ -14,7 +14,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, TextField
+from django.db.models.functions import Cast
 
 from costs.bills import statements
 from costs.bills.booking import CHUNK, Cause, bounds, change, lock
@@ -127,7 +128,8 @@ def restore_next(
     """
     start, end = bounds(bill)
     on_the_bill = BilledMachine.objects.filter(bill=bill, workspace=OuterRef("pk"), billed_cost__isnull=False)
-    named = BillGap.objects.filter(bill=bill, resource=OuterRef("provider_id"))
+    own_id = Cast(OuterRef("pk"), TextField())
+    named = BillGap.objects.filter(Q(resource=OuterRef("provider_id")) | Q(resource=own_id), bill=bill)
     machines = WorkSpace.objects.filter(
         Q(terminated_at__isnull=True) | Q(terminated_at__gt=start),
         organization_id=bill.organization_id,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,6 +41,25 @@ _ONE_NAME = """
        AND line.bill_id = %(bill)s AND line.resource = machine.id::text
        AND EXISTS (SELECT FROM costs_billline other
                     WHERE other.bill_id = %(bill)s AND other.resource = machine.provider_id)
+"""
+
+# A machine whose row ended too early was taken over by another row (docs/fleet.md), and the bill has one name for both:
+# a line is that of the newest row that had begun before it ended.
+_BY_TIME = """
+    UPDATE costs_billline line SET resource = (
+               SELECT machine.id::text FROM workspaces_workspace machine
+                WHERE machine.organization_id = %(organization)s AND machine.provider_id = line.resource
+                ORDER BY machine.launched_at < line.ends DESC NULLS LAST,
+                         CASE WHEN machine.launched_at < line.ends THEN machine.launched_at END DESC NULLS LAST,
+                         machine.launched_at, machine.id
+                LIMIT 1
+           )
+      FROM (
+          SELECT provider_id FROM workspaces_workspace
+           WHERE organization_id = %(organization)s AND provider_id LIKE 'ws-%%'
+           GROUP BY provider_id HAVING count(*) > 1
+      ) shared
+     WHERE line.bill_id = %(bill)s AND line.resource = shared.provider_id
 """
 
 
@@ -115,9 +135,11 @@ def stage(*, bill: Bill, path: Path, now: datetime, beat: Callable[[], None] = l
         bill.month, bill.accounts = months.pop(), sorted(found)
         bill.currency, bill.format, bill.state = bill.organization.currency, file.layout.name, Bill.State.BOOKING
         bill.save()
-        if file.names_machines:
-            with connection.cursor() as cursor:
-                cursor.execute(_ONE_NAME, {"bill": bill.pk, "organization": bill.organization_id})
+        with connection.cursor() as cursor:
+            given: dict[str, Any] = {"bill": bill.pk, "organization": bill.organization_id}
+            cursor.execute(_BY_TIME, given)
+            if file.names_machines:
+                cursor.execute(_ONE_NAME, given)
 
 
 def forget(bill: Bill) -> None:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from tests import world as worlds
 from tests.workspaces.proxy import LossyProxy
 from tests.workspaces.support import Clock
+from workspaces.aws import patience
 from workspaces.simulator.server import Simulator
 
 
@@ -32,6 +33,14 @@ def proxy(simulator, settings):
     with LossyProxy(simulator.url) as running:
         settings.AWS_ENDPOINT_URL = running.url
         yield running
+
+
+@pytest.fixture(autouse=True)
+def rests(monkeypatch) -> list[float]:
+    """The pauses of looks that were put off, in seconds; nobody sleeps."""
+    taken: list[float] = []
+    monkeypatch.setattr(patience, "sleep", taken.append)
+    return taken
 
 
 @pytest.fixture

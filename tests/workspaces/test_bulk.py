@@ -260,3 +260,26 @@ def test_the_api_answers_with_the_operation_and_each_machine(world, simulator, c
         problem(client.post(f"{WORKSPACES}bulk/", {"action": "stop", "ids": [no_id]}, format="json"), 400, "invalid")
     none = {"action": "stop", "ids": [str(uuid.uuid4())]}
     problem(client.post(f"{WORKSPACES}bulk/", none, format="json"), 422, "nothing_to_do")
+
+
+def test_one_that_could_not_be_looked_at_keeps_no_other_from_being_asked_for(world, simulator, clock, few, monkeypatch):
+    """Parts that were taken already stayed with the worker for a whole lease, as if AWS had been asked."""
+    hidden = few[-1].provider_id
+    describe = aws.Gateway.describe
+
+    def of_many(self, ids):
+        found = describe(self, ids)
+        return found if len(ids) == 1 else {id_: one for id_, one in found.items() if id_ != hidden}
+
+    def throttled(self, known):
+        raise aws.Throttled("ThrottlingException", "slow")
+
+    operation = ask(world, clock, "reboot", few).operation
+    with monkeypatch.context() as patched:
+        patched.setattr(aws.Gateway, "describe", of_many)
+        patched.setattr(aws.Gateway, "look", throttled)
+        run_one(operation.pk, now=clock.now)
+    parts = Operation.objects.filter(parent_id=operation.pk)
+    assert Counter(parts.values_list("status", "failures")) == {("waiting", 0): FEW - 1, ("queued", 1): 1}
+    asked = {one.target_id: [step["name"] for step in one.steps] for one in parts}
+    assert [asked[one.pk] for one in few] == [["ask", "taken"]] * (FEW - 1) + [[]]

@@ -16,6 +16,7 @@ from tests.workspaces import streams
 from tests.workspaces.support import WORKSPACES, client_of, problem
 from tests.world import actor
 from workspaces import aws, providers
+from workspaces.aws import patience
 from workspaces.aws.stacks import TRANSFERS
 from workspaces.models import ApplicationStack, Finding, ProviderAccount, WorkSpace
 from workspaces.places import place_of
@@ -96,7 +97,10 @@ def found():
 
 
 # -- offered once it is closed -----------------------------------------------------------------------------------------
-def test_a_stack_that_could_not_be_looked_at_is_not_offered_until_somebody_has(world, stack, simulator, clock):
+def test_a_stack_that_could_not_be_looked_at_is_not_offered_until_somebody_has(
+    world, stack, simulator, clock, monkeypatch
+):
+    monkeypatch.setattr(patience, "MOST_SECONDS", 0.0)
     simulator.control.fault("throttling", operation="DescribeStacks", count=1)
     with pytest.raises(ReconcileFailed, match="not offered until closed, engineering: Throttling") as failed:
         reconcile(now=clock.now)

@@ -8,7 +8,7 @@ from threading import Barrier, Thread
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.db.models import Count, Sum
 from django.utils import timezone
 
@@ -122,6 +122,33 @@ def test_a_machine_with_our_tag_whose_row_has_ended_is_an_orphan(world, cloud, s
     figures = look(simulator)
     assert (figures["unmanaged"], figures["orphans"]) == (1, 1)
     assert UnmanagedMachine.objects.get().is_orphan
+
+
+def test_an_orphan_is_taken_over_beside_its_ended_row(world, cloud, simulator, clock):
+    clock.finish(launch(world, clock))
+    ended = WorkSpace.objects.get()
+    WorkSpace.objects.update(state=State.TERMINATED, terminated_at=clock.now)
+    reconcile(now=clock.now)
+    told = adopting.preview(account=world.account, wish=Wish())
+    operation = adopting.ask(actor=actor(world.admin), account=world.account, wish=Wish(), now=clock.now)
+    run_due(limit=10, now=clock.now)
+    assert told["would_adopt"] == fresh(operation).result["adopted"] == 1
+    adopted = WorkSpace.objects.live().get()
+    assert (adopted.provider_id, adopted.owner_id) == (ended.provider_id, ended.owner_id)
+    clock.now += timedelta(minutes=10)
+    figures = reconcile(now=clock.now)
+    assert (figures["unmanaged"], figures["orphans"]) == (0, 0)
+    clock.finish(services.terminate(actor=actor(world.admin), workspace_id=adopted.pk, now=clock.now).operation)
+    assert WorkSpace.objects.filter(state=State.TERMINATED, provider_id=ended.provider_id).count() == 2
+
+
+def test_two_live_rows_never_have_the_same_machine(world, cloud, simulator, clock):
+    clock.finish(launch(world, clock))
+    facts = {"organization": world.organization, "team": world.team, "provider_account": world.account}
+    with pytest.raises(IntegrityError, match="workspaces_workspace_provider_id_unique"):
+        factories.WorkSpaceFactory(
+            provider_id=WorkSpace.objects.get().provider_id, directory_id="d-0123456789", **facts
+        )
 
 
 def test_a_machine_whose_launch_is_under_way_is_nobody_elses(world, cloud, simulator, clock):

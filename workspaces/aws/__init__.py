@@ -18,6 +18,7 @@ from workspaces.aws.faults import (
 )
 from workspaces.aws.gateway import BATCH, DEFAULT_KEY, Gateway, auto_stop_step
 from workspaces.aws.metrics import Figures, Metrics
+from workspaces.aws.patience import Patience
 from workspaces.aws.provider import Provider, provider_of
 from workspaces.aws.shapes import Connection, Directory, Known, Machine, NewMachine, Place, StreamingUrl
 from workspaces.aws.sizes import system_of
@@ -43,6 +44,7 @@ __all__ = [
     "NewMachine",
     "NotFound",
     "NotReady",
+    "Patience",
     "Place",
     "Provider",
     "RoleNotAssumed",

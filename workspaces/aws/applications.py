@@ -19,6 +19,7 @@ from django.conf import settings
 from workspaces.aws.calling import PagedCaller
 from workspaces.aws.clients import client_of
 from workspaces.aws.faults import Exists, NotFound, raise_unassociated
+from workspaces.aws.patience import Patience
 from workspaces.aws.shapes import Connection, Known, Machine, NewMachine, Place, StreamingUrl
 from workspaces.aws.sizes import BUNDLE_OF_INSTANCE
 from workspaces.capabilities import APPLICATIONS
@@ -41,8 +42,10 @@ class ApplicationsGateway(PagedCaller):
     capabilities = APPLICATIONS
     circuit = "appstream"
 
-    def __init__(self, place: Place, *, before_call: Callable[[], None] = lambda: None) -> None:
-        super().__init__(place, before_call=before_call)
+    def __init__(
+        self, place: Place, *, before_call: Callable[[], None] = lambda: None, patience: Patience | None = None
+    ) -> None:
+        super().__init__(place, before_call=before_call, patience=patience)
         self._client = client_of(place, settings.AWS_ENDPOINT_URL, "appstream")
 
     def find(self, *, directory_id: str, user_name: str) -> Machine | None:
@@ -121,14 +124,14 @@ class ApplicationsGateway(PagedCaller):
         fleet = self._fleet(stack)
         if fleet is None:
             raise NotFound("NoFleet", f"The stack {stack} has no fleet")
-        with self._call(looking=True):
-            answer = self._client.create_streaming_url(
-                StackName=stack,
-                FleetName=fleet["Name"],
-                UserId=streaming_user(user),
-                ApplicationId=application_id,
-                Validity=seconds,
-            )
+        answer = self._look(
+            self._client.create_streaming_url,
+            StackName=stack,
+            FleetName=fleet["Name"],
+            UserId=streaming_user(user),
+            ApplicationId=application_id,
+            Validity=seconds,
+        )
         return StreamingUrl(answer["StreamingURL"], answer["Expires"])
 
     def has_place(self, directory_id: str) -> bool:

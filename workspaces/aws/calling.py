@@ -8,6 +8,7 @@ from typing import Any
 
 from workspaces.aws import clients, pace
 from workspaces.aws.faults import Unavailable, translated
+from workspaces.aws.patience import Patience
 from workspaces.aws.shapes import Place
 
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
@@ -15,13 +16,32 @@ EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 
 
 class Caller:
-    """One place, and somebody to tell before each call, which may be slow; `circuit` names a service with its own."""
+    """One place, and somebody to tell before each call, which may be slow; `circuit` names a service with its own.
+
+    With `patience` looks that are put off are asked again, else never.
+    """
 
     circuit = ""
 
-    def __init__(self, place: Place, *, before_call: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, place: Place, *, before_call: Callable[[], None] = lambda: None, patience: Patience | None = None
+    ) -> None:
         self._place = place
         self._before_call = before_call
+        self._patience = patience
+
+    def _look(self, ask: Callable[..., Any], **asked: Any) -> Any:
+        """The answer of a call of boto3 that changes nothing."""
+        return self._ask(ask, looking=True, **asked)
+
+    def _ask(self, ask: Callable[..., Any], *, looking: bool = False, **asked: Any) -> Any:
+        """The answer of a call that may be repeated once it was put off."""
+
+        def once() -> Any:
+            with self._call(looking=looking):
+                return ask(**asked)
+
+        return self._patience.of(once) if self._patience else once()
 
     @contextmanager
     def _call(self, *, looking: bool = False) -> Iterator[None]:
@@ -44,8 +64,7 @@ class PagedCaller(Caller):
     def _pages(self, operation: str, member: str, **asked: Any) -> Iterator[Any]:
         """The items of all pages, as they are needed."""
         while True:
-            with self._call(looking=True):
-                answer = getattr(self._client, operation)(**asked)
+            answer = self._look(getattr(self._client, operation), **asked)
             yield from answer.get(member, ())
             token = answer.get("NextToken")
             if not token:

@@ -1,7 +1,7 @@
 """The gateway to AWS WorkSpaces.
 
-Frozen dataclasses go in and out, and every fault is one of the family in `workspaces.aws.faults`. Nothing here
-retries: a call is made once, and the operation that made it decides what comes next.
+Frozen dataclasses go in and out, and every fault is one of the family in `workspaces.aws.faults`. A call is
+made once, and the operation that made it decides what comes next; jobs that look at whole accounts bring patience.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from django.conf import settings
 
 from workspaces.aws.clients import client_of
 from workspaces.aws.faults import AwsError, UnknownOutcome, failed_items, raise_failed
+from workspaces.aws.patience import Patience
 from workspaces.aws.shapes import Connection, Directory, Known, Machine, NewMachine, Place
 from workspaces.aws.tags import Tags, tag_list
 from workspaces.capabilities import PERSONAL
@@ -54,15 +55,16 @@ class Gateway(Tags):
 
     capabilities = PERSONAL
 
-    def __init__(self, place: Place, *, before_call: Callable[[], None] = lambda: None) -> None:
-        super().__init__(place, before_call=before_call)
+    def __init__(
+        self, place: Place, *, before_call: Callable[[], None] = lambda: None, patience: Patience | None = None
+    ) -> None:
+        super().__init__(place, before_call=before_call, patience=patience)
         self._client = client_of(place, settings.AWS_ENDPOINT_URL)
         self._tagging = client_of(place, settings.AWS_ENDPOINT_URL, "resourcegroupstaggingapi")
 
     def find(self, *, directory_id: str, user_name: str) -> Machine | None:
         """The machine of a directory user that has not ended, or None. Raises Throttled, Unavailable, Invalid."""
-        with self._call(looking=True):
-            answer = self._client.describe_workspaces(DirectoryId=directory_id, UserName=user_name)
+        answer = self._look(self._client.describe_workspaces, DirectoryId=directory_id, UserName=user_name)
         machines = [_machine(row) for row in answer["Workspaces"]]
         return next((machine for machine in machines if machine.state != "TERMINATED"), None)
 
@@ -70,8 +72,7 @@ class Gateway(Tags):
         """The machines with these ids, by id, in as few calls as AWS allows; what is gone is left out."""
         found: dict[str, Machine] = {}
         for batch in _batches(provider_ids):
-            with self._call(looking=True):
-                answer = self._client.describe_workspaces(WorkspaceIds=batch)
+            answer = self._look(self._client.describe_workspaces, WorkspaceIds=batch)
             found |= {row["WorkspaceId"]: _machine(row) for row in answer["Workspaces"]}
         return found
 
@@ -90,8 +91,7 @@ class Gateway(Tags):
         """Every machine of a directory, a page of at most 25 at a time, whoever made it."""
         question: dict[str, Any] = {"DirectoryId": directory_id, "Limit": BATCH}
         while True:
-            with self._call(looking=True):
-                answer = self._client.describe_workspaces(**question)
+            answer = self._look(self._client.describe_workspaces, **question)
             yield [_machine(row) for row in answer["Workspaces"]]
             if not answer.get("NextToken"):
                 return
@@ -101,8 +101,7 @@ class Gateway(Tags):
         """The connection status of machines by id."""
         found: dict[str, Connection] = {}
         for batch in _batches(provider_ids):
-            with self._call(looking=True):
-                answer = self._client.describe_workspaces_connection_status(WorkspaceIds=batch)
+            answer = self._look(self._client.describe_workspaces_connection_status, WorkspaceIds=batch)
             for row in answer["WorkspacesConnectionStatus"]:
                 found[row["WorkspaceId"]] = Connection(
                     provider_id=row["WorkspaceId"],
@@ -113,8 +112,7 @@ class Gateway(Tags):
 
     def registration_code(self, directory_id: str) -> str:
         """What people type into the WorkSpaces client to reach the directory; empty when AWS has none."""
-        with self._call(looking=True):
-            answer = self._client.describe_workspace_directories(DirectoryIds=[directory_id])
+        answer = self._look(self._client.describe_workspace_directories, DirectoryIds=[directory_id])
         return next((row.get("RegistrationCode", "") for row in answer["Directories"]), "")
 
     def has_place(self, directory_id: str) -> bool:
@@ -125,8 +123,7 @@ class Gateway(Tags):
         """What directories allow, by id, in as few calls as AWS allows; what is gone is left out."""
         found: dict[str, Directory] = {}
         for batch in _batches(directory_ids):
-            with self._call(looking=True):
-                answer = self._client.describe_workspace_directories(DirectoryIds=batch)
+            answer = self._look(self._client.describe_workspace_directories, DirectoryIds=batch)
             found |= {row["DirectoryId"]: _directory(row) for row in answer["Directories"]}
         return found
 
@@ -181,8 +178,7 @@ class Gateway(Tags):
         minutes = properties.get("RunningModeAutoStopTimeoutInMinutes")
         if minutes is not None:
             properties["RunningModeAutoStopTimeoutInMinutes"] = auto_stop_step(minutes)
-        with self._call():
-            self._client.modify_workspace_properties(WorkspaceId=provider_id, WorkspaceProperties=properties)
+        self._ask(self._client.modify_workspace_properties, WorkspaceId=provider_id, WorkspaceProperties=properties)
 
     def reboot(self, provider_id: str) -> None:
         """Ask a running machine to boot again."""
@@ -203,8 +199,7 @@ class Gateway(Tags):
 
     def restore_points(self, provider_id: str) -> list[datetime]:
         """The times of the snapshots that a restore may use."""
-        with self._call(looking=True):
-            answer = self._client.describe_workspace_snapshots(WorkspaceId=provider_id)
+        answer = self._look(self._client.describe_workspace_snapshots, WorkspaceId=provider_id)
         return [row["SnapshotTime"] for row in answer.get("RestoreSnapshots", ()) if "SnapshotTime" in row]
 
     def terminate(self, provider_id: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from django.conf import settings
 from workspaces.aws import pace
 from workspaces.aws.clients import client_of
 from workspaces.aws.faults import translated
+from workspaces.aws.patience import Patience
 from workspaces.aws.shapes import Place
 
 NAMESPACE = "AWS/WorkSpaces"
@@ -47,12 +49,15 @@ class Figures:
 
 
 class Metrics:
-    """CloudWatch in one account and region; raises the family of `workspaces.aws.faults`, and retries nothing."""
+    """CloudWatch in one account and region; raises the family of `workspaces.aws.faults`, and may be patient."""
 
-    def __init__(self, place: Place, *, before_call: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, place: Place, *, before_call: Callable[[], None] = lambda: None, patience: Patience | None = None
+    ) -> None:
         self._client = client_of(place, settings.AWS_ENDPOINT_URL, service=SERVICE)
         self._place = place
         self._before_call = before_call
+        self._patience = patience
 
     def read(self, provider_ids: Sequence[str], *, since: datetime, until: datetime) -> list[Figures]:
         """What CloudWatch has of machines in [since, until), in as few calls as it allows; most recent last."""
@@ -79,10 +84,7 @@ class Metrics:
             "ScanBy": "TimestampAscending",
         }
         while True:
-            pace.wait_for_turn(self._place, SERVICE)
-            self._before_call()
-            with pace.guarded(self._place, SERVICE), translated(looking=True):
-                answer = self._client.get_metric_data(**request)
+            answer = self._patience.of(partial(self._ask, request)) if self._patience else self._ask(request)
             for result in answer["MetricDataResults"]:
                 figure, _, number = result["Id"].rpartition("_")
                 for at, value in zip(result["Timestamps"], result["Values"], strict=True):
@@ -90,6 +92,12 @@ class Metrics:
             if not answer.get("NextToken"):
                 return
             request["NextToken"] = answer["NextToken"]
+
+    def _ask(self, request: dict[str, Any]) -> Any:
+        pace.wait_for_turn(self._place, SERVICE)
+        self._before_call()
+        with pace.guarded(self._place, SERVICE), translated(looking=True):
+            return self._client.get_metric_data(**request)
 
 
 def _query(name: str, provider_id: str, metric: str, statistic: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from django.conf import settings
 from workspaces.aws.calling import PagedCaller
 from workspaces.aws.clients import client_of
 from workspaces.aws.faults import NotFound, reading_tags
+from workspaces.aws.patience import Patience
 from workspaces.aws.shapes import Place
 from workspaces.aws.sizes import BUNDLE_OF_INSTANCE, system_of
 
@@ -53,8 +54,10 @@ class StackCatalogue(PagedCaller):
 
     circuit = "appstream"
 
-    def __init__(self, place: Place, *, before_call: Callable[[], None] = lambda: None) -> None:
-        super().__init__(place, before_call=before_call)
+    def __init__(
+        self, place: Place, *, before_call: Callable[[], None] = lambda: None, patience: Patience | None = None
+    ) -> None:
+        super().__init__(place, before_call=before_call, patience=patience)
         self._tagging = client_of(place, settings.AWS_ENDPOINT_URL, "resourcegroupstaggingapi")
         self._client = client_of(place, settings.AWS_ENDPOINT_URL, "appstream")
 
@@ -103,9 +106,12 @@ class StackCatalogue(PagedCaller):
         names: set[str] = set()
         token = ""
         while True:
-            with reading_tags(), self._call(looking=True):
-                answer = self._tagging.get_resources(
-                    TagFilters=filters, ResourceTypeFilters=["appstream:stack"], PaginationToken=token
+            with reading_tags():
+                answer = self._look(
+                    self._tagging.get_resources,
+                    TagFilters=filters,
+                    ResourceTypeFilters=["appstream:stack"],
+                    PaginationToken=token,
                 )
             names |= {row["ResourceARN"].rpartition("/")[2] for row in answer["ResourceTagMappingList"]}
             token = answer.get("PaginationToken", "")

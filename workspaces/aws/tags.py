@@ -26,9 +26,10 @@ class Tags(Caller):
         arn = f"arn:{_partition(self._place.region)}:workspaces:{self._place.region}:{self._place.account}:workspace/"
         found: dict[str, dict[str, str]] = {}
         for start in range(0, len(provider_ids), TAGGED_BATCH):
-            with reading_tags(), self._call(looking=True):
-                answer = self._tagging.get_resources(
-                    ResourceARNList=[arn + provider_id for provider_id in provider_ids[start : start + TAGGED_BATCH]]
+            with reading_tags():
+                answer = self._look(
+                    self._tagging.get_resources,
+                    ResourceARNList=[arn + provider_id for provider_id in provider_ids[start : start + TAGGED_BATCH]],
                 )
             for row in answer["ResourceTagMappingList"]:
                 tags = {tag["Key"]: tag["Value"] for tag in row["Tags"]}
@@ -37,8 +38,7 @@ class Tags(Caller):
 
     def tags(self, provider_id: str) -> dict[str, str]:
         """The tags of a machine."""
-        with self._call(looking=True):
-            answer = self._client.describe_tags(ResourceId=provider_id)
+        answer = self._look(self._client.describe_tags, ResourceId=provider_id)
         return {tag["Key"]: tag.get("Value", "") for tag in answer["TagList"]}
 
     def put_tags(self, provider_id: str, tags: Mapping[str, str]) -> None:

@@ -13,7 +13,6 @@ from forge.operations.models import Operation
 from workspaces import actions, aws
 from workspaces.handlers.asking import MOST_ASKS, AskingHandler, times
 from workspaces.models import WorkSpace
-from workspaces.places import known
 from workspaces.transitions import lock_machine
 
 NO_EFFECT = "no_effect"
@@ -27,7 +26,7 @@ class Modify(AskingHandler):
 
     def proceed(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
         claim.step("look", progress=10)
-        seen = gateway.look(known(workspace))
+        seen = self.look(claim, workspace, gateway)
         if seen is None or seen.state == "TERMINATED":
             self.vanished(claim, workspace)
             return

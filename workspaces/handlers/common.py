@@ -17,10 +17,10 @@ from forge.operations.backoff import delay
 from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
 from forge.operations.models import Operation
-from workspaces import aws, permissions
+from workspaces import absence, aws, permissions
 from workspaces.lifecycle import AWS_STATES, BY_ITSELF_AFTER, State, may_move
 from workspaces.models import WorkSpace
-from workspaces.places import place_of
+from workspaces.places import known, place_of
 from workspaces.transitions import lock_machine, lock_scopes_of, move
 
 FIRST_POLL = timedelta(seconds=2)
@@ -29,6 +29,8 @@ FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=1), timedelta(seconds=16)
 """The back-off after calls that did not reach AWS, or that it put off."""
 UNKNOWN_DELAY = timedelta(seconds=5)
 """The first pause where AWS may have done it: its lists show what is new a little later."""
+SELDOM = timedelta(minutes=5)
+"""The pause where people have to mend something before a look can show anything else."""
 
 
 def machine_of(claim: Claim) -> WorkSpace:
@@ -79,6 +81,10 @@ class MachineHandler(Handler):
             with transaction.atomic():
                 claim.lock()
                 claim.retry(reason=str(error), code=error.code)
+        except absence.AbsenceDoubted as doubt:
+            with transaction.atomic():
+                claim.lock()
+                claim.unknown(doubt.message, claim.now() + SELDOM, code=doubt.code)
         except aws.UnknownOutcome as error:
             with transaction.atomic():
                 claim.lock()
@@ -89,6 +95,18 @@ class MachineHandler(Handler):
     def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider) -> None:
         """Do the next stretch of the work and end with one outcome of the claim; may raise any AwsError."""
         raise NotImplementedError
+
+    def look(
+        self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider, proof: absence.Proof | None = None
+    ) -> aws.Machine | None:
+        """The machine as AWS shows it; None only where its absence is to be believed, for which `proof` is kept.
+
+        Raises AbsenceDoubted where it is not, and any other AwsError.
+        """
+        seen = gateway.look(known(workspace))
+        if seen is None:
+            (proof or absence.Proof(gateway)).require(workspace)
+        return seen
 
     def refused(self, claim: Claim, workspace: WorkSpace, error: aws.AwsError) -> None:
         """AWS has refused for good: the operation fails and the machine stays as it is."""
@@ -162,7 +180,7 @@ class MachineHandler(Handler):
         self.record_outcome(claim.operation, result="FAILURE", context=outcome, now=claim.now())
 
     def vanished(self, claim: Claim, workspace: WorkSpace) -> None:
-        """AWS no longer has the machine, by two looks: it is TERMINATED, and the operation has failed."""
+        """AWS no longer has the machine, as `look` has proven: it is TERMINATED, and the operation has failed."""
         with self.finishing(claim, workspace) as locked:
             self._move(claim, locked, State.TERMINATED, reason="vanished from AWS")
             self.fail(claim, locked, code="machine_vanished", detail="AWS no longer has the machine")

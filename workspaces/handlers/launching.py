@@ -19,7 +19,7 @@ from audit.actors import Actor
 from blueprints.models import BlueprintBundle
 from forge.operations.claims import Claim
 from forge.operations.models import Operation
-from workspaces import actions, aws
+from workspaces import absence, actions, aws
 from workspaces.handlers.common import MachineHandler
 from workspaces.lifecycle import AWS_STATES, State
 from workspaces.models import ProviderAccount, WorkSpace
@@ -88,7 +88,7 @@ class Launch(MachineHandler):
         claim.step("look", progress=5)
         found = gateway.find(directory_id=workspace.directory_id, user_name=workspace.directory_user)
         if found is None and self._is_called_off(claim):
-            self._end_without_machine(claim, workspace)
+            self._end_without_machine(claim, workspace, gateway)
             return
         asked_before = self._asked_at(claim)
         is_made_now = False
@@ -110,6 +110,7 @@ class Launch(MachineHandler):
                 self._note_refusal(claim, asked_before, code=error.code)
                 if asked_before is not None and claim.now() - asked_before < VISIBLE_AFTER:
                     raise aws.UnknownOutcome(error.code, f"an earlier request may have passed: {error}") from error
+                self._require_place(workspace, gateway, asked_before)
                 self._give_up(claim, workspace, code=error.code, detail=error.message)
                 return
         if not is_made_now and not self._is_ours(claim, found, gateway, asked_before=asked_before):
@@ -147,7 +148,10 @@ class Launch(MachineHandler):
             created = self._step(claim, "created")
             if seen is None and created and claim.now() - datetime.fromisoformat(created["at"]) < VISIBLE_AFTER:
                 self.poll_later(claim)
-            elif self._is_called_off(claim):
+                return
+            if seen is None:
+                absence.Proof(gateway).require(workspace)
+            if self._is_called_off(claim):
                 self._give_up(claim, workspace, code=CALLED_OFF, detail="Called off; its machine is gone")
             elif self._may_try_again(claim, workspace):
                 self._try_again(claim, workspace)
@@ -220,13 +224,24 @@ class Launch(MachineHandler):
         """What the machine's `connection_url` becomes; may raise any AwsError."""
         return connection_url(gateway.registration_code(workspace.directory_id))
 
-    def _end_without_machine(self, claim: Claim, workspace: WorkSpace) -> None:
+    @staticmethod
+    def _require_place(workspace: WorkSpace, gateway: aws.Provider, asked_before: datetime | None) -> None:
+        """Raise AbsenceDoubted where a machine may have been made and AWS does not show the place that it would be in.
+
+        Without an earlier request there is none to be missed.
+        """
+        doubt = None if asked_before is None else absence.doubt_of_place(workspace.directory_id, gateway)
+        if doubt is not None:
+            raise doubt
+
+    def _end_without_machine(self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider) -> None:
         """Called off, and no machine is seen: over, once one that was asked for would have been seen."""
         asked_at = self._asked_at(claim)
         if asked_at is not None and claim.now() - asked_at < VISIBLE_AFTER:
             self.poll_later(claim)
-        else:
-            self._give_up(claim, workspace, code=CALLED_OFF, detail="Called off; AWS has no machine of it")
+            return
+        self._require_place(workspace, gateway, asked_at)
+        self._give_up(claim, workspace, code=CALLED_OFF, detail="Called off; AWS has no machine of it")
 
     def _give_up(self, claim: Claim, workspace: WorkSpace, *, code: str, detail: str) -> None:
         """No machine exists: FAILED, with the reservations released by the end hooks."""

@@ -24,13 +24,13 @@ from forge.operations.claims import CancelRequested, Claim, LeaseLost
 from forge.operations.handlers import Handler
 from forge.operations.models import Operation
 from forge.operations.runner import cancel
-from workspaces import actions, aws, services
+from workspaces import absence, actions, aws, services
 from workspaces.handlers.common import AskAnew, machine_of
 from workspaces.handlers.mending import Reboot
 from workspaces.handlers.power import Power
 from workspaces.lifecycle import TERMINAL_STATES
 from workspaces.models import ProviderAccount, WorkSpace
-from workspaces.places import known, place_of
+from workspaces.places import place_of
 
 POLL = timedelta(seconds=5)
 NOTHING_DONE = "nothing_done"
@@ -122,12 +122,11 @@ class Bulk(Handler):
         gateway = aws.Gateway(place_of(account), before_call=claim.heartbeat)
         machines = WorkSpace.objects.in_bulk([part.target_id for part in batch])
         shown = gateway.describe([machine.provider_id for machine in machines.values()])
+        proof = absence.Proof(gateway)
         asking: list[_Part] = []
         for operation in batch:
-            machine = machines[operation.target_id]
-            seen = shown.get(machine.provider_id) or gateway.look(known(machine))  # absence is believed twice
-            part = self._part(claim, operation, seen)
-            if part is not None and _settled(part, lambda one: one.handler.decide(one.claim, one.workspace, one.seen)):
+            part = self._part(claim, operation, shown.get(machines[operation.target_id].provider_id))
+            if part is not None and _settled(part, lambda one: _decide(one, gateway, proof)):
                 asking.append(part)
         if asking:
             self._ask_all(claim.operation.spec["action"], gateway, asking)
@@ -206,6 +205,13 @@ def _settled(part: _Part, work: Any) -> Any:
         with suppress(LeaseLost):
             cancel(part.claim)
         return None
+
+
+def _decide(part: _Part, gateway: aws.Gateway, proof: absence.Proof) -> bool:
+    """Whether AWS is to be asked for the part; one that the look at all did not show is looked at by itself."""
+    if part.seen is None:
+        part.seen = part.handler.look(part.claim, part.workspace, gateway, proof)
+    return part.handler.decide(part.claim, part.workspace, part.seen)
 
 
 def _conclude_part(part: _Part, fault: aws.AwsError | None) -> None:

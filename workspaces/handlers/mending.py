@@ -6,7 +6,6 @@ from forge.operations.claims import Claim
 from workspaces import actions, aws
 from workspaces.handlers.asking import MOST_ASKS, AskingHandler, times
 from workspaces.models import WorkSpace
-from workspaces.places import known
 
 NOT_SEEN = "not_seen"
 NO_SNAPSHOT = "no_snapshot"
@@ -19,7 +18,7 @@ class _Mending(AskingHandler):
 
     def proceed(self, claim: Claim, workspace: WorkSpace, gateway: aws.Gateway) -> None:
         claim.step("look", progress=10)
-        seen = gateway.look(known(workspace))
+        seen = self.look(claim, workspace, gateway)
         if self.is_due(claim, workspace, seen) and self.may_ask(claim, workspace, gateway):
             self.request(claim, workspace, gateway)
 

@@ -5,19 +5,18 @@ The first look says whether AWS was asked before, so a worker killed after its c
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Max
 
 from forge.operations.claims import Claim
 from forge.operations.models import Operation
-from workspaces import actions, aws
-from workspaces.handlers.asking import times
-from workspaces.handlers.common import MachineHandler
+from workspaces import absence, actions, aws
+from workspaces.handlers.asking import step_of, times
+from workspaces.handlers.common import SELDOM, MachineHandler
 from workspaces.lifecycle import AUTOMATIC, AWS_STATES, State, may_move
 from workspaces.models import WorkSpace
-from workspaces.places import known
 from workspaces.rules import reckoning
 
 FIRST_DELAY = timedelta(hours=1)
@@ -29,7 +28,8 @@ LEAST_ASKS = 3
 """AWS is asked so often at most, and past the operation's deadline so often at least, before it counts as deaf."""
 
 NO_EFFECT = "no_effect"
-SELDOM = timedelta(minutes=5)
+BELIEVED_AFTER = timedelta(hours=1)
+"""So long AWS must miss a machine that people want ended, where it misses too many at once but shows their place."""
 
 
 class Power(MachineHandler):
@@ -49,7 +49,7 @@ class Power(MachineHandler):
 
     def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider) -> None:
         claim.step("look", progress=10)
-        seen = gateway.look(known(workspace))
+        seen = self.look(claim, workspace, gateway)
         if not self.decide(claim, workspace, seen):
             return
         fault: aws.AwsError | None = None
@@ -188,6 +188,25 @@ class Terminate(Power):
     outcome_action = actions.WORKSPACE_TERMINATE_OUTCOME
     action = "terminate"
     origin, passing, wanted = None, State.TERMINATING, State.TERMINATED
+
+    def look(
+        self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider, proof: absence.Proof | None = None
+    ) -> aws.Machine | None:
+        """Of a fleet that somebody deleted in AWS the end is believed in time, or its rows would stay for ever."""
+        try:
+            return super().look(claim, workspace, gateway, proof)
+        except absence.AbsenceDoubted as doubt:
+            claim.step("absent", doubt.code)
+            if not self._is_missed_for_long(claim) or absence.doubt_of_place(workspace.directory_id, gateway):
+                raise
+            return None
+
+    @staticmethod
+    def _is_missed_for_long(claim: Claim) -> bool:
+        """Whether AWS has not shown it for long; one that it was asked to end meanwhile was there."""
+        since, asked = datetime.fromisoformat(step_of(claim, "absent")["first_at"]), step_of(claim, "ask").get("at")
+        was_there = asked is not None and datetime.fromisoformat(asked) > since
+        return not was_there and claim.now() - since >= BELIEVED_AFTER
 
     def ask(self, gateway: aws.Provider, provider_id: str) -> None:
         gateway.terminate(provider_id)

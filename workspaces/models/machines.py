@@ -216,7 +216,9 @@ class WorkSpace(UUIDModel, TimestampedModel):
             ),
             models.UniqueConstraint(
                 fields=["provider_id"],
-                condition=Q(service_type="WORKSPACES_PERSONAL") & ~Q(provider_id=""),
+                condition=Q(service_type="WORKSPACES_PERSONAL")
+                & ~Q(provider_id="")
+                & ~Q(state__in=["TERMINATED", "FAILED"]),
                 name="workspaces_workspace_provider_id_unique",
             ),
         ]
@@ -224,6 +226,7 @@ class WorkSpace(UUIDModel, TimestampedModel):
             models.Index("owner", "state", name="workspaces_by_owner"),
             models.Index("team", "state", name="workspaces_by_team"),
             models.Index("organization", F("created_at").desc(), F("id").desc(), name="workspaces_by_organization"),
+            models.Index("provider_id", "organization", name="workspaces_by_provider_id"),  # ended ones too
             models.Index("search_name", "organization", name="workspaces_by_name"),  # operators look into all
             models.Index(
                 fields=["next_action_at"], condition=Q(next_action_at__isnull=False), name="workspaces_due_action"

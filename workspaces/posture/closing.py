@@ -42,7 +42,14 @@ def stacks_to_close(account: ProviderAccount) -> list[str]:
     return sorted({*offered.values_list("name", flat=True), *_machines_in(account)})
 
 
-def close(account: ProviderAccount, names: Sequence[str], *, actor: Actor, now: datetime) -> Looked:
+def close(
+    account: ProviderAccount,
+    names: Sequence[str],
+    *,
+    actor: Actor,
+    now: datetime,
+    patience: aws.Patience | None = None,
+) -> Looked:
     """Have AWS close what these stacks leave open, look again, and keep in their rows whether they are closed.
 
     What AWS refuses is tried again by the next look, and named in the deviation; a stack that is not there is one of
@@ -50,7 +57,7 @@ def close(account: ProviderAccount, names: Sequence[str], *, actor: Actor, now: 
     """
     if not names:
         return Looked([], [], [])
-    catalogue = aws.StackCatalogue(place_of(account))
+    catalogue = aws.StackCatalogue(place_of(account), patience=patience)
     known = {one.name: one for one in ApplicationStack.objects.filter(provider_account=account, name__in=names)}
     allowed = catalogue.transfers(names)
     told: set[str] = set()

@@ -58,11 +58,12 @@ def check(*, now: datetime, actor: Actor | None = None) -> dict[str, int]:
     actor = actor or Actor.job(JOB)
     figures = Figures()
     faults: list[str] = []
+    patience = aws.Patience()
     for account in ProviderAccount.objects.select_related("organization").order_by("id"):
         silent = False
         for service_type, check_service in ((PERSONAL, _check_computers), (APPLICATIONS, _check_stacks)):
             try:
-                check_service(account, figures, _note_of(account, figures, actor, now), actor, now)
+                check_service(account, figures, _note_of(account, figures, actor, now), patience, actor, now)
             except aws.AwsError as error:
                 silent = True
                 faults.append(f"provider account {account.id} ({account}), {service_type}: {error}")
@@ -97,8 +98,10 @@ def _note_of(account: ProviderAccount, figures: Figures, actor: Actor, now: date
     return note
 
 
-def _check_computers(account: ProviderAccount, figures: Figures, note: Note, actor: Actor, now: datetime) -> None:
-    gateway = aws.Gateway(place_of(account))
+def _check_computers(
+    account: ProviderAccount, figures: Figures, note: Note, patience: aws.Patience, actor: Actor, now: datetime
+) -> None:
+    gateway = aws.Gateway(place_of(account), patience=patience)
     standing = WorkSpace.objects.live().filter(provider_account=account, service_type=PERSONAL, state__in=UP)
     own = {account.directory_id} if account.offers(PERSONAL) else set()
     machines = dict(standing.values_list("directory_id").annotate(Count("id")))
@@ -129,9 +132,11 @@ def _check_computers(account: ProviderAccount, figures: Figures, note: Note, act
             )
 
 
-def _check_stacks(account: ProviderAccount, figures: Figures, note: Note, actor: Actor, now: datetime) -> None:
+def _check_stacks(
+    account: ProviderAccount, figures: Figures, note: Note, patience: aws.Patience, actor: Actor, now: datetime
+) -> None:
     names = stacks_to_close(account)
-    looked = close(account, names, actor=actor, now=now)
+    looked = close(account, names, actor=actor, now=now, patience=patience)
     figures.stacks += len(looked.shown)
     note(names, checks.STACK_CHECKS, looked.deviations)
 

@@ -39,7 +39,7 @@ def stacks_of(account: ProviderAccount, run: Run) -> int:
     Those that are not closed yet are closed now, and launched from once that was seen. Raises any other AwsError.
     """
     try:
-        count, unclosed = refresh_stacks(account=account, actor=run.actor, now=run.now)
+        count, unclosed = refresh_stacks(account=account, actor=run.actor, now=run.now, patience=run.patience)
     except aws.TagsForbidden as error:
         logger.warning("the stacks in provider account %s could not be told: %s", account.id, error)
         _note(account, GET_RESOURCES, checks.TAG_ACCESS, error, run)
@@ -51,7 +51,7 @@ def stacks_of(account: ProviderAccount, run: Run) -> int:
 def _close(account: ProviderAccount, names: Sequence[str], run: Run) -> None:
     """Close stacks; that it cannot be done now is a fault of the run, and keeps no machine from being looked at."""
     try:
-        looked = close(account, names, actor=run.actor, now=run.now)
+        looked = close(account, names, actor=run.actor, now=run.now, patience=run.patience)
     except aws.AwsError as error:
         run.figures.unclosed += len(names)
         told = f"provider account {account.id}: not offered until closed, {', '.join(names)}: {error}"

@@ -27,6 +27,42 @@ IN_ERROR = "ERROR"
 """AWS's word for a machine that is broken; ours keeps its state, and people hear of it."""
 
 
+def as_of_now(
+    machines: Sequence[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Gateway, run: Run
+) -> tuple[list[WorkSpace], list[aws.Machine]]:
+    """The machines of ours that can be compared, and what AWS shows, in the order of its pages.
+
+    The pages are older than the rows: an operation may have ended in between. So AWS is asked anew for what differs
+    from its row; what it does not show then, or shows in a state that Forge does not know, waits for the next run.
+    """
+    by_id = {one.provider_id: one for one in shown}
+    differing = [one.provider_id for one in machines if _differs(one, by_id[one.provider_id])]
+    newest = gateway.describe(differing)
+    missed = set(differing) - newest.keys()
+    by_id = {id_: newest.get(id_, one) for id_, one in by_id.items() if id_ not in missed}
+    comparable = []
+    for machine in machines:
+        seen = by_id.get(machine.provider_id)
+        if seen is None:
+            continue
+        if seen.state not in AWS_STATES:
+            run.figures.failed += 1
+            told = f"machine {machine.id}: AWS shows the state {seen.state!r}, which Forge does not know"
+            run.fault(told)
+            logger.error("%s", told)
+            continue
+        comparable.append(machine)
+    return comparable, list(by_id.values())
+
+
+def _differs(machine: WorkSpace, seen: aws.Machine) -> bool:
+    """Whether something would be written of the machine."""
+    facts = (seen.state, seen.ip_address)
+    known = AWS_STATES.get(seen.state)
+    is_elsewhere = known is None or known.state not in (None, machine.state)
+    return is_elsewhere or (machine.provider_state, machine.ip_address) != facts
+
+
 def compare(machines: Iterable[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Provider, run: Run) -> None:
     """Follow what AWS shows of machines of ours."""
     machines = list(machines)
@@ -108,7 +144,7 @@ def _follow(machine: WorkSpace, seen: aws.Machine | None, target: State, run: Ru
 
 
 def _refresh(machine: WorkSpace, seen: aws.Machine, beside: Mapping[str, Any], run: Run) -> bool:
-    """Write what AWS shows beside the state, when it differs."""
+    """Write what AWS shows beside the state, when it differs, unless anything is done to it since it was read."""
     facts = {
         "provider_state": seen.state,
         "health": AWS_STATES[seen.state].health,
@@ -119,7 +155,9 @@ def _refresh(machine: WorkSpace, seen: aws.Machine, beside: Mapping[str, Any], r
         return False
     with transaction.atomic():
         row = WorkSpace.objects.filter(pk=machine.pk)
-        before = row.select_for_update(no_key=True).values_list("provider_state", flat=True).get()
+        before, version = row.select_for_update(no_key=True).values_list("provider_state", "version").get()
+        if version != machine.version or under_way().filter(target_id=machine.pk).exists():
+            return False
         row.update(**facts, updated_at=run.now)
         if seen.state == IN_ERROR != before:
             _record_error(machine, seen, run)

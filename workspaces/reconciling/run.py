@@ -74,6 +74,7 @@ class Run:
     dry_run: bool
     actor: Actor
     figures: Figures = field(default_factory=Figures)
+    patience: aws.Patience = field(default_factory=aws.Patience)
     silent: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     more_faults: int = 0

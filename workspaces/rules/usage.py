@@ -118,9 +118,10 @@ def collect(*, now: datetime) -> dict[str, int]:
     figures = Figures()
     faults: list[str] = []
     since = _since(now)
+    patience = aws.Patience()
     for account in ProviderAccount.objects.order_by("id"):
         try:
-            _collect_account(account, figures, since=since, now=now)
+            _collect_account(account, figures, patience, since=since, now=now)
         except aws.AwsError as error:
             figures.unreachable += 1
             faults.append(f"provider account {account.id}: {error}")
@@ -143,16 +144,18 @@ def _since(now: datetime) -> datetime:
     return slot_of(max(now - MOST_BEHIND, min(now, asked) - RECENT))
 
 
-def _collect_account(account: ProviderAccount, figures: Figures, *, since: datetime, now: datetime) -> None:
+def _collect_account(
+    account: ProviderAccount, figures: Figures, patience: aws.Patience, *, since: datetime, now: datetime
+) -> None:
     """Connections first: whatever keeps CloudWatch from answering, they are known."""
     for machines in _chunks(account):
         figures.machines += len(machines)
         by_provider_id = {machine.provider_id: machine for machine in machines}
         gaps = _gaps(machines)
         place = place_of(account)
-        seen = aws.Gateway(place).connections(list(by_provider_id)).values()
+        seen = aws.Gateway(place, patience=patience).connections(list(by_provider_id)).values()
         _write(_of_connections(seen, by_provider_id, now=now), gaps, figures, now=now)
-        measured = aws.Metrics(place).read(list(by_provider_id), since=since, until=slot_of(now))
+        measured = aws.Metrics(place, patience=patience).read(list(by_provider_id), since=since, until=slot_of(now))
         _write(_of_metrics(measured, by_provider_id), gaps, figures, now=now)
 
 

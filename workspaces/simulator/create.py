@@ -73,7 +73,7 @@ def make(place: Place, now: float, item: Request, batch: list[Machine]) -> Machi
 
 
 def _bundle(place: Place, item: Request) -> Bundle:
-    if item["DirectoryId"] not in catalog.directory_numbers(place.region):
+    if item["DirectoryId"] not in catalog.directory_numbers(place.region) or not place.shows(item["DirectoryId"]):
         raise AwsError(
             "ResourceNotFound.Directory", "The specified directory could not be found in the specified region."
         )

@@ -40,7 +40,11 @@ def describe_workspace_directories(place: Place, now: float, request: Request) -
     after = pages.after(request, question, code=INVALID)
     described = ((number, directory(place, number)) for number in catalog.directory_numbers(place.region).values())
     found, token = pages.cut(
-        ((number, item) for number, item in described if number > after and _directory_matches(item, request)),
+        (
+            (number, item)
+            for number, item in described
+            if number > after and place.shows(item["DirectoryId"]) and _directory_matches(item, request)
+        ),
         size=request.get("Limit", BATCH),
         question=question,
     )

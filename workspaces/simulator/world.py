@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from workspaces.simulator import machine as life
@@ -39,12 +40,15 @@ class Place:
         store: Store,
         durations: Mapping[str, float],
         usage_of: Callable[[Machine], Usage | None],
+        held_elsewhere: Callable[[str], bool] = lambda directory_id: False,  # noqa: ARG005
     ) -> None:
         self.account = account
         self.region = region
         self.durations = durations
         self._store = store
         self._usage_of = usage_of
+        self._held_elsewhere = held_elsewhere
+        self._directories: set[str] = set()
         self._effects = _NONE
         self._machines: dict[str, Machine] = {}
         self._histories: dict[str, History] = {}
@@ -58,6 +62,14 @@ class Place:
     def __len__(self) -> int:
         """How many machines were ever created here."""
         return len(self._order)
+
+    def holds(self, directory_id: str) -> bool:
+        """Whether a machine was ever created in the directory here."""
+        return directory_id in self._directories
+
+    def shows(self, directory_id: str) -> bool:
+        """Whether the directory is this account's: AWS has each in one, which here is where its machines are."""
+        return self.holds(directory_id) or not self._held_elsewhere(directory_id)
 
     def find(self, workspace_id: str, now: float) -> Machine | None:
         """The machine as it stands now; None for one that never was, is gone, or does not show yet."""
@@ -187,6 +199,7 @@ class Place:
         if current.workspace_id not in self._machines:
             self._order.append(current.workspace_id)
             self._by_user[_user_key(current.directory_id, current.user_name)].append(current.workspace_id)
+            self._directories.add(current.directory_id)
         self._histories[current.workspace_id] = history
         self._keep(current)
 
@@ -231,8 +244,13 @@ class World:
                 store=self._store,
                 durations=self.durations,
                 usage_of=self.usage_rules.usage_of,
+                held_elsewhere=partial(self._is_held, region),
             )
         return self._places[key]
+
+    def _is_held(self, region: str, directory_id: str) -> bool:
+        """Whether any account has a machine in the directory of the region."""
+        return any(place.region == region and place.holds(directory_id) for place in self.places())
 
     def places(self) -> list[Place]:
         return list(self._places.values())

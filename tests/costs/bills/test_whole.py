@@ -17,6 +17,7 @@ from tests import factories
 from tests.costs.bills.fixtures import NOW
 from tests.costs.bills.sheets import ACCOUNT, APRIL, LAUNCHED, MARCH, as_csv, fee, instant, line
 from tests.costs.meters import assert_sums_agree, total
+from workspaces.models import WorkSpace
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 
@@ -241,6 +242,68 @@ def test_a_machine_that_is_named_by_both_ids_has_all_its_lines(fleet, give, tmp_
     given = give(as_csv(tmp_path / "focus.csv", rows, header))
     assert (given["gaps"], given["machine_lines"]) == ([], 3)
     assert (total(by_both), total(by_ours)) == (15, 7)
+
+
+@pytest.fixture
+def taken_over(fleet, account):
+    """A machine that ran from LAUNCHED to STOPPED here, and on as another row's a day later; both rows, older first."""
+    (before,) = fleet(1)
+    ended, again = LAUNCHED + timedelta(hours=11), LAUNCHED + timedelta(days=1)
+    WorkSpace.objects.filter(pk=before.pk).update(state="TERMINATED", terminated_at=ended)
+    after = factories.WorkSpaceFactory(
+        organization=account.organization, provider_account=account, provider_id=before.provider_id,
+        history=[(again, "PENDING"), (again, "AVAILABLE"), (again + timedelta(hours=5), "STOPPED")],
+    )  # fmt: skip
+    meter(now=APRIL)
+    return before, after
+
+
+def test_a_line_of_a_machine_that_two_rows_have_had_is_that_row_s_of_its_time(taken_over, give, tmp_path):
+    before, after = taken_over
+    rows = [
+        line(before, "2", at=LAUNCHED), line(before, "3", at=LAUNCHED + timedelta(hours=12)),
+        line(before, "5", at=LAUNCHED + timedelta(days=1)), fee(before, "7"),
+    ]  # fmt: skip
+    given = give(as_csv(tmp_path / "b.csv", rows))
+    assert (given["gaps"], given["machine_lines"]) == ([], 4)
+    assert (total(before), total(after)) == (2 + 3, 5 + 7)
+    assert_sums_agree()
+    give(as_csv(tmp_path / "again.csv", rows[:2]))
+    assert total(before) == 5
+    assert BilledMachine.objects.filter(workspace=after).latest("bill_id").billed_cost is None
+
+
+def test_a_line_that_says_which_of_two_rows_it_means_is_believed(taken_over, give, tmp_path):
+    before, after = taken_over
+    header = (*HEADER_OF_FOCUS, "x_MachineId")
+    rows = [
+        focus_line(before.provider_id, "10", ""), focus_line(before.provider_id, "5", str(before.pk)),
+        focus_line("", "7", str(after.pk)),
+    ]  # fmt: skip
+    given = give(as_csv(tmp_path / "focus.csv", rows, header))
+    assert (given["gaps"], given["machine_lines"]) == ([], 3)
+    assert (total(before), total(after)) == (5, 17)
+
+
+@pytest.mark.parametrize("ours_is_older", [True, False])
+def test_a_machine_that_another_organization_had_before_or_after_is_ours_on_our_bill(
+    fleet, give, account, tmp_path, ours_is_older
+):
+    elsewhere = factories.ProviderAccountFactory(account=account.account, region="us-west-2")
+    ended = [(LAUNCHED, "PENDING"), (LAUNCHED, "AVAILABLE"), (LAUNCHED, "TERMINATED")]
+
+    def theirs():
+        factories.WorkSpaceFactory(
+            organization=elsewhere.organization, provider_account=elsewhere, provider_id="ws-000000000", history=ended
+        )
+
+    if not ours_is_older:
+        theirs()
+    (ours,) = fleet(1)
+    if ours_is_older:
+        theirs()
+    given = give(as_csv(tmp_path / "b.csv", [fee(ours, "10")]))
+    assert (given["elsewhere_lines"], given["gaps"], total(ours)) == (0, [], 10)
 
 
 HEADER_OF_FOCUS = (
