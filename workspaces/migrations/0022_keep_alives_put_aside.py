@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("workspaces", "0019_search")]
+    dependencies = [("workspaces", "0021_an_id_of_aws_once_alive")]
 
     operations = [
         migrations.AddField(
