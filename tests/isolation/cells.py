@@ -215,8 +215,7 @@ def _digest(world: World) -> str:
 def _ids_of(world: World) -> set[str]:
     """Every UUID in a row of the organization, but for those of what all organizations share."""
     asked = " UNION ALL ".join(
-        f"SELECT one::text FROM {table} AS one WHERE organization_id = %(organization)s"
-        for table in _tables()
+        f"SELECT one::text FROM {table} AS one WHERE organization_id = %(organization)s" for table in _tables()
     )
     with connection.cursor() as cursor:
         cursor.execute(asked, {"organization": world.organization.id})
