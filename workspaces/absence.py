@@ -22,6 +22,7 @@ SAMPLE = 100
 
 MACHINES_NOT_SHOWN = "machines_not_shown"
 PLACE_NOT_SHOWN = "place_not_shown"
+CODES = (MACHINES_NOT_SHOWN, PLACE_NOT_SHOWN)
 
 
 class AbsenceDoubted(aws.UnknownOutcome):

@@ -16,6 +16,7 @@ from datetime import datetime
 from django.db.models import Exists, OuterRef, QuerySet
 
 from audit.actors import Actor
+from forge.operations.models import Operation
 from workspaces import absence, aws
 from workspaces.busy import under_way
 from workspaces.fleet import survey
@@ -98,6 +99,7 @@ def _compare_computers(account: ProviderAccount, run: Run) -> None:
     for machines in _chunks(account, PERSONAL):
         absent.add(machine for machine in machines if machine.provider_id not in seen)
     _judge(account, absent, gateway, run)
+    _tell_doubted(account, PERSONAL, run)
     if not run.dry_run:
         run.figures.unmanaged += sum(survey.settle(account=account, seen=seen, now=run.now).values())
 
@@ -115,6 +117,7 @@ def _compare_streams(account: ProviderAccount, run: Run) -> None:
         follow_drift(there, list(shown.values()), run)
         absent.add(machine for machine in machines if machine.provider_id not in shown)
     _judge(account, absent, gateway, run)
+    _tell_doubted(account, APPLICATIONS, run)
 
 
 class Absent:
@@ -163,6 +166,18 @@ def _judge(account: ProviderAccount, absent: Absent, gateway: aws.Provider, run:
     for machine in absent.expected + believed:
         with run.going_on(f"machine {machine.id}"):
             follow_one(machine, gateway.look(known(machine)), {}, run)
+
+
+def _tell_doubted(account: ProviderAccount, service_type: str, run: Run) -> None:
+    """Count the machines that operations do not find and keep from being looked at here: as implausible as the rest."""
+    doubted = under_way().filter(status=Operation.Status.UNKNOWN, error__code__in=absence.CODES)
+    machines = WorkSpace.objects.live().filter(provider_account=account, service_type=service_type)
+    count = machines.filter(id__in=doubted.values("target_id")).count()
+    if count:
+        run.figures.implausible += count
+        told = f"provider account {account.id}: operations do not find {count} machines, none believed gone"
+        run.fault(told)
+        logger.error("%s", told)
 
 
 def _shown(account: ProviderAccount, gateway: aws.Gateway) -> Iterator[list[aws.Machine]]:

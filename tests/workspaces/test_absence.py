@@ -20,6 +20,7 @@ from workspaces.lifecycle import State
 from workspaces.models import ProviderAccount, StateChange, UnmanagedMachine, WorkSpace
 from workspaces.places import place_of
 from workspaces.reconcile import reconcile
+from workspaces.reconciling.run import ReconcileFailed
 
 ELSEWHERE = "999999999999"
 MACHINES_NOT_SHOWN, PLACE_NOT_SHOWN = absence.MACHINES_NOT_SHOWN, absence.PLACE_NOT_SHOWN
@@ -75,6 +76,9 @@ def test_a_bulk_operation_in_a_wrong_account_ends_no_machine(world, simulator, c
     assert [(one.status, one.error["code"]) for one in parts] == [("unknown", MACHINES_NOT_SHOWN)] * 3
     assert states() == {State.AVAILABLE: 3}
     assert fresh(operation).status == "waiting"
+    with pytest.raises(ReconcileFailed, match="operations do not find 3 machines") as failed:
+        reconcile(now=clock.now)
+    assert (failed.value.figures["implausible"], failed.value.figures["seen"]) == (3, 0)
     point_to(world.account.account)
     assert follow(clock, operation).result["counts"] == {"succeeded": 3}
     assert reconcile(now=clock.now)["orphans"] == 0
