@@ -143,6 +143,13 @@ def test_the_dry_run_counts_the_stops_of_what_it_would_bar(world, clock):
 
 
 @pytest.mark.usefixtures("running")
+def test_the_dry_run_counts_the_reminders_of_a_short_quarantine(world, clock, settings):
+    settings.FORGE_QUARANTINE_DAYS = 5
+    switch(world, is_active=False)
+    assert foreseen(clock.now) == {"quarantined": 1, "stopped": 1, "reminded": 1}
+
+
+@pytest.mark.usefixtures("running")
 def test_the_dry_run_counts_those_it_would_bar_again_and_none_it_would_give_back(world, clock):
     leave(world, clock)
     clock.work(rounds=3, seconds=400)
