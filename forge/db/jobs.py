@@ -1,7 +1,8 @@
 """Jobs of the schedule: each claims its slot in JobRun, so any number of beats and late ticks do no harm.
 
 A tick may come more often than the slot is long: a slot that failed, was paused or was lost is then taken again, and
-one that succeeded is left alone. So a daily job that ticks hourly repairs itself within the hour.
+one that succeeded is left alone. So a daily job that ticks hourly repairs itself within the hour. A job whose work is
+bounded by the slot leaves one that failed alone, too.
 """
 
 import time

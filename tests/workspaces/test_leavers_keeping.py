@@ -54,8 +54,9 @@ class TestAPersonsOwnKeepAlive:
         come_back(world, clock)
         assert keeping() == (True, until, "thesis")
         assert machine().let_go_at is None
-        told = AuditLog.objects.filter(action_type="WORKSPACE_KEEP_ALIVE", changes__after__reason="thesis")
-        assert told.count() == 2
+        entries = AuditLog.objects.filter(action_type="WORKSPACE_KEEP_ALIVE").order_by("id")
+        ends = [until, clock.now + 30 * DAY, until]
+        assert [one.changes["after"]["until"] for one in entries] == [at.isoformat() for at in ends]
 
     def test_that_ran_out_meanwhile_is_not_given_back(self, world, clock):
         kept(world, clock, days=2)
@@ -139,6 +140,13 @@ def foreseen(now):
 def test_the_dry_run_counts_the_stops_of_what_it_would_bar(world, clock):
     switch(world, is_active=False)
     assert foreseen(clock.now) == {"quarantined": 1, "stopped": 1}
+
+
+@pytest.mark.usefixtures("running")
+def test_the_dry_run_counts_the_reminders_of_a_short_quarantine(world, clock, settings):
+    settings.FORGE_QUARANTINE_DAYS = 5
+    switch(world, is_active=False)
+    assert foreseen(clock.now) == {"quarantined": 1, "stopped": 1, "reminded": 1}
 
 
 @pytest.mark.usefixtures("running")

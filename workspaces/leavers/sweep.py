@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
@@ -117,8 +118,7 @@ def look_after_leavers(*, now: datetime, dry_run: bool = False, actor: Actor | N
         "reminded": _Work(to_remind(now), "id", lambda who, one: holding.remind(actor=who, quarantine_id=one, now=now)),
     }
     if dry_run:
-        foreseen = {name: one.rows for name, one in work.items()} | _after_the_rest(now)
-        return {**asdict(run.figures), **{name: rows[:AT_MOST].count() for name, rows in foreseen.items()}}
+        return asdict(run.figures) | {name: one.rows[:AT_MOST].count() for name, one in work.items()} | _after(now)
     for name, one in work.items():
         run.each(name, one)
     if run.faults:
@@ -126,17 +126,17 @@ def look_after_leavers(*, now: datetime, dry_run: bool = False, actor: Actor | N
     return asdict(run.figures)
 
 
-def _after_the_rest(now: datetime) -> dict[str, QuerySet]:
-    """What a run would stop and remind of once it has given back, barred and barred again what is due before."""
+def _after(now: datetime) -> dict[str, int]:
+    """How many a run would stop and remind of once it has given back, barred and barred again what is due before."""
     released = to_release().order_by("pk")[:AT_MOST]
     barred = Q(pk__in=to_quarantine().order_by("pk").values("pk")[:AT_MOST])
     again = to_bar_again(now).exclude(pk__in=released.values("pk")).order_by("pk")
     barred |= Q(pk__in=again.values("workspace_id")[:AT_MOST])
     barred |= Q(quarantined_at__isnull=False) & ~Q(pk__in=released.values("workspace_id"))
-    return {
-        "stopped": _stoppable().filter(barred),
-        "reminded": to_remind(now).exclude(pk__in=released.values("pk")),
-    }
+    reminded = to_remind(now).exclude(pk__in=released.values("pk"))[:AT_MOST].count()
+    if timedelta(days=settings.FORGE_QUARANTINE_DAYS) <= REMINDER:
+        reminded += to_quarantine()[:AT_MOST].count()
+    return {"stopped": _stoppable().filter(barred)[:AT_MOST].count(), "reminded": min(reminded, AT_MOST)}
 
 
 def to_quarantine() -> QuerySet:
