@@ -161,7 +161,7 @@ def test_it_says_how_long_jobs_have_not_succeeded_and_how_often_they_should(clie
 def test_the_length_of_each_jobs_slot_is_what_its_task_claims(monkeypatch, settings):
     settings.FORGE_REFRESH_PRICES = True
     claimed = {}
-    monkeypatch.setattr(jobs, "claim_slot", lambda job, now, every: claimed.update({job: every.total_seconds()}))
+    monkeypatch.setattr(jobs, "claim_slot", lambda job, now, every, **_: claimed.update({job: every.total_seconds()}))
     app.autodiscover_tasks(force=True)
     for entry in BEAT_SCHEDULE.values():
         app.tasks[entry["task"]]()
