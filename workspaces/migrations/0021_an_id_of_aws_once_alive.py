@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             "workspace",
             models.UniqueConstraint(
-                fields=["provider_id"],
+                models.F("provider_id"),
                 condition=KNOWN & ~Q(state__in=["TERMINATED", "FAILED"]),
                 name=NAME,
             ),

@@ -215,7 +215,7 @@ class WorkSpace(UUIDModel, TimestampedModel):
                 name="workspaces_workspace_one_per_directory_user",
             ),
             models.UniqueConstraint(
-                fields=["provider_id"],
+                F("provider_id"),  # named as a field it would give the read-only `state` a default in the API's schema
                 condition=Q(service_type="WORKSPACES_PERSONAL")
                 & ~Q(provider_id="")
                 & ~Q(state__in=["TERMINATED", "FAILED"]),

@@ -92,7 +92,7 @@ def stop_and_die(fleet: Fleet) -> None:
 
 
 def not_waiting(patch: pytest.MonkeyPatch) -> None:
-    def end_without_machine(self: Launch, claim: Any, workspace: Any) -> None:
+    def end_without_machine(self: Launch, claim: Any, workspace: Any, gateway: Any) -> None:
         self._give_up(claim, workspace, code="called_off", detail="Called off; AWS has no machine of it")
 
     patch.setattr(Launch, "_end_without_machine", end_without_machine)
