@@ -129,7 +129,7 @@ def test_an_orphan_is_taken_over_beside_its_ended_row(world, cloud, simulator, c
     ended = WorkSpace.objects.get()
     WorkSpace.objects.update(state=State.TERMINATED, terminated_at=clock.now)
     reconcile(now=clock.now)
-    told = adopting.preview(account=world.account, wish=Wish())
+    told = adopting.preview(actor=actor(world.admin), account=world.account, wish=Wish(), now=clock.now)
     operation = adopting.ask(actor=actor(world.admin), account=world.account, wish=Wish(), now=clock.now)
     run_due(limit=10, now=clock.now)
     assert told["would_adopt"] == fresh(operation).result["adopted"] == 1
