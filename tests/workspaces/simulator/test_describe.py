@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.workspaces.simulator.cloud import Cloud, client, refused
+from tests.workspaces.simulator.cloud import REGION, Cloud, client, refused
 from workspaces.bundles import BUNDLES
 from workspaces.simulator import catalog
 from workspaces.simulator.server import Simulator
@@ -154,6 +154,7 @@ def test_regions_and_accounts_share_nothing(simulator: Simulator, cloud: Cloud) 
     ann = cloud.launch("ann")
     ireland = Cloud(simulator.url, region="eu-west-1")
     other_account = Cloud(simulator.url, access_key="210987654321")
+    other_account.directory_id = catalog.directory_id(REGION, 2)
     same_account = client("workspaces", simulator.url, access_key="AKIAROTATED")
     for elsewhere in (ireland, other_account):
         assert elsewhere.get(ann) is None
@@ -161,6 +162,17 @@ def test_regions_and_accounts_share_nothing(simulator: Simulator, cloud: Cloud) 
         elsewhere.launch("ann")
     assert _ids(same_account.describe_workspaces()) == [ann]
     assert ireland.directory_id != cloud.directory_id
+
+
+def test_a_directory_is_that_accounts_which_first_had_a_machine_in_it(simulator: Simulator, cloud: Cloud) -> None:
+    other_account = Cloud(simulator.url, access_key="210987654321")
+    shown = [one["DirectoryId"] for one in other_account.api.describe_workspace_directories()["Directories"]]
+    assert cloud.directory_id in shown
+    cloud.launch("ann")
+    left = [one["DirectoryId"] for one in other_account.api.describe_workspace_directories()["Directories"]]
+    assert left == [one for one in shown if one != cloud.directory_id]
+    (failed,) = other_account.create(other_account.request("ann"))["FailedRequests"]
+    assert failed["ErrorCode"] == "ResourceNotFound.Directory"
 
 
 def test_the_volumes_of_each_bundle_are_those_that_forge_reckons_with():
