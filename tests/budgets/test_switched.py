@@ -119,6 +119,20 @@ def test_a_budget_made_late_holds_them(world, modes):
 
 
 @pytest.mark.parametrize("modes", WAYS)
+def test_metering_tops_up_to_them_whoever_switched(world, modes):
+    machine = resting(world, modes[0])
+    budget = adopted(world, "TEAM", world.team.id, now=MARCH + timedelta(hours=6))
+    for hours, mode in enumerate(modes[1:]):
+        switch(machine, mode, SWITCHED + timedelta(hours=hours))
+    metering.meter(now=AT)
+    assert again(budget).reserved >= owed(modes)
+    assert_sums_agree()
+    total = taken(budget)
+    metering.meter(now=APRIL)
+    assert again(budget).spent <= total
+
+
+@pytest.mark.parametrize("modes", WAYS)
 def test_a_forecast_foresees_them(world, modes):
     switched(world, *modes)
     budget = adopted(world, "TEAM", world.team.id, now=AT)
