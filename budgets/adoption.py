@@ -11,10 +11,12 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 
-from budgets.binding import Scopes
+from budgets.binding import Rate, Scopes
 from budgets.models import EXPIRES_AFTER, Budget, Reservation
 from budgets.rates import rate_or_nothing
 from budgets.scopes import FACTS
+from costs.dues import MODES, Dues
+from costs.pricing import month_of
 from forge.accounts.locks import lock_scope_for_adoption, lock_scopes
 from forge.db.ids import uuid7
 from workspaces.lifecycle import LIVE_STATES
@@ -37,36 +39,55 @@ _SPENT = """
     )
 """
 
+_MODES = MODES.format(machine="w.id, w.launched_at, w.running_mode, %(now)s")
+
 _KINDS = """
-    SELECT DISTINCT service_type, region, bundle_type, operating_system, running_mode, root_volume_gb + user_volume_gb
-      FROM workspaces_workspace
+    SELECT DISTINCT service_type, region, bundle_type, operating_system, running_mode, root_volume_gb + user_volume_gb,
+           {modes}
+      FROM workspaces_workspace w
      WHERE organization_id = %(organization)s AND {machine_column} = %(scope_id)s AND state = ANY (%(live)s)
 """
 
-# Fees of the hours that are in no record yet, and the running ahead: what every live machine must hold.
+# Fees of the hours that are in no record yet, and the running ahead: what every live machine must hold. To the end of
+# the month (`turn`) it owes them by the modes that it has had in it, as costs.dues has it.
 _CLAIMS = """
     WITH rate (
-        service_type, region, bundle_type, operating_system, running_mode, storage_gb, fee, storage_fee, hourly
+        service_type, region, bundle_type, operating_system, running_mode, storage_gb, modes,
+        fee, beside, storage_fee, later_fee, later_storage_fee, hourly, runs_free
     ) AS (
         SELECT * FROM unnest(
             %(service_types)s::text[], %(regions)s::text[], %(bundle_types)s::text[], %(operating_systems)s::text[],
-            %(running_modes)s::text[], %(storage_gbs)s::integer[], %(fees)s::numeric[], %(storage_fees)s::numeric[],
-            %(hourlies)s::numeric[]
+            %(running_modes)s::text[], %(storage_gbs)s::integer[], %(modes)s::text[], %(fees)s::numeric[],
+            %(besides)s::numeric[], %(storage_fees)s::numeric[], %(later_fees)s::numeric[],
+            %(later_storage_fees)s::numeric[], %(hourlies)s::numeric[], %(runs_free)s::boolean[]
         )
     ), claim AS (
         SELECT w.id AS workspace_id, w.launched_at,
-               CASE WHEN since.hour < bound.hour
-                    THEN costs_accrued(rate.fee, bound.hour) - costs_accrued(rate.fee, since.hour)
-                         + costs_accrued(rate.storage_fee, bound.hour) - costs_accrued(rate.storage_fee, since.hour)
+               CASE WHEN since.hour < least(bound.hour, %(turn)s)
+                    THEN costs_accrued(rate.fee, least(bound.hour, %(turn)s)) - costs_accrued(rate.fee, since.hour)
+                         + costs_accrued(rate.beside, least(bound.hour, %(turn)s))
+                         - costs_accrued(rate.beside, since.hour)
+                         + costs_accrued(rate.storage_fee, least(bound.hour, %(turn)s))
+                         - costs_accrued(rate.storage_fee, since.hour)
                     ELSE 0
                END
-               + rate.hourly * greatest(0, least(%(hours)s, ceil(extract(epoch FROM bound.at - %(now)s) / 3600)))
+               + CASE WHEN greatest(since.hour, %(turn)s) < bound.hour
+                      THEN costs_accrued(rate.later_fee, bound.hour)
+                           - costs_accrued(rate.later_fee, greatest(since.hour, %(turn)s))
+                           + costs_accrued(rate.later_storage_fee, bound.hour)
+                           - costs_accrued(rate.later_storage_fee, greatest(since.hour, %(turn)s))
+                      ELSE 0
+                 END
+               + rate.hourly * greatest(0, least(
+                   %(hours)s,
+                   ceil(extract(epoch FROM bound.at - CASE WHEN rate.runs_free THEN %(turn)s ELSE %(now)s END) / 3600)
+               ))
                AS amount
           FROM workspaces_workspace w
           JOIN rate
             ON rate.service_type = w.service_type AND rate.region = w.region AND rate.bundle_type = w.bundle_type
            AND rate.operating_system = w.operating_system AND rate.running_mode = w.running_mode
-           AND rate.storage_gb = w.root_volume_gb + w.user_volume_gb
+           AND rate.storage_gb = w.root_volume_gb + w.user_volume_gb AND rate.modes = {modes}
          CROSS JOIN LATERAL (
              SELECT least(%(period_end)s, w.created_at + w.max_lifetime_days * interval '24 hours') AS at
          ) limited
@@ -196,17 +217,19 @@ def _parameters(budget: Budget, now: datetime) -> dict[str, Any]:
         "period_start": budget.period_start,
         "period_end": budget.period_end,
         "now": now,
+        "turn": month_of(now)[1],
         "expires_at": now + EXPIRES_AFTER,
         "hours": settings.FORGE_RESERVE_HOURS,
         "live": [str(state) for state in LIVE_STATES],
         "correlation": uuid7(),
     }
     with connection.cursor() as cursor:
-        cursor.execute(_KINDS.format(machine_column=FACTS[budget.scope].machine_column), common)
+        cursor.execute(_KINDS.format(machine_column=FACTS[budget.scope].machine_column, modes=_MODES), common)
         kinds = cursor.fetchall()
-    rates = [rate_or_nothing(budget.organization, kind, now=now) for kind in kinds]
-    service_types, regions, bundle_types, operating_systems, running_modes, storage_gbs = (
-        zip(*kinds, strict=True) if kinds else [()] * 6
+    rates = [rate_or_nothing(budget.organization, kind[:6], modes=kind[6], now=now) for kind in kinds]
+    dues = [_dues(rate, common["turn"]) for rate in rates]
+    service_types, regions, bundle_types, operating_systems, running_modes, storage_gbs, modes = (
+        zip(*kinds, strict=True) if kinds else [()] * 7
     )
     return common | {
         "service_types": list(service_types),
@@ -215,14 +238,27 @@ def _parameters(budget: Budget, now: datetime) -> dict[str, Any]:
         "operating_systems": list(operating_systems),
         "running_modes": list(running_modes),
         "storage_gbs": list(storage_gbs),
-        "fees": [rate.fee for rate in rates],
-        "storage_fees": [rate.storage_fee for rate in rates],
-        "hourlies": [rate.hourly for rate in rates],
+        "modes": list(modes),
+        "fees": [one.fees[0] for one in dues],
+        "besides": [sum(one.fees[1:-1], Decimal(0)) for one in dues],
+        "storage_fees": [one.fees[-1] for one in dues],
+        "later_fees": [one.later[0] for one in dues],
+        "later_storage_fees": [one.later[1] for one in dues],
+        "hourlies": [one.hourly for one in dues],
+        "runs_free": [one.runs_free for one in dues],
     }
+
+
+def _dues(rate: Rate, turn: datetime) -> Dues:
+    """Those of a machine that was not switched are the same before and after."""
+    fees = (rate.fee, rate.storage_fee)
+    return rate.dues or Dues(turn=turn, fees=fees, later=fees, hourly=rate.hourly, runs_free=False)
 
 
 def _one(cursor: Any, budget: Budget, parameters: dict[str, Any], *parts: str) -> Decimal:
     facts = FACTS[budget.scope]
-    statement = "".join(parts).format(machine_column=facts.machine_column, record_column=facts.record_column)
+    statement = "".join(parts).format(
+        machine_column=facts.machine_column, record_column=facts.record_column, modes=_MODES
+    )
     cursor.execute(statement, parameters)
     return cursor.fetchone()[0]

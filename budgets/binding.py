@@ -12,7 +12,8 @@ from typing import Any
 from django.db import connection
 
 from budgets.models import Budget
-from costs.pricing import hour_of
+from costs.dues import Dues
+from costs.pricing import hour_of, hour_up
 
 _BINDING = """
     SELECT *, '' FROM budgets_binding(
@@ -53,13 +54,15 @@ class Scopes:
 class Rate:
     """What a kind of machine costs: two fees that accrue over the month, and a price per started hour.
 
-    By the price in force, or (`is_current` False) by the last one that is known.
+    By the price in force, or (`is_current` False) by the last one that is known. `dues` are those of a machine that
+    is charged otherwise to the end of the month, since it was switched in it; None of every other.
     """
 
     fee: Decimal
     storage_fee: Decimal
     hourly: Decimal
     is_current: bool = True
+    dues: Dues | None = None
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,11 @@ def read(
 
     Fees count from the hour `fees_from`, by default that of `now`, which a launch owes whole.
     """
-    more = {"fees_from": fees_from or hour_of(now)}
-    return _rows(_BINDING, _parameters(scopes, now, lifetime_end, rate, hours) | more)
+    since = fees_from or hour_of(now)
+    bound = _rows(_BINDING, _parameters(scopes, now, lifetime_end, rate, hours) | {"fees_from": since})
+    if rate.dues is None:
+        return bound
+    return [one.needing(_owed(rate.dues, now, since, min(one.period_end, lifetime_end), hours)) for one in bound]
 
 
 def reserve(
@@ -147,6 +153,11 @@ def reserve(
         "expires_at": expires_at,
     }
     return _rows(_RESERVE, _parameters(scopes, now, lifetime_end, rate, hours) | more)
+
+
+def _owed(dues: Dues, now: datetime, since: datetime, end: datetime, hours: int) -> Decimal:
+    """Fees of the hours that begin from `since` to `end`, and at most `hours` of running."""
+    return dues.fees_between(since, hour_up(end)) + dues.running(now, end, hours) if now < end else Decimal(0)
 
 
 def _parameters(scopes: Scopes, now: datetime, lifetime_end: datetime, rate: Rate, hours: int) -> dict[str, Any]:

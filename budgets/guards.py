@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -19,8 +18,9 @@ from budgets.figures import bound_figures, instant, money
 from budgets.ledger import LOW_HOURS
 from budgets.making_room import suggestions
 from budgets.models import EXPIRES_AFTER, Budget, Reservation
-from budgets.rates import month_ahead, rate_as_booked, rate_of, rate_or_nothing
-from costs.forecasts import Kind as PriceKind
+from budgets.rates import charged_by, month_ahead, rate_as_booked, rate_of, rate_or_nothing
+from costs.dues import Kind as PriceKind
+from costs.dues import modes_after, modes_of
 from costs.models import Basis
 from costs.pricing import hour_up
 from forge.accounts.models import User
@@ -122,15 +122,17 @@ def _rate(intent: Intent) -> Rate:
     """What the machine of an intent costs; raises what the price book refuses.
 
     Nothing new begins without a price in force. What is there already has its cost in any case: a machine that starts,
-    is taken over, moves or stays what it is but for its volumes goes by what metering books it at.
+    is taken over, moves or stays what it is but for its volumes goes by what metering books it at: by the modes that it
+    has had in the month too.
     """
     machine = intent.workspace
+    kind, modes = (*_kind(intent), _storage_gb(intent)), _modes(intent)
     is_there = intent.kind in ("start", "adopt", "move")
     if is_there or (intent.kind == "modify" and machine and _kind(machine) == _kind(intent)):
-        booked = rate_as_booked(intent.organization, (*_kind(intent), _storage_gb(intent)), now=intent.now)
+        booked = rate_as_booked(intent.organization, kind, modes=modes, now=intent.now)
         if booked is not None:
             return booked
-    return rate_of(
+    rate = rate_of(
         organization=intent.organization,
         region=intent.region,
         bundle_type=intent.bundle_type,
@@ -140,6 +142,15 @@ def _rate(intent: Intent) -> Rate:
         storage_gb=_storage_gb(intent),
         now=intent.now,
     )
+    return charged_by(rate, intent.organization, kind, modes=modes, now=intent.now) if machine else rate
+
+
+def _modes(intent: Intent) -> str:
+    """What the machine will be charged by to the end of the month once the intent is done."""
+    machine = intent.workspace
+    if machine is None or machine.launched_at is None:
+        return str(intent.running_mode)
+    return modes_after(modes_of(machine, now=intent.now), intent.running_mode)
 
 
 def _kind(of: Intent | WorkSpace) -> PriceKind:
@@ -291,14 +302,13 @@ def _modify(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dic
 def _differences(intent: Intent, scopes: Scopes, rate: Rate) -> list[Bound]:
     """The budgets that bind, each needing what the changed machine must hold there beyond what it must hold now.
 
-    Both are the fees of the hours that begin after now and FORGE_RESERVE_HOURS of running. AutoStop's fee is owed to
-    the end of the month beside AlwaysOn's (docs/money.md), so a switch to AlwaysOn saves the hours only; a switch to
-    AutoStop changes nothing before the month's end.
+    Both are the fees of the hours that begin after now and FORGE_RESERVE_HOURS of running, as they will be charged
+    (costs.dues): a switch to AlwaysOn saves the hours only, one to AutoStop changes nothing before the month's end.
     """
     machine = _machine(intent)
-    before = rate_or_nothing(intent.organization, (*_kind(machine), _storage_gb(machine)), now=intent.now)
-    if machine.running_mode != intent.running_mode:
-        before = replace(before, fee=Decimal(0)) if intent.running_mode == "ALWAYS_ON" else rate
+    modes = modes_of(machine, now=intent.now)
+    kind = (*_kind(machine), _storage_gb(machine))
+    before = rate_or_nothing(intent.organization, kind, modes=modes, now=intent.now)
     what: dict[str, Any] = {
         "scopes": scopes,
         "now": intent.now,

@@ -11,7 +11,8 @@ from budgets.binding import Rate
 from budgets.figures import money
 from budgets.models import Reservation
 from budgets.rates import Kind, rate_or_nothing
-from costs.pricing import hour_of, rest_of_month
+from costs.dues import Modes
+from costs.pricing import HOUR, hour_of, rest_of_month
 from forge.accounts.models import User
 from workspaces.lifecycle import State
 from workspaces.models import WorkSpace
@@ -44,26 +45,34 @@ def suggestions(*, budget_id: uuid.UUID, user: User | None, now: datetime) -> li
             workspace__state__in=(State.AVAILABLE, State.STOPPED),
         )
         .select_related("workspace__organization", "workspace__owner")
+        .annotate(modes=Modes(now, "workspace__"))
         .order_by("-remaining", "id")[:LOOKED_AT]
     )
     found = list(held)
     running = [one.workspace for one in found if one.workspace.state == State.AVAILABLE]
     evidence = evidence_of(running, now=now) if running else {}
-    rates: dict[Kind, Rate] = {}
+    rates: dict[tuple[Kind, str], Rate] = {}
     offered = []
     for one in found:
         machine = one.workspace
         if machine.state == State.AVAILABLE and not evidence[machine.id].is_idle:
             continue
-        rate = _rate(machine, rates, now)
-        frees = one.remaining - sum(rest_of_month(fee, hour_of(now)) for fee in (rate.fee, rate.storage_fee))
+        rate = _rate(machine, one.modes, rates, now)
+        frees = one.remaining - _rest_of_month(rate, now)
         if frees > 0:
             offered.append((frees, machine, rate))
     offered.sort(key=lambda one: (-one[0], one[1].id))
     return [_shown(machine, frees, rate, user) for frees, machine, rate in offered[:SUGGESTED]]
 
 
-def _rate(machine: WorkSpace, known: dict[Kind, Rate], now: datetime) -> Rate:
+def _rest_of_month(rate: Rate, now: datetime) -> Decimal:
+    """The fees that a machine which ends now owes beyond this hour."""
+    if rate.dues is not None:
+        return rate.dues.fees_between(hour_of(now) + HOUR, rate.dues.turn)
+    return rest_of_month(rate.fee, hour_of(now)) + rest_of_month(rate.storage_fee, hour_of(now))
+
+
+def _rate(machine: WorkSpace, modes: str, known: dict[tuple[Kind, str], Rate], now: datetime) -> Rate:
     kind = (
         machine.service_type,
         machine.region,
@@ -72,20 +81,20 @@ def _rate(machine: WorkSpace, known: dict[Kind, Rate], now: datetime) -> Rate:
         machine.running_mode,
         machine.root_volume_gb + machine.user_volume_gb,
     )
-    if kind not in known:
-        known[kind] = rate_or_nothing(machine.organization, kind, now=now)
-    return known[kind]
+    if (kind, modes) not in known:
+        known[kind, modes] = rate_or_nothing(machine.organization, kind, modes=modes, now=now)
+    return known[kind, modes]
 
 
 def _shown(machine: WorkSpace, frees: Decimal, rate: Rate, user: User) -> dict[str, Any]:
     legal = legal_of(machine)
-    runs = machine.state == State.AVAILABLE
+    costs_by_hour = machine.state == State.AVAILABLE and not (rate.dues and rate.dues.runs_free)
     return {
         "workspace": str(machine.id),
         "name": machine.name,
         "owner": machine.owner.email,
         "state": machine.state,
         "frees": money(frees),
-        "saves_per_hour": money(rate.hourly if runs else Decimal(0)),
+        "saves_per_hour": money(rate.hourly if costs_by_hour else Decimal(0)),
         "actions": [action for action in WAYS if action in legal and may(user, action, machine)],
     }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
 from budgets.binding import Rate
 from costs import quotes
+from costs.dues import dues_of, kinds_of
 from costs.forecasts import prices_of
 from costs.models import Price
-from costs.pricing import storage_fee
+from costs.pricing import hour_of, hour_up, month_of, storage_fee
 from forge.accounts.models import Organization
 from workspaces.models import WorkSpace
 
@@ -41,23 +43,34 @@ def rate_of(
     return _rate(price, storage_gb)
 
 
-def rate_or_nothing(organization: Organization, kind: Kind, *, now: datetime) -> Rate:
+def rate_or_nothing(organization: Organization, kind: Kind, *, modes: str, now: datetime) -> Rate:
     """The rate by which metering books such machines now, the last one where prices have ended; nothing where the
     price book never had one, since then nothing can be metered either.
     """
-    return rate_as_booked(organization, kind, now=now) or Rate(Decimal(0), Decimal(0), Decimal(0))
+    return rate_as_booked(organization, kind, modes=modes, now=now) or Rate(Decimal(0), Decimal(0), Decimal(0))
 
 
-def rate_as_booked(organization: Organization, kind: Kind, *, now: datetime) -> Rate | None:
+def rate_as_booked(organization: Organization, kind: Kind, *, modes: str, now: datetime) -> Rate | None:
     """The rate by which metering books such machines now; None where no price of them is known at all.
 
-    `is_current` is False where the price has ended and is the last that is known: what is booked by it is ESTIMATED.
+    `modes` is what the machine is charged by to the end of the month (costs.dues). `is_current` is False where the
+    price has ended and is the last that is known: what is booked by it is ESTIMATED.
     """
     of_price, storage_gb = kind[:5], kind[5]
-    price = prices_of([of_price], organization=organization, now=now).get(of_price)
+    prices = prices_of(kinds_of(of_price, modes), organization=organization, now=now)
+    price = prices.get(of_price)
     if price is None:
         return None
-    return _rate(price, storage_gb, is_current=price.is_in_force(now))
+    rate = _rate(price, storage_gb, is_current=price.is_in_force(now))
+    if modes == of_price[4]:
+        return rate
+    return replace(rate, dues=dues_of(of_price, modes, storage_gb, prices, now=now))
+
+
+def charged_by(rate: Rate, organization: Organization, kind: Kind, *, modes: str, now: datetime) -> Rate:
+    """The rate of such a machine that is charged by `modes` to the end of the month."""
+    booked = rate_as_booked(organization, kind, modes=modes, now=now)
+    return replace(rate, dues=booked.dues if booked else None)
 
 
 def _rate(price: Price, storage_gb: int, *, is_current: bool = True) -> Rate:
@@ -71,6 +84,10 @@ def _rate(price: Price, storage_gb: int, *, is_current: bool = True) -> Rate:
 
 def month_ahead(rate: Rate, *, now: datetime, lifetime_end: datetime, hours: int) -> Decimal:
     """What the machine is expected to cost to the end of the UTC month: its fees, and `hours` hours of running."""
+    if rate.dues is not None:
+        end = min(month_of(now)[1], lifetime_end)
+        fees = rate.dues.fees_between(hour_of(now), hour_up(end))
+        return fees + rate.dues.running(now, end, hours) if now < end else Decimal(0)
     return quotes.month_ahead(
         fees=(rate.fee, rate.storage_fee), hourly=rate.hourly, now=now, lifetime_end=lifetime_end, hours=hours
     )

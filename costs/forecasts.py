@@ -19,8 +19,9 @@ from django.db.models import Count, DateTimeField, ExpressionWrapper, F, Func, Q
 from django.db.models.functions import Least
 
 from blueprints.models import Blueprint, OperatingSystem
+from costs.dues import Kind, Modes, dues_of, kinds_of
 from costs.models import Price
-from costs.pricing import HOUR, MILLIONTH, fees_to_come, storage_fee
+from costs.pricing import HOUR, MILLIONTH, hour_up
 from forge.accounts.models import Organization
 from workspaces.lifecycle import LIVE_STATES
 from workspaces.models import WorkSpace
@@ -43,9 +44,6 @@ _PRICES = """
          costs_hour_of(%s)
      ) price
 """
-
-Kind = tuple[str, str, str, str, str]
-"""Service type, region, bundle type, operating system, running mode: what a price follows from."""
 
 
 class _BoundHour(Func):
@@ -92,7 +90,8 @@ def fees_ahead(
 ) -> Decimal:
     """The fees of the hours that begin from `since` to `until`, or the end of a machine's lifetime, at today's prices.
 
-    Reckoned once for all machines of one kind that are bound by the same hour; nothing where no price is known, since
+    As metering will charge them, so by the modes of the month (costs.dues). Reckoned once for all machines of one kind
+    that are bound by the same hour; nothing where no price is known, since
     then nothing can be metered either.
     """
     lifetime_end = ExpressionWrapper(
@@ -100,17 +99,18 @@ def fees_ahead(
     )
     rows = machines.values_list(
         "service_type", "region", "bundle_type", "operating_system", "running_mode",
-        F("root_volume_gb") + F("user_volume_gb"),
+        F("root_volume_gb") + F("user_volume_gb"), Modes(now),
         _BoundHour(Least(Value(until, output_field=DateTimeField()), lifetime_end)),
     ).annotate(count=Count("id")).order_by()  # fmt: skip
     found = list(rows)
-    prices = prices_of([row[:5] for row in found], organization=organization, now=now)
+    prices = prices_of(
+        [kind for row in found for kind in kinds_of(row[:5], row[6])], organization=organization, now=now
+    )
     fees = _NOTHING
-    for *kind, storage_gb, bound, count in found:
-        price = prices.get(tuple(kind))
-        if price is not None:
-            stored = storage_fee(storage_gb, price.included_storage_gb, price.storage_gb_month_amount)
-            fees += (fees_to_come(price.monthly_amount, since, bound) + fees_to_come(stored, since, bound)) * count
+    for *kind, storage_gb, modes, bound, count in found:
+        dues = dues_of((kind[0], kind[1], kind[2], kind[3], kind[4]), modes, storage_gb, prices, now=now)
+        if dues is not None and since < bound:
+            fees += dues.fees_between(hour_up(since), bound) * count
     return fees
 
 

@@ -16,6 +16,7 @@ import yaml
 from check_jsonschema.builtin_schemas import get_builtin_schema
 from django.conf import settings
 
+from forge.console.exports import SPOOLED
 from forge.env import BASE_DIR
 from forge.schedule import TASK_QUEUES
 
@@ -25,7 +26,7 @@ TRY = yaml.safe_load((BASE_DIR / "ops/compose/try.yaml").read_text())
 BASE = BASE_DIR / "ops/kubernetes/base"
 PRODUCTION = BASE_DIR / "ops/kubernetes/production"
 EXPLAINED = set(re.findall(r"`([A-Z_0-9]+)`", (BASE_DIR / "docs/settings.md").read_text()))
-OF_OTHERS = {"POSTGRES_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"}
+OF_OTHERS = {"TMPDIR", "POSTGRES_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"}
 OF_OTHERS |= {"AWS_EC2_METADATA_DISABLED"}
 OF_THE_OWNER = {"worker-seal", "worker-sweeps", "migrate"}
 SHOW_KEYS = """
@@ -137,6 +138,32 @@ def test_containers_of_compose_can_do_little():
         assert "user" not in service, name
     published = [port for one in COMPOSE["services"].values() for port in one.get("ports", [])]
     assert published == ["127.0.0.1:8000:8000"]
+
+
+def test_spools_lie_on_disk_and_memory_is_bounded():
+    for name, service in COMPOSE["services"].items():
+        if "tmpfs" not in service:
+            continue
+        [tmp] = [one for one in service["tmpfs"] if one.startswith("/tmp")]
+        assert "size=" in tmp, name
+        folder = service["environment"]["TMPDIR"]
+        assert f"spools:{folder}" in service["volumes"], name
+        assert folder in COMPOSE["services"]["own-volumes"]["command"], name
+
+
+def test_a_pod_of_web_asks_for_the_room_of_its_spools():
+    [web] = [
+        one
+        for one in yaml.safe_load_all((BASE_DIR / "ops/kubernetes/base/web.yaml").read_text())
+        if one["kind"] == "Deployment"
+    ]
+    pod = web["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    command = container["command"]
+    at_once = int(command[command.index("--workers") + 1]) * int(command[command.index("--threads") + 1])
+    room = container["resources"]["requests"]["ephemeral-storage"]
+    assert int(room.removesuffix("Gi")) * 1024**3 >= at_once * SPOOLED
+    assert {"name": "tmp", "emptyDir": {}} in pod["volumes"]
 
 
 def test_prometheus_reads_the_workers_that_compose_starts():
