@@ -54,15 +54,18 @@ def is_known(differing: Mapping[str, Any]) -> bool:
 
 
 def follow(machine: WorkSpace, differing: Mapping[str, Any], *, actor: Actor, now: datetime) -> bool:
-    """Bring the row to what AWS shows, unless anything has been done to the machine since it was read."""
+    """Bring the row to what AWS shows, unless anything has been done to the machine since it was read.
+
+    One that AWS showed in another state too has been moved by then, and is left to the next look, if it is still there.
+    """
     with transaction.atomic():
         lock_scopes_of(machine.id)
         locked = lock_machine(machine.id)
         before = {name: getattr(locked, name) for name in differing}
-        is_as_read = locked.version == machine.version and all(
+        is_as_read = (locked.state, locked.version) == (machine.state, machine.version) and all(
             value == getattr(machine, name) for name, value in before.items()
         )
-        if not is_as_read or under_way().filter(target_id=machine.id).exists():
+        if locked.state not in FOLLOWED or not is_as_read or under_way().filter(target_id=machine.id).exists():
             return False
         for name, value in differing.items():
             setattr(locked, name, value)

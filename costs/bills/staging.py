@@ -25,12 +25,43 @@ from costs.bills import formats
 from costs.bills.formats import BillRefused
 from costs.bills.models import Bill, BilledMachine, BillGap, BillLine
 from costs.bills.reading import BillFile, Lines
+from forge.db import scope
 from forge.db.ids import uuid7
 from forge.db.models import ArchivedMonth
 from workspaces.models import ProviderAccount
 
 _COPY = """
     COPY costs_billline (bill_id, resource, account, starts, ends, part, amount, quantity) FROM STDIN (FORMAT csv)
+"""
+
+# A machine whose row ended too early may have been taken over by another organization of the account (docs/fleet.md),
+# and the bill has one name for both rows: a line is that of the newest that had begun before it ended. Theirs get the
+# id of their row, which booking passes over.
+_ELSEWHERE = """
+    UPDATE costs_billline line SET resource = whose.id::text
+      FROM (
+          SELECT staged.id AS line_id, newest.*
+            FROM (
+                SELECT DISTINCT mine.provider_id
+                  FROM workspaces_workspace mine
+                  JOIN workspaces_workspace theirs
+                    ON theirs.provider_id = mine.provider_id AND theirs.organization_id <> mine.organization_id
+                 WHERE mine.organization_id = %(organization)s AND mine.provider_id LIKE 'ws-%%'
+            ) shared
+            JOIN costs_billline staged ON staged.bill_id = %(bill)s AND staged.resource = shared.provider_id
+           CROSS JOIN LATERAL (
+               SELECT machine.id, machine.organization_id
+                 FROM workspaces_workspace machine
+                 JOIN workspaces_provideraccount account ON account.id = machine.provider_account_id
+                WHERE machine.provider_id = staged.resource
+                  AND (machine.organization_id = %(organization)s OR account.account = staged.account)
+                ORDER BY machine.launched_at < staged.ends DESC NULLS LAST,
+                         CASE WHEN machine.launched_at < staged.ends THEN machine.launched_at END DESC NULLS LAST,
+                         machine.launched_at, machine.terminated_at DESC NULLS FIRST, machine.id
+                LIMIT 1
+           ) newest
+      ) whose
+     WHERE line.id = whose.line_id AND whose.organization_id <> %(organization)s
 """
 
 # A FOCUS file may name a machine by AWS's id in one line and by ours in another: booking wants one name for each.
@@ -43,8 +74,7 @@ _ONE_NAME = """
                     WHERE other.bill_id = %(bill)s AND other.resource = machine.provider_id)
 """
 
-# A machine whose row ended too early was taken over by another row (docs/fleet.md), and the bill has one name for both:
-# a line is that of the newest row that had begun before it ended.
+# Likewise where another row of ours took it over.
 _BY_TIME = """
     UPDATE costs_billline line SET resource = (
                SELECT machine.id::text FROM workspaces_workspace machine
@@ -137,6 +167,10 @@ def stage(*, bill: Bill, path: Path, now: datetime, beat: Callable[[], None] = l
         bill.save()
         with connection.cursor() as cursor:
             given: dict[str, Any] = {"bill": bill.pk, "organization": bill.organization_id}
+            with (
+                scope.system()
+            ):  # rows of others in the same AWS account are asked for when they began, to be passed over
+                cursor.execute(_ELSEWHERE, given)
             cursor.execute(_BY_TIME, given)
             if file.names_machines:
                 cursor.execute(_ONE_NAME, given)
