@@ -153,7 +153,7 @@ def _explain_close(request: HttpRequest, price: Price) -> list[str]:
 
 
 class ReadingForm(forms.Form):
-    as_of = forms.DateField(label="Read on", widget=UnfoldAdminSingleDateWidget)
+    as_of = forms.DateField(label="Read on", initial=lambda: timezone.now().date(), widget=UnfoldAdminSingleDateWidget)
     source = forms.CharField(
         required=False,
         max_length=300,
@@ -239,7 +239,6 @@ class PriceAdmin(ForgeModelAdmin):
                 permissions.may_close(user, price) and (price.valid_to is None or price.valid_to > timezone.now())
             ),
             form=ReadingForm,
-            initial=lambda price: {"as_of": timezone.now().date(), "source": price.source},
             explain=_explain_confirm,
         ),
     )

@@ -113,8 +113,16 @@ def _explain_on(request: HttpRequest, budget: Budget) -> list[str]:
     return ["It counts anew what the scope has spent and what runs."]
 
 
-def _change_thresholds(request: HttpRequest, budget: Budget, *, thresholds: list[Decimal]) -> str:
-    services.change(actor=request.actor, budget_id=budget.pk, fractions=thresholds, now=timezone.now())  # type: ignore[attr-defined]
+def _change_thresholds(
+    request: HttpRequest, budget: Budget, *, thresholds: list[Decimal], if_match: frozenset[str] | None
+) -> str:
+    services.change(
+        actor=request.actor,  # type: ignore[attr-defined]
+        budget_id=budget.pk,
+        fractions=thresholds,
+        now=timezone.now(),
+        if_match=if_match,
+    )
     return f"People are told at {', '.join(map(percent, sorted(thresholds)))}." if thresholds else "Nobody is told."
 
 
@@ -218,6 +226,7 @@ BUTTONS = (
         run=_change_thresholds,
         legal=permissions.may_change,
         form=ThresholdsForm,
+        is_versioned=True,
         initial=lambda budget: {"thresholds": ", ".join(percent(one)[:-1] for one in fractions_of(budget)) or NOBODY},
         explain=_explain_thresholds,
     ),

@@ -31,14 +31,14 @@ from django.utils.text import slugify
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.enums import ActionVariant
 
-from forge.adminkit.buttons import TYPED, Button, ShownOnce
+from forge.adminkit.buttons import Button, ShownOnce
 from forge.adminkit.changelists import KeysetChangeList
 from forge.adminkit.exports import ExportsWhatItShows
 from forge.adminkit.filters import VisibleRelatedFilter, lookups_of, visible
 from forge.adminkit.orders import is_placed
-from forge.adminkit.problems import refused, sentence_of
+from forge.adminkit.problems import refused, refused_with_message, sentence_of
 from forge.adminkit.times import column
-from forge.api.errors import Denied, Hidden, NotFound, Problem
+from forge.api.errors import Denied, Hidden, NotFound, PreconditionFailed, Problem
 from forge.db import scope
 
 
@@ -264,7 +264,7 @@ class ForgeModelAdmin(ReadByRole, ExportsWhatItShows, ModelAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def button_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
-        """GET shows what the button will do, POST does it; a refusal becomes a message."""
+        """GET shows what the button will do, POST does it; a refusal stands on the form, or is a message."""
         obj = self.get_object(request, object_id)
         if obj is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
@@ -278,27 +278,32 @@ class ForgeModelAdmin(ReadByRole, ExportsWhatItShows, ModelAdmin):
         form = button.form_for(obj, request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             return self._press(request, obj, button, form)
+        return self._confirm(request, obj, button, form)
+
+    def _confirm(self, request: HttpRequest, obj: Any, button: Button, form: Form, **more: Any) -> HttpResponse:
         context = self._page_of(obj, request) | {
             "title": f"{button.label}: {obj}",
             "button": button,
             "form": form,
             "sentences": list(button.explain(request, obj)) if button.explain else [],
+            **more,
         }
         return TemplateResponse(request, "adminkit/confirm_button.html", context)
 
     def _press(self, request: HttpRequest, obj: Any, button: Button, form: Form) -> HttpResponse:
-        fields = {name: value for name, value in form.cleaned_data.items() if name != TYPED}
-        response = HttpResponseRedirect(self._detail_url(obj))
         try:
-            said = button.run(request, obj, **fields)
+            said = button.press(request, obj, form.cleaned_data)
         except Problem as problem:
-            messages.error(request, sentence_of(problem))
-            return refused(response, problem)
+            if not button.form.base_fields:
+                return refused_with_message(request, problem, self._detail_url(obj))
+            form.add_error(None, sentence_of(problem))
+            is_stale = isinstance(problem, PreconditionFailed)
+            return refused(self._confirm(request, obj, button, form, is_stale=is_stale), problem)
         if isinstance(said, ShownOnce):
             context = self._page_of(obj, request) | {"title": f"{button.label}: {obj}", "shown": said}
             return TemplateResponse(request, "adminkit/shown_once.html", context)
         messages.success(request, said or f"{button.label}: {obj}")
-        return response
+        return HttpResponseRedirect(self._detail_url(obj))
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         """A message and the overview; the audit log hears whether the row is another organization's.

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from forge.api.errors import Problem
+from forge.api.errors import PreconditionFailed, Problem
+
+CHANGED_MEANWHILE = "It was changed meanwhile; look at it again. Nothing of this was done."
 
 
 def sentence_of(problem: Problem) -> str:
     """A problem as one line for a message: what, the figures, which fields, and what to do about it."""
+    if isinstance(problem, PreconditionFailed):
+        return CHANGED_MEANWHILE
     if problem.errors:
         named = ((error.get("field") or error.get("parameter") or "", error["message"]) for error in problem.errors)
         return " ".join([f"{problem.detail.rstrip('.')}.", *(_said_of(name, message) for name, message in named)])
     figures = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in problem.extra.items() if _short(value))
-    parts = [problem.detail.rstrip("."), figures, problem.suggested_action.rstrip(".")]
+    parts = [problem.detail.rstrip("."), figures, advice_of(problem).rstrip(".")]
     return ". ".join(part for part in parts if part) + "."
+
+
+def advice_of(problem: Problem) -> str:
+    """What a person may do about a problem; empty where the advice is for programs, which send fields and headers."""
+    if problem.retry_after is not None:
+        return f"Try again in {_span(problem.retry_after)}."
+    if _FOR_PROGRAMS.search(problem.suggested_action):
+        return ""
+    return problem.suggested_action.replace("`", "")
+
+
+_FOR_PROGRAMS = re.compile(r"^Send |\b(?:GET|POST|Retry-After|If-Match)\b|\bheader\b|named in errors")
+
+
+def _span(seconds: int) -> str:
+    """A wait as people say it, never shorter than it is."""
+    if seconds <= 90:
+        return f"{max(seconds, 1)} second{'s' if seconds > 1 else ''}"
+    minutes = -(-seconds // 60)
+    return f"{minutes} minutes" if minutes <= 90 else f"{-(-minutes // 60)} hours"
 
 
 def _said_of(name: str, message: str) -> str:

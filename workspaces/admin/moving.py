@@ -28,13 +28,23 @@ class MoveForm(forms.Form):
     )
 
 
-def _move(request: HttpRequest, workspace: WorkSpace, *, team: str, project: str, reason: str, only_look: bool) -> str:
+def _move(
+    request: HttpRequest,
+    workspace: WorkSpace,
+    *,
+    team: str,
+    project: str,
+    reason: str,
+    only_look: bool,
+    if_match: frozenset[str] | None,
+) -> str:
     answer = services.move(
         actor=request.actor,  # type: ignore[attr-defined]
         workspace_id=workspace.pk,
         wanted={"team": team, "project": project or None},
         reason=reason,
         now=timezone.now(),
+        if_match=if_match,
         dry_run=only_look,
     )
     figures = answer.figures
@@ -72,6 +82,7 @@ MOVE = Button(
     icon="drive_file_move",
     run=_move,
     form=MoveForm,
+    is_versioned=True,
     initial=_initial,
     legal=legal("move"),
     explain=_explain,

@@ -42,12 +42,13 @@ class TagsForm(forms.Form):
         return tags
 
 
-def _retag(request: HttpRequest, workspace: WorkSpace, *, tags: dict[str, str]) -> str:
+def _retag(request: HttpRequest, workspace: WorkSpace, *, tags: dict[str, str], if_match: frozenset[str] | None) -> str:
     answer = services.tag(
         actor=request.actor,  # type: ignore[attr-defined]
         workspace_id=workspace.pk,
         tags=tags,
         now=timezone.now(),
+        if_match=if_match,
     )
     if answer.operation is None:
         return "The tags are changed; AWS cannot tag a right to stream."
@@ -71,6 +72,7 @@ RETAG = Button(
     icon="sell",
     run=_retag,
     form=TagsForm,
+    is_versioned=True,
     initial=lambda row: {"tags": "\n".join(f"{key}={value}" for key, value in sorted(row.tags.items())) or "none"},
     legal=lambda user, row: "tag" in legal_of(row) and may(user, "tag", row),
     explain=_explain,

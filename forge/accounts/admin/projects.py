@@ -27,7 +27,9 @@ class ProjectForm(forms.Form):
     )
 
 
-def _change_project(request: HttpRequest, project: Project, *, name: str, cost_center: str, owner: str) -> str:
+def _change_project(
+    request: HttpRequest, project: Project, *, name: str, cost_center: str, owner: str, if_match: frozenset[str] | None
+) -> str:
     person = services.person_of(project.organization_id, owner) if owner else None
     asked = {"name": name, "cost_center": cost_center, "owner": person}
     services.change_project(
@@ -35,6 +37,7 @@ def _change_project(request: HttpRequest, project: Project, *, name: str, cost_c
         project_id=project.pk,
         wanted={field: value for field, value in asked.items() if value != getattr(project, field)} or asked,
         now=timezone.now(),
+        if_match=if_match,
     )
     return "The project is changed."
 
@@ -58,6 +61,7 @@ class ProjectAdmin(OwnOrganizationAdmin):
             icon="edit",
             run=_change_project,
             form=ProjectForm,
+            is_versioned=True,
             initial=lambda row: {
                 "name": row.name,
                 "cost_center": row.cost_center,

@@ -167,12 +167,15 @@ def test_a_button_hands_the_fields_of_its_form_to_the_service(sign_in, project):
     assert said(auditor.post(page(project, "do/rename/"), {"name": "Gemini"}, follow=True)) == ["Now called Gemini."]
 
 
-def test_a_refusal_becomes_a_message(sign_in, project):
+def test_a_refusal_stands_on_the_form_which_keeps_what_was_typed(sign_in, project):
     answer = sign_in("admin").post(page(project, "do/rename/"), {"name": "taken"})
-    assert answer.status_code == 302
-    assert answer.problem.code == "conflict"
-    shown = sign_in("admin").post(page(project, "do/rename/"), {"name": "taken"}, follow=True)
-    assert said(shown) == ["The name is taken. Read the resource again and decide anew."]
+    assert (answer.status_code, answer.problem.code) == (200, "conflict")
+    [error] = answer.context["form"].non_field_errors()
+    assert error == "The name is taken. Read the resource again and decide anew."
+    html = answer.content.decode()
+    assert error in html
+    assert 'value="taken"' in html
+    assert "Look at it again" not in html
 
 
 @pytest.mark.parametrize("name", ["close", "nothing"])
