@@ -57,8 +57,8 @@ def export(
     """The file's name and its content, which the caller closes: records of one organization within [start, end).
 
     `filters` (kept in the entry) say what of them was asked for. The content waits in `folder`, by default that for
-    temporary files. Raises ExportTooLarge beyond the setting's records or SPOOLED bytes, unless it is not bounded, and
-    RuntimeError inside a transaction.
+    temporary files. Raises ExportTooLarge beyond the setting's records or SPOOLED bytes, unless it is not bounded,
+    NoRoom where the disk is full, and RuntimeError inside a transaction.
     """
     writer = FORMATS[form]
     with ExitStack() as unless_told:

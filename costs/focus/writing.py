@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 from costs.focus.columns import COLUMNS
@@ -23,7 +23,7 @@ class FocusFormat(ABC):
     is_for_spreadsheets: bool
 
     @abstractmethod
-    def written(self, pages: Iterator[bytes]) -> Iterator[bytes]:
+    def written(self, pages: Iterator[bytes]) -> Generator[bytes]:
         """The file in pieces, of pages of rows as CSV without a header."""
 
 
@@ -35,7 +35,7 @@ class FocusCsv(FocusFormat):
     media_type = "text/csv; charset=utf-8"
     is_for_spreadsheets = True
 
-    def written(self, pages: Iterator[bytes]) -> Iterator[bytes]:
+    def written(self, pages: Iterator[bytes]) -> Generator[bytes]:
         yield (",".join(COLUMNS) + "\n").encode()
         yield from pages
 
@@ -48,7 +48,7 @@ class FocusParquet(FocusFormat):
     media_type = "application/vnd.apache.parquet"
     is_for_spreadsheets = False
 
-    def written(self, pages: Iterator[bytes]) -> Iterator[bytes]:
+    def written(self, pages: Iterator[bytes]) -> Generator[bytes]:
         sink = _Sink()
         with pq.ParquetWriter(sink, schema.SCHEMA, compression="zstd") as writer:
             for page in pages:

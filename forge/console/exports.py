@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -47,7 +47,7 @@ class ListTooLong(Refused):
 def export_list(request: HttpRequest, model_admin: Any, queryset: QuerySet) -> File:
     """The `export_fields` of the rows, in the list's own order or that for its files.
 
-    Raises ListTooLong beyond FORGE_LIST_EXPORT_ROWS rows or SPOOLED bytes.
+    Raises ListTooLong beyond FORGE_LIST_EXPORT_ROWS rows or SPOOLED bytes, and NoRoom.
     """
     now, limit = timezone.now(), settings.FORGE_LIST_EXPORT_ROWS
     count = queryset.order_by().values("pk")[: limit + 1].count()
@@ -58,7 +58,8 @@ def export_list(request: HttpRequest, model_admin: Any, queryset: QuerySet) -> F
     with ExitStack() as unless_told:
         rows = _Rows(order.apply(queryset, None), model_admin.export_fields)
         try:
-            content = spooled(rows.lines(), most=SPOOLED)
+            with transaction.atomic():
+                content = spooled(rows.lines(), most=SPOOLED)
         except SpoolFull as full:
             raise ListTooLong("These rows take too much room.", extra={"rows": rows.count}) from full
         unless_told.callback(content.close)
@@ -81,15 +82,15 @@ class _Rows:
         self._queryset, self._fields = queryset, fields
         self.count = 0
 
-    def lines(self) -> Iterator[bytes]:
+    def lines(self) -> Generator[bytes]:
         """A line of names, then one for each row, in pieces of a page each; all from one statement.
 
         Its cursor stands on the server also behind a pooler, which keeps a transaction in one session; Django's own
-        `iterator` would hold all rows in memory there.
+        `iterator` would hold all rows in memory there. The caller has the transaction, and closes the generator in it.
         """
         yield _text([[name.replace("__", "_") for name in self._fields]])
-        with transaction.atomic():
-            rows = iter(ValuesIterable(self._queryset.values(*self._fields), chunked_fetch=True, chunk_size=PAGE))
+        found = ValuesIterable(self._queryset.values(*self._fields), chunked_fetch=True, chunk_size=PAGE)
+        with closing(iter(found)) as rows:
             while page := list(islice(rows, PAGE)):
                 yield _text([[_cell(row[name]) for name in self._fields] for row in page])
                 self.count += len(page)

@@ -16,6 +16,7 @@ from costs.focus import services
 from costs.focus.writing import FORMATS
 from costs.models import CostRecord
 from forge.accounts.models import Organization
+from forge.api.spools import NoRoom
 from forge.db.months import add_months
 
 
@@ -37,7 +38,7 @@ class Command(BaseCommand):
         end = add_months(month, 1)
         try:
             size = _write(organization, month, end, options["format"], options["to"])
-        except OSError as error:
+        except (OSError, NoRoom) as error:
             raise CommandError(str(error)) from error
         figures = {"file": str(options["to"]), "month": f"{month:%Y-%m}", "format": options["format"], "size": size}
         self.stdout.write(json.dumps(figures) if options["json"] else f"{options['to']}: {size} bytes")
