@@ -95,11 +95,11 @@ def book_next(
             lock(bill, list(machines), fence)
             if _resources(bill, progress.after if dry_run else "") != resources:
                 return True  # another command with the same file was quicker
-            waiting = _not_metered(bill, list(machines))
-            without = set(machines) - waiting - _with_records(bill, list(machines))
-            reasons |= {machines[one]: Reason.NOT_METERED for one in waiting}
-            reasons |= {machines[one]: Reason.NO_RECORDS for one in without}
-            ready = {one: resource for one, resource in machines.items() if one not in waiting | without}
+            recorded = _with_records(bill, list(machines))
+            waiting = {machines[one] for one in _not_metered(bill, list(machines))}
+            without = set(machines.values()) - waiting - {machines[one] for one in recorded}
+            reasons |= dict.fromkeys(waiting, Reason.NOT_METERED) | dict.fromkeys(without, Reason.NO_RECORDS)
+            ready = {one: resource for one, resource in machines.items() if one in recorded and resource not in waiting}
             progress.records += change(statements.BOOK, bill, ready, cause, now)
             _execute(statements.CREDITS, {**_bill(bill), "resources": list(ready.values())})
             progress.machines += len(ready)
@@ -132,7 +132,10 @@ def _resources(bill: Bill, after: str) -> list[str]:
 
 
 def _known(bill: Bill, resources: Sequence[str]) -> tuple[dict[uuid.UUID, str], dict[str, Any]]:
-    """Our machines by id with the resource that names them, and why each other resource is none: None = elsewhere."""
+    """Our machines by id with the resource that names them, and why each other resource is none: None = elsewhere.
+
+    Several of ours may have had the same id of AWS, one after the other: it names them all.
+    """
     own_ids = {one: resource for resource in resources if (one := _as_uuid(resource))}
     named = Q(provider_id__in=[resource for resource in resources if resource.startswith("ws-")]) | Q(pk__in=own_ids)
     machines: dict[uuid.UUID, str] = {}
@@ -141,12 +144,11 @@ def _known(bill: Bill, resources: Sequence[str]) -> tuple[dict[uuid.UUID, str], 
         found = list(WorkSpace.objects.filter(named).order_by("pk").values_list("pk", "provider_id", "organization_id"))
     for pk, provider_id, organization_id in found:
         resource = own_ids.get(pk, provider_id)
-        if organization_id != bill.organization_id:
-            if resource in reasons:  # else a machine of ours has the same id: it stood with others before, or after
-                reasons[resource] = None
-        elif resource in reasons and pk not in machines:
+        if organization_id == bill.organization_id:
             machines[pk] = resource
-            del reasons[resource]
+            reasons.pop(resource, None)
+        elif resource in reasons:  # else a machine of ours has the same id: it stood with others before, or after
+            reasons[resource] = None
     return machines, reasons
 
 

@@ -126,6 +126,7 @@ class BillLine(models.Model):
     id = models.BigAutoField(primary_key=True)
     bill_id = models.UUIDField()
     resource = models.TextField()
+    machine_id = models.UUIDField(null=True, help_text="Which of ours it is by our id, of several with its AWS id.")
     account = models.TextField()
     starts = models.DateTimeField()
     ends = models.DateTimeField()

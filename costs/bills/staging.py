@@ -64,32 +64,21 @@ _ELSEWHERE = """
      WHERE line.id = whose.line_id AND whose.organization_id <> %(organization)s
 """
 
-# A FOCUS file may name a machine by AWS's id in one line and by ours in another: booking wants one name for each.
+# A FOCUS file may name a machine by AWS's id in one line and by ours in another: booking wants one name for each. Where
+# several rows of ours have had the same id of AWS, the line keeps which of them it means.
 _ONE_NAME = """
-    UPDATE costs_billline line SET resource = machine.provider_id
+    UPDATE costs_billline line SET resource = machine.provider_id, machine_id = machine.id
       FROM workspaces_workspace machine
      WHERE machine.organization_id = %(organization)s AND machine.provider_id <> ''
        AND line.bill_id = %(bill)s AND line.resource = machine.id::text
-       AND EXISTS (SELECT FROM costs_billline other
+       AND (
+           EXISTS (SELECT FROM costs_billline other
                     WHERE other.bill_id = %(bill)s AND other.resource = machine.provider_id)
-"""
-
-# Likewise where another row of ours took it over.
-_BY_TIME = """
-    UPDATE costs_billline line SET resource = (
-               SELECT machine.id::text FROM workspaces_workspace machine
-                WHERE machine.organization_id = %(organization)s AND machine.provider_id = line.resource
-                ORDER BY machine.launched_at < line.ends DESC NULLS LAST,
-                         CASE WHEN machine.launched_at < line.ends THEN machine.launched_at END DESC NULLS LAST,
-                         machine.launched_at, machine.id
-                LIMIT 1
-           )
-      FROM (
-          SELECT provider_id FROM workspaces_workspace
-           WHERE organization_id = %(organization)s AND provider_id LIKE 'ws-%%'
-           GROUP BY provider_id HAVING count(*) > 1
-      ) shared
-     WHERE line.bill_id = %(bill)s AND line.resource = shared.provider_id
+           OR machine.provider_id LIKE 'ws-%%'
+           AND EXISTS (SELECT FROM workspaces_workspace other
+                        WHERE other.organization_id = machine.organization_id
+                          AND other.provider_id = machine.provider_id AND other.id <> machine.id)
+       )
 """
 
 
@@ -171,7 +160,6 @@ def stage(*, bill: Bill, path: Path, now: datetime, beat: Callable[[], None] = l
                 scope.system()
             ):  # rows of others in the same AWS account are asked for when they began, to be passed over
                 cursor.execute(_ELSEWHERE, given)
-            cursor.execute(_BY_TIME, given)
             if file.names_machines:
                 cursor.execute(_ONE_NAME, given)
 

@@ -11,9 +11,11 @@ Answer of both: counts, daily sums that have come to nothing, and what was chang
 
 How lines come to hours (docs/money.md, "The provider's bill"): a line of one hour belongs to the record of that hour;
 any other, and one for whose hour there is no record, is spread evenly over the records of its time, or of the month
-where there are none in it. `a · k / n` of an amount has come with the k-th of n records, so that the differences sum to
-it. Credits lower all of the machine's charges of the month in proportion. The running total of the month is rounded to
-six places and each part gets the difference, so that a machine's month is what the bill says, to the millionth.
+where there are none in it. Rows that have had one id of AWS are one machine to the bill: a line that does not say which
+of them it means is spread over the records of them all, and where it is of one row, of the newest that had begun by
+then. `a · k / n` of an amount has come with the k-th of n records, so that the differences sum to it. Credits lower all
+of the machine's charges of the month in proportion. The running total of the month is rounded to six places and each
+part gets the difference, so that a machine's month is what the bill says, to the millionth.
 """
 
 from __future__ import annotations
@@ -49,15 +51,34 @@ record AS MATERIALIZED (
 """
 
 _BILLED = """
-, charge AS MATERIALIZED (
-    SELECT m.workspace_id, l.starts, l.ends, l.part, sum(l.amount) AS amount, sum(l.quantity) AS quantity
+, named AS MATERIALIZED (
+    SELECT m.workspace_id, m.resource, w.launched_at, w.terminated_at,
+           count(*) OVER (PARTITION BY m.resource) = 1 AS is_sole
       FROM unnest(%(workspaces)s::uuid[], %(resources)s::text[]) AS m (workspace_id, resource)
-      JOIN costs_billline l ON l.bill_id = %(bill)s AND l.resource = m.resource
-     GROUP BY m.workspace_id, l.starts, l.ends, l.part
+      JOIN workspaces_workspace w ON w.id = m.workspace_id
+),
+charge AS MATERIALIZED (
+    SELECT l.*, meant.workspace_id AS meant_id,
+           coalesce(meant.workspace_id, sole.workspace_id, (
+               SELECT n.workspace_id FROM named n
+                WHERE n.resource = l.resource
+                ORDER BY n.launched_at < l.ends DESC, CASE WHEN n.launched_at < l.ends THEN n.launched_at END DESC,
+                         n.launched_at, n.workspace_id
+                LIMIT 1
+           )) AS workspace_id
+      FROM (
+          SELECT l.resource, l.machine_id, l.starts, l.ends, l.part, sum(l.amount) AS amount,
+                 sum(l.quantity) AS quantity
+            FROM (SELECT DISTINCT resource FROM named) m
+            JOIN costs_billline l ON l.bill_id = %(bill)s AND l.resource = m.resource
+           GROUP BY l.resource, l.machine_id, l.starts, l.ends, l.part
+      ) l
+      LEFT JOIN named meant ON meant.workspace_id = l.machine_id
+      LEFT JOIN named sole ON sole.resource = l.resource AND sole.is_sole
 ),
 owed AS MATERIALIZED (
-    SELECT workspace_id, coalesce(sum(amount) FILTER (WHERE amount > 0), 0) AS gross, greatest(sum(amount), 0) AS net
-      FROM charge GROUP BY workspace_id
+    SELECT resource, coalesce(sum(amount) FILTER (WHERE amount > 0), 0) AS gross, greatest(sum(amount), 0) AS net
+      FROM charge GROUP BY resource
 ),
 placed AS MATERIALIZED (
     SELECT row_number() OVER () AS span, c.*, r.nr
@@ -68,9 +89,11 @@ placed AS MATERIALIZED (
 ),
 within AS MATERIALIZED (
     SELECT p.span, r.nr
-      FROM placed p JOIN record r ON r.workspace_id = p.workspace_id
+      FROM placed p
+      JOIN named n ON n.resource = p.resource AND n.workspace_id = coalesce(p.meant_id, n.workspace_id)
+      JOIN record r ON r.workspace_id = n.workspace_id
        AND r.period_start >= costs_hour_of(p.starts) AND r.period_start < p.ends
-     WHERE p.nr IS NULL
+     WHERE p.nr IS NULL AND (n.is_sole OR n.terminated_at IS NULL OR r.period_start < n.terminated_at)
 ),
 covered AS (
     SELECT span, nr FROM within
@@ -79,7 +102,7 @@ covered AS (
      WHERE p.nr IS NULL AND p.span NOT IN (SELECT span FROM within)
 ),
 spread AS (
-    SELECT p.workspace_id, c.nr, p.part,
+    SELECT p.resource, c.nr, p.part,
            round(p.amount * c.k / c.n, 18) - round(p.amount * (c.k - 1) / c.n, 18) AS amount,
            round(p.quantity * c.k / c.n, 18) - round(p.quantity * (c.k - 1) / c.n, 18) AS quantity
       FROM (
@@ -89,21 +112,21 @@ spread AS (
       ) c JOIN placed p USING (span)
 ),
 hour AS (
-    SELECT workspace_id, nr, part, sum(greatest(amount, 0)) AS amount, sum(quantity) AS quantity
+    SELECT resource, nr, part, sum(greatest(amount, 0)) AS amount, sum(quantity) AS quantity
       FROM (
-          SELECT workspace_id, nr, part, amount, quantity FROM placed WHERE nr IS NOT NULL
+          SELECT resource, nr, part, amount, quantity FROM placed WHERE nr IS NOT NULL
           UNION ALL
-          SELECT workspace_id, nr, part, amount, quantity FROM spread
+          SELECT resource, nr, part, amount, quantity FROM spread
       ) share
-     GROUP BY workspace_id, nr, part
+     GROUP BY resource, nr, part
 ),
 running AS (
-    SELECT h.*, o.gross, o.net, sum(h.amount) OVER (PARTITION BY h.workspace_id ORDER BY h.nr, h.part) AS upto
-      FROM hour h JOIN owed o USING (workspace_id)
+    SELECT h.*, o.gross, o.net, sum(h.amount) OVER (PARTITION BY h.resource ORDER BY h.nr, h.part) AS upto
+      FROM hour h JOIN owed o USING (resource)
      WHERE o.gross > 0
 ),
 share AS (
-    SELECT workspace_id, nr, part, quantity,
+    SELECT resource, nr, part, quantity,
            round(CASE WHEN net = gross THEN upto WHEN upto = gross THEN net ELSE upto * net / gross END, 6)
            - round(
                CASE WHEN net = gross THEN upto - amount WHEN upto - amount = gross THEN net

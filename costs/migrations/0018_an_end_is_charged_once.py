@@ -6,11 +6,14 @@ NULL`): of a machine that has ended nothing is due, and one that is not launched
 `costs_book` gives the last hour of a stay what both fees still owe for the month less what of it its record holds: what
 is beyond its hours of use and the accrual of its own hour. So it adds nothing to a machine that has paid, whatever else
 wakes it.
+
+Staged lines say which machine they are of by our id, where several rows have had the same id of AWS: such a machine's
+lines are booked to all of its rows together (`costs.bills.statements`), so that its month is not counted twice.
 """
 
 from importlib import import_module
 
-from django.db import migrations
+from django.db import migrations, models
 
 edit = import_module("costs.migrations.0016_streams_priced_as_what_they_were").edit
 
@@ -81,4 +84,9 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(edit(PAIRS), edit(tuple((wanted, there) for there, wanted in PAIRS))),
         migrations.RunSQL(WAKE.format(whom=" AND next_due_at IS NOT NULL"), WAKE.format(whom="")),
+        migrations.AddField(
+            "billline",
+            "machine_id",
+            models.UUIDField(help_text="Which of ours it is by our id, of several with its AWS id.", null=True),
+        ),
     ]

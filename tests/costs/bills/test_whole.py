@@ -266,11 +266,44 @@ def test_a_line_of_a_machine_that_two_rows_have_had_is_that_row_s_of_its_time(ta
     ]  # fmt: skip
     given = give(as_csv(tmp_path / "b.csv", rows))
     assert (given["gaps"], given["machine_lines"]) == ([], 4)
-    assert (total(before), total(after)) == (2 + 3, 5 + 7)
+    assert (total(before), total(after)) == (2 + 3 + Decimal("2.2"), 5 + Decimal("4.8"))  # 11 and 24 hours of the fee
+    assert set(CostRecord.objects.filter(period_start__lt=APRIL).values_list("basis", flat=True)) == {"BILLED"}
     assert_sums_agree()
     give(as_csv(tmp_path / "again.csv", rows[:2]))
-    assert total(before) == 5
-    assert BilledMachine.objects.filter(workspace=after).latest("bill_id").billed_cost is None
+    assert (total(before), total(after)) == (5, 0)
+    assert_sums_agree()
+    give(as_csv(tmp_path / "none.csv", [line("ws-stranger", "1")]))
+    assert set(CostRecord.objects.values_list("basis", flat=True)) == {"METERED"}
+
+
+@pytest.mark.parametrize("mode", ["ALWAYS_ON", "AUTO_STOP"])
+def test_a_month_s_fee_of_a_machine_that_was_adopted_anew_is_counted_once(give, account, tmp_path, mode):
+    """The row that had ended owes the rest of its month until the bill says what the machine's month did cost."""
+    facts = {"provider_account": account, "provider_id": "ws-000000007", "running_mode": mode}
+    ended, again = MARCH + timedelta(days=9), MARCH + timedelta(days=10)
+    before = factories.WorkSpaceFactory(
+        organization=account.organization, history=[(MARCH, "PENDING"), (MARCH, "AVAILABLE"), (ended, "TERMINATED")],
+        **facts,
+    )  # fmt: skip
+    after = factories.WorkSpaceFactory(
+        organization=account.organization, history=[(again, "PENDING"), (again, "STOPPED")], launched_at=again, **facts
+    )
+    meter(now=APRIL)
+    given = give(as_csv(tmp_path / "b.csv", [fee(before, "33"), line(before, "-3", hours=744, kind="Credit")]))
+    assert (given["gaps"], given["not_billed"]["machines"]) == ([], 0)
+    assert total(before) + total(after) == 30
+    assert total(before) == round(Decimal(30) * 9 / 30, 6)  # 216 hours of 720
+    assert_sums_agree()
+
+
+def test_what_cannot_be_booked_of_two_rows_is_told_by_the_id_of_aws(taken_over, give, tmp_path):
+    before, after = taken_over
+    MeterMark.objects.filter(workspace=after).update(next_due_at=LAUNCHED)
+    metered = total(before)
+    give(as_csv(tmp_path / "b.csv", [line(before, "2", at=LAUNCHED), fee(before, "7")]))
+    gap = BillGap.objects.get()
+    assert (gap.resource, gap.reason, gap.lines, gap.amount) == (before.provider_id, "NOT_METERED", 2, 9)
+    assert total(before) == metered
 
 
 def test_a_line_that_says_which_of_two_rows_it_means_is_believed(taken_over, give, tmp_path):
@@ -282,7 +315,8 @@ def test_a_line_that_says_which_of_two_rows_it_means_is_believed(taken_over, giv
     ]  # fmt: skip
     given = give(as_csv(tmp_path / "focus.csv", rows, header))
     assert (given["gaps"], given["machine_lines"]) == ([], 3)
-    assert (total(before), total(after)) == (5, 17)
+    share = round(Decimal(10) * 11 / 35, 6)  # of the line that does not say it: 11 and 24 hours
+    assert (total(before), total(after)) == (5 + share, 7 + 10 - share)
 
 
 @pytest.mark.parametrize("ours_is_older", [True, False])
