@@ -54,19 +54,19 @@ class NoDirectoryUser(Refused):
 class TeamRequired(BadRequest):
     code = "team_required"
     title = "Say which team pays"
-    suggested_action = "Send `team` with the slug of one of the teams named."
+    suggested_action = "Name one of these teams, by its slug, as `team`."
 
 
 class TeamNotYours(Refused):
     code = "team_not_yours"
     title = "The person is not in this team"
-    suggested_action = "Send `team` with one of the person's own teams."
+    suggested_action = "Name one of the person's own teams as `team`."
 
 
 class ProjectNotYours(Refused):
     code = "project_not_yours"
     title = "The team may not charge this project"
-    suggested_action = "Choose a project of `GET /api/v1/projects/` that the team may charge, or none."
+    suggested_action = "Choose a project that the team may charge, or none."
 
 
 class RegionNotOffered(Refused):

@@ -45,7 +45,7 @@ class Problem(Exception):
     status = 500
     code = "internal_error"
     title = "Something went wrong on our side"
-    suggested_action = "Try again; if it happens again, tell your administrator the request_id."
+    suggested_action = "Look whether it was done before you ask again; if it stays so, tell an admin the request_id."
     retryable = False
     retry_after: int | None = None
     audit_result = "FAILURE"

@@ -26,6 +26,7 @@ PAGES = {
     "account_logout": (SESSIONS, "test_signing_out_takes_the_row_away"),
     "account_reset_password": (RECOVERING, "test_known_and_unknown_addresses_are_answered_alike"),
     "account_reset_password_done": "reads",
+    "account_link_not_valid": "reads",
     "account_choose_password": (RECOVERING, "test_a_link_from_mail_sets_a_password_and_ends_every_session"),
     "account_inactive": "reads",
     "account_reauthenticate": (FACTORS, "test_changing_factors_asks_for_the_password_again_after_a_while"),

@@ -16,6 +16,7 @@ from forge.accounts.services.members import (
 from forge.accounts.services.organizations import (
     NotASlug,
     SlugTaken,
+    TextRefused,
     UnknownCurrency,
     UnknownPerson,
     UnknownTimeZone,
@@ -55,6 +56,7 @@ __all__ = [
     "RoleNotOfServices",
     "ServiceNameTaken",
     "SlugTaken",
+    "TextRefused",
     "UnknownCurrency",
     "UnknownPerson",
     "UnknownTimeZone",

@@ -16,8 +16,9 @@ from forge.accounts import actions
 from forge.accounts.models import Membership, Organization, Project, Team, User
 from forge.accounts.rules import currency_rule, holds, slug_rule
 from forge.accounts.services.authority import MayNotManagePeople, require_unless_command
-from forge.api.errors import Conflict, NotFound, Refused
+from forge.api.errors import BadRequest, Conflict, NotFound, Refused
 from forge.api.etags import require_version
+from forge.api.fields import has_controls
 from forge.db.integrity import refusing
 
 Role = Membership.Role
@@ -36,6 +37,11 @@ class NotASlug(Refused):
 class UnknownPerson(Refused):
     code = "unknown_person"
     title = "There is no such person"
+
+
+class TextRefused(BadRequest):
+    code = "text_refused"
+    title = "A text cannot be read as it stands"
 
 
 class UnknownCurrency(Refused):
@@ -102,9 +108,10 @@ def create_project(
     owner: User | None = None,
     teams: Sequence[Team] = (),
 ) -> Project:
-    """A new project, chargeable by `teams` (none = all); for admins. Raises NotASlug, SlugTaken."""
+    """A new project, chargeable by `teams` (none = all); for admins. Raises NotASlug, SlugTaken, TextRefused."""
     require_unless_command(actor, organization.id, Role.ADMIN)
     _check_slug(slug)
+    _require_readable(name, cost_center)
     if any(team.organization_id != organization.id for team in teams):
         raise NotFound("No such team.")
     if owner is not None and owner.organization_id != organization.id:
@@ -139,7 +146,8 @@ def change_project(
     """Give a project another name, cost center or owner (a User or None); for admins. What is not named stays.
 
     Hours that begin from `now` on are booked to the new cost center, those before to the old one, whenever they are
-    booked: PostgreSQL keeps what held before (`costs` migration 0014). Raises MayNotManagePeople, PreconditionFailed.
+    booked: PostgreSQL keeps what held before (`costs` migration 0014). Raises MayNotManagePeople, PreconditionFailed,
+    TextRefused.
     """
     if unknown := wanted.keys() - _CHANGEABLE:
         raise ValueError(f"no fields of a project that change: {sorted(unknown)}")
@@ -148,6 +156,7 @@ def change_project(
         project = rows.get(pk=project_id)
         require_unless_command(actor, project.organization_id, Role.ADMIN)
         require_version(project, if_match)
+        _require_readable(wanted.get("name", ""), wanted.get("cost_center", ""))
         owner = wanted.get("owner")
         if owner is not None and owner.organization_id != project.organization_id:
             raise NotFound("No such person.")
@@ -170,6 +179,14 @@ def change_project(
 
 
 _CHANGEABLE = {"name", "cost_center", "owner"}
+
+
+def _require_readable(name: str = "", cost_center: str = "") -> None:
+    """Raises TextRefused."""
+    for field, text in (("name", name), ("cost_center", cost_center)):
+        if has_controls(text, kept=""):
+            said = "Characters that hide or turn others are not taken."
+            raise TextRefused(errors=[{"field": field, "code": "control", "message": said}])
 
 
 def _told(project: Project, names: Iterable[str]) -> dict[str, Any]:

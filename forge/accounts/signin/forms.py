@@ -12,7 +12,9 @@ from django.contrib.auth.forms import AuthenticationForm, SetPasswordForm
 from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.forms import AuthenticationForm as ConsoleForm
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
@@ -24,6 +26,8 @@ REFUSED = (
     "Email and password do not open a live account. Check both. "
     "Several failures in a row lock an account for a while, also for the right password."
 )
+
+NOT_FOR_ROLE = "The password is right, but your role does not open the console. Sign in on {}, to your own account."
 
 
 class SignInForm(AuthenticationForm):
@@ -42,6 +46,13 @@ class ConsoleSignInForm(ConsoleForm):
     """Email and password of somebody whose role opens the console."""
 
     error_messages = {**ConsoleForm.error_messages, "invalid_login": REFUSED}
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        """Whom the console is not for hears so: only who has the right password of a live account comes here."""
+        AuthenticationForm.confirm_login_allowed(self, user)
+        if not user.is_staff:
+            sign_in = format_html('<a href="{}" class="underline">{}</a>', reverse("account_login"), "the other page")
+            raise ValidationError(format_html(NOT_FOR_ROLE, sign_in), code="not_for_role")
 
 
 _HELP = {

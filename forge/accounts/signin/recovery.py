@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -61,6 +61,17 @@ class SentView(TemplateView):
         return super().get_context_data(minutes=settings.FORGE_PASSWORD_LINK_MINUTES, **kwargs)
 
 
+class LinkNotValidView(TemplateView):
+    """The refusal of a link.
+
+    At an address of its own: at that of links a browser would take the next one, in the same tab, for a place on this
+    page, and not ask for the form.
+    """
+
+    template_name = "account/refused.html"
+    extra_context = {"problem": links.LinkNotValid()}
+
+
 @method_decorator(never_cache, name="dispatch")
 class ChooseView(FormView):
     """Takes the password that the holder of the link chooses; the link comes with it, in the body."""
@@ -78,7 +89,9 @@ class ChooseView(FormView):
             self.holder = links.holder(self.token, now=timezone.now())
             return super().post(request, *args, **kwargs)
         except links.LinkNotValid as problem:
-            return refusal_page(request, problem)
+            response = HttpResponseRedirect(reverse("account_link_not_valid"))
+            response.problem = problem  # type: ignore[attr-defined]
+            return response
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return super().get_form_kwargs() | {"user": self.holder}

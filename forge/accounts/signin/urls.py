@@ -19,6 +19,7 @@ urlpatterns = [
     path("password/forgotten/", recovery.ForgottenView.as_view(), name="account_reset_password"),
     path("password/sent/", recovery.SentView.as_view(), name="account_reset_password_done"),
     path("password/choose/", recovery.ChooseView.as_view(), name="account_choose_password"),
+    path("password/not-valid/", recovery.LinkNotValidView.as_view(), name="account_link_not_valid"),
     path("inactive/", account_inactive, name="account_inactive"),
     path("reauthenticate/", views.PasswordAgainView.as_view(), name="account_reauthenticate"),
     path("sessions/<uuid:pk>/end/", views.EndSessionView.as_view(), name="account_end_session"),

@@ -120,5 +120,5 @@ def test_every_list_of_the_sidebar_says_when_empty_what_would_stand_there():
     browser = signed_in(None)
     assert HINTS["costs.advice"] in browser.get("/admin/costs/advice/").content.decode()
     found = browser.get("/admin/costs/advice/", {"status__exact": "OPEN"}).content.decode()
-    assert "take a filter away" in found
+    assert "Take a filter away" in found
     assert HINTS["costs.advice"] not in found
