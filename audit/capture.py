@@ -23,7 +23,7 @@ from django.urls import ResolverMatch
 from django.utils import timezone
 
 from audit import actions
-from audit.actors import ADMIN_PREFIX, Actor, source_address
+from audit.actors import ADMIN_PREFIX, Actor, Kind, source_address
 from audit.entries import DENIED, FAILURE, SUCCESS, Entry
 from audit.services import Receipt, append
 from audit.trail import Left
@@ -131,6 +131,18 @@ def is_first(request: HttpRequest, action: str) -> bool:
     first = denials.note(source_address(request) or "", tried, status, timezone.now())
     request.denial_is_counted = not first  # type: ignore[attr-defined]
     return first
+
+
+def is_to_be_written(request: HttpRequest, entry: Entry) -> bool:
+    """Whether the entry that a request owes is to be written: also of those without a credential only a first one.
+
+    Whoever has no account could else fill the log: they are counted by address, status, result and minute. Must run
+    in the transaction that writes the entry.
+    """
+    if entry.action in _COUNTED_AS or entry.actor.kind is not Kind.ANONYMOUS:
+        return is_first(request, entry.action)
+    status = int((entry.context or {})["status"])
+    return denials.note_nobody(source_address(request) or "", status, entry.result, timezone.now())
 
 
 def record_refusal(request: HttpRequest, problem: Problem) -> Receipt:

@@ -47,7 +47,7 @@ def _complete(request: HttpRequest, response: HttpResponseBase, left: trail.Trai
     if entry is None:
         return
     with transaction.atomic():
-        if capture.is_first(request, entry.action):
+        if capture.is_to_be_written(request, entry):
             append(entry)
 
 

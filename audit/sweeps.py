@@ -1,4 +1,4 @@
-"""What is written into the log by itself: the closing entries of counted 401 and 429 answers."""
+"""What is written into the log by itself: the closing entries of answers that are counted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from audit import actions
 from audit.actors import Actor, Interface, Kind
 from audit.capture import COUNTED
 from audit.entries import DENIED, Entry
@@ -17,9 +18,10 @@ JOB = "close_denial_counts"
 
 
 def close_denial_counts(*, now: datetime) -> dict[str, int]:
-    """One entry per address, credential and minute gone by that was refused more than once; {"entries", "answers"}.
+    """One entry per address, credential and minute gone by of which more than one answer was counted.
 
-    Counts and entries change hands in one transaction per chunk, so an interrupted run loses and doubles nothing.
+    Returns {"entries", "answers"}. Counts and entries change hands in one transaction per chunk, so an interrupted run
+    loses and doubles nothing.
     """
     entries = answers = 0
     while True:
@@ -34,11 +36,13 @@ def close_denial_counts(*, now: datetime) -> dict[str, int]:
 
 def _closing(counted: denials.ClosedCount) -> Entry:
     further = counted.count - 1
+    otherwise = actions.ACCESS_DENIED if counted.result == DENIED else actions.OTHER
+    whose = "requests without a credential" if counted.result else "requests"
     return Entry(
         actor=Actor(kind=Kind.JOB, interface=Interface.JOB, name=JOB, source_ip=counted.source_ip or None),
-        action=COUNTED[counted.status],
-        result=DENIED,
-        description=f"{further} further requests within the minute were answered {counted.status}",
+        action=otherwise if counted.result else COUNTED[counted.status],
+        result=counted.result or DENIED,
+        description=f"{further} further {whose} within the minute were answered {counted.status}",
         context={
             "status": counted.status,
             "count": further,

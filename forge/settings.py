@@ -316,6 +316,7 @@ FORGE_EXPORT_MOST_ENTRIES = env.int("FORGE_EXPORT_MOST_ENTRIES", default=5_000_0
 FORGE_EXPORT_DAYS = env.int("FORGE_EXPORT_DAYS", default=7)
 # -- Exports of the console's lists ----------------------------------------------------------------------------------
 FORGE_LIST_EXPORT_ROWS = env.int("FORGE_LIST_EXPORT_ROWS", default=250_000)
+FORGE_EXPORTS_AT_ONCE = env.int("FORGE_EXPORTS_AT_ONCE", default=2)
 # -- Metrics -----------------------------------------------------------------------------------------------------
 FORGE_METRICS_TOKEN = env.str("FORGE_METRICS_TOKEN", default="")
 FORGE_METRICS_PORT = env.int("FORGE_METRICS_PORT", default=0)

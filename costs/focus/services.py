@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, time
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -23,6 +24,7 @@ from costs import actions
 from costs.focus import rows
 from costs.focus.writing import FORMATS
 from costs.models import CostRecord
+from forge.api import turns
 from forge.api.errors import Refused
 from forge.api.spools import Spool, SpoolFull, spooled
 from forge.db.snapshots import one_instant
@@ -58,11 +60,18 @@ def export(
 
     `filters` (kept in the entry) say what of them was asked for. The content waits in `folder`, by default that for
     temporary files. Raises ExportTooLarge beyond the setting's records or SPOOLED bytes, unless it is not bounded,
-    NoRoom where the disk is full, and RuntimeError inside a transaction.
+    NoRoom where the disk is full, RuntimeError inside a transaction, and, where it is bounded and a person's, what
+    forge.api.turns raises where it is not their turn.
     """
     writer = FORMATS[form]
+    person = actor.user_id if is_bounded else None
     with ExitStack() as unless_told:
+        if person is not None:
+            turns.take(person)
+            unless_told.callback(turns.leave, person)
         with one_instant():
+            if person is not None:
+                turns.require_alone(person)
             count = _count(records, settings.FORGE_COST_EXPORT_RECORDS if is_bounded else None)
             pages = rows.pages(records, safe=writer.is_for_spreadsheets)
             try:
@@ -70,6 +79,8 @@ def export(
             except SpoolFull as full:
                 raise ExportTooLarge(f"{count} records take too much room.", extra={"records": count}) from full
         unless_told.callback(content.close)
+        if person is not None:
+            content.at_end(partial(turns.leave, person))
         with transaction.atomic():
             record(
                 actor=actor,

@@ -1,11 +1,16 @@
-"""Counts of 401 and 429 answers, so that a flood of them leaves two audit entries a minute instead of thousands."""
+"""Counts of 401 and 429 answers, and of all that is answered to requests without a credential, so that a flood of them
+leaves two audit entries a minute instead of thousands."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
+
+_NOBODY = "nobody:"
+"""What stands for the credential, with status and result behind it, where there was none; the row's status is 401."""
 
 _NOTE = """
     INSERT INTO api_denialcount (source_ip, credential_prefix, status, minute, count, last_at)
@@ -26,7 +31,10 @@ _TAKE = """
 
 @dataclass(frozen=True)
 class ClosedCount:
-    """A minute that is over: `count` answers in all, of which the first has its own audit entry already."""
+    """A minute that is over: `count` answers in all, of which the first has its own audit entry already.
+
+    `result` is that entry's where the answers are other ones than 401 and 429, to requests without a credential.
+    """
 
     source_ip: str
     credential_prefix: str
@@ -34,6 +42,14 @@ class ClosedCount:
     minute: datetime
     count: int
     last_at: datetime
+    result: str = ""
+
+    @classmethod
+    def of_row(cls, source_ip: str, prefix: str, status: int, *times: Any) -> ClosedCount:
+        if not prefix.startswith(_NOBODY):
+            return cls(source_ip, prefix, status, *times)
+        _, answered, result = prefix.split(":")
+        return cls(source_ip, "", int(answered), *times, result)
 
 
 def note(source_ip: str, prefix: str, status: int, now: datetime) -> bool:
@@ -46,6 +62,11 @@ def note(source_ip: str, prefix: str, status: int, now: datetime) -> bool:
         return cursor.fetchone()[0] == 1
 
 
+def note_nobody(source_ip: str, status: int, result: str, now: datetime) -> bool:
+    """Count one answer to a request without a credential; True for the first of its address, kind and minute."""
+    return note(source_ip, f"{_NOBODY}{status}:{result}", 401, now)
+
+
 def take_closed(now: datetime, *, limit: int = 1000) -> list[ClosedCount]:
     """Remove the minutes before `now`'s and return those with more than their first answer, oldest first.
 
@@ -54,5 +75,5 @@ def take_closed(now: datetime, *, limit: int = 1000) -> list[ClosedCount]:
     """
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, [now, limit])
-        closed = [ClosedCount(*row) for row in cursor.fetchall()]
+        closed = [ClosedCount.of_row(*row) for row in cursor.fetchall()]
     return sorted((one for one in closed if one.count > 1), key=lambda one: one.minute)

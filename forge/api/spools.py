@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import gzip
 import tempfile
-from collections.abc import Generator, Iterator
+import weakref
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO
@@ -37,6 +38,7 @@ class Spool:
     def __init__(self, file: IO[bytes], size: int) -> None:
         self._file = file
         self._content = gzip.GzipFile(fileobj=file, mode="rb")
+        self._leave: weakref.finalize | None = None
         self.size = size
 
     def __iter__(self) -> Iterator[bytes]:
@@ -49,9 +51,15 @@ class Spool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def at_end(self, leave: Callable[[], None]) -> None:
+        """Call `leave` once: when it is closed, or forgotten without that."""
+        self._leave = weakref.finalize(self, leave)
+
     def close(self) -> None:
         self._content.close()
         self._file.close()
+        if self._leave is not None:
+            self._leave()
 
 
 def spooled(pieces: Generator[bytes], *, most: int | None = None, folder: Path | None = None) -> Spool:

@@ -11,7 +11,8 @@ import io
 import json
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
@@ -28,6 +29,7 @@ from audit.exports.formats import safe_cell
 from audit.services import record
 from forge.adminkit.exports import File
 from forge.adminkit.orders import Order
+from forge.api import turns
 from forge.api.errors import Refused
 from forge.api.spools import SpoolFull, spooled
 from forge.console import actions
@@ -47,22 +49,25 @@ class ListTooLong(Refused):
 def export_list(request: HttpRequest, model_admin: Any, queryset: QuerySet) -> File:
     """The `export_fields` of the rows, in the list's own order or that for its files.
 
-    Raises ListTooLong beyond FORGE_LIST_EXPORT_ROWS rows or SPOOLED bytes, and NoRoom.
+    Raises ListTooLong beyond FORGE_LIST_EXPORT_ROWS rows or SPOOLED bytes, NoRoom, and where it is not the
+    person's turn (forge.api.turns).
     """
-    now, limit = timezone.now(), settings.FORGE_LIST_EXPORT_ROWS
-    count = queryset.order_by().values("pk")[: limit + 1].count()
-    if count > limit:
-        raise ListTooLong(f"More than {limit} rows are asked for.", extra={"limit": limit})
-    opts = model_admin.opts
+    now, opts = timezone.now(), model_admin.opts
+    leave = partial(turns.leave, request.user.pk)
     order = Order.of(queryset, model_admin.export_ordering or model_admin.get_ordering(request))
+    turns.take(request.user.pk)
     with ExitStack() as unless_told:
+        unless_told.callback(leave)
         rows = _Rows(order.apply(queryset, None), model_admin.export_fields)
         try:
             with transaction.atomic():
+                turns.require_alone(request.user.pk)
+                _require_few(queryset)
                 content = spooled(rows.lines(), most=SPOOLED)
         except SpoolFull as full:
             raise ListTooLong("These rows take too much room.", extra={"rows": rows.count}) from full
         unless_told.callback(content.close)
+        content.at_end(leave)
         with transaction.atomic():
             record(
                 actor=request.actor,  # type: ignore[attr-defined]
@@ -73,6 +78,12 @@ def export_list(request: HttpRequest, model_admin: Any, queryset: QuerySet) -> F
             )
         unless_told.pop_all()
     return File(f"{opts.model_name}-{now:%Y%m%dT%H%M%SZ}.csv", "text/csv; charset=utf-8", content)
+
+
+def _require_few(queryset: QuerySet) -> None:
+    limit = settings.FORGE_LIST_EXPORT_ROWS
+    if queryset.order_by().values("pk")[: limit + 1].count() > limit:
+        raise ListTooLong(f"More than {limit} rows are asked for.", extra={"limit": limit})
 
 
 class _Rows:
@@ -102,17 +113,21 @@ def _text(lines: list[list[str]]) -> bytes:
     return text.getvalue().encode()
 
 
+_AS_JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=str)
+
+
 def _cell(value: Any) -> str:
     """A value as text; what a spreadsheet would take for a formula has an apostrophe before it."""
     match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
         case str():
             return safe_cell(value)
+        case None:
+            return ""
         case datetime():
-            return timestamp(value)
+            # As the database gives it, it is in UTC: the same text without a conversion.
+            return f"{value.isoformat(timespec='microseconds')[:-6]}Z" if value.tzinfo is UTC else timestamp(value)
+        case bool():
+            return "true" if value else "false"
         case dict() | list():
-            return safe_cell(json.dumps(value, ensure_ascii=False, sort_keys=True, default=str))
+            return safe_cell(_AS_JSON.encode(value))
     return str(value)

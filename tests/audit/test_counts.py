@@ -73,3 +73,45 @@ def test_429_is_counted_apart(user, seen):
     for _ in range(3):
         assert client.post(TEAMS, {"slug": "a", "fail": "too_many"}).status_code == 429
     assert [row.action_type for row in seen()] == ["RATE_LIMITED"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "action", "result"),
+    [
+        ("post", "/nosuch/", 404, "OTHER", "FAILURE"),
+        ("post", "/account/password/sent/", 405, "OTHER", "FAILURE"),
+        ("post", "/account/password/choose/", 403, "ACCESS_DENIED", "DENIED"),
+    ],
+)
+@pytest.mark.urls("forge.urls")
+def test_nobody_without_an_account_fills_the_log(seen, settings, method, path, status, action, result):
+    settings.FORGE_RATE_PASSWORD_RESET = ""
+    with_no_credential = APIClient()
+    for address in ("198.51.100.1", "198.51.100.2"):
+        for _ in range(5):
+            assert getattr(with_no_credential, method)(path, REMOTE_ADDR=address).status_code == status
+    first, other = seen()
+    assert (first.result, first.actor_kind, first.context["status"]) == (result, "ANONYMOUS", status)
+    assert {first.source_ip, other.source_ip} == {"198.51.100.1", "198.51.100.2"}
+
+    later = timezone.now() + timedelta(minutes=2)
+    assert sweeps.close_denial_counts(now=later) == {"entries": 2, "answers": 8}
+    for closing in seen():
+        assert (closing.action_type, closing.result, closing.actor_kind) == (action, result, "JOB")
+        assert (closing.context["count"], closing.context["status"]) == (4, status)
+        assert closing.context["credential_prefix"] is None
+    assert not DenialCount.objects.exists()
+
+
+@pytest.mark.urls("forge.urls")
+def test_other_refusals_of_nobody_do_not_hide_a_failed_sign_in_nor_those_of_a_person(user, seen):
+    nobody, person = APIClient(), client_of(user)
+    person.force_login(user)
+    seen()
+    for path in ("/nosuch/", "/nosuch/"):
+        assert nobody.post(path).status_code == 404
+        assert person.post(path).status_code == 404
+    nobody.credentials(HTTP_AUTHORIZATION="Bearer forge_invented_secret")
+    assert nobody.get("/api/v1/teams/").status_code == 401
+    kinds = [(row.action_type, row.actor_kind) for row in seen()]
+    assert sorted(kinds) == [("AUTH_FAILED", "ANONYMOUS"), ("OTHER", "ANONYMOUS"), ("OTHER", "USER"), ("OTHER", "USER")]

@@ -26,13 +26,13 @@ PAUSE = timedelta(minutes=5)
 """Within this an account is sent one link, however often and by whomever it is asked for."""
 
 
-def require_rate(request: HttpRequest) -> None:
-    """Count a request for a link; raises TooMany where those of its address are used up."""
+def require_rate(request: HttpRequest, *, step: str) -> None:
+    """Count a request for a link, or for a password by one; raises TooMany where those of its address are used up."""
     rate = Rate.parse(settings.FORGE_RATE_PASSWORD_RESET)
     if rate is None:
         return
     now = time.time()
-    bucket = Bucket(f"password-reset:{source_address(request)}", "this address", rate)
+    bucket = Bucket(f"password-{step}:{source_address(request)}", "this address", rate)
     hits = counter(settings.REDIS_URL).hit([bucket], now)
     if hits is not None and hits[0] > rate.limit:
         raise TooMany(f"The {rate} of {bucket.whose} are used up.", retry_after=rate.seconds - int(now) % rate.seconds)

@@ -37,11 +37,9 @@ class ForgottenView(FormView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            recovering.require_rate(request)
+            recovering.require_rate(request, step="reset")
         except TooMany as problem:
-            response = refusal_page(request, problem)
-            response["Retry-After"] = str(problem.retry_after)
-            return response
+            return _too_many(request, problem)
         return super().post(request, *args, **kwargs)
 
     def form_valid(self, form: ForgottenForm) -> HttpResponse:
@@ -86,8 +84,11 @@ class ChooseView(FormView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.token = links.token_in(request.POST.get("link", ""))
         try:
+            recovering.require_rate(request, step="choose")
             self.holder = links.holder(self.token, now=timezone.now())
             return super().post(request, *args, **kwargs)
+        except TooMany as problem:
+            return _too_many(request, problem)
         except links.LinkNotValid as problem:
             response = HttpResponseRedirect(reverse("account_link_not_valid"))
             response.problem = problem  # type: ignore[attr-defined]
@@ -115,3 +116,9 @@ class ChooseView(FormView):
 
     def get_success_url(self) -> str:
         return reverse("account_login")
+
+
+def _too_many(request: HttpRequest, problem: TooMany) -> HttpResponse:
+    response = refusal_page(request, problem)
+    response["Retry-After"] = str(problem.retry_after)
+    return response

@@ -1,0 +1,58 @@
+"""Whose turn it is to have a file written at once: one for each person, and so many in each web process.
+
+A file is written whole before its first byte, and whoever asked for it may be gone long before: without a limit a few
+that were given up take every thread of the web processes. A turn lasts in its process until the file is sent; over all
+processes it lasts while the file is written, as a lock of that transaction, which a pooler leaves where it is.
+"""
+
+from __future__ import annotations
+
+import uuid
+from threading import Lock
+
+from django.conf import settings
+from django.db import connection
+
+from forge.api.errors import TooMany
+from forge.db.locks import advisory_key
+
+_taking = Lock()
+_held: set[uuid.UUID] = set()
+"""Who has a turn in this process. Leaving it takes no lock: a garbage collection may do it at any point."""
+
+
+class ExportUnderWay(TooMany):
+    code = "export_under_way"
+    title = "A file is being written for you already"
+    suggested_action = "Wait until it is there, then ask again."
+    retry_after = 10
+
+
+class ExportsBusy(TooMany):
+    code = "exports_busy"
+    title = "As many files are being written as can be at once"
+    suggested_action = "Try again after the seconds in Retry-After."
+    retry_after = 10
+
+
+def take(person: uuid.UUID) -> None:
+    """Begin a turn of `person` in this process, which ends by `leave`; raises ExportUnderWay, ExportsBusy."""
+    with _taking:
+        if person in _held:
+            raise ExportUnderWay()
+        if len(_held) >= settings.FORGE_EXPORTS_AT_ONCE:
+            raise ExportsBusy()
+        _held.add(person)
+
+
+def leave(person: uuid.UUID) -> None:
+    """End the turn that `take` began."""
+    _held.discard(person)
+
+
+def require_alone(person: uuid.UUID) -> None:
+    """Keep every other process from writing a file for `person` until this transaction ends; raises ExportUnderWay."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [advisory_key("forge.api.turns", person)])
+        if not cursor.fetchone()[0]:
+            raise ExportUnderWay()
