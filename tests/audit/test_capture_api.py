@@ -163,16 +163,21 @@ def test_a_change_bound_to_what_was_read_is_refused_once_it_is_another(world, ke
 
 
 def test_methods_that_an_address_does_not_take_are_failures(world):
-    client, tried = client_of(world.admin, "API"), 0
+    client, tried, open_ones = client_of(world.admin, "API"), 0, 0
     for name, view, _ in ROUTES:
         actions = getattr(view, "actions", {"get": ""})
         for method in set(CHANGING) - actions.keys():
             answer, entries = left_by(lambda: getattr(client, method)(address(name, nowhere())))  # noqa: B023
             assert answer.status_code == 405, (name, method)
+            tried += 1
+            if name in OPEN:
+                open_ones += 1
+                if open_ones > 1:  # of one address and minute: they are counted
+                    assert entries == [], (name, method)
+                    continue
             assert [entry.result for entry in entries] == ["FAILURE"], (name, method)
             check_fields(entries[0], user=None if name in OPEN else world.admin, interface="API")
             check_receipt(answer, entries)
-            tried += 1
     assert tried >= 100
 
 

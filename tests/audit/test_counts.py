@@ -76,20 +76,20 @@ def test_429_is_counted_apart(user, seen):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "action", "result"),
+    ("method", "path", "answered", "status", "action", "result"),
     [
-        ("post", "/nosuch/", 404, "OTHER", "FAILURE"),
-        ("post", "/account/password/sent/", 405, "OTHER", "FAILURE"),
-        ("post", "/account/password/choose/", 403, "ACCESS_DENIED", "DENIED"),
+        ("post", "/nosuch/", 404, 404, "OTHER", "FAILURE"),
+        ("post", "/account/password/sent/", 405, 405, "OTHER", "FAILURE"),
+        ("post", "/account/password/choose/", 302, 403, "ACCESS_DENIED", "DENIED"),
     ],
 )
 @pytest.mark.urls("forge.urls")
-def test_nobody_without_an_account_fills_the_log(seen, settings, method, path, status, action, result):
+def test_nobody_without_an_account_fills_the_log(seen, settings, method, path, answered, status, action, result):
     settings.FORGE_RATE_PASSWORD_RESET = ""
     with_no_credential = APIClient()
     for address in ("198.51.100.1", "198.51.100.2"):
         for _ in range(5):
-            assert getattr(with_no_credential, method)(path, REMOTE_ADDR=address).status_code == status
+            assert getattr(with_no_credential, method)(path, REMOTE_ADDR=address).status_code == answered
     first, other = seen()
     assert (first.result, first.actor_kind, first.context["status"]) == (result, "ANONYMOUS", status)
     assert {first.source_ip, other.source_ip} == {"198.51.100.1", "198.51.100.2"}

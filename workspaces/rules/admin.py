@@ -62,7 +62,7 @@ class CeilingsForm(forms.Form):
     keep_alive_days = _number(MOST_KEEP_ALIVE_DAYS, required=False)
 
     def clean(self) -> dict[str, Any]:
-        if all(value is None for value in self.cleaned_data.values()):
+        if all(self.cleaned_data.get(name) is None for name in policies.CEILINGS):
             raise forms.ValidationError("Give at least one ceiling.")
         return self.cleaned_data
 
