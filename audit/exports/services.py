@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 class ExportTooLarge(Refused):
     code = "export_too_large"
     title = "This is too much for one answer"
-    suggested_action = "POST the same filters to /api/v1/audit/exports/, which writes a file, or narrow the time."
+    suggested_action = "Have /api/v1/audit/exports/ write a file of the same filters, or narrow the time."
 
 
 class OrganizationRequired(Refused):
