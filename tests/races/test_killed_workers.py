@@ -69,7 +69,7 @@ def carry_out(workers: Workers, chance: random.Random, *, kills: int) -> int:
         workers.keep(3)
         if killed < kills:
             wait_for_work(deadline)
-            time.sleep(chance.uniform(0, 0.3))
+            time.sleep(chance.uniform(0, 0.1))
             killed += workers.kill_one(chance)
         else:
             time.sleep(0.1)
@@ -90,7 +90,7 @@ def histories(machines: list[WorkSpace]) -> set[tuple[str, ...]]:
 @pytest.mark.soak
 @pytest.mark.django_db(transaction=True)
 def test_workers_killed_at_random_launch_stop_start_and_end_every_machine_once(world, scale, settings):
-    launches = scale(100, 12)
+    launches = scale(100, 24)
     chance = random.Random(20)
     lives = {"PENDING": 1.0, "STOPPING": 0.5, "STARTING": 0.5, "TERMINATING": 0.5, "TERMINATED": 0.0}
     with Simulator(port=0, durations=lives) as simulator:
@@ -104,7 +104,7 @@ def test_workers_killed_at_random_launch_stop_start_and_end_every_machine_once(w
             made = simulator.control.launches()
             assert len(made) == launches
             assert {(row["ever"], row["live"]) for row in made} == {(1, 1)}
-            assert killed >= 5
+            assert killed >= launches // 6  # a fast machine is done before all are killed
 
             machines = list(WorkSpace.objects.select_related("owner").order_by("id"))
             ended, kept = machines[::2], machines[1::2]
