@@ -1,12 +1,13 @@
 """A flood of refused sign-ins leaves two entries a minute and not thousands."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from audit import sweeps
+from audit import capture, sweeps
 from forge.api.models import DenialCount
 from tests.audit.support import TEAMS, client_of
 from tests.factories import MembershipFactory
@@ -14,8 +15,15 @@ from tests.factories import MembershipFactory
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.urls("tests.audit.urls"),
-    pytest.mark.usefixtures("without_whitenoise"),
+    pytest.mark.usefixtures("without_whitenoise", "within_one_minute"),
 ]
+
+
+@pytest.fixture
+def within_one_minute(monkeypatch):
+    """However long the requests of a test take, they come in the minute in which it began."""
+    began = timezone.now()
+    monkeypatch.setattr(capture, "timezone", SimpleNamespace(now=lambda: began))
 
 
 def test_the_first_401_of_a_minute_leaves_its_entry_and_the_rest_are_counted(user, seen):

@@ -45,9 +45,6 @@ LEAVERS = {
 }
 """Pages about somebody who has left: with a machine or without. In the console the person was switched off."""
 
-PUBLISHED = "docs/how-to/verify-from-outside.md"
-"""A page that is followed where a checkpoint stands outside already."""
-
 SETTLED = "docs/how-to/add-a-provider-account.md"
 """A page that is followed where every worker has begun a job: an installation of a minute's age has a fault."""
 
@@ -127,8 +124,6 @@ class Reader:
 
     def _own_of(self, page: Path, tmp: Path) -> dict[str, str]:
         """What the page takes from the world around it."""
-        if str(page) == PUBLISHED:
-            eventually(lambda: any((self._demo.home / "audit-checkpoints").rglob("*.checkpoint")), within_seconds=120)
         if str(page) == SETTLED:
             eventually(lambda: self._demo.manage("doctor", "--near").returncode == 0, within_seconds=200)
         if str(page) == ALONE:
@@ -144,7 +139,11 @@ class Reader:
 def followed(
     demo: Demo, own_database: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Path, Future[subprocess.CompletedProcess[str]]]]:
-    """How each page that is asked for went. Several are followed at a time: most of it is waiting for machines."""
+    """How each page that is asked for went. Several are followed at a time: most of it is waiting for machines.
+
+    They are followed once the first checkpoint stands outside, some seconds after the demo is up.
+    """
+    eventually(lambda: any((demo.home / "audit-checkpoints").rglob("*.checkpoint")), within_seconds=120)
     reader = Reader(demo, own_database, tmp_path_factory.mktemp("reader"))
     asked = [item.callspec.params["page"] for item in request.session.items if _is_page_run(item)]
     with ThreadPoolExecutor(PAGES_AT_ONCE) as readers:
