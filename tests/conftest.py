@@ -20,8 +20,8 @@ __all__ = ["django_db_setup", "make_app_connection", "scale", "superuser_connect
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
-    """What has an xdist_group takes long: it begins first, or the other workers wait for it at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    """What has an xdist_group or grows with FORGE_SOAK takes long: it begins first, or others wait at the end."""
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("xdist_group", "soak")])
     in_worker = getattr(config.option, "loadgroup", False)
     if in_worker and any(item.get_closest_marker("xdist_group") and "@" not in item.nodeid for item in items):
         raise pytest.UsageError("pytest-xdist does not group the tests of an xdist_group: each worker would do all.")
