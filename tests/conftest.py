@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from django.conf import settings
 from django.contrib.auth.hashers import ScryptPasswordHasher
 
@@ -19,8 +20,8 @@ __all__ = ["django_db_setup", "make_app_connection", "scale", "superuser_connect
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
-    """What has an xdist_group takes long: it begins first, or the other workers wait for it at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    """What has an xdist_group or grows with FORGE_SOAK takes long: it begins first, or others wait at the end."""
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("xdist_group", "soak")])
     in_worker = getattr(config.option, "loadgroup", False)
     if in_worker and any(item.get_closest_marker("xdist_group") and "@" not in item.nodeid for item in items):
         raise pytest.UsageError("pytest-xdist does not group the tests of an xdist_group: each worker would do all.")
@@ -30,6 +31,19 @@ def pytest_collection_modifyitems(config, items):
 def garbage_left_longer():
     """Collect it less often: a house of so many objects is looked through again and again for little."""
     gc.set_threshold(20_000, 20, 10)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_tracebacks():
+    """As without rich, which only developers' tools bring along: it draws the variables of each frame."""
+    structlog.configure(
+        processors=[
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+            if isinstance(one, structlog.dev.ConsoleRenderer)
+            else one
+            for one in structlog.get_config()["processors"]
+        ]
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

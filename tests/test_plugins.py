@@ -9,7 +9,7 @@ from django.db import connection, connections
 from psycopg import sql
 
 from tests.factories import OrganizationFactory
-from tests.plugins.database import empty_database
+from tests.plugins.database import empty_database, rested
 from tests.plugins.scale import count
 
 
@@ -34,6 +34,33 @@ def test_each_alias_is_its_role_in_one_database(make_app_connection):
 @pytest.mark.django_db
 def test_the_superuser_connection_is_one(superuser_connection):
     assert superuser_connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()[0]
+
+
+def test_a_session_that_rested_is_as_it_began(make_app_connection):
+    session = make_app_connection(autocommit=True)
+    asked = "SELECT current_user, current_setting('statement_timeout'), current_setting('search_path')"
+    as_begun = session.execute(asked).fetchone()
+    session.execute("SET statement_timeout = '5s'; SET search_path = pg_catalog; SELECT pg_advisory_lock(4711)")
+    session.execute("CREATE TEMP TABLE left_here (id int); SET ROLE forge_owner; LISTEN something")
+
+    assert rested(session)
+
+    assert session.execute(asked).fetchone() == as_begun
+    assert session.execute("SELECT to_regclass('left_here'), count(*) FROM pg_listening_channels()").fetchone() == (
+        None,
+        0,
+    )
+    assert session.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711").fetchone() == (
+        0,
+    )
+
+
+def test_a_session_in_a_transaction_or_closed_is_not_used_again(make_app_connection):
+    session = make_app_connection()
+    session.execute("SELECT 1")
+    assert not rested(session)
+    session.close()
+    assert not rested(session)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit import actions, checks, evidence, registry
@@ -36,6 +38,21 @@ def test_pieces_add_up_and_the_rest_of_many_is_left_untold(monkeypatch):
     found = verify_events()
     assert found.rows["accounts_team"] == 7
     assert [one.table for one in found.findings] == ["accounts_team"] * 3
+
+
+def test_a_table_without_a_row_is_counted_but_not_held_against_the_log():
+    TeamFactory()
+    with CaptureQueriesContext(connection) as asked:
+        found = verify_events()
+    assert set(found.rows) == {one.table for one in evidence.declared()}
+    with connection.cursor() as cursor:
+        filled = set()
+        for table in found.rows:
+            cursor.execute(f"SELECT FROM {table} LIMIT 1")
+            filled |= {table} if cursor.rowcount else set()
+    assert {"accounts_team", "accounts_organization"} <= filled < set(found.rows)
+    looked_up = [one for one in asked if "unvouched" in one["sql"]]
+    assert len(looked_up) == sum(one.table in filled for one in evidence.declared())
 
 
 @pytest.mark.parametrize(

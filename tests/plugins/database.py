@@ -9,17 +9,21 @@ import fcntl
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import TransactionTestCase
 from psycopg import sql
+from psycopg.pq import ExecStatus, TransactionStatus
 
-from forge.db import scope
+from forge.db import partitions, scope
 from forge.db.embedded.postgres import APP, OWNER, create_database, has_database
+from forge.db.months import add_months
 from forge.db.operations import DETACHED
 from tests.plugins.servers import FOLDER, SUPERUSER_URL, database_name, in_database, template_name
 
@@ -49,7 +53,18 @@ def create_test_database(worker: str) -> str:
             )
         )
     _point_at(name)
+    _drop_far_months()
     return name
+
+
+def _drop_far_months() -> None:
+    """Keep as many months ahead as a house may not go below: each more is looked into by each plan of each session."""
+    last = add_months(datetime.now(UTC).date(), partitions.LEAST_MONTHS_AHEAD)
+    for table in partitions.TABLES:
+        for partition in partitions.attached(table):
+            if partition.first > last:
+                with connections["owner"].cursor() as cursor:
+                    cursor.execute(f"DROP TABLE {partition.name}")
 
 
 def copied_database(part: str) -> str:
@@ -64,8 +79,9 @@ def copied_database(part: str) -> str:
 
 def drop_test_database(name: str) -> None:
     connections.close_all()
-    if name in _emptying:
-        _emptying.pop(name).close()
+    for kept in (_emptying, _superusers):
+        if name in kept:
+            kept.pop(name).close()
     drop_database(name)
 
 
@@ -91,6 +107,44 @@ def empty_database() -> None:
 
 _emptying: dict[str, psycopg.Connection] = {}
 """By database, the connection on which it is emptied."""
+
+_superusers: dict[str, psycopg.Connection] = {}
+"""By database, the connection that one test after the other has as `superuser_connection`."""
+
+_AS_AT_THE_START = (
+    b"RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all();"
+    b" DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES"
+)
+
+
+def rested(connection: psycopg.Connection) -> bool:
+    """Bring a session back to what it was when it began; False where it cannot be used any more.
+
+    A new one reads the catalogue of each table that it meets anew, which is most of what a short test costs.
+    """
+    if connection.closed or connection.info.transaction_status != TransactionStatus.IDLE:
+        return False
+    return connection.pgconn.exec_(_AS_AT_THE_START).status != ExecStatus.FATAL_ERROR
+
+
+def _leave_nothing() -> None:
+    """End a test that committed: no row of it, and Django's connections as new ones."""
+    empty_database()
+    for connection in connections.all(initialized_only=True):
+        if not _is_as_opened(connection) or not rested(connection.connection):
+            connection.close()
+
+
+def _is_as_opened(connection: BaseDatabaseWrapper) -> bool:
+    session = connection.connection
+    return (
+        session is not None
+        and not connection.in_atomic_block
+        and not connection.closed_in_transaction
+        and session.autocommit
+        and session.info.dbname == connection.settings_dict["NAME"]
+    )
+
 
 _EMPTY = """
 CREATE OR REPLACE FUNCTION {schema}.empty() RETURNS void LANGUAGE plpgsql AS $$
@@ -204,14 +258,16 @@ def django_db_setup(
 ) -> Iterator[None]:
     """Replaces pytest-django's: our template instead of Django's create, our emptying instead of its flush."""
     scope.process_is_system()  # what a test does by itself; requests and operations have their own scope
-    flush = TransactionTestCase._fixture_teardown
+    flush, reload = TransactionTestCase._fixture_teardown, TransactionTestCase._should_reload_connections
     with django_db_blocker.unblock():
         name = create_test_database(os.environ.get("PYTEST_XDIST_WORKER", "main"))
-    TransactionTestCase._fixture_teardown = lambda test_case: empty_database()
+    TransactionTestCase._fixture_teardown = lambda test_case: _leave_nothing()
+    TransactionTestCase._should_reload_connections = lambda test_case: False
     try:
         yield
     finally:
         TransactionTestCase._fixture_teardown = flush
+        TransactionTestCase._should_reload_connections = reload
         with django_db_blocker.unblock():
             drop_test_database(name)
 
@@ -219,8 +275,13 @@ def django_db_setup(
 @pytest.fixture
 def superuser_connection(django_db_setup: None) -> Iterator[psycopg.Connection]:
     """A superuser's connection to the test database, for attacks; each statement commits by itself."""
-    with connect_as_superuser() as connection:
-        yield connection
+    name = connections["default"].settings_dict["NAME"]
+    if name not in _superusers or not rested(_superusers[name]):
+        _superusers[name] = connect_as_superuser(name)
+        _superusers[name].prepare_threshold = None  # what it prepared would outlive the tables
+    yield _superusers[name]
+    if not rested(_superusers[name]):
+        _superusers.pop(name).close()
 
 
 @pytest.fixture

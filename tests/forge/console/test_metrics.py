@@ -12,7 +12,7 @@ from audit.models import AuditLog
 from audit.sealing.sealer import seal
 from forge.celery import app
 from forge.console import health, metrics
-from forge.db import jobs
+from forge.db import jobs, partitions
 from forge.db.ids import uuid7
 from forge.db.models import JobRun, JobSwitch
 from forge.operations.models import Operation
@@ -78,6 +78,7 @@ def test_it_is_read_only(client, token):
 def test_it_says_how_the_log_stands(client, token, settings, tmp_path):
     settings.FORGE_AUDIT_SIGNING_KEY = SIGNING_KEY
     settings.FORGE_AUDIT_SINKS = [f"directory:{tmp_path}", "log:"]
+    partitions.ensure_ahead(timezone.now(), 6)
     leave(4, lane=0)
     seal()
     assert ("forge_audit_verification_findings",) not in figures(client)

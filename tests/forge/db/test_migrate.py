@@ -119,7 +119,7 @@ def test_the_plan_of_a_migration_changes_nothing(empty_database, capsys):
     assert owner_query("SELECT 1 FROM pg_class WHERE relname = ANY(%s)", [list(partitions.TABLES)]) == []
 
 
-def test_migrating_again_says_that_nothing_was_missing(capsys):
+def test_migrating_again_says_that_nothing_was_missing(migrated_database, capsys):
     call_command("migrate", interactive=False)
     out = capsys.readouterr().out
     assert "No migrations to apply" in out
