@@ -2,12 +2,15 @@
 
 A file is written whole before its first byte, and whoever asked for it may be gone long before: without a limit a few
 that were given up take every thread of the web processes. A turn lasts in its process until the file is sent; over all
-processes it lasts while the file is written, as a lock of that transaction, which a pooler leaves where it is.
+processes it lasts while the file is written, as a lock of that transaction, which a pooler leaves where it is. Entries
+of the audit log are read while they are sent (InTurn); that lock lasts while they are counted.
 """
 
 from __future__ import annotations
 
 import uuid
+import weakref
+from collections.abc import Generator, Iterator
 from threading import Lock
 
 from django.conf import settings
@@ -56,3 +59,18 @@ def require_alone(person: uuid.UUID) -> None:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [advisory_key("forge.api.turns", person)])
         if not cursor.fetchone()[0]:
             raise ExportUnderWay()
+
+
+class InTurn:
+    """Pieces that are made while they are sent: the turn ends when they are closed, or forgotten without that."""
+
+    def __init__(self, person: uuid.UUID, pieces: Generator[bytes]) -> None:
+        self._pieces = pieces
+        self._leave = weakref.finalize(self, leave, person)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._pieces
+
+    def close(self) -> None:
+        self._pieces.close()
+        self._leave()
