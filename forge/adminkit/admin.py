@@ -42,7 +42,6 @@ from forge.adminkit.times import column
 from forge.api.errors import Denied, Hidden, NotFound, PreconditionFailed, Problem
 from forge.db import scope
 
-
 READS = ("GET", "HEAD")
 
 
@@ -247,7 +246,9 @@ class ForgeModelAdmin(ReadByRole, ExportsWhatItShows, ModelAdmin):
             self.admin_site.admin_view(self.button_view),
             name="{}_{}_button".format(*info),
         )
-        django = [pattern for pattern in super().get_urls() if pattern.name]  # all but its redirect, which takes POST too
+        django = [
+            pattern for pattern in super().get_urls() if pattern.name
+        ]  # all but its redirect, which takes POST too
         return [self._named_for_audit(pattern) for pattern in (press, *django, self._short_address(info))]
 
     def _short_address(self, info: tuple[str, str | None]) -> URLPattern:
