@@ -12,13 +12,13 @@ Offers = set[tuple[str, str]]
 """(region, bundle type) of each bundle on offer."""
 
 
-def offers_to_machines(blueprint_ids: Collection[uuid.UUID | None]) -> dict[uuid.UUID, Offers]:
+def offers_to_machines(blueprint_ids: Collection[uuid.UUID | None]) -> dict[uuid.UUID | None, Offers]:
     """What the machines that stand on these versions may be changed to; a version without an offer is not in it.
 
     That is what the version itself offers, retired or not. One that an adoption made (AUTO) says what its machines are,
     which nobody chose: to their machines the published versions of its family offer too, for the same operating system.
     """
-    offers: dict[uuid.UUID, Offers] = defaultdict(set)
+    offers: dict[uuid.UUID | None, Offers] = defaultdict(set)
     adopted: dict[tuple[uuid.UUID, uuid.UUID | None, str, str], set[uuid.UUID]] = defaultdict(set)
     for row in BlueprintBundle.objects.filter(blueprint__in=blueprint_ids).select_related("blueprint"):
         offers[row.blueprint_id].add((row.region, row.bundle_type))
