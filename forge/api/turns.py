@@ -1,9 +1,11 @@
 """Whose turn it is to have a file written at once: one for each person, and so many in each web process.
 
 A file is written whole before its first byte, and whoever asked for it may be gone long before: without a limit a few
-that were given up take every thread of the web processes. A turn lasts in its process until the file is sent; over all
-processes it lasts while the file is written, as a lock of that transaction, which a pooler leaves where it is. Entries
-of the audit log are read while they are sent (InTurn); that lock lasts while they are counted.
+that were given up take every thread of the web processes. A turn lasts in its process until the file is sent, though it
+is whole before: sending takes a thread too, for as long as its reader likes, and as many slow readers as a process has
+threads leave it none to answer anybody else. Over all processes it lasts while the file is written, as a lock of that
+transaction, which a pooler leaves where it is. Entries of the audit log are read while they are sent (InTurn), and that
+lock lasts while they are counted.
 """
 
 from __future__ import annotations
@@ -26,14 +28,14 @@ _held: set[uuid.UUID] = set()
 
 class ExportUnderWay(TooMany):
     code = "export_under_way"
-    title = "A file is being written for you already"
-    suggested_action = "Wait until it is there, then ask again."
+    title = "A file is being written for you already, or still being sent"
+    suggested_action = "Wait until you have the whole of it, then ask again."
     retry_after = 10
 
 
 class ExportsBusy(TooMany):
     code = "exports_busy"
-    title = "As many files are being written as can be at once"
+    title = "As many files are being written and sent as can be at once"
     suggested_action = "Try again after the seconds in Retry-After."
     retry_after = 10
 
