@@ -158,10 +158,12 @@ AWS_STATES: dict[str, Observed] = {
 """All seventeen values of botocore's WorkspaceState."""
 
 
+STATE_NOT_KNOWN = "provider_state_not_known"
+"""The code of what waits for a known state."""
+
+
 class StateNotKnown(LookupError):
     """AWS shows a state that this version of Forge does not know, so nobody can tell what the machine is doing."""
-
-    code = "provider_state_not_known"
 
     def __init__(self, provider_state: str) -> None:
         super().__init__(f"AWS shows the state {provider_state!r}, which Forge does not know")

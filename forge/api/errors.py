@@ -138,7 +138,7 @@ class NotAcceptable(Problem):
 class Conflict(Problem):
     status, code, title = 409, "conflict", "The present state does not allow this"
     suggested_action = "Read the resource again and decide anew."
-    advice = "Look at it again and decide anew."
+    advice = "See how it stands now, and decide anew."
 
 
 class PreconditionFailed(Problem):

@@ -19,7 +19,7 @@ from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
 from forge.operations.models import Operation
 from workspaces import absence, aws, permissions
-from workspaces.lifecycle import BY_ITSELF_AFTER, State, StateNotKnown, may_move, meaning_of
+from workspaces.lifecycle import BY_ITSELF_AFTER, STATE_NOT_KNOWN, State, StateNotKnown, may_move, meaning_of
 from workspaces.models import WorkSpace
 from workspaces.places import known, place_of
 from workspaces.transitions import lock_machine, lock_scopes_of, move
@@ -95,7 +95,7 @@ class MachineHandler(Handler):
             logger.error("%s %s of machine %s: %s", claim.operation.kind, claim.operation.id, workspace.pk, error)
             with transaction.atomic():
                 claim.lock()
-                claim.unknown(str(error), claim.now() + SELDOM, code=error.code)
+                claim.unknown(str(error), claim.now() + SELDOM, code=STATE_NOT_KNOWN)
         except aws.UnknownOutcome as error:
             with transaction.atomic():
                 claim.lock()
