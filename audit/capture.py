@@ -3,7 +3,8 @@
 A view says more by attributes, on the class or (in DRF) as arguments of `@action`:
 - `audit_action`: the action type of what it does, or a mapping from the viewset's action name, in the console from
   the button's name, to one; a GET that is denied is ACCESS_DENIED whatever the view does, but for
-- `audit_get = True`: a GET that leaves an entry of its own (an export); denied, it leaves one of that type too;
+- `audit_get = True`: a GET that leaves an entry of its own (an export); denied or failed by our fault (5xx), it leaves
+  one of that type too;
 - `audit_resource`: the resource type; the id is the address's `object_id` (in the console), else its last argument;
 - `audit_sign_in = True`: a step of signing in; one that is not accepted is AUTH_FAILED and denied;
 - `audit_as_read = True`: a POST that changes nothing (quote, check, a confirmation page) and counts as a GET.
@@ -52,6 +53,7 @@ class Address:
     resource_type: str
     resource_id: str
     is_read: bool
+    is_export: bool = False
     is_sign_in: bool = False
 
     @classmethod
@@ -60,8 +62,9 @@ class Address:
         if match is None:
             return cls("", None, "", "", is_read=request.method in SAFE_METHODS)
         view = _View(match.func, (request.method or "").lower())
-        is_own = request.method not in SAFE_METHODS or view.says("audit_get")
-        declared = view.says("audit_action") if is_own else None
+        is_write = request.method not in SAFE_METHODS
+        is_export = not is_write and bool(view.says("audit_get"))
+        declared = view.says("audit_action") if is_write or is_export else None
         if isinstance(declared, Mapping):
             declared = declared.get(view.action or match.kwargs.get("name"))
         return cls(
@@ -69,7 +72,8 @@ class Address:
             action=declared,
             resource_type=view.says("audit_resource") or "",
             resource_id=_resource_id(match),
-            is_read=request.method in SAFE_METHODS or _changes_nothing(request, view),
+            is_read=not is_write or _changes_nothing(request, view),
+            is_export=is_export,
             is_sign_in=match.view_name == settings.LOGIN_URL or bool(view.says("audit_sign_in")),
         )
 
@@ -103,7 +107,7 @@ def owed(request: HttpRequest, response: HttpResponseBase, left: list[Left]) -> 
         return None
     address = Address.of(request)
     result = _result(request, status, problem)
-    if address.is_read and result != DENIED:
+    if address.is_read and result != DENIED and not (address.is_export and status >= 500):
         return None
     action = COUNTED.get(status)
     if address.is_sign_in and (result == DENIED or (status < 400 and result != SUCCESS)):

@@ -9,6 +9,7 @@ from django.conf import settings
 
 from audit.actors import Interface
 from blueprints.models import Blueprint, BundleType
+from blueprints.offers import Offers, offers_to_machines
 from forge.accounts.models import Membership
 from forge.api.errors import Denied, Refused, TooMany
 from forge.operations.models import Operation
@@ -94,7 +95,8 @@ def bundle_allowed_for_role(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
 def blueprint_visible(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
     """Refuses a blueprint of another team, a draft, a retired one, and what it does not offer.
 
-    A machine that exists changes within what its blueprint offers, retired or not, and moves to teams that have it.
+    A machine that exists changes within what its blueprint offers, retired or not, an adopted one also within what an
+    admin has published for its kind (blueprints.offers), and moves to teams that have it.
     """
     blueprint = intent.blueprint
     if intent.kind == "move" and blueprint is not None:
@@ -103,13 +105,25 @@ def blueprint_visible(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
         return {}
     if intent.kind == "launch":
         _refuse_unusable(blueprint, intent)
-    offers = sorted(blueprint.bundles.values_list("region", "bundle_type"))
+    if intent.kind == "launch":
+        offers = set(blueprint.bundles.values_list("region", "bundle_type"))
+    else:
+        offers = offers_to_machines([blueprint.id]).get(blueprint.id, set())
     if (intent.region, intent.bundle_type) not in offers:
-        raise BundleNotOffered(
-            f"{blueprint} does not offer {intent.bundle_type} in {intent.region}.",
-            extra={"offered": [{"region": region, "bundle_type": bundle_type} for region, bundle_type in offers]},
-        )
+        raise _not_offered(blueprint, intent, offers)
     return {}
+
+
+def _not_offered(blueprint: Blueprint, intent: Intent, offers: Offers) -> BundleNotOffered:
+    wanted = f"{intent.bundle_type} in {intent.region}"
+    offered = {"offered": [{"region": region, "bundle_type": bundle_type} for region, bundle_type in sorted(offers)]}
+    if intent.kind == "launch" or blueprint.origin != Blueprint.Origin.AUTO:
+        return BundleNotOffered(f"{blueprint} does not offer {wanted}.", extra=offered)
+    return BundleNotOffered(
+        f"The machine was adopted, and nobody offers {wanted} to machines of its kind yet.",
+        extra=offered | {"blueprint": str(blueprint.id)},
+        suggested_action=f"Ask an admin to publish a version of the blueprint “{blueprint.name}” that offers it.",
+    )
 
 
 def _chooses_bundle(intent: Intent) -> bool:

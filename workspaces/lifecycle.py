@@ -158,6 +158,25 @@ AWS_STATES: dict[str, Observed] = {
 """All seventeen values of botocore's WorkspaceState."""
 
 
+STATE_NOT_KNOWN = "provider_state_not_known"
+"""The code of what waits for a known state."""
+
+
+class StateNotKnown(LookupError):
+    """AWS shows a state that this version of Forge does not know, so nobody can tell what the machine is doing."""
+
+    def __init__(self, provider_state: str) -> None:
+        super().__init__(f"AWS shows the state {provider_state!r}, which Forge does not know")
+
+
+def meaning_of(provider_state: str) -> Observed:
+    """What an AWS state means to us; raises StateNotKnown for one that AWS has learned since."""
+    try:
+        return AWS_STATES[provider_state]
+    except KeyError:
+        raise StateNotKnown(provider_state) from None
+
+
 def may_move(source: State | str, target: State | str) -> bool:
     """True when `target` may directly follow `source`."""
     return State(target) in MOVES[State(source)]

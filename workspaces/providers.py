@@ -40,6 +40,7 @@ class ProviderAccountRefused(Refused):
 class ProviderAccountNameTaken(Conflict):
     code = "provider_account_name_taken"
     title = "The organization has a provider account of this name"
+    advice = "Choose another."
 
 
 class RegionTaken(Conflict):

@@ -95,6 +95,7 @@ class StackNotClosed(Conflict):
     suggested_action = (
         "Try again in five minutes. If it lasts, an admin finds in `GET /api/v1/findings/?check=stack_transfers` why."
     )
+    advice = "Try again in five minutes. If it lasts, an admin finds under Findings why."
 
 
 class RunningModeNotOffered(Refused):
@@ -107,6 +108,7 @@ class MachineExists(Conflict):
     code = "machine_exists"
     title = "This person has a machine already"
     suggested_action = "Use the machine named in `workspace`, or terminate it first."
+    advice = "Use the machine that the person has, or terminate it first."
 
 
 @dataclass(frozen=True)

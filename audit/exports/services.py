@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
@@ -19,6 +20,7 @@ from audit.exports.formats import FORMATS, shown
 from audit.models import AuditExport, AuditExportPart, AuditLog
 from audit.searches import bounded
 from audit.services import Entry, record, record_many
+from forge.api import turns
 from forge.api.errors import Conflict, NotFound, Refused
 from forge.db.ids import uuid7
 from forge.operations.models import Operation
@@ -67,31 +69,41 @@ def stream(
     form: str,
     filters: Mapping[str, str],
     organization_id: uuid.UUID | None = None,
-) -> tuple[str, Iterator[bytes]]:
+) -> tuple[str, Iterable[bytes]]:
     """The file's name and its content, piece by piece; its entry in the log is committed before the first byte.
 
     `queryset` is what the person may see of what `filters` (kept in that entry) ask for. `organization_id` is the
-    one that an operator asks about, which is to see the entry too. Raises ExportTooLarge, SearchTooWide and what
-    `record` raises.
+    one that an operator asks about, which is to see the entry too. The person's turn (forge.api.turns) lasts until
+    the content is closed. Raises ExportTooLarge, SearchTooWide, what `record` raises, and what forge.api.turns
+    raises where it is not their turn.
     """
-    limit = settings.FORGE_EXPORT_STREAM_ENTRIES
-    with bounded():
-        count, held = rows.count(queryset, limit=limit)
-    if count > limit:
-        raise ExportTooLarge(f"More than {limit} entries are asked for.", extra={"limit": limit})
-    with transaction.atomic():
-        record(
-            actor=actor,
-            action=actions.AUDIT_EXPORT,
-            resource_type="AuditLog",
-            organization_id=organization_id,
-            description=f"Exported {count} entries of the audit log as {form}",
-            context={"format": form, "count": count, "filters": urlencode(filters), "as_of": held.as_of},
-        )
-    return f"audit-{held.as_of:%Y%m%dT%H%M%SZ}.{form}", _lines(queryset, held, form, count)
+    limit, person = settings.FORGE_EXPORT_STREAM_ENTRIES, actor.user_id
+    with ExitStack() as unless_told:
+        if person is not None:
+            turns.take(person)
+            unless_told.callback(turns.leave, person)
+        with bounded():
+            if person is not None:
+                turns.require_alone(person)
+            count, held = rows.count(queryset, limit=limit)
+        if count > limit:
+            raise ExportTooLarge(f"More than {limit} entries are asked for.", extra={"limit": limit})
+        with transaction.atomic():
+            record(
+                actor=actor,
+                action=actions.AUDIT_EXPORT,
+                resource_type="AuditLog",
+                organization_id=organization_id,
+                description=f"Exported {count} entries of the audit log as {form}",
+                context={"format": form, "count": count, "filters": urlencode(filters), "as_of": held.as_of},
+            )
+        unless_told.pop_all()
+    pieces = _lines(queryset, held, form, count)
+    name = f"audit-{held.as_of:%Y%m%dT%H%M%SZ}.{form}"
+    return name, pieces if person is None else turns.InTurn(person, pieces)
 
 
-def _lines(queryset: QuerySet[AuditLog], held: rows.Cut, form: str, count: int) -> Iterator[bytes]:
+def _lines(queryset: QuerySet[AuditLog], held: rows.Cut, form: str, count: int) -> Generator[bytes]:
     """The file in pieces of a read each; without its last line when it was cut, which is logged."""
     writer = FORMATS[form]
     written, is_whole = 0, False

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import F, Max, Q
 
-from blueprints.models import BlueprintBundle
+from blueprints.offers import offers_to_machines
 from costs import pricing
 from costs.advice.modes import DAY, Rates
 from costs.advice.sizing import DAYS, SMALLER_BELOW, Load
@@ -228,13 +228,8 @@ def _prices(machines: Sequence[WorkSpace], now: datetime) -> dict[uuid.UUID, dic
 
 
 def _allowed(machines: Sequence[WorkSpace]) -> dict[uuid.UUID, frozenset[str]]:
-    """Bundle types that the machine's blueprint offers in its region and its owner's role may launch."""
-    offers: dict[tuple[Any, str], set[str]] = defaultdict(set)
-    blueprints = {one.blueprint_id for one in machines}
-    for blueprint, region, bundle_type in BlueprintBundle.objects.filter(blueprint__in=blueprints).values_list(
-        "blueprint_id", "region", "bundle_type"
-    ):
-        offers[blueprint, region].add(bundle_type)
+    """Bundle types that the machine's blueprint offers it in its region and its owner's role may launch."""
+    offers = offers_to_machines({one.blueprint_id for one in machines})
     roles: dict[tuple[uuid.UUID, uuid.UUID | None], str] = {
         (user, team): role
         for user, team, role in Membership.objects.filter(user__in={one.owner_id for one in machines})
@@ -244,7 +239,8 @@ def _allowed(machines: Sequence[WorkSpace]) -> dict[uuid.UUID, frozenset[str]]:
     allowed = {}
     for one in machines:
         role = roles.get((one.owner_id, one.team_id)) or roles.get((one.owner_id, None))
-        allowed[one.id] = frozenset(offers[one.blueprint_id, one.region] & bundles_for_role(role))
+        offered = {bundle_type for region, bundle_type in offers.get(one.blueprint_id, ()) if region == one.region}
+        allowed[one.id] = frozenset(offered & bundles_for_role(role))
     return allowed
 
 

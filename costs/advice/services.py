@@ -36,6 +36,7 @@ class AdviceOutdated(Conflict):
     code = "advice_outdated"
     title = "What the advice rests on has changed"
     suggested_action = "Look again after the next run of advise_costs, or ask for the change itself."
+    advice = "Look again in a few minutes, or ask for the change itself."
 
 
 class SnoozeInPast(Refused):

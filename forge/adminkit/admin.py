@@ -23,11 +23,12 @@ from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, PermissionDenied, ValidationError
 from django.db.models import BooleanField, DateField, DateTimeField, Model, QuerySet
 from django.forms import Form
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.http import urlencode
 from django.utils.text import slugify
+from django.views.generic import RedirectView
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.enums import ActionVariant
 
@@ -40,6 +41,8 @@ from forge.adminkit.problems import refused, refused_with_message, sentence_of
 from forge.adminkit.times import column
 from forge.api.errors import Denied, Hidden, NotFound, PreconditionFailed, Problem
 from forge.db import scope
+
+READS = ("GET", "HEAD")
 
 
 class ReadByRole:
@@ -114,7 +117,12 @@ class ForgeModelAdmin(ReadByRole, ExportsWhatItShows, ModelAdmin):
         return KeysetChangeList
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """The list; where Django led here from an address that cannot be meant, it says so: nothing is filtered."""
+        """The list; where Django led here from an address that cannot be meant, it says so: nothing is filtered.
+
+        It takes no POST: without bulk actions that changes nothing, whatever Django answers.
+        """
+        if request.method not in READS:
+            return HttpResponseNotAllowed(READS)
         if ERROR_FLAG in request.GET:
             messages.warning(request, "The address asked for what no row can have. This is the list without filters.")
         shown = self.admin_site.list_context(request, self.opts.label_lower)
@@ -222,6 +230,8 @@ class ForgeModelAdmin(ReadByRole, ExportsWhatItShows, ModelAdmin):
         """The row's entries in the audit log."""
         if not self.has_view_permission(request):
             raise PermissionDenied
+        if request.method not in READS:
+            return HttpResponseNotAllowed(READS)
         try:
             log = reverse(f"{self.admin_site.name}:audit_auditlog_changelist")
         except NoReverseMatch:
@@ -236,7 +246,16 @@ class ForgeModelAdmin(ReadByRole, ExportsWhatItShows, ModelAdmin):
             self.admin_site.admin_view(self.button_view),
             name="{}_{}_button".format(*info),
         )
-        return [self._named_for_audit(pattern) for pattern in (press, *super().get_urls())]
+        django = [
+            pattern for pattern in super().get_urls() if pattern.name
+        ]  # all but its redirect, which takes POST too
+        return [self._named_for_audit(pattern) for pattern in (press, *django, self._short_address(info))]
+
+    def _short_address(self, info: tuple[str, str | None]) -> URLPattern:
+        """The address of a row without an end, which leads to its page."""
+        page = f"{self.admin_site.name}:{info[0]}_{info[1]}_change"
+        view = RedirectView.as_view(pattern_name=page, http_method_names=[method.lower() for method in READS])
+        return path("<path:object_id>/", self.admin_site.admin_view(view))
 
     def _named_for_audit(self, pattern: URLPattern) -> URLPattern:
         """The address, saying to the audit log what it is for, also where the view is never reached."""

@@ -29,6 +29,8 @@ def advice_of(problem: Problem) -> str:
     """What a person may do about a problem; empty where the advice is for programs, which send fields and headers."""
     if problem.retry_after is not None:
         return f"Try again in {_span(problem.retry_after)}."
+    if problem.advice and problem.suggested_action == type(problem).suggested_action:
+        return problem.advice  # what was said of this very case is the better advice
     if _FOR_PROGRAMS.search(problem.suggested_action):
         return ""
     return problem.suggested_action.replace("`", "")

@@ -40,15 +40,24 @@ _RESERVED = frozenset(
 
 
 class Problem(Exception):
-    """A refusal or failure with a stable `code`; `extra` carries the figures that the reader needs."""
+    """A refusal or failure with a stable `code`; `extra` carries the figures that the reader needs.
+
+    `advice` is what a person may do in the console, where `suggested_action` speaks of the API; empty = the same.
+    """
 
     status = 500
     code = "internal_error"
     title = "Something went wrong on our side"
     suggested_action = "Look whether it was done before you ask again; if it stays so, tell an admin the request_id."
+    advice = ""
     retryable = False
     retry_after: int | None = None
     audit_result = "FAILURE"
+
+    def __init_subclass__(cls) -> None:
+        """An action of its own is not told in the words of its parent's advice."""
+        if "suggested_action" in vars(cls) and "advice" not in vars(cls):
+            cls.advice = ""
 
     def __init__(
         self,
@@ -129,6 +138,7 @@ class NotAcceptable(Problem):
 class Conflict(Problem):
     status, code, title = 409, "conflict", "The present state does not allow this"
     suggested_action = "Read the resource again and decide anew."
+    advice = "See how it stands now, and decide anew."
 
 
 class PreconditionFailed(Problem):

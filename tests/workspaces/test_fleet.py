@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from audit.actors import Actor
 from audit.models import AuditLog
+from blueprints import services as blueprints
 from blueprints.models import Blueprint
 from budgets.models import Reservation
 from costs.metering import meter
@@ -31,6 +32,7 @@ from workspaces.fleet import adopting
 from workspaces.fleet.adopting import MayNotAdopt
 from workspaces.fleet.seen import Seen
 from workspaces.fleet.taking import NotAdoptable, Wish
+from workspaces.guards import BundleNotOffered
 from workspaces.lifecycle import State
 from workspaces.models import Finding, UnmanagedMachine, WorkSpace
 from workspaces.reconcile import reconcile
@@ -246,6 +248,45 @@ def test_machines_of_one_bundle_stand_on_one_blueprint(world, cloud, simulator):
         adopting.adopt(actor=Actor.command("tests"), machine_id=found.id, wish=Wish(), now=timezone.now())
     assert Blueprint.objects.filter(origin="AUTO").count() == 1
     assert {machine.blueprint.origin for machine in WorkSpace.objects.all()} == {"AUTO"}
+
+
+def test_an_admin_offers_adopted_machines_other_bundles_by_publishing_a_version(world, cloud, simulator):
+    person(world, "ann")
+    cloud.launch("ann")
+    look(simulator)
+    admin, found = actor(world.admin), UnmanagedMachine.objects.get()
+    made = adopting.adopt(actor=admin, machine_id=found.id, wish=Wish(), now=timezone.now())
+
+    def resize(bundle_type):
+        return services.modify(
+            actor=admin,
+            workspace_id=made.id,
+            wanted={"bundle_type": bundle_type},
+            now=timezone.now(),
+            dry_run=True,
+        )
+
+    wanted = "PERFORMANCE"
+    with pytest.raises(BundleNotOffered) as refusal:
+        resize(wanted)
+    assert refusal.value.extra["offered"] == [{"region": made.region, "bundle_type": made.bundle_type}]
+    assert f"publish a version of the blueprint “{made.blueprint.name}”" in refusal.value.suggested_action
+
+    version = blueprints.draft(
+        actor=admin,
+        organization=world.organization,
+        team=None,
+        name=made.blueprint.name,
+        operating_system=made.operating_system,
+        bundles=[blueprints.BundleOffer(made.region, wanted, "wsb-offered00")],
+    )
+    with pytest.raises(BundleNotOffered):
+        resize(wanted)
+    version = blueprints.publish(actor=admin, blueprint=version, now=timezone.now())
+    assert resize(wanted).figures["changes"]["after"] == {"bundle_type": wanted}
+    blueprints.retire(actor=admin, blueprint=version, now=timezone.now())
+    with pytest.raises(BundleNotOffered):
+        resize(wanted)
 
 
 def test_only_admins_adopt(world, cloud, simulator):

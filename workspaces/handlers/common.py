@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
 from forge.operations.models import Operation
 from workspaces import absence, aws, permissions
-from workspaces.lifecycle import AWS_STATES, BY_ITSELF_AFTER, State, may_move
+from workspaces.lifecycle import BY_ITSELF_AFTER, STATE_NOT_KNOWN, State, StateNotKnown, may_move, meaning_of
 from workspaces.models import WorkSpace
 from workspaces.places import known, place_of
 from workspaces.transitions import lock_machine, lock_scopes_of, move
@@ -31,6 +32,8 @@ UNKNOWN_DELAY = timedelta(seconds=5)
 """The first pause where AWS may have done it: its lists show what is new a little later."""
 SELDOM = timedelta(minutes=5)
 """The pause where people have to mend something before a look can show anything else."""
+
+logger = logging.getLogger(__name__)
 
 
 def machine_of(claim: Claim) -> WorkSpace:
@@ -74,7 +77,10 @@ class MachineHandler(Handler):
 
     @contextmanager
     def deciding_on_faults(self, claim: Claim, workspace: WorkSpace) -> Iterator[None]:
-        """Whatever AWS raises inside becomes the outcome of the claim."""
+        """Whatever AWS raises inside, or shows that Forge does not know, becomes the outcome of the claim.
+
+        A state that Forge does not know is no failure: the machine goes on, and the next look may show another.
+        """
         try:
             yield
         except (aws.Throttled, aws.Unavailable) as error:
@@ -85,6 +91,11 @@ class MachineHandler(Handler):
             with transaction.atomic():
                 claim.lock()
                 claim.unknown(doubt.message, claim.now() + SELDOM, code=doubt.code)
+        except StateNotKnown as error:
+            logger.error("%s %s of machine %s: %s", claim.operation.kind, claim.operation.id, workspace.pk, error)
+            with transaction.atomic():
+                claim.lock()
+                claim.unknown(str(error), claim.now() + SELDOM, code=STATE_NOT_KNOWN)
         except aws.UnknownOutcome as error:
             with transaction.atomic():
                 claim.lock()
@@ -187,8 +198,8 @@ class MachineHandler(Handler):
 
     def show(self, claim: Claim, workspace: WorkSpace, seen: aws.Machine) -> None:
         """Write what AWS shows beside the state, and follow it, when it differs; a step on the way, no outcome."""
-        target = AWS_STATES[seen.state].state
-        facts = (seen.state, AWS_STATES[seen.state].health)
+        meaning = meaning_of(seen.state)
+        target, facts = meaning.state, (seen.state, meaning.health)
         is_elsewhere = target is not None and target != workspace.state and may_move(workspace.state, target)
         if (workspace.provider_state, workspace.health) == facts and not is_elsewhere:
             return
@@ -198,10 +209,10 @@ class MachineHandler(Handler):
     def follow(self, claim: Claim, locked: WorkSpace, seen: aws.Machine) -> None:
         """Bring a locked machine to what AWS shows; in the transaction of `finishing`."""
         locked.provider_state = seen.state
-        locked.health = AWS_STATES[seen.state].health
+        locked.health = meaning_of(seen.state).health
         locked.ip_address = seen.ip_address
         locked.save(update_fields=["provider_state", "health", "ip_address", "updated_at"])
-        target = AWS_STATES[seen.state].state
+        target = meaning_of(seen.state).state
         if target is not None and target != locked.state and may_move(locked.state, target):
             self._move(claim, locked, target, reason=f"{claim.operation.kind}: AWS shows {seen.state}")
 

@@ -21,7 +21,7 @@ from forge.operations.claims import Claim
 from forge.operations.models import Operation
 from workspaces import absence, actions, aws
 from workspaces.handlers.common import MachineHandler
-from workspaces.lifecycle import AWS_STATES, State
+from workspaces.lifecycle import State, meaning_of
 from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.places import known
 from workspaces.posture.sweep import note_launched
@@ -168,7 +168,7 @@ class Launch(MachineHandler):
                 gateway.terminate(workspace.provider_id)
             self.poll_later(claim)
             return
-        if AWS_STATES[seen.state].state not in _UP:
+        if meaning_of(seen.state).state not in _UP:
             self.poll_later(claim)
             return
         claim.step("verified", progress=90)
@@ -354,7 +354,7 @@ class Launch(MachineHandler):
     @staticmethod
     def _take_over(locked: WorkSpace, seen: aws.Machine) -> None:
         locked.provider_state = seen.state
-        locked.health = AWS_STATES[seen.state].health
+        locked.health = meaning_of(seen.state).health
         locked.ip_address = seen.ip_address
         # A bundle of one's own may have other volumes than AWS's of that type, and costs accordingly.
         locked.root_volume_gb = seen.root_volume_gb or locked.root_volume_gb

@@ -15,7 +15,7 @@ from forge.operations.models import Operation
 from workspaces import absence, actions, aws
 from workspaces.handlers.asking import step_of, times
 from workspaces.handlers.common import SELDOM, MachineHandler
-from workspaces.lifecycle import AUTOMATIC, AWS_STATES, State, may_move
+from workspaces.lifecycle import AUTOMATIC, State, may_move, meaning_of
 from workspaces.models import WorkSpace
 from workspaces.rules import reckoning
 
@@ -45,7 +45,7 @@ class Power(MachineHandler):
 
     def observed(self, seen: aws.Machine | None) -> State | None:
         """Our state of what AWS shows; a machine that is gone is TERMINATED, one in ERROR is unclear (None)."""
-        return State.TERMINATED if seen is None else AWS_STATES[seen.state].state
+        return State.TERMINATED if seen is None else meaning_of(seen.state).state
 
     def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider) -> None:
         claim.step("look", progress=10)
@@ -133,7 +133,7 @@ class Power(MachineHandler):
         with self.finishing(claim, workspace) as locked:
             if seen is not None:
                 locked.provider_state = seen.state
-                locked.health = AWS_STATES[seen.state].health
+                locked.health = meaning_of(seen.state).health
                 locked.ip_address = seen.ip_address
                 locked.save(update_fields=["provider_state", "health", "ip_address", "updated_at"])
             self._move(claim, locked, self.wanted, reason=f"{claim.operation.kind} done")

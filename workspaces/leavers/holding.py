@@ -40,6 +40,7 @@ class NotInQuarantine(Conflict):
     code = "not_in_quarantine"
     title = "The machine's owner is not switched off"
     suggested_action = "Switch the owner off first, and wait for the next run of quarantine_leavers."
+    advice = "Switch the owner off first, and wait for a few minutes."
 
 
 class HeirCannotUseIt(Refused):

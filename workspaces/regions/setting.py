@@ -45,12 +45,14 @@ class LatencyExists(Conflict):
     code = "region_latency_exists"
     title = "There is a latency of this place and region already"
     suggested_action = "Change the one named in `latency`."
+    advice = "Change the one that is there."
 
 
 class RegionPolicyExists(Conflict):
     code = "region_policy_exists"
     title = "The team has a region policy already"
     suggested_action = "Change the one named in `policy`."
+    advice = "Change the one that is there."
 
 
 class NotTheTeam(Refused):

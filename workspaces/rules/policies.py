@@ -30,6 +30,7 @@ class PolicyExists(Conflict):
     code = "lifecycle_policy_exists"
     title = "There is a policy of this scope already"
     suggested_action = "Change the one named in `policy`."
+    advice = "Change the one that is there."
 
 
 class PolicyEmpty(Refused):

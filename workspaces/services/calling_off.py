@@ -19,12 +19,14 @@ class EndUnderWay(Conflict):
     code = "end_under_way"
     title = "The machine is being ended already"
     suggested_action = "Cancel the operation named in `operation`, if that is still possible, and ask again."
+    advice = "Cancel its end under Operations, if that is still possible, and ask again."
 
 
 class StopUnderWay(Conflict):
     code = "stop_under_way"
     title = "The machine is being stopped already"
     suggested_action = "Wait for the operation named in `operation`, then start the machine."
+    advice = "Wait until it has stopped, then start it."
 
 
 _UNDER_WAY: dict[str, type[Conflict]] = {"terminate": EndUnderWay, "stop": StopUnderWay}

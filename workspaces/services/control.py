@@ -37,6 +37,7 @@ class OperationInProgress(Conflict):
     code = "operation_in_progress"
     title = "Something else is being done to this machine"
     suggested_action = "Wait for the operation named in `operation`, or cancel it."
+    advice = "Wait until that has ended, or cancel it under Operations."
 
 
 class InQuarantine(Conflict):

@@ -26,11 +26,13 @@ Role = Membership.Role
 class EmailTaken(Conflict):
     code = "email_taken"
     title = "Somebody has this email already"
+    advice = "Use another address, or look for who has this one."
 
 
 class DirectoryUsernameTaken(Conflict):
     code = "directory_username_taken"
     title = "Somebody has this directory user name already"
+    advice = "Use another name, or look for who has this one."
 
 
 class PersonIsThere(Refused):

@@ -27,6 +27,7 @@ Role = Membership.Role
 class SlugTaken(Conflict):
     code = "slug_taken"
     title = "This slug is taken"
+    advice = "Choose another."
 
 
 class NotASlug(Refused):

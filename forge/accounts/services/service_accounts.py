@@ -23,6 +23,7 @@ Role = Membership.Role
 class ServiceNameTaken(Conflict):
     code = "service_name_taken"
     title = "The organization has a service account of this name"
+    advice = "Choose another."
 
 
 def create_service_account(

@@ -171,7 +171,7 @@ def test_a_refusal_stands_on_the_form_which_keeps_what_was_typed(sign_in, projec
     answer = sign_in("admin").post(page(project, "do/rename/"), {"name": "taken"})
     assert (answer.status_code, answer.problem.code) == (200, "conflict")
     [error] = answer.context["form"].non_field_errors()
-    assert error == "The name is taken. Read the resource again and decide anew."
+    assert error == "The name is taken. See how it stands now, and decide anew."
     html = answer.content.decode()
     assert error in html
     assert 'value="taken"' in html

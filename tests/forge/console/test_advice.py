@@ -10,11 +10,14 @@ from django.utils import timezone
 from forge.accounts import services
 from forge.accounts.models import Project
 from forge.adminkit.problems import advice_of, sentence_of
-from forge.api.errors import Problem, TooMany, Unavailable
+from forge.api.errors import Conflict, Problem, TooMany, Unavailable
+from forge.api.idempotency import IdempotencyInProgress
 from tests import world as worlds
 from tests.factories import PASSWORD, UserFactory
 from tests.forge.accounts.signin.support import browser, sign_in
 from workspaces.resolve import TeamNotYours, TeamRequired
+from workspaces.services.connecting import OpensSession, UnknownApplication
+from workspaces.services.control import OperationInProgress
 
 RTL = "r-\u202e001"
 
@@ -33,6 +36,23 @@ def test_no_advice_speaks_to_programs():
     assert len(kinds()) > 100
     for kind in kinds():
         assert not re.search(r"`|Retry-After|If-Match|\b(?:GET|POST)\b|^Send ", advice_of(kind.__new__(kind))), kind
+
+
+def test_a_refusal_by_the_state_of_things_says_what_to_do_in_the_console():
+    """Its advice names no member of an answer, which the console does not show, and is never left out."""
+    found = kinds(Conflict) - {IdempotencyInProgress, OpensSession, UnknownApplication}  # the API's alone
+    assert len(found) > 40
+    for kind in found:
+        said = advice_of(kind.__new__(kind))
+        assert said, kind
+        assert not re.search(r"\bnamed in\b|\bresource\b|\b[a-z]+_[a-z_]+\b", said), (kind, said)
+
+
+def test_the_api_is_told_as_before_and_what_was_said_of_the_case_wins():
+    busy = OperationInProgress("Busy.")
+    assert busy.document()["suggested_action"] == "Wait for the operation named in `operation`, or cancel it."
+    assert sentence_of(busy) == "Busy. Wait until that has ended, or cancel it under Operations."
+    assert advice_of(OperationInProgress(suggested_action="Ask your administrator.")) == "Ask your administrator."
 
 
 @pytest.mark.parametrize(

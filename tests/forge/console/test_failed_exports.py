@@ -10,13 +10,19 @@ import pytest
 from django.contrib.messages import get_messages
 from django.db import connection, transaction
 from django.test import Client
+from rest_framework.test import APIClient
 
 from audit.models import AuditLog
+from forge.api import turns
+from forge.api.errors import Refused
+from forge.api.models import DenialCount
 from forge.api.spools import NoRoom, SpoolFull, spooled
+from forge.api.turns import ExportsBusy
 from forge.console import exports
 from forge.db import scope
 from tests import factories
 from tests import world as worlds
+from tests.audit.walk.marks import left_by
 
 MACHINES = "/admin/workspaces/workspace/"
 
@@ -74,7 +80,7 @@ def test_a_full_disk_becomes_a_message(browser, monkeypatch):
     assert not connection.in_atomic_block
     assert (answer.status_code, answer["Location"]) == (302, f"{MACHINES}?")
     assert "no room on disk" in " ".join(str(message) for message in get_messages(answer.wsgi_request))
-    assert committed() == []
+    assert committed() == ["FAILURE"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -86,7 +92,41 @@ def test_rows_that_cannot_be_made_leave_no_open_transaction(browser, monkeypatch
     assert browser.get(f"{MACHINES}export/csv/").status_code == 500
     assert not connection.in_atomic_block
     with transaction.atomic():  # a cursor that was closed only now would break this one
-        assert committed() == []
+        assert committed() == ["FAILURE"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("refusal", "told"),
+    [
+        (NoRoom(), ("FAILURE", 503, "no_room_for_file")),
+        (ExportsBusy(), ("RATE_LIMITED", 429, "exports_busy")),
+        (Refused(), ("DENIED", 422, "refused")),
+        (ValueError("a fault of ours"), ("FAILURE", 500, None)),
+    ],
+)
+def test_the_console_and_the_api_tell_the_same_of_an_export_that_came_to_nothing(monkeypatch, refusal, told):
+    def fails(person):
+        raise refusal
+
+    world = worlds.build()
+    console, api = Client(raise_request_exception=False), APIClient(raise_request_exception=False)
+    console.force_login(world.admin)
+    api.force_authenticate(world.admin)
+    monkeypatch.setattr(turns, "take", fails)
+    own = {MACHINES: "LIST_EXPORT", "/admin/audit/auditlog/": "AUDIT_EXPORT"}
+    asks = [(console, f"{page}export/csv/", action) for page, action in own.items()]
+    asks += [(api, "/api/v1/costs/export/?format=focus-csv", "COST_EXPORT")]
+    asks += [(api, "/api/v1/audit/export/?format=csv", "AUDIT_EXPORT")]
+    for client, address, action in asks:
+        DenialCount.objects.all().delete()
+        answer, (entry,) = left_by(lambda: client.get(address))  # noqa: B023
+        assert answer.status_code in (302, told[1])
+        (result, status, code), counted = told, told[0] == "RATE_LIMITED"
+        expected = ("RATE_LIMITED", "DENIED") if counted else (action, result)
+        assert (entry.action_type, entry.result) == expected
+        assert entry.context["status"] == status
+        assert entry.context["code"] == code or client is api
 
 
 @pytest.mark.parametrize(("fault", "most"), [(SpoolFull, 10), (NoRoom, None)])

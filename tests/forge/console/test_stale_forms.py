@@ -3,10 +3,13 @@
 import re
 from datetime import timedelta
 from inspect import signature
+from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.db.models import F
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from audit.models import AuditLog
@@ -15,9 +18,10 @@ from forge.accounts.models import Project
 from forge.adminkit.buttons import SEEN
 from forge.adminkit.problems import CHANGED_MEANWHILE
 from tests import world as worlds
-from tests.factories import ProviderAccountFactory, WorkSpaceFactory
+from tests.audit.walk.console import BUTTONS, FORMS
+from tests.factories import ProviderAccountFactory
 from workspaces import providers
-from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.models import ProviderAccount
 
 pytestmark = pytest.mark.django_db
 
@@ -74,15 +78,6 @@ def test_a_form_of_a_project_does_not_bring_back_the_cost_center_before(world, b
     assert Project.objects.get(pk=world.project.pk).name == "Renamed"
 
 
-@pytest.mark.parametrize(("name", "fields"), [("move", {"project": ""}), ("tag", {"tags": "stage=test"})])
-def test_a_form_of_a_machine_does_not_undo_a_change_of_it(world, browser, name, fields):
-    machine = WorkSpaceFactory(organization=world.organization, team=world.team, owner=world.engineer)
-    send = press(browser, f"/admin/workspaces/workspace/{machine.pk}/do/{name}/", team=world.team.slug, **fields)
-    WorkSpace.objects.filter(pk=machine.pk).update(tags={"by": "another"}, version=machine.version + 1)
-    assert refused(send())
-    assert WorkSpace.objects.get(pk=machine.pk).tags == {"by": "another"}
-
-
 def test_what_has_no_version_is_compared_with_what_was_shown(world, browser):
     account = ProviderAccountFactory(organization=world.organization)
     address = f"/admin/workspaces/provideraccount/{account.pk}/do/volume-key/"
@@ -97,8 +92,59 @@ def test_what_has_no_version_is_compared_with_what_was_shown(world, browser):
     assert ProviderAccount.objects.get(pk=account.pk).volume_key == "alias/mine"
 
 
-def test_every_form_that_shows_what_a_row_has_says_how_it_is_compared():
-    shown = [one for model in admin.site._registry.values() for one in getattr(model, "buttons", ()) if one.initial]
-    assert len(shown) >= 8
-    for button in shown:
+PREFILLED = {
+    (model._meta.model_name, button.name): button
+    for model, one in admin.site._registry.items()
+    for button in getattr(one, "buttons", ())
+    if button.initial
+}
+BEHIND: dict[tuple[str, str], dict[str, Any]] = {
+    ("budget", "thresholds"): {"amount": 8},
+    ("lifecyclepolicy", "ceilings"): {"idle_minutes": 45},
+    ("project", "change"): {"cost_center": "set-by-another"},
+    ("provideraccount", "services"): {"services": ["WORKSPACES_PERSONAL"]},
+    ("provideraccount", "volume-key"): {"volume_key": "alias/theirs"},
+    ("regionlatency", "latency"): {"milliseconds": 33},
+    ("regionpolicy", "regions"): {"regions": ["eu-west-1"]},
+    ("webhook", "change"): {"name": "theirs"},
+    ("workspace", "move"): {"tags": {"by": "another"}},
+    ("workspace", "tag"): {"tags": {"by": "another"}},
+}
+"""What somebody else makes of the row behind each form that shows what the row has; its row and what is filled in are
+those of BUTTONS in tests/audit/walk/console.py."""
+
+
+def test_every_form_that_shows_what_a_row_has_is_tried_and_says_how_it_is_compared():
+    assert set(PREFILLED) == set(BEHIND), "add to BEHIND what somebody else changes, or take out what is gone"
+    for button in PREFILLED.values():
         assert ("if_match" in signature(button.run).parameters) == button.is_versioned, button.name
+    # Django's own form of a row carries nothing to compare; this one sets all that its row has.
+    assert {model for model, end in FORMS if end == "change"} == {"jobswitch"}
+
+
+def changed_behind(row, fields):
+    """The row as somebody else has left it, which its version or its times tell."""
+    names = {field.name for field in row._meta.get_fields()}
+    told = {"version": F("version") + 1} if "version" in names else {"updated_at": timezone.now()}
+    type(row)._default_manager.filter(pk=row.pk).update(**fields, **told)
+    return as_kept(row)
+
+
+def as_kept(row):
+    return type(row)._default_manager.filter(pk=row.pk).values().get()
+
+
+@pytest.mark.parametrize("key", sorted(BEHIND), ids="-".join)
+def test_a_form_that_was_opened_before_somebody_else_changed_the_row_changes_nothing(world, key):
+    (model, name), case, button = key, BUTTONS[key], PREFILLED[key]
+    row = case.row(world)
+    client = Client()
+    client.force_login(getattr(world, case.by))
+    address = reverse(f"admin:{row._meta.app_label}_{model}_button", args=[row.pk, name])
+    send = press(client, address, **case.fields(row))
+    theirs = changed_behind(row, BEHIND[key])
+    assert refused(send())
+    assert as_kept(row) == theirs
+    assert entry() == (button.audit_action, "FAILURE", "precondition_failed")
+    assert press(client, address, **case.fields(row))().status_code == case.status
+    assert as_kept(row) != theirs or model == "budget"  # whose thresholds are rows of their own

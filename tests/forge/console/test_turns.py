@@ -17,6 +17,7 @@ from tests import world as worlds
 
 LISTS = ("/admin/workspaces/workspace/", "/admin/accounts/user/")
 COSTS = "/api/v1/costs/export/?format=focus-csv"
+LOG = "/api/v1/audit/export/?format=csv"
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +51,18 @@ def asked(user, number=0):
     return console_of(user).get(f"{LISTS[number]}export/csv/")
 
 
+def log_asked(user):
+    return console_of(user).get("/admin/audit/auditlog/export/ndjson/")
+
+
+def log_over_api(user):
+    return api_of(user).get(LOG)
+
+
+def costs_over_api(user):
+    return api_of(user).get(COSTS)
+
+
 def said(answer):
     return " ".join(str(message) for message in get_messages(answer.wsgi_request))
 
@@ -58,16 +71,46 @@ def said(answer):
 def test_a_person_has_one_file_at_a_time_until_it_is_sent(world):
     first = asked(world.admin)
     assert first.status_code == 200
+    pieces = iter(first.streaming_content)
+    assert next(pieces)  # whole since before this piece; the rest waits for its reader, who has a thread for as long
     second = asked(world.admin, 1)
     assert second.status_code == 302
-    assert "written for you already" in said(second)
+    assert "written for you already, or still being sent" in said(second)
     over_api = api_of(world.admin).get(COSTS)
     assert (over_api.status_code, over_api.json()["code"]) == (429, "export_under_way")
     assert int(over_api["Retry-After"]) > 0
-    first.getvalue()
+    list(pieces)
+    first.close()
     for _ in range(2):
         assert b"".join(asked(world.admin, 1).streaming_content)
         assert b"".join(api_of(world.admin).get(COSTS).streaming_content)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("ask", [log_asked, log_over_api])
+def test_an_export_of_the_log_is_one_of_them_until_it_is_sent(world, settings, ask):
+    first = ask(world.admin)
+    pieces = iter(first.streaming_content)
+    next(pieces)
+    assert "written for you already" in said(asked(world.admin))
+    assert log_over_api(world.admin).json()["code"] == "export_under_way"
+    settings.FORGE_EXPORTS_AT_ONCE = 1
+    assert "as can be at once" in said(log_asked(world.auditor))
+    first.close()
+    b"".join(ask(world.admin).streaming_content)
+    assert not turns._held
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("ask", [log_asked, log_over_api])
+def test_an_export_of_the_log_that_is_never_read_or_is_refused_leaves_its_turn(world, settings, ask):
+    unread = ask(world.admin)
+    assert turns._held == {world.admin.pk}
+    unread.close()
+    assert not turns._held
+    settings.FORGE_EXPORT_STREAM_ENTRIES = 0
+    assert ask(world.admin).status_code in (302, 422)
+    assert not turns._held
 
 
 @pytest.mark.django_db(transaction=True)
@@ -85,7 +128,7 @@ def test_a_process_writes_few_files_at_once(world, settings):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("ask", [asked, lambda user: api_of(user).get(COSTS)])
+@pytest.mark.parametrize("ask", [asked, costs_over_api, log_asked, log_over_api])
 def test_no_other_process_writes_a_second_file_for_a_person(world, ask):
     def elsewhere():
         try:
