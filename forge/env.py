@@ -81,6 +81,14 @@ def rate(name: str, *, default: str = "") -> str:
     return text
 
 
+def one_of(name: str, choices: Sequence[str], *, default: str) -> str:
+    """The value of `name`, one of `choices`; raises ImproperlyConfigured for anything else."""
+    text = env.str(name, default=default)
+    if text not in choices:
+        raise ImproperlyConfigured(f"{name}: {text!r} is none of {', '.join(choices)}.")
+    return text
+
+
 def base_url(hosts: Sequence[str], *, is_secure: bool) -> str:
     """Where people find Forge when nothing else is said: the first of the hosts that it answers to."""
     host = next((host.lstrip(".") for host in hosts if host.lstrip(".") not in ("", "*")), "localhost")

@@ -3,9 +3,10 @@
 from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
+from forge import logs
 from forge.accounts.signin.providers import allauth_setting
 from forge.console.unfold import UNFOLD  # noqa: F401  (a setting)
-from forge.env import BASE_DIR, base_url, env, folder, identity_providers, networks, rate, required
+from forge.env import BASE_DIR, base_url, env, folder, identity_providers, networks, one_of, rate, required
 from forge.ports import MAIL_ALWAYS, MAIL_KINDS, OPERATION_HANDLERS
 from forge.schedule import BEAT_SCHEDULE, TASK_QUEUES, TASK_ROUTES
 
@@ -323,6 +324,15 @@ FORGE_METRICS_PORT = env.int("FORGE_METRICS_PORT", default=0)
 # prometheus_client reads the variable itself; a folder that is not there is told here, not by a traceback of its own.
 PROMETHEUS_MULTIPROC_DIR = folder("PROMETHEUS_MULTIPROC_DIR")
 
+# -- The log (forge.logs) --------------------------------------------------------------------------------------------
+LOGGING_CONFIG = "forge.logs.configure"
+LOGGING = logs.settings(
+    form=one_of("FORGE_LOG_FORMAT", logs.FORMATS, default="console" if DEBUG else "json"),
+    level=one_of("FORGE_LOG_LEVEL", logs.LEVELS, default="INFO"),
+)
+DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True  # the one that forge.api.middleware has checked or made
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # it believes any X-Forwarded-For; the audit log has the address
+
 # -- Tracing (forge.tracing) -----------------------------------------------------------------------------------------
 FORGE_OTLP_ENDPOINT = env.str("FORGE_OTLP_ENDPOINT", default="")
 
@@ -346,7 +356,6 @@ CELERY_TASK_DEFAULT_QUEUE = "sweeps"
 CELERY_TASK_ROUTES = TASK_ROUTES
 CELERY_BEAT_SCHEDULE = BEAT_SCHEDULE
 CELERY_TIMEZONE = "UTC"
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 FORGE_OPERATION_LEASE_SECONDS = env.int("FORGE_OPERATION_LEASE_SECONDS", default=60)
 
 # -- AWS ---------------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-import structlog
 from django.conf import settings
 from django.contrib.auth.hashers import ScryptPasswordHasher
 
@@ -31,19 +30,6 @@ def pytest_collection_modifyitems(config, items):
 def garbage_left_longer():
     """Collect it less often: a house of so many objects is looked through again and again for little."""
     gc.set_threshold(20_000, 20, 10)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def plain_tracebacks():
-    """As without rich, which only developers' tools bring along: it draws the variables of each frame."""
-    structlog.configure(
-        processors=[
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-            if isinstance(one, structlog.dev.ConsoleRenderer)
-            else one
-            for one in structlog.get_config()["processors"]
-        ]
-    )
 
 
 @pytest.fixture(scope="session", autouse=True)

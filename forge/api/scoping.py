@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.http import FileResponse, HttpRequest, StreamingHttpResponse
@@ -46,7 +47,7 @@ class SessionScopeMiddleware:
                 user: Any = request.user
                 is_known = user.is_authenticated
             if is_known:
-                scope.belongs_to(user.organization_id)
+                _give_to(user)
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *args: object) -> None:
@@ -63,4 +64,10 @@ class InOwnScope(APIView):
         with scope.system():
             super().perform_authentication(request)
         if request.user.is_authenticated:
-            scope.belongs_to(request.user.organization_id)
+            _give_to(request.user)
+
+
+def _give_to(user: Any) -> None:
+    """The scope of the person's organization, and the person's id on whatever the request logs from here."""
+    scope.belongs_to(user.organization_id)
+    structlog.contextvars.bind_contextvars(user_id=str(user.pk))

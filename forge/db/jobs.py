@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.db import connection
 from django.db.models import Q
 
@@ -90,7 +91,8 @@ def run_job(
         return None
     began = time.monotonic()
     try:
-        figures = work() or {}
+        with structlog.contextvars.bound_contextvars(job=job):
+            figures = work() or {}
     except Exception as error:
         text = f"{type(error).__name__}: {error}"[:_ERROR_LENGTH]
         figures = error.figures if isinstance(error, JobFault) else {}

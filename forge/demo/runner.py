@@ -181,13 +181,13 @@ class Demo:
     def _start_workers(self) -> None:
         self.serving = self.env | {"PROMETHEUS_MULTIPROC_DIR": str(self.home.counts())}
         celery = [sys.executable, "-m", "celery", "-A", "forge"]
-        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]
+        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         for queue in QUEUES:
             arguments = [*celery, "worker", "-Q", queue, "-n", f"{queue}@demo", "--pool", "solo", *quiet]
             self.family.start(
                 f"Worker {queue}", Command(arguments, env=self.serving, log=self.home.log(f"worker-{queue}"))
             )
-        beat = [*celery, "beat", "--pidfile=", "-s", str(self.home.folder / "beat-schedule"), "--loglevel", "INFO"]
+        beat = [*celery, "beat", "--pidfile=", "-s", str(self.home.folder / "beat-schedule")]
         self.family.start("Beat", Command(beat, env=self.env, log=self.home.log("beat")))
 
     def _start_web(self, port: int) -> None:
@@ -202,8 +202,6 @@ class Demo:
             "8190",
             "--graceful-timeout",
             "5",
-            "--access-logfile",
-            "-",
         ]
         self.family.start(
             "Web", Command(arguments, env=self.serving, log=self.home.log("web"), ready=lambda: is_healthy(port))

@@ -127,7 +127,7 @@ def _only_worker(demo: Demo, release: Path, log: Path) -> Iterator[None]:
     celery = [sys.executable, "-m", "celery", "-A", "forge"]
     with log.open("wb") as file:
         worker = subprocess.Popen(
-            [*celery, "worker", "-Q", "operations", "-n", "operations@next", "--pool", "solo", "--loglevel", "INFO"],
+            [*celery, "worker", "-Q", "operations", "-n", "operations@next", "--pool", "solo"],
             cwd=release, env=demo.environment, stdout=file, stderr=file,
         )  # fmt: skip
     try:
