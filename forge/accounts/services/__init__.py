@@ -13,6 +13,7 @@ from forge.accounts.services.members import (
     has_admin,
     set_active,
 )
+from forge.accounts.services.operators import create_operator, require_free_email
 from forge.accounts.services.organizations import (
     NotASlug,
     SlugTaken,
@@ -64,6 +65,7 @@ __all__ = [
     "change_project",
     "create_first_admin",
     "create_member",
+    "create_operator",
     "create_organization",
     "create_project",
     "create_service_account",
@@ -75,6 +77,7 @@ __all__ = [
     "may_invite",
     "organization_of",
     "person_of",
+    "require_free_email",
     "require_role",
     "revoke_role",
     "set_active",
