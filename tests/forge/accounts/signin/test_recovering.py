@@ -23,6 +23,7 @@ from forge.accounts.services import (
     MayNotComeIn,
     MayNotManagePeople,
     OrganizationHasAdmin,
+    awaited_admins,
     create_first_admin,
     create_member,
     create_service_account,
@@ -483,6 +484,59 @@ class TestFirstAdmin:
         inside = browser()
         sign_in(inside, person, password=NEW)
         assert is_in(inside, "/admin/")
+
+    def test_another_address_takes_the_place_of_who_was_awaited_and_ends_link_and_role(self):
+        operator, organization = UserFactory(organization=None), OrganizationFactory(slug="fresh")
+        client = browser()
+        sign_in(client, operator)
+        press = f"/admin/accounts/organization/{organization.pk}/do/add-admin/"
+        client.post(press, {"email": "boss@example.com", "full_name": "B"})
+        first, sent = User.objects.get(email="boss@example.com"), link()
+        assert "Invited and not come in yet: boss@example.com" in client.get(press).content.decode()
+        assert client.post(press, {"email": "boss2@example.com", "full_name": "B"}).status_code == 302
+        first.refresh_from_db()
+        assert (first.is_active, list(first.memberships.all())) == (False, [])
+        assert_not_valid(choose(sent))
+        assert [row.email for row in awaited_admins(organization)] == ["boss2@example.com"]
+        own = AuditLog.objects.filter(resource_id=str(first.pk)).order_by("timestamp", "id")
+        told = {entry.action_type: entry.changes for entry in own if entry.result == "SUCCESS"}
+        assert told["ROLE_CHANGE"] == {"before": {"role": "admin", "team": None}, "after": None}
+        assert told["MEMBER_UPDATE"] == {"before": {"is_active": True}, "after": {"is_active": False}}
+        assert {entry.organization_id for entry in own if entry.action_type in told} == {organization.pk}
+
+    def test_an_address_that_was_invited_before_is_invited_again(self):
+        operator, organization = UserFactory(organization=None), OrganizationFactory(slug="fresh")
+
+        def add(email):
+            Mail.objects.update(created_at=timezone.now() - PAUSE)
+            asked = {"organization": organization, "email": email, "full_name": "B", "now": timezone.now()}
+            return create_first_admin(actor=actor(operator), **asked).user
+
+        first = add("boss@example.com")
+        assert add("Boss@example.com") == first
+        assert Mail.objects.filter(recipient_id=first.pk).count() == 2
+        other = add("boss2@example.com")
+        assert add("boss@example.com") == first
+        first.refresh_from_db()
+        other.refresh_from_db()
+        assert ((first.is_active, first.roles), (other.is_active, other.roles)) == (
+            (True, [("admin", None)]),
+            (False, []),
+        )
+        newest = Mail.objects.filter(recipient_id=first.pk).latest("id")
+        Mail.objects.exclude(pk=newest.pk).delete()
+        choose(link())
+        assert has_admin(organization, now=timezone.now())
+
+    def test_a_link_that_was_used_meanwhile_stands_and_nobody_is_replaced(self):
+        operator, organization = UserFactory(organization=None), OrganizationFactory(slug="fresh")
+        asked = {"organization": organization, "full_name": "B", "now": timezone.now()}
+        first = create_first_admin(actor=actor(operator), email="boss@example.com", **asked).user
+        choose(link())
+        with pytest.raises(OrganizationHasAdmin):
+            create_first_admin(actor=actor(operator), email="boss2@example.com", **asked)
+        first.refresh_from_db()
+        assert (first.is_active, first.roles) == (True, [("admin", None)])
 
     def test_nobody_else_does_not_even_an_admin_elsewhere(self, admin):
         organization, later = OrganizationFactory(), timezone.now()
