@@ -40,6 +40,7 @@ from forge.outbox import sending
 from forge.outbox.models import Mail
 from tests.factories import PASSWORD, MembershipFactory, OrganizationFactory, TeamFactory, UserFactory
 from tests.forge.accounts.signin.support import ACCOUNT, browser, is_in, left, sign_in, with_app
+from tests.query_counts import hold
 from tests.workspaces.support import client_of
 from tests.world import actor
 
@@ -47,6 +48,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owne
 
 ASK, SENT = "/account/password/forgotten/", "/account/password/sent/"
 CHOOSE, REVOKE = "/account/password/choose/", "/account/tokens/revoke/"
+SURE = {"is_sure": "on"}
 NEW = "quite another horse"
 
 
@@ -155,19 +157,63 @@ class TestForgotten:
         sign_in(client, admin)
         assert "2 tokens of yours work" in client.get("/account/").content.decode()
         assert client.get(REVOKE).status_code == 405
-        assert client.post(REVOKE, follow=True).redirect_chain == [("/account/", 302)]
+        unsure = client.post(REVOKE, follow=True)
+        assert "Tick the box first" in unsure.content.decode()
+        assert {one.get("/api/v1/me/").status_code for one in own} == {200}
+        assert client.post(REVOKE, SURE, follow=True).redirect_chain == [("/account/", 302)]
         assert {one.get("/api/v1/me/").status_code for one in own} == {401}
         assert other.get("/api/v1/me/").status_code == 200
         assert "Revoke all" not in client.get("/account/").content.decode()
-        client.post(REVOKE)
+        client.post(REVOKE, SURE)
         assert left("TOKEN_REVOKE") == [
+            ("TOKEN_REVOKE", "FAILURE", ""),
             ("TOKEN_REVOKE", "SUCCESS", str(admin.pk)),
             ("TOKEN_REVOKE", "FAILURE", ""),
         ]
         entry = AuditLog.objects.get(action_type="TOKEN_REVOKE", result="SUCCESS")
         assert sorted(entry.changes["before"]["tokens"]) == sorted(str(one.token.pk) for one in own)
-        assert browser().post(REVOKE).status_code == 302, "to the sign-in page"
+        assert browser().post(REVOKE, SURE).status_code == 302, "to the sign-in page"
         assert AuditLog.objects.filter(action_type="TOKEN_REVOKE", result="SUCCESS").count() == 1
+
+    def test_ones_tokens_are_listed_with_what_each_may(self, admin):
+        until = timezone.now().replace(year=2031, month=3, day=4, hour=5, minute=6)
+        facts = {"scopes": ["read"], "networks": ["203.0.113.0/24"], "expires_at": until}
+        token, text = issue_token(actor=actor(admin), user=admin, name="nightly", now=timezone.now(), **facts)
+        type(token).objects.filter(pk=token.pk).update(last_used_at=until.replace(year=2025))
+        client = browser()
+        sign_in(client, admin)
+        page = hold("GET /account/", lambda: client.get("/account/")).content.decode()
+        for said in ("nightly", token.prefix, "read", "203.0.113.0/24", "2025-03-04 05:06", "2031-03-04 05:06"):
+            assert said in page
+        assert text not in page
+        bare, _ = issue_token(actor=actor(admin), user=admin, name="bare", now=timezone.now())
+        page = client.get("/account/").content.decode()
+        assert ("all that you may" in page, "everywhere" in page, "never" in page) == (True, True, True)
+        assert f"/account/tokens/{bare.pk}/revoke/" in page
+
+    def test_one_of_ones_tokens_is_revoked_on_the_own_page(self, admin):
+        colleague = MembershipFactory(role="engineer", user__organization=admin.organization).user
+        one, kept, other = client_of(admin), client_of(admin), client_of(colleague)
+        client = browser()
+        sign_in(client, admin)
+
+        def revoke(token, client=client):
+            return client.post(f"/account/tokens/{token.pk}/revoke/", follow=True).content.decode()
+
+        assert client.get(f"/account/tokens/{one.token.pk}/revoke/").status_code == 405
+        assert "works no more" in revoke(one.token)
+        assert [each.get("/api/v1/me/").status_code for each in (one, kept, other)] == [401, 200, 200]
+        assert "It was revoked at" in revoke(one.token)
+        assert "There is no such token" in revoke(other.token)
+        assert other.get("/api/v1/me/").status_code == 200
+        revoke(kept.token, browser())
+        assert kept.get("/api/v1/me/").status_code == 200, "nobody is signed in"
+        results = [(result, resource) for _, result, resource in left("TOKEN_REVOKE")]
+        assert results[:3] == [
+            ("SUCCESS", str(one.token.pk)),
+            ("FAILURE", str(one.token.pk)),
+            ("DENIED", str(other.token.pk)),
+        ]
 
     def test_known_and_unknown_addresses_are_answered_alike(self, admin):
         answers = [ask(address) for address in (admin.email, "nobody@example.com")]
