@@ -327,6 +327,20 @@ class TestForgotten:
         assert left("PASSWORD_RESET") == [("PASSWORD_RESET", "DENIED", "")], "the others are counted"
         assert len(left("RATE_LIMITED")) == 1
 
+    def test_a_link_that_works_takes_as_many_tries_as_it_needs_whoever_shares_the_address(self, admin, settings):
+        settings.FORGE_RATE_PASSWORD_RESET = "3/day"
+        ask(admin.email)
+        sent, client = link(), browser()
+        client.defaults["REMOTE_ADDR"] = "203.0.113.79"
+        for _ in range(5):
+            assert "too short" in choose(sent, "short", client).content.decode()
+        guesses = [client.post(CHOOSE, {"link": "invented"}) for _ in range(4)]
+        assert [answer.status_code for answer in guesses] == [302, 302, 302, 429]
+        page = guesses[-1].content.decode()
+        assert ("Try again in" in page, "can help" in page) == (True, False)
+        assert choose(sent, client=client)["Location"] == "/account/login/"
+        assert_not_valid(choose(sent))
+
     def test_the_mail_is_never_sent_to_who_may_not_choose(self, admin, settings):
         ended = invite(admin, email="ended@example.com", password=PASSWORD)
         type(ended).objects.filter(pk=ended.pk).update(credentials_expire_at=timezone.now() - timedelta(days=1))
