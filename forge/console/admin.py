@@ -1,18 +1,20 @@
 """Tables of the foundation in the console: job runs, job switches, mail, idempotency keys, denial counts."""
 
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import admin as auth_admin
 from django.db.models import Field, OuterRef, QuerySet, Subquery
-from django.forms import ChoiceField
+from django.forms import ChoiceField, TypedChoiceField
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from forge.accounts.models import User
+from forge.accounts.admin.base import ServiceForm
+from forge.accounts.models import Organization, User
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from forge.adminkit.filters import WordFilter
@@ -60,14 +62,31 @@ class JobRunAdmin(ForgeModelAdmin):
 
 @admin.register(JobSwitch)
 class JobSwitchAdmin(ForgeModelAdmin):
-    """The switch that pauses a job of the schedule; for operators of the installation alone."""
+    """The switch that pauses a job: operators' for all or for one organization, admins' for their own."""
 
     audit_add = audit_change = actions.JOB_SWITCH
-    list_display = ("job", "shown_state", "reason", "updated_at")
+    form = ServiceForm  # what the unique key forbids, the service takes for the switch that there is
+    view_roles = ("admin",)
+    list_display = ("job", "shown_organization", "shown_state", "reason", "updated_at")
     list_filter = ("is_paused",)
     search_fields = ("job", "reason")
     ordering = ("job",)
-    fields = ("job", "is_paused", "reason")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        if not request.user.is_operator:
+            return ("job", "is_paused", "reason")
+        return ("job", "shown_organization" if obj else "organization_id", "is_paused", "reason")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        """All for operators; for admins their organization's own, and not why operators paused a job for all."""
+        rows, user = super().get_queryset(request), request.user
+        rows = rows if user.is_operator else rows.filter(organization_id=user.organization_id)
+        names = Organization.objects.filter(id=OuterRef("organization_id")).values("name")
+        return rows.annotate(organization_name=Subquery(names))
+
+    @display(description="organization")
+    def shown_organization(self, switch: JobSwitch) -> str:
+        return "All" if switch.organization_id is None else switch.organization_name or str(switch.organization_id)  # type: ignore[attr-defined]  # annotated above
 
     @display(description="state", ordering="is_paused", label={"paused": "warning", "on": "success"})
     def shown_state(self, switch: JobSwitch) -> str:
@@ -80,17 +99,30 @@ class JobSwitchAdmin(ForgeModelAdmin):
         return self.has_view_permission(request)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return ("job",) if obj else ()
+        return ("job", "shown_organization") if obj else ()
 
     def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "job":
-            names = sorted(settings.CELERY_BEAT_SCHEDULE)
+            names = sorted(settings.CELERY_BEAT_SCHEDULE if request.user.is_operator else switches.BY_ORGANIZATION)
             return ChoiceField(choices=[(name, name) for name in names], widget=UnfoldAdminSelectWidget)
+        if db_field.name == "organization_id":
+            one_each = [(row.pk, row.name) for row in Organization.objects.order_by("name")]
+            return TypedChoiceField(
+                label="organization",
+                choices=[("", "All"), *one_each],
+                coerce=UUID,
+                empty_value=None,
+                required=False,
+                help_text=f"Only {', '.join(switches.BY_ORGANIZATION)} is paused for one organization.",
+                widget=UnfoldAdminSelectWidget,
+            )
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def save_by_service(self, request: HttpRequest, obj: JobSwitch, form: Any, *, change: bool) -> JobSwitch:
+        is_own = not (change or request.user.is_operator)
         return switches.set_switch(
             actor=request.actor,  # type: ignore[attr-defined]
+            organization_id=request.user.organization_id if is_own else obj.organization_id,
             job=obj.job,
             is_paused=obj.is_paused,
             reason=obj.reason,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Any
+from uuid import UUID
 
 import django
 from django.conf import settings
@@ -23,7 +24,7 @@ from django.views.decorators.http import require_safe
 from audit.sealing import seals
 from costs import metering
 from costs.standing import standing as price_standing
-from forge.console import queues
+from forge.console import queues, switches
 from forge.console.doctor import MENDS
 from forge.console.health import Finding, run_checks
 from forge.db import partitions
@@ -33,16 +34,31 @@ from forge.db.models import JobRun, JobSwitch
 
 @dataclass(frozen=True)
 class Job:
-    """One entry of the schedule with its newest run; `switch` is the one that there is for it, on or off."""
+    """One entry of the schedule with its newest run; `switch` is the one that there is for all, on or off.
+
+    `own` is that of the organization of whoever looks, where the job has one: admins set it, operators that for all.
+    """
 
     name: str
     every: timedelta
     run: JobRun | None
     switch: JobSwitch | None
+    own: JobSwitch | None = None
+    organization_id: UUID | None = None
 
     @property
     def is_paused(self) -> bool:
         return self.switch is not None and self.switch.is_paused
+
+    @property
+    def is_switchable(self) -> bool:
+        """Whether those who may pause jobs there may pause this one."""
+        return self.organization_id is None or self.name in switches.BY_ORGANIZATION
+
+    @property
+    def mine(self) -> JobSwitch | None:
+        """The switch that is theirs."""
+        return self.switch if self.organization_id is None else self.own
 
     @property
     def due_at(self) -> datetime | None:
@@ -74,6 +90,8 @@ class Job:
         """Why it did not run, in words; empty when it did."""
         if self.is_paused:
             return "Its switch is off: its slots pass unused."
+        if self.own is not None and self.own.is_paused:
+            return f"It leaves your organization alone, which has paused it. {self.own.reason}".strip()
         if self.run is None:
             return f"Its first slot has not come: it runs every {_in_words(self.every)}."
         return {
@@ -85,8 +103,8 @@ class Job:
     @property
     def switch_page(self) -> str:
         """Where its switch is set."""
-        if self.switch is not None:
-            return reverse("admin:db_jobswitch_change", args=[self.switch.pk])
+        if self.mine is not None:
+            return reverse("admin:db_jobswitch_change", args=[self.mine.pk])
         return f"{reverse('admin:db_jobswitch_add')}?{urlencode({'job': self.name})}"
 
 
@@ -110,19 +128,31 @@ def system_page(request: HttpRequest, site_context: dict[str, Any]) -> HttpRespo
         "lags": _lags(now),
         "queues": queues.depths(),
         "partitions": partitions.check(now, using="default"),
-        "jobs": jobs(),
+        "jobs": jobs(request.user.organization_id),
         "versions": _versions(),
         "tells_all": request.user.is_operator,
+        "may_switch": switches.may_switch(request.actor, request.user.organization_id),  # type: ignore[attr-defined]
     }
     return TemplateResponse(request, "console/system.html", context)
 
 
-def jobs() -> list[Job]:
-    """Every job of the schedule by name, with those that ran but are no longer scheduled left out."""
+def jobs(organization_id: UUID | None = None) -> list[Job]:
+    """Every job of the schedule by name, with those that ran but are no longer scheduled left out.
+
+    For somebody of that organization, or None for operators of the installation.
+    """
     runs = {run.job: run for run in last_runs()}
-    switches = {switch.job: switch for switch in JobSwitch.objects.filter(organization_id=None)}
+    rows = JobSwitch.objects.filter(Q(organization_id=None) | Q(organization_id=organization_id))
+    found = {(row.job, row.organization_id): row for row in rows}
     return [
-        Job(name, timedelta(seconds=float(entry["schedule"])), runs.get(name), switches.get(name))
+        Job(
+            name,
+            timedelta(seconds=float(entry["schedule"])),
+            runs.get(name),
+            found.get((name, None)),
+            found.get((name, organization_id)) if organization_id else None,
+            organization_id,
+        )
         for name, entry in sorted(settings.CELERY_BEAT_SCHEDULE.items())
     ]
 

@@ -31,6 +31,7 @@ PAGES = {
     "account_inactive": "reads",
     "account_reauthenticate": (FACTORS, "test_changing_factors_asks_for_the_password_again_after_a_while"),
     "account_end_session": (SESSIONS, "test_the_page_ends_another_session"),
+    "account_revoke_token": (RECOVERING, "test_one_of_ones_tokens_is_revoked_on_the_own_page"),
     "account_revoke_tokens": (RECOVERING, "test_all_of_ones_tokens_are_revoked_on_the_own_page"),
     "mfa_index": "reads",
     "mfa_authenticate": (

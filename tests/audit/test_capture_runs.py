@@ -40,6 +40,7 @@ def world(simulator, settings, tmp_path, monkeypatch):
     settings.FORGE_AUDIT_SIGNING_KEY = SIGNING_KEY
     settings.FORGE_AUDIT_SINKS = [f"directory:{tmp_path}"]
     monkeypatch.setenv("FORGE_ADMIN_PASSWORD", PASSWORD)
+    monkeypatch.setenv("FORGE_OPERATOR_PASSWORD", PASSWORD)
     return worlds.build(expire_at=timezone.now() + timedelta(days=30))
 
 

@@ -13,11 +13,6 @@ from tests.browser.places import EVERY, go
 from tests.e2e.demo import Demo, eventually
 
 CONSOLE = ("admin", "finance", "auditor", "team_lead")
-MAKE_OPERATOR = """
-from django.contrib.auth.hashers import make_password
-from forge.accounts.models import User
-User.objects.create(email="operator@robco.example", full_name="Op Erator", password=make_password("{password}"))
-"""
 
 
 @pytest.mark.parametrize("role", CONSOLE)
@@ -121,7 +116,7 @@ def test_an_auditor_has_the_log_verified_and_the_list_says_so(demo: Demo, browse
 
 def test_an_operator_pauses_a_job_and_every_page_tells_of_it_until_it_runs_again(demo: Demo, browser: Browser):
     password = demo.user(role="admin")["password"]
-    made = demo.manage("shell", "-c", MAKE_OPERATOR.format(password=password))
+    made = demo.manage("make_operator", "--email=operator@robco.example", FORGE_OPERATOR_PASSWORD=password)
     assert made.returncode == 0, made.stderr
     with visit(browser, demo.facts["base_url"]) as one, visit(browser, demo.facts["base_url"]) as other:
         one.sign_in({"email": "operator@robco.example", "password": password})

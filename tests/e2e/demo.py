@@ -124,11 +124,11 @@ class Demo:
     def api(self, **wanted: Any) -> Api:
         return Api(self.facts["base_url"], self.user(**wanted)["api_token"])
 
-    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A management command, as somebody beside the running demo calls it."""
+    def manage(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """A management command, as somebody beside the running demo calls it, with these variables set."""
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
-            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120, check=False,
+            cwd=ROOT, env=self.environment | variables, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
     def is_ready(self) -> bool:

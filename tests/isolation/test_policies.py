@@ -139,6 +139,18 @@ def test_what_holds_for_all_is_read_by_all_and_written_by_the_system(two):
             JobSwitch.objects.create(job="renew", is_paused=True)
 
 
+def test_the_switch_of_one_organization_is_seen_and_set_in_no_other(two):
+    here, there = (one.organization.id for one in two)
+    for organization in (here, there):
+        JobSwitch.objects.create(job="enforce_lifecycle", organization_id=organization, is_paused=False)
+    with scope.organization(here):
+        assert [row.organization_id for row in JobSwitch.objects.all()] == [here]
+        assert JobSwitch.objects.update(is_paused=True) == 1
+        with pytest.raises(Exception, match="row-level security"), transaction.atomic():
+            JobSwitch.objects.create(job="renew", organization_id=there)
+    assert JobSwitch.objects.get(organization_id=there).is_paused is False
+
+
 @pytest.mark.parametrize("model", [m for m in apps.get_models() if m._meta.db_table in policies.policies()])
 def test_nobody_sees_nothing(two, model: type[models.Model]):
     factories.WorkSpaceFactory(organization=two[0].organization, team=two[0].team)

@@ -40,6 +40,15 @@ def _add_admin(request: HttpRequest, organization: Organization, *, email: str, 
     return f"{email} is invited as admin of {organization}."
 
 
+def _explain_admin(request: HttpRequest, organization: Organization) -> list[str]:
+    awaited = ", ".join(services.awaited_admins(organization).values_list("email", flat=True))
+    told = [f"The person is invited by mail and adds the others of {organization}."]
+    if awaited:
+        told.append(f"Invited and not come in yet: {awaited}. The same address is invited again.")
+        told.append("Another address takes that place: link and role end, and the account is switched off.")
+    return told
+
+
 @admin.register(Organization)
 class OrganizationAdmin(ForgeModelAdmin):
     """Operators of the installation add organizations; everybody else sees the own one."""
@@ -63,10 +72,7 @@ class OrganizationAdmin(ForgeModelAdmin):
             legal=lambda user, row: (
                 user.is_operator and row.is_active and not services.has_admin(row, now=timezone.now())
             ),
-            explain=lambda _, row: [
-                f"The person is invited by mail and adds the others of {row}.",
-                "While no admin has come in, this can be done again, for another address.",
-            ],
+            explain=_explain_admin,
         ),
     )
 

@@ -1,18 +1,22 @@
 """Every change to organizations, people, teams, projects and their roles."""
 
 from forge.accounts.services.authority import MayNotManagePeople, NoOrganization, organization_of, require_role
+from forge.accounts.services.first_admin import (
+    OrganizationHasAdmin,
+    awaited_admins,
+    create_first_admin,
+    has_admin,
+)
 from forge.accounts.services.inviting import AlreadyIn, MayNotComeIn, invite_again, is_awaited, may_invite
 from forge.accounts.services.members import (
     DirectoryUsernameTaken,
     EmailTaken,
-    OrganizationHasAdmin,
     PersonIsThere,
     add_member,
-    create_first_admin,
     create_member,
-    has_admin,
     set_active,
 )
+from forge.accounts.services.operators import create_operator, require_free_email
 from forge.accounts.services.organizations import (
     NotASlug,
     SlugTaken,
@@ -61,9 +65,11 @@ __all__ = [
     "UnknownPerson",
     "UnknownTimeZone",
     "add_member",
+    "awaited_admins",
     "change_project",
     "create_first_admin",
     "create_member",
+    "create_operator",
     "create_organization",
     "create_project",
     "create_service_account",
@@ -75,6 +81,7 @@ __all__ = [
     "may_invite",
     "organization_of",
     "person_of",
+    "require_free_email",
     "require_role",
     "revoke_role",
     "set_active",

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.db import transaction
-from django.db.models import Q
 
 from audit.actors import Actor
 from audit.services import record
 from forge.accounts import actions
 from forge.accounts.models import Membership, Organization, Team, User
 from forge.accounts.passwords import set_password
-from forge.accounts.services.authority import MayNotManagePeople, require_unless_command
+from forge.accounts.services.authority import require_unless_command
 from forge.accounts.services.inviting import invitation
 from forge.accounts.services.roles import check_role, grant_role, keep_an_admin, require_may_grant, role_facts
 from forge.api.errors import Conflict, Refused
@@ -73,38 +71,6 @@ def create_member(
     set_password(user, password)
     invited_at = None if password else now
     return _make(actor, user, organization=organization, role=role, team=team, invited_at=invited_at)
-
-
-class OrganizationHasAdmin(Conflict):
-    code = "organization_has_admin"
-    title = "The organization has an admin who adds people"
-    suggested_action = "Ask one of its admins."
-
-
-def create_first_admin(
-    *, actor: Actor, organization: Organization, email: str, full_name: str, now: datetime
-) -> Membership:
-    """An admin, invited by mail, of an organization that has none who has come in; for operators of the installation.
-
-    Raises MayNotManagePeople, OrganizationHasAdmin, EmailTaken.
-    """
-    if actor.kind != "COMMAND" and not (isinstance(actor.user, User) and actor.user.is_operator):
-        raise MayNotManagePeople("Only operators of the installation add the first admin of an organization.")
-    with transaction.atomic():
-        Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)  # twins take turns
-        if has_admin(organization, now=now):
-            raise OrganizationHasAdmin("From the first on, admins add each other.")
-        return create_member(
-            actor=actor, organization=organization, email=email, full_name=full_name, role=Role.ADMIN, now=now
-        )
-
-
-def has_admin(organization: Organization, *, now: datetime) -> bool:
-    """Whether an admin with a live account has chosen a password or signed in."""
-    live = Q(user__credentials_expire_at__isnull=True) | Q(user__credentials_expire_at__gt=now)
-    has_come = Q(user__last_login__isnull=False) | ~Q(user__password__startswith=UNUSABLE_PASSWORD_PREFIX)
-    admins = Membership.objects.filter(live, has_come, organization=organization, role=Role.ADMIN)
-    return admins.filter(user__is_active=True).exists()
 
 
 def join_by_provider(*, actor: Actor, organization: Organization, email: str, full_name: str, team: Team) -> Membership:

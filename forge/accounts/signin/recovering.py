@@ -27,7 +27,10 @@ PAUSE = timedelta(minutes=5)
 
 
 def require_rate(request: HttpRequest, *, step: str) -> None:
-    """Count a request for a link, or for a password by one; raises TooMany where those of its address are used up."""
+    """Count a request for a link, or one with a link that is not valid.
+
+    Raises TooMany where those of its address are used up.
+    """
     rate = Rate.parse(settings.FORGE_RATE_PASSWORD_RESET)
     if rate is None:
         return

@@ -84,15 +84,10 @@ class ChooseView(FormView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.token = links.token_in(request.POST.get("link", ""))
         try:
-            recovering.require_rate(request, step="choose")
             self.holder = links.holder(self.token, now=timezone.now())
             return super().post(request, *args, **kwargs)
-        except TooMany as problem:
-            return _too_many(request, problem)
         except links.LinkNotValid as problem:
-            response = HttpResponseRedirect(reverse("account_link_not_valid"))
-            response.problem = problem  # type: ignore[attr-defined]
-            return response
+            return _not_valid(request, problem)
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return super().get_form_kwargs() | {"user": self.holder}
@@ -116,6 +111,17 @@ class ChooseView(FormView):
 
     def get_success_url(self) -> str:
         return reverse("account_login")
+
+
+def _not_valid(request: HttpRequest, problem: links.LinkNotValid) -> HttpResponse:
+    """Whoever has a link that works tries passwords as often as it takes: only others are counted, who may guess."""
+    try:
+        recovering.require_rate(request, step="choose")
+    except TooMany as too_many:
+        return _too_many(request, too_many)
+    response = HttpResponseRedirect(reverse("account_link_not_valid"))
+    response.problem = problem  # type: ignore[attr-defined]
+    return response
 
 
 def _too_many(request: HttpRequest, problem: TooMany) -> HttpResponse:

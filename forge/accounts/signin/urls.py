@@ -23,6 +23,7 @@ urlpatterns = [
     path("inactive/", account_inactive, name="account_inactive"),
     path("reauthenticate/", views.PasswordAgainView.as_view(), name="account_reauthenticate"),
     path("sessions/<uuid:pk>/end/", views.EndSessionView.as_view(), name="account_end_session"),
+    path("tokens/<uuid:pk>/revoke/", views.RevokeTokenView.as_view(), name="account_revoke_token"),
     path("tokens/revoke/", views.RevokeTokensView.as_view(), name="account_revoke_tokens"),
     path("2fa/", index, name="mfa_index"),
     path("2fa/authenticate/", views.CodeView.as_view(), name="mfa_authenticate"),

@@ -38,12 +38,12 @@ from django.views.generic import TemplateView, View
 from requests import RequestException
 
 from forge.accounts import actions, token_services
-from forge.accounts.models import UserSession
+from forge.accounts.models import ApiToken, UserSession
 from forge.accounts.signin import factors, sessions
 from forge.accounts.signin.forms import SignInForm
 from forge.accounts.signin.refusing import refusal_page
 from forge.accounts.signin.sso import ProviderFailed
-from forge.api.errors import Denied, Hidden, NotFound, Problem, Unauthenticated
+from forge.api.errors import BadRequest, Denied, Hidden, NotFound, Problem, Unauthenticated
 
 logger = logging.getLogger(__name__)
 
@@ -226,18 +226,24 @@ class NewRecoveryCodesView(RecordedChange, GenerateRecoveryCodesView):
     described = "Made new recovery codes"
 
 
+TOKENS_SHOWN = 100
+"""The newest; the API has all of them, page by page."""
+
+
 class OverviewView(LoginRequiredMixin, TemplateView):
-    """One's account: who one is, second factors, and where one is signed in."""
+    """One's account: who one is, second factors, tokens, and where one is signed in."""
 
     template_name = "account/overview.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user: Any = self.request.user
+        tokens = token_services.live_tokens(user, timezone.now())
         own = UserSession.objects.filter(sessions.is_live(timezone.now()), user=user).order_by("-seen_at", "-id")
         return super().get_context_data(
             sessions=own,
             current_key=self.request.session.session_key,
-            live_tokens=token_services.live_tokens(user, timezone.now()).count(),
+            live_tokens=tokens.count(),
+            tokens=tokens.order_by("-id")[:TOKENS_SHOWN],
             factors=factors.held(user),
             is_required=settings.FORGE_MFA_REQUIRED,
             **kwargs,
@@ -277,8 +283,37 @@ class EndSessionView(ChangesOwn, View):
         return response
 
 
+class RevokeTokenView(ChangesOwn, View):
+    """Ends one of one's own API tokens."""
+
+    audit_resource = "ApiToken"
+    audit_action = actions.TOKEN_REVOKE
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, pk: Any) -> HttpResponse:
+        token = ApiToken.objects.filter(pk=pk).first()
+        response = HttpResponseRedirect(reverse("account_overview"))
+        try:
+            if token is None:
+                raise NotFound("There is no such token.")
+            if token.user_id != request.user.pk:
+                raise Hidden("There is no such token.")
+            token_services.revoke_token(actor=request.actor, token=token, now=timezone.now())  # type: ignore[attr-defined]
+        except Problem as problem:
+            messages.warning(request, problem.detail or problem.title)
+            response.problem = problem  # type: ignore[attr-defined]
+        else:
+            messages.success(request, f"The token {token.name} works no more.")
+        return response
+
+
+class NotConfirmed(BadRequest):
+    code = "not_confirmed"
+    title = "Tick the box first: whatever uses the tokens stops working at once"
+
+
 class RevokeTokensView(ChangesOwn, View):
-    """Ends all of one's own API tokens."""
+    """Ends all of one's own API tokens, for whoever has ticked that this is meant."""
 
     audit_resource = "User"
     audit_action = actions.TOKEN_REVOKE
@@ -288,6 +323,8 @@ class RevokeTokensView(ChangesOwn, View):
         response = HttpResponseRedirect(reverse("account_overview"))
         user: Any = request.user
         try:
+            if not request.POST.get("is_sure"):
+                raise NotConfirmed
             count = token_services.revoke_all(actor=request.actor, user=user, now=timezone.now())  # type: ignore[attr-defined]
         except Problem as problem:
             messages.warning(request, problem.detail or problem.title)

@@ -92,6 +92,7 @@ OUTCOMES = (("WORKSPACE_STOP_OUTCOME", "FAILURE"),) * 2
 FIRST = (("ORGANIZATION_CREATE", "SUCCESS"), ("MEMBER_CREATE", "SUCCESS"))
 THIS_MONTH = (f"--month={timezone.now():%Y-%m}",)
 ERASE = ("--user=gone@example.com", "--reason=walked")
+OPERATOR = ("--email=op@example.com", "--full-name=Op Erator")
 INIT = ("--organization=walked", "--email=w@example.com", "--full-name=W")
 
 COMMANDS = {
@@ -105,6 +106,7 @@ COMMANDS = {
     "send_webhooks": Run(nothing, (), ""),  # what it tells of has its entry: tests/forge/outbox/webhooks
     "run_operations": Run(two_stops, OUTCOMES, "USER", ("--once",)),
     "forge_init": Run(nothing, FIRST, "COMMAND forge_init", INIT),
+    "make_operator": Run(nothing, (("OPERATOR_CREATE", "SUCCESS"),), "COMMAND make_operator", OPERATOR),
     "prove_books": Run(nothing, (), ""),  # faults of the books: tests/budgets/test_proof.py
     "meter_costs": Run(rows.machine, (), ""),  # metering: cost records tell of it
     "rollover_partitions": Run(nothing, (), ""),  # partitions hold nobody's data
@@ -150,6 +152,7 @@ NOT_WALKED = {
     "refresh_prices": "needs AWS's list: tests/costs/test_refresh.py",
     "audit_export": "needs sealed months and a folder: tests/audit/test_audit_export.py",
     "aws_simulator": "has no database",
+    "createsuperuser": "refuses: tests/forge/accounts/test_make_operator.py",
     "doctor": "changes nothing",
     "import_bill": "needs a file: tests/costs/bills/test_commands.py",
     "export_focus": "needs a place for its file: tests/costs/bills/test_commands.py",

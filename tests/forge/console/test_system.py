@@ -80,7 +80,7 @@ def test_people_of_an_organization_are_told_of_the_pause_but_not_of_another_orga
     client.force_login(person)
     shown = client.get("/admin/").content.decode()
     assert "meter_costs since" in shown
-    assert "enforce_lifecycle since" in shown
+    assert "enforce_lifecycle for your organization since" in shown
     assert "check_budgets" not in shown
     assert "our secret reason" not in shown
 

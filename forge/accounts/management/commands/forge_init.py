@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from typing import Any
 
 from django import forms
@@ -12,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.actors import Actor
+from forge.accounts.management.asking import checked, password_of
 from forge.accounts.models import Membership, Organization
 from forge.accounts.rules import currency_rule, slug_rule
 from forge.accounts.services import create_member, create_organization
@@ -43,12 +42,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if Organization.objects.exists():
             raise CommandError("This installation has an organization already; nothing was changed.")
-        answers = Answers(options)
-        if not answers.is_valid():
-            faults = [f"--{name.replace('_', '-')}: {error}" for name, [error, *_] in answers.errors.items()]
-            raise CommandError(" ".join(faults))
-        asked = answers.cleaned_data
-        password = os.environ.get("FORGE_ADMIN_PASSWORD") or getpass.getpass("Password of the admin: ")
+        asked = checked(Answers(options))
+        password = password_of("admin", variable="FORGE_ADMIN_PASSWORD")
         actor = Actor.command("forge_init")
         try:
             with transaction.atomic():

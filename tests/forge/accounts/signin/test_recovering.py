@@ -23,6 +23,7 @@ from forge.accounts.services import (
     MayNotComeIn,
     MayNotManagePeople,
     OrganizationHasAdmin,
+    awaited_admins,
     create_first_admin,
     create_member,
     create_service_account,
@@ -39,6 +40,7 @@ from forge.outbox import sending
 from forge.outbox.models import Mail
 from tests.factories import PASSWORD, MembershipFactory, OrganizationFactory, TeamFactory, UserFactory
 from tests.forge.accounts.signin.support import ACCOUNT, browser, is_in, left, sign_in, with_app
+from tests.query_counts import hold
 from tests.workspaces.support import client_of
 from tests.world import actor
 
@@ -46,6 +48,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owne
 
 ASK, SENT = "/account/password/forgotten/", "/account/password/sent/"
 CHOOSE, REVOKE = "/account/password/choose/", "/account/tokens/revoke/"
+SURE = {"is_sure": "on"}
 NEW = "quite another horse"
 
 
@@ -154,19 +157,63 @@ class TestForgotten:
         sign_in(client, admin)
         assert "2 tokens of yours work" in client.get("/account/").content.decode()
         assert client.get(REVOKE).status_code == 405
-        assert client.post(REVOKE, follow=True).redirect_chain == [("/account/", 302)]
+        unsure = client.post(REVOKE, follow=True)
+        assert "Tick the box first" in unsure.content.decode()
+        assert {one.get("/api/v1/me/").status_code for one in own} == {200}
+        assert client.post(REVOKE, SURE, follow=True).redirect_chain == [("/account/", 302)]
         assert {one.get("/api/v1/me/").status_code for one in own} == {401}
         assert other.get("/api/v1/me/").status_code == 200
         assert "Revoke all" not in client.get("/account/").content.decode()
-        client.post(REVOKE)
+        client.post(REVOKE, SURE)
         assert left("TOKEN_REVOKE") == [
+            ("TOKEN_REVOKE", "FAILURE", ""),
             ("TOKEN_REVOKE", "SUCCESS", str(admin.pk)),
             ("TOKEN_REVOKE", "FAILURE", ""),
         ]
         entry = AuditLog.objects.get(action_type="TOKEN_REVOKE", result="SUCCESS")
         assert sorted(entry.changes["before"]["tokens"]) == sorted(str(one.token.pk) for one in own)
-        assert browser().post(REVOKE).status_code == 302, "to the sign-in page"
+        assert browser().post(REVOKE, SURE).status_code == 302, "to the sign-in page"
         assert AuditLog.objects.filter(action_type="TOKEN_REVOKE", result="SUCCESS").count() == 1
+
+    def test_ones_tokens_are_listed_with_what_each_may(self, admin):
+        until = timezone.now().replace(year=2031, month=3, day=4, hour=5, minute=6)
+        facts = {"scopes": ["read"], "networks": ["203.0.113.0/24"], "expires_at": until}
+        token, text = issue_token(actor=actor(admin), user=admin, name="nightly", now=timezone.now(), **facts)
+        type(token).objects.filter(pk=token.pk).update(last_used_at=until.replace(year=2025))
+        client = browser()
+        sign_in(client, admin)
+        page = hold("GET /account/", lambda: client.get("/account/")).content.decode()
+        for said in ("nightly", token.prefix, "read", "203.0.113.0/24", "2025-03-04 05:06", "2031-03-04 05:06"):
+            assert said in page
+        assert text not in page
+        bare, _ = issue_token(actor=actor(admin), user=admin, name="bare", now=timezone.now())
+        page = client.get("/account/").content.decode()
+        assert ("all that you may" in page, "everywhere" in page, "never" in page) == (True, True, True)
+        assert f"/account/tokens/{bare.pk}/revoke/" in page
+
+    def test_one_of_ones_tokens_is_revoked_on_the_own_page(self, admin):
+        colleague = MembershipFactory(role="engineer", user__organization=admin.organization).user
+        one, kept, other = client_of(admin), client_of(admin), client_of(colleague)
+        client = browser()
+        sign_in(client, admin)
+
+        def revoke(token, client=client):
+            return client.post(f"/account/tokens/{token.pk}/revoke/", follow=True).content.decode()
+
+        assert client.get(f"/account/tokens/{one.token.pk}/revoke/").status_code == 405
+        assert "works no more" in revoke(one.token)
+        assert [each.get("/api/v1/me/").status_code for each in (one, kept, other)] == [401, 200, 200]
+        assert "It was revoked at" in revoke(one.token)
+        assert "There is no such token" in revoke(other.token)
+        assert other.get("/api/v1/me/").status_code == 200
+        revoke(kept.token, browser())
+        assert kept.get("/api/v1/me/").status_code == 200, "nobody is signed in"
+        results = [(result, resource) for _, result, resource in left("TOKEN_REVOKE")]
+        assert results[:3] == [
+            ("SUCCESS", str(one.token.pk)),
+            ("FAILURE", str(one.token.pk)),
+            ("DENIED", str(other.token.pk)),
+        ]
 
     def test_known_and_unknown_addresses_are_answered_alike(self, admin):
         answers = [ask(address) for address in (admin.email, "nobody@example.com")]
@@ -279,6 +326,20 @@ class TestForgotten:
         assert int(answers[-1]["Retry-After"]) > 0
         assert left("PASSWORD_RESET") == [("PASSWORD_RESET", "DENIED", "")], "the others are counted"
         assert len(left("RATE_LIMITED")) == 1
+
+    def test_a_link_that_works_takes_as_many_tries_as_it_needs_whoever_shares_the_address(self, admin, settings):
+        settings.FORGE_RATE_PASSWORD_RESET = "3/day"
+        ask(admin.email)
+        sent, client = link(), browser()
+        client.defaults["REMOTE_ADDR"] = "203.0.113.79"
+        for _ in range(5):
+            assert "too short" in choose(sent, "short", client).content.decode()
+        guesses = [client.post(CHOOSE, {"link": "invented"}) for _ in range(4)]
+        assert [answer.status_code for answer in guesses] == [302, 302, 302, 429]
+        page = guesses[-1].content.decode()
+        assert ("Try again in" in page, "can help" in page) == (True, False)
+        assert choose(sent, client=client)["Location"] == "/account/login/"
+        assert_not_valid(choose(sent))
 
     def test_the_mail_is_never_sent_to_who_may_not_choose(self, admin, settings):
         ended = invite(admin, email="ended@example.com", password=PASSWORD)
@@ -483,6 +544,59 @@ class TestFirstAdmin:
         inside = browser()
         sign_in(inside, person, password=NEW)
         assert is_in(inside, "/admin/")
+
+    def test_another_address_takes_the_place_of_who_was_awaited_and_ends_link_and_role(self):
+        operator, organization = UserFactory(organization=None), OrganizationFactory(slug="fresh")
+        client = browser()
+        sign_in(client, operator)
+        press = f"/admin/accounts/organization/{organization.pk}/do/add-admin/"
+        client.post(press, {"email": "boss@example.com", "full_name": "B"})
+        first, sent = User.objects.get(email="boss@example.com"), link()
+        assert "Invited and not come in yet: boss@example.com" in client.get(press).content.decode()
+        assert client.post(press, {"email": "boss2@example.com", "full_name": "B"}).status_code == 302
+        first.refresh_from_db()
+        assert (first.is_active, list(first.memberships.all())) == (False, [])
+        assert_not_valid(choose(sent))
+        assert [row.email for row in awaited_admins(organization)] == ["boss2@example.com"]
+        own = AuditLog.objects.filter(resource_id=str(first.pk)).order_by("timestamp", "id")
+        told = {entry.action_type: entry.changes for entry in own if entry.result == "SUCCESS"}
+        assert told["ROLE_CHANGE"] == {"before": {"role": "admin", "team": None}, "after": None}
+        assert told["MEMBER_UPDATE"] == {"before": {"is_active": True}, "after": {"is_active": False}}
+        assert {entry.organization_id for entry in own if entry.action_type in told} == {organization.pk}
+
+    def test_an_address_that_was_invited_before_is_invited_again(self):
+        operator, organization = UserFactory(organization=None), OrganizationFactory(slug="fresh")
+
+        def add(email):
+            Mail.objects.update(created_at=timezone.now() - PAUSE)
+            asked = {"organization": organization, "email": email, "full_name": "B", "now": timezone.now()}
+            return create_first_admin(actor=actor(operator), **asked).user
+
+        first = add("boss@example.com")
+        assert add("Boss@example.com") == first
+        assert Mail.objects.filter(recipient_id=first.pk).count() == 2
+        other = add("boss2@example.com")
+        assert add("boss@example.com") == first
+        first.refresh_from_db()
+        other.refresh_from_db()
+        assert ((first.is_active, first.roles), (other.is_active, other.roles)) == (
+            (True, [("admin", None)]),
+            (False, []),
+        )
+        newest = Mail.objects.filter(recipient_id=first.pk).latest("id")
+        Mail.objects.exclude(pk=newest.pk).delete()
+        choose(link())
+        assert has_admin(organization, now=timezone.now())
+
+    def test_a_link_that_was_used_meanwhile_stands_and_nobody_is_replaced(self):
+        operator, organization = UserFactory(organization=None), OrganizationFactory(slug="fresh")
+        asked = {"organization": organization, "full_name": "B", "now": timezone.now()}
+        first = create_first_admin(actor=actor(operator), email="boss@example.com", **asked).user
+        choose(link())
+        with pytest.raises(OrganizationHasAdmin):
+            create_first_admin(actor=actor(operator), email="boss2@example.com", **asked)
+        first.refresh_from_db()
+        assert (first.is_active, first.roles) == (True, [("admin", None)])
 
     def test_nobody_else_does_not_even_an_admin_elsewhere(self, admin):
         organization, later = OrganizationFactory(), timezone.now()
