@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -19,6 +20,7 @@ from budgets.ledger import LOW_HOURS
 from budgets.making_room import suggestions
 from budgets.models import EXPIRES_AFTER, Budget, Reservation
 from budgets.rates import charged_by, month_ahead, rate_as_booked, rate_of, rate_or_nothing
+from costs import metering
 from costs.dues import Kind as PriceKind
 from costs.dues import modes_after, modes_of
 from costs.models import Basis
@@ -55,7 +57,7 @@ def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
     budget is not adopted or came while the locks were waited for; what the price book refuses. A dry run neither locks
     nor writes.
     """
-    rate = _rate(intent)
+    rate = _rate(replace(intent, now=hour_up(intent.now)) if intent.kind == "move" else intent)
     scopes = scopes_of(intent)
     if intent.kind == "start":
         return _start(intent, scopes, rate, dry_run=dry_run)
@@ -187,9 +189,11 @@ def scopes_of(intent: Intent) -> Scopes:
 
 def adopted(bound: Sequence[Bound], *, now: datetime) -> list[Bound]:
     """The same with the figures that adoption would give to those that are not adopted yet."""
-    return [
-        budget if budget.is_adopted else budget.with_figures(*foresee(budget_id=budget.id, now=now)) for budget in bound
-    ]
+    return [one if one.is_adopted else one.with_figures(*_foreseen(one, now)) for one in bound]
+
+
+def _foreseen(budget: Bound, now: datetime) -> tuple[Decimal, Decimal]:
+    return foresee(budget_id=budget.id, now=max(now, budget.period_start))
 
 
 def _start(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict[str, Any]:
@@ -326,29 +330,35 @@ def _differences(intent: Intent, scopes: Scopes, rate: Rate) -> list[Bound]:
 def _move(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict[str, Any]:
     """Hold the machine's money in the budgets of the team and project it comes to, and give back what others hold.
 
-    Hours that began before the move stay with those that it leaves, so what it needs is reckoned from the next hour on.
-    The budgets of its person and of the organization hold what they held.
+    Hours that began before the move stay with those that it leaves, and are booked before these give anything back;
+    what it needs is reckoned from the next hour on. The budgets of its person and of the organization hold what they
+    held. Those of a period that begins with the next hour are asked, and hold its money once they are adopted.
     """
+    charged_from = hour_up(intent.now)
     entered, left = _entered(intent, scopes, rate), _left(intent)
     if not dry_run:
-        locked = holding.lock([*(budget.id for budget in entered), *left.values_list("budget_id", flat=True)])
+        touched = [*(budget.id for budget in entered), *left.values_list("budget_id", flat=True)]
+        metering.advance(workspace=_machine(intent), now=intent.now, locking=touched)
+        locked = holding.lock(touched)
         entered = _entered(intent, scopes, rate)
-        if not all(budget.id in locked and budget.is_adopted for budget in entered):
+        to_adopt = [one for one in entered if one.period_start <= intent.now and not one.is_adopted]
+        if to_adopt or not all(budget.id in locked for budget in entered):
             raise RepairFirst(partial(adopt_binding, scopes=scopes, now=intent.now))
     entered = adopted(entered, now=intent.now)
     refuse_without_room(entered, scopes=scopes, intent=intent)
     held = list(left)
     released = [{"id": str(one.budget_id), "scope": one.budget.scope, "released": money(one.remaining)} for one in held]
     if not dry_run:
-        for budget in entered:
+        for budget in (one for one in entered if one.is_adopted):
             holding.top_up(intent, budget)
         holding.release(held, now=intent.now)
-    estimated = month_ahead(rate, now=intent.now, lifetime_end=intent.lifetime_end, hours=settings.FORGE_RESERVE_HOURS)
+    hours = settings.FORGE_RESERVE_HOURS
+    estimated = month_ahead(rate, now=charged_from, lifetime_end=intent.lifetime_end, hours=hours)
     return {
         "estimated_cost": money(estimated),
         "reservation": money(max((budget.needed for budget in entered), default=Decimal(0))),
         **_terms(intent, rate),
-        "charged_from": instant(hour_up(intent.now)),
+        "charged_from": instant(charged_from),
         "budgets": [bound_figures(budget, scopes) for budget in entered],
         "released": released,
     }
@@ -356,15 +366,15 @@ def _move(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict[
 
 def _entered(intent: Intent, scopes: Scopes, rate: Rate) -> list[Bound]:
     """The budgets that bind a machine only once it has moved, each needing what it costs from the next hour on."""
-    machine = _machine(intent)
+    machine, charged_from = _machine(intent), hour_up(intent.now)
     stays: dict[str, Any] = {Budget.Scope.TEAM: machine.team_id, Budget.Scope.PROJECT: machine.project_id}
     bound = binding.read(
         scopes=scopes,
-        now=intent.now,
+        now=charged_from,
         lifetime_end=intent.lifetime_end,
         rate=rate,
         hours=settings.FORGE_RESERVE_HOURS,
-        fees_from=hour_up(intent.now),
+        fees_from=charged_from,
     )
     return [budget for budget in bound if budget.scope in stays and budget.scope_id != stays[budget.scope]]
 

@@ -38,6 +38,7 @@ _LOCK_ALL = """
      WHERE id IN (
                SELECT budget_id FROM budgets_reservation WHERE workspace_id = ANY (%(ending)s) AND released_at IS NULL
            )
+        OR id = ANY (%(locking)s)
         OR is_active AND adopted_at IS NOT NULL AND scope_id IN (
                SELECT unnest(ARRAY[r.user_id, r.team_id, r.project_id, r.organization_id])
                  FROM unnest(
@@ -59,18 +60,22 @@ class Settlement:
     short: int
 
 
-def settle(*, charges: Charges, now: datetime, ending: Sequence[uuid.UUID] = ()) -> Settlement:
+def settle(
+    *, charges: Charges, now: datetime, ending: Sequence[uuid.UUID] = (), locking: Sequence[uuid.UUID] = ()
+) -> Settlement:
     """Book charges in every budget that held their hour: first out of what the machine holds, then beyond it.
 
     The SPEND hook: runs in the metering's transaction, which holds the scope rows and has written the cost records
     that say whom each charge belongs to. Never refused, so spent may pass the amount. Budgets that are not adopted are
     passed over: adoption sums the records. Reservations that have fallen too low are topped up where there is room.
-    The money of machines in `ending` is released next in this transaction: their budgets are locked with the others.
+    The money of machines in `ending` is released next in this transaction: their budgets are locked with the others,
+    and so are the budgets `locking`, which a move changes next.
     """
     with connection.cursor() as cursor:
-        if ending:
+        if ending or locking:
             workspaces, hours, _ = charges.arrays
-            cursor.execute(_LOCK_ALL, {"ending": list(ending), "workspaces": workspaces, "hours": hours})
+            held = {"ending": list(ending), "locking": list(locking)}
+            cursor.execute(_LOCK_ALL, {**held, "workspaces": workspaces, "hours": hours})
         cursor.execute(_SETTLE, [*charges.arrays, now, LOW_HOURS, settings.FORGE_RESERVE_HOURS])
         return Settlement(*cursor.fetchone())
 

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -151,6 +152,17 @@ def close(*, workspaces: Sequence[WorkSpace], actor: Actor, now: datetime) -> No
     for workspace_id, amount in zip(charges.workspace_ids, charges.amounts, strict=True):
         by_id[workspace_id].cost_to_date += amount
     _settle(charges, now, ending=sorted(by_id))
+
+
+def advance(*, workspace: WorkSpace, now: datetime, locking: Sequence[uuid.UUID]) -> None:
+    """Book one machine to `now`, before those whom it is charged to change.
+
+    The caller holds its scope rows and its own row, and takes the budgets `locking` next: they are locked together with
+    those that are charged, in the order of their ids. A machine without a price stays due.
+    """
+    charges, _ = _book([workspace.pk], now, timedelta(0), to_the_end=True)
+    workspace.cost_to_date += sum(charges.amounts, Decimal(0))
+    _settle(charges, now, locking=locking)
 
 
 def lag(now: datetime) -> timedelta:

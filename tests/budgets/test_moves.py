@@ -15,8 +15,9 @@ from budgets.adoption import adopt
 from budgets.models import Budget, Reservation
 from costs import metering
 from costs.models import CostRecord, DailyCost
+from costs.pricing import hour_of, hour_up
 from forge.operations.models import Operation
-from tests.budgets.support import MARCH, MAY, World, assert_sums_agree, figures
+from tests.budgets.support import APRIL, MARCH, MAY, World, assert_sums_agree, figures
 from tests.budgets.test_races import assert_spent_is_the_sum_of_the_records, wait_until_somebody_waits_for_a_lock
 from tests.budgets.threads import outcome, together
 from tests.factories import BudgetFactory, MembershipFactory, ProjectFactory, TeamFactory, WorkSpaceFactory
@@ -243,6 +244,66 @@ def end(machine, now):
             transitions.move(
                 workspace=row, target=target, occurred_at=now, reason="t", actor=Actor.job("t"), now=now
             )  # fmt: skip
+
+
+@pytest.mark.parametrize("late", [HOUR, timedelta(days=3)])
+def test_what_the_hours_before_the_move_owe_is_booked_before_the_former_budget_lets_anybody_in(
+    world, owner, admin, other, late
+):
+    """Metering is an hour, or three days behind: what the machine owes its former team is nobody else's to have."""
+    machine = machine_of(world, owner)
+    metering.meter(now=HALF_PAST)
+    old = adopted(world, "TEAM", world.team.id)
+    spent, reserved = figures(old)
+    Budget.objects.filter(pk=old.pk).update(amount=spent + reserved)
+    at = HALF_PAST + late
+    told = move(admin, machine, at, team=other.slug)
+    booked, held_now = figures(old)
+    owed = sum(row.total_cost for row in CostRecord.objects.filter(workspace=machine, team=world.team))
+    assert (booked, held_now) == (owed, 0)
+    assert booked > spent
+    assert told.workspace.cost_to_date == WorkSpace.objects.get(pk=machine.pk).cost_to_date == owed
+    with pytest.raises(guards.BudgetExceeded):
+        world.launch(user=world.person(), now=at)
+    metering.meter(now=hour_up(at))
+    assert CostRecord.objects.filter(workspace=machine).latest("period_start").period_start == hour_of(at)
+    assert figures(old) == (booked, 0)
+    assert_sums_agree()
+    assert_spent_is_the_sum_of_the_records()
+
+
+APRIL_WHOLE = Decimal("9.75") + 40 * Decimal("0.30")
+
+
+@pytest.mark.parametrize("lacking", [Decimal(0), Decimal("0.000001")])
+def test_in_the_last_hour_of_a_period_the_budget_of_the_next_one_is_asked(world, owner, admin, other, lacking):
+    """The new team is charged from April on: its budget of March has no room and is none of the move's business."""
+    machine = machine_of(world, owner)
+    at = APRIL - timedelta(minutes=30)
+    metering.meter(now=at)
+    march = budget_of(world, "TEAM", other.id, 0)
+    terms = {"period_start": APRIL, "period_end": MAY, "adopted_at": None}
+    april = budget_of(world, "TEAM", other.id, APRIL_WHOLE - lacking, **terms)
+    if lacking:
+        for dry_run in (True, False):
+            with pytest.raises(guards.BudgetExceeded) as refusal:
+                move(admin, machine, at, team=other.slug, dry_run=dry_run)
+            assert refusal.value.extra["budget"] == str(april.id)
+            assert "make_room" in refusal.value.document()
+        return
+    told = move(admin, machine, at, team=other.slug).figures
+    assert [row["id"] for row in told["budgets"]] == [str(april.id)]
+    assert told["charged_from"] == "2026-04-01T00:00:00Z"
+    assert told["reservation"] == told["estimated_cost"] == f"{APRIL_WHOLE:.6f}"
+    assert (figures(march), figures(april)) == ((0, 0), (0, 0))
+    with pytest.raises(guards.BudgetExceeded):
+        move(admin, machine_of(world, owner), at, team=other.slug)
+    adopt(budget_id=april.id, now=APRIL)
+    metering.meter(now=APRIL + timedelta(minutes=5))
+    assert held(machine).keys() == {april.id}
+    assert sum(figures(april)) == APRIL_WHOLE
+    assert figures(march) == (0, 0)
+    assert_sums_agree()
 
 
 # -- At once ---------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from audit.models import AuditLog
+from forge.accounts.models import User
 from forge.operations import services as operations
 from forge.operations.models import Operation
 from forge.outbox import sending
@@ -263,6 +264,14 @@ def test_a_machine_of_somebody_who_is_switched_off_stays_with_its_team(world, st
             )  # fmt: skip
         with pytest.raises(control.InQuarantine):
             move(world, clock, team="build")
+    assert machine().team == world.team
+
+
+def test_it_stays_there_too_before_its_quarantine_has_begun(world, standing, other):
+    User.objects.filter(pk=world.engineer.pk).update(is_active=False)
+    assert not Quarantine.objects.exists()
+    for query in ("", "?dry_run=true"):
+        problem(post(world.lead, standing, {"team": "build"}, query), 409, "machine_quarantined")
     assert machine().team == world.team
 
 

@@ -11,8 +11,10 @@ from forge.operations.runner import run_due
 from tests.workspaces.support import ask, launch
 from tests.world import actor, engineers
 from workspaces import aws, services
+from workspaces.fleet import adopting
+from workspaces.fleet.taking import Wish
 from workspaces.lifecycle import State
-from workspaces.models import WorkSpace
+from workspaces.models import UnmanagedMachine, WorkSpace
 from workspaces.reconcile import reconcile
 from workspaces.reconciling.run import ReconcileFailed
 
@@ -108,3 +110,33 @@ def test_a_machine_that_the_second_look_does_not_show_waits_for_the_next_run(wor
     monkeypatch.setattr(aws.Gateway, "describe", lambda self, ids: {})
     figures = reconcile(now=clock.now)
     assert (figures["seen"], figures["moved"], figures["vanished"], figures["unmanaged"]) == (0, 0, 0, 0)
+
+
+def test_a_machine_that_was_ended_behind_the_page_is_nobodys_to_take_over(world, simulator, clock, monkeypatch):
+    """The page shows it, its row has ended: taken over, its team would pay the rest of the month once more."""
+    for person in [world.engineer, *engineers(world, 3)]:
+        clock.finish(services.launch(actor=actor(person), spec=world.spec(), now=clock.now).operation)
+    machine = WorkSpace.objects.order_by("id").first()
+    operation = services.terminate(actor=actor(world.engineer), workspace_id=machine.pk, now=clock.now).operation
+    with monkeypatch.context() as patched:
+        shown = ending_behind_the_page(patched, clock, operation)
+        figures = reconcile(now=clock.now)
+    machine.refresh_from_db()
+    assert (len(shown), machine.state) == (4, State.TERMINATED)
+    assert (figures["unmanaged"], figures["orphans"]) == (0, 0)
+    assert not UnmanagedMachine.objects.exists()
+    assert (
+        adopting.preview(actor=actor(world.admin), account=world.account, wish=Wish(), now=clock.now)["would_adopt"]
+        == 0
+    )
+
+
+def test_a_machine_that_aws_still_runs_though_its_row_has_ended_is_listed_as_it_is_now(
+    world, simulator, clock, monkeypatch
+):
+    clock.finish(launch(world, clock))
+    machine = WorkSpace.objects.get()
+    WorkSpace.objects.update(state=State.TERMINATED, terminated_at=clock.now)
+    monkeypatch.setattr(aws.Gateway, "describe", changed(aws.Gateway.describe, machine.provider_id, "STOPPED"))
+    assert reconcile(now=clock.now)["orphans"] == 1
+    assert UnmanagedMachine.objects.get().provider_state == "STOPPED"

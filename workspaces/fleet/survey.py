@@ -110,6 +110,12 @@ def unknown_of(account: ProviderAccount, machines: Sequence[Machine]) -> list[Ma
     return [machine for machine in standing if machine.provider_id not in ours]
 
 
+def formerly_ours(machines: Sequence[Machine]) -> set[str]:
+    """The ids of those machines of `unknown_of` that a row of ours describes all the same: one that has ended."""
+    ids = [machine.provider_id for machine in machines]
+    return set(WorkSpace.objects.filter(provider_id__in=ids).values_list("provider_id", flat=True)) if ids else set()
+
+
 def note(
     *,
     account: ProviderAccount,

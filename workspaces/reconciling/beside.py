@@ -61,7 +61,7 @@ def compare_tags(
 
     A role that may not read tags has neither: its machines are listed without them, and the account has a finding.
     """
-    unknown = survey.unknown_of(account, shown)
+    unknown = _nobodys(account, shown, gateway)
     asked = [one.provider_id for one in ours] + [one.provider_id for one in unknown]
     if not asked:
         return
@@ -92,3 +92,16 @@ def compare_tags(
         with run.going_on(f"machine {machine.id}"):
             if repairing.repair(actor=run.actor, workspace_id=machine.id, now=run.now):
                 run.note_repair(account)
+
+
+def _nobodys(account: ProviderAccount, shown: Sequence[aws.Machine], gateway: aws.Gateway) -> list[aws.Machine]:
+    """What no row of ours describes, of the machines that AWS shows.
+
+    The pages are older than the rows: an operation may have ended a machine in between. So AWS is asked anew for what a
+    row that has ended describes; what is gone by then, or about to be, is nobody's to take over.
+    """
+    unknown = survey.unknown_of(account, shown)
+    formerly = survey.formerly_ours(unknown)
+    newest = gateway.describe(sorted(formerly))
+    there = [newest.get(one.provider_id) if one.provider_id in formerly else one for one in unknown]
+    return [one for one in there if one is not None and one.state not in survey.ENDED]

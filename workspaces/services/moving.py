@@ -106,7 +106,7 @@ def _judge(
 ) -> tuple[Destination, dict[str, Any]]:
     """Whose the machine is to be and the figures of that; raises whatever stands in the way, the budgets last."""
     require_able(workspace, actor=actor, action="move", if_match=if_match)
-    if workspace.quarantines.open().exists():
+    if not workspace.owner.is_active or workspace.quarantines.open().exists():
         raise InQuarantine("Whom it is handed over to is of its team.", extra={"legal": legal_of(workspace)})
     aim = _destination(workspace, wanted, actor=actor)
     before, after = _named(workspace.team, workspace.project), _named(aim.team, aim.project)
