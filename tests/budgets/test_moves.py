@@ -15,6 +15,7 @@ from budgets.adoption import adopt
 from budgets.models import Budget, Reservation
 from costs import metering
 from costs.models import CostRecord, DailyCost
+from forge.api.errors import NothingToChange
 from forge.operations.models import Operation
 from tests.budgets.support import MARCH, MAY, World, assert_sums_agree, figures
 from tests.budgets.test_races import assert_spent_is_the_sum_of_the_records, wait_until_somebody_waits_for_a_lock
@@ -24,7 +25,6 @@ from workspaces import services as workspaces
 from workspaces import transitions
 from workspaces.lifecycle import State
 from workspaces.models import AttributionChange, WorkSpace
-from workspaces.resizing import NothingToChange
 from workspaces.services import moving
 from workspaces.services.control import IllegalInThisState, OperationInProgress
 from workspaces.transitions import lock_machine, lock_scopes_of

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from audit.models import AuditLog
+from forge.api.errors import NothingToChange
 from forge.operations import services as operations
 from forge.operations.models import Operation
 from forge.outbox import sending
@@ -17,7 +18,6 @@ from tests.world import actor
 from workspaces import aws, services
 from workspaces.models import AttributionChange, LifecyclePolicy, Quarantine, RegionPolicy, WorkLease, WorkSpace
 from workspaces.reconcile import reconcile
-from workspaces.resizing import NothingToChange
 from workspaces.services import control, moving
 from workspaces.tagging.repairing import LATE
 from workspaces.tagging.wanted import wanted_of
