@@ -55,6 +55,7 @@ class HoldWithoutCriterion(BadRequest):
     code = "hold_without_criterion"
     title = "A hold names a person, a resource or a period"
     suggested_action = "Give user_id, or resource_type with resource_id, or period_start, or period_end."
+    advice = "Name a person, a resource, or the begin or end of a period."
 
 
 class HoldReleased(Conflict):

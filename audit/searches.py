@@ -18,6 +18,7 @@ class SearchTooWide(BadRequest):
     code = "search_too_wide"
     title = "This search reads too much of the log"
     suggested_action = "Narrow the time by timestamp__gte and timestamp__lt, or give a user_id, action or resource too."
+    advice = "Narrow the time, or name a person, an action or a row too."
 
 
 @contextmanager

@@ -26,9 +26,9 @@ def close_denial_counts(*, now: datetime) -> dict[str, int]:
     entries = answers = 0
     while True:
         with transaction.atomic():
-            closed = denials.take_closed(now, limit=CHUNK)
+            removed, closed = denials.take_closed(now, limit=CHUNK)
             record_many(_closing(count) for count in closed)
-        if not closed:
+        if not removed:
             return {"entries": entries, "answers": answers}
         entries += len(closed)
         answers += sum(count.count - 1 for count in closed)

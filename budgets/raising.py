@@ -20,6 +20,7 @@ from budgets.services import locked
 from budgets.terms import MOST_REASON, PeriodIsOver, check_amount, check_limit
 from forge.accounts.models import User
 from forge.api.errors import Conflict, Refused
+from forge.api.etags import require_version
 
 MOST_OPEN = 100
 """So many raises of one budget may be open at once."""
@@ -43,11 +44,13 @@ def raise_limit(
     ends_at: datetime,
     reason: str,
     now: datetime,
+    if_match: frozenset[str] | None = None,
 ) -> BudgetRaise:
     """Let a budget hold `amount` more from now until `ends_at`, a whole UTC hour within its period.
 
     Thresholds that it puts out of reach fire again. Raises RaiseRefused, AmountOutOfRange, PeriodIsOver,
-    MayNotSetBudget, MayNotRaisePastLimit.
+    MayNotSetBudget, MayNotRaisePastLimit, and PreconditionFailed unless the budget has one of the versions `if_match`
+    (None = any).
     """
     check_amount(amount)
     if not amount:
@@ -59,6 +62,7 @@ def raise_limit(
     with transaction.atomic():
         permissions.require_raise(actor, Budget.objects.get(pk=budget_id))
         budget = locked(budget_id)
+        require_version(budget, if_match)
         if not budget.is_active or budget.period_end <= now:
             raise PeriodIsOver("It is switched off, or its period is over.")
         if ends_at > budget.period_end:

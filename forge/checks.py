@@ -131,7 +131,7 @@ def check_links_in_mail(app_configs: Any, **kwargs: Any) -> list[checks.CheckMes
                 id="forge.E004",
             )
         )
-    elif not settings.DEBUG and settings.FORGE_BASE_URL.startswith("http:"):
+    elif not settings.DEBUG and settings.FORGE_BASE_URL.lower().startswith("http:"):
         found.append(
             checks.Warning(
                 "FORGE_BASE_URL begins with http://, so a link that opens an account goes over plain HTTP.",
@@ -215,7 +215,8 @@ def _fault_of_address(text: str) -> str:
         return "it has no host that could be meant"
     if parts.username is not None:
         return "it has a user name"
-    return "it has more than a host" if parts.path not in ("", "/") or parts.query or parts.fragment else ""
+    is_more = parts.path not in ("", "/") or "?" in text or "#" in text
+    return "it has more than a host" if is_more else ""
 
 
 def _has_secret_key() -> bool:

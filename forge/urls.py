@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 
 from forge.api.docs import DocsView, SchemaView
+from forge.console.front import FrontView, SlashView
 from forge.console.health import healthz, readyz
 from forge.console.metrics import metrics
 
@@ -24,6 +25,9 @@ handler404 = "forge.api.handlers.not_found"
 handler500 = "forge.api.handlers.server_error"
 
 urlpatterns = [
+    path("", FrontView.as_view(), name="front"),
+    path("admin", SlashView.as_view(pattern_name="admin:index")),
+    path("account", SlashView.as_view(pattern_name="account_overview")),
     path("admin/", admin.site.urls),
     path("account/", include("forge.accounts.signin.urls")),
     *(path("api/v1/", include(f"{room}.api.urls")) for room in API_ROOMS),

@@ -32,12 +32,14 @@ class BundleNotAllowed(Refused):
     code = "bundle_not_allowed"
     title = "Your role may not launch this bundle"
     suggested_action = "Choose one that `GET /api/v1/bundles/` says you may launch."
+    advice = "Choose another bundle type, or ask your team lead."
 
 
 class BlueprintNotFound(Refused):
     code = "blueprint_not_found"
     title = "There is no such blueprint for this team"
     suggested_action = "Choose one of `GET /api/v1/blueprints/?latest=true`."
+    advice = "Choose another blueprint."
 
 
 class BlueprintNotPublished(Refused):
@@ -50,6 +52,7 @@ class BlueprintRetired(Refused):
     code = "blueprint_retired"
     title = "The blueprint is retired"
     suggested_action = "Choose the newest version: `GET /api/v1/blueprints/?latest=true`."
+    advice = "Choose its newest version."
 
 
 class OperatingSystemNotOffered(Refused):
@@ -62,6 +65,7 @@ class BundleNotOffered(Refused):
     code = "bundle_not_offered"
     title = "The blueprint does not offer this bundle in this region"
     suggested_action = "Choose one of the blueprint's `bundles`."
+    advice = "Choose a bundle type that the blueprint's page lists."
 
 
 class CredentialsExpired(Denied):

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from blueprints.models import BundleType
-from forge.api.errors import BadRequest, Refused
+from forge.api.errors import NothingToChange, Refused
 
 LARGER_EVERY = timedelta(hours=6)
 SMALLER_EVERY = timedelta(days=30)
@@ -32,16 +32,11 @@ SMALL_PAIRS = ((80, 10), (80, 50), (80, 100))
 ROOT_RANGE, USER_RANGE = (175, 2000), (100, 2000)
 
 
-class NothingToChange(BadRequest):
-    code = "nothing_to_change"
-    title = "The machine is as asked already"
-    suggested_action = "Send at least one field with another value than the machine has."
-
-
 class OneChangeAtATime(Refused):
     code = "one_change_at_a_time"
     title = "AWS changes one thing of a machine at a time"
     suggested_action = "Ask for one of the groups named in `groups`, and for the next when that has ended."
+    advice = "Change one thing, and the next when that has ended."
 
 
 class ConversionImpossible(Refused):
@@ -59,12 +54,14 @@ class TooSoon(Refused):
     code = "too_soon"
     title = "AWS allows this change only later"
     suggested_action = "Ask again at the time named in `possible_at`."
+    advice = "Ask again when it is possible."
 
 
 class AutoStopNotApplicable(Refused):
     code = "auto_stop_not_applicable"
     title = "An AlwaysOn machine does not stop by itself"
     suggested_action = "Ask for running_mode AUTO_STOP with it."
+    advice = "Ask for AutoStop with it."
 
 
 class Configured(Protocol):

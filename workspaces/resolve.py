@@ -49,18 +49,21 @@ class NoDirectoryUser(Refused):
     code = "no_directory_user"
     title = "The person has no user in the directory"
     suggested_action = "Ask an admin to set the person's `directory_username`."
+    advice = "Ask an admin to set the person's name in the directory."
 
 
 class TeamRequired(BadRequest):
     code = "team_required"
     title = "Say which team pays"
     suggested_action = "Name one of these teams, by its slug, as `team`."
+    advice = "Choose one of the person's teams."
 
 
 class TeamNotYours(Refused):
     code = "team_not_yours"
     title = "The person is not in this team"
     suggested_action = "Name one of the person's own teams as `team`."
+    advice = "Choose one of the person's own teams."
 
 
 class ProjectNotYours(Refused):
@@ -87,6 +90,7 @@ class ApplicationsNotOffered(Refused):
     suggested_action = (
         "Choose applications, bundle type, operating system and region of one `GET /api/v1/applications/`."
     )
+    advice = "Choose another bundle type, operating system or region."
 
 
 class StackNotClosed(Conflict):
@@ -102,6 +106,7 @@ class RunningModeNotOffered(Refused):
     code = "running_mode_not_offered"
     title = "The service has no such running mode"
     suggested_action = "Leave `running_mode` out, or send AUTO_STOP."
+    advice = "Choose AutoStop."
 
 
 class MachineExists(Conflict):

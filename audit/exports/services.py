@@ -43,6 +43,7 @@ class OrganizationRequired(Refused):
     code = "organization_required"
     title = "A file holds the entries of one organization"
     suggested_action = "Name it by the filter organization_id."
+    advice = "Choose an organization in the filter."
 
 
 class ExportNotReady(Conflict):

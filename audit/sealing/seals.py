@@ -75,6 +75,7 @@ class UnknownReceipt(NotFound):
         "If this installation handed the receipt out, the entry was changed or removed: tell an auditor, who runs"
         " manage.py audit_verify --receipt."
     )
+    advice = "If this installation handed the receipt out, the entry was changed or removed: tell an auditor."
 
 
 class NotSealedYet(NotFound):

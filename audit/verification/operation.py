@@ -42,6 +42,7 @@ class MayNotVerify(Denied):
     code = "may_not_verify"
     title = "Auditors and admins of an organization have the audit log verified"
     suggested_action = "Operators of the installation run manage.py audit_verify."
+    advice = "Operators verify at the command line of the installation."
 
 
 class VerificationUnderWay(Conflict):

@@ -72,14 +72,26 @@ class TransferForm(AmountForm):
     reason = forms.CharField(max_length=MOST_REASON, widget=UnfoldAdminTextInputWidget)
 
 
-def _change_amount(request: HttpRequest, budget: Budget, *, amount: Decimal) -> str:
-    services.change(actor=request.actor, budget_id=budget.pk, amount=amount, now=timezone.now())  # type: ignore[attr-defined]
-    return f"The amount is {amount} now."
+def _change_amount(request: HttpRequest, budget: Budget, *, amount: Decimal, if_match: frozenset[str] | None) -> str:
+    services.change(
+        actor=request.actor,  # type: ignore[attr-defined]
+        budget_id=budget.pk,
+        amount=amount,
+        now=timezone.now(),
+        if_match=if_match,
+    )
+    return f"The amount is {money(budget, amount)} now."
 
 
-def _change_owner(request: HttpRequest, budget: Budget, *, owner: str) -> str:
+def _change_owner(request: HttpRequest, budget: Budget, *, owner: str, if_match: frozenset[str] | None) -> str:
     person = services.owner_by(owner, organization_id=budget.organization_id)
-    services.change(actor=request.actor, budget_id=budget.pk, owner=person, now=timezone.now())  # type: ignore[attr-defined]
+    services.change(
+        actor=request.actor,  # type: ignore[attr-defined]
+        budget_id=budget.pk,
+        owner=person,
+        now=timezone.now(),
+        if_match=if_match,
+    )
     return f"{person.email} hears of it first now." if person else "It has no owner now."
 
 
@@ -126,7 +138,15 @@ def _change_thresholds(
     return f"People are told at {', '.join(map(percent, sorted(thresholds)))}." if thresholds else "Nobody is told."
 
 
-def _raise(request: HttpRequest, budget: Budget, *, amount: Decimal, ends_at: datetime, reason: str) -> str:
+def _raise(
+    request: HttpRequest,
+    budget: Budget,
+    *,
+    amount: Decimal,
+    ends_at: datetime,
+    reason: str,
+    if_match: frozenset[str] | None,
+) -> str:
     raise_limit(
         actor=request.actor,  # type: ignore[attr-defined]
         budget_id=budget.pk,
@@ -134,6 +154,7 @@ def _raise(request: HttpRequest, budget: Budget, *, amount: Decimal, ends_at: da
         ends_at=ends_at,
         reason=reason,
         now=timezone.now(),
+        if_match=if_match,
     )
     return f"It holds {money(budget, amount)} more until {ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
 
@@ -185,6 +206,7 @@ BUTTONS = (
         run=_change_amount,
         legal=permissions.may_change,
         form=AmountForm,
+        is_versioned=True,
         explain=_explain_amount,
     ),
     Button(
@@ -196,6 +218,8 @@ BUTTONS = (
         run=_change_owner,
         legal=permissions.may_change,
         form=OwnerForm,
+        is_versioned=True,
+        initial=lambda budget: {"owner": budget.owner.email if budget.owner else ""},
         explain=_explain_owner,
     ),
     Button(
@@ -238,6 +262,7 @@ BUTTONS = (
         run=_raise,
         legal=lambda user, budget: _is_open(budget) and permissions.may_raise(user, budget),
         form=RaiseForm,
+        is_versioned=True,
         explain=_explain_raise,
     ),
     Button(

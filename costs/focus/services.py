@@ -37,6 +37,7 @@ class ExportTooLarge(Refused):
     code = "export_too_large"
     title = "This is too much for one answer"
     suggested_action = "Ask for fewer days, or have `manage.py export_focus` write the file."
+    advice = "Ask for fewer days, or have an operator write the file."
 
 
 def of_days(records: QuerySet[CostRecord], start: date, end: date) -> QuerySet[CostRecord]:

@@ -15,6 +15,7 @@ class NotChargeable(BadRequest):
     code = "not_chargeable"
     title = "Costs are not charged to that"
     suggested_action = "Ask for a CHARGEBACK by project or cost_center, or for a SHOWBACK."
+    advice = "Ask for a CHARGEBACK by project or cost center, or for a SHOWBACK."
 
 
 class TeamRequired(BadRequest):

@@ -33,9 +33,10 @@ class Button:
     `legal(user, row)` says whether this person may do it to this row now. `run(request, row, **fields)` calls the
     service with `request.actor` and returns the sentence to show (None for the label alone, ShownOnce for a secret);
     the fields are those of `form`, validated. `explain(request, row)` returns sentences for the confirmation page,
-    `initial(row)` what of the row the form's fields hold at first. A form that is filled so carries what was seen, and
-    changes nothing where that is not so any more: with `is_versioned` the row's version, which `run` takes as
-    `if_match` for its service to compare; without, what `initial` gave, compared under the row's lock.
+    `initial(row)` what of the row the form's fields hold at first. A form that is filled so, or is `is_versioned`,
+    carries what was seen, and changes nothing where that is not so any more: with `is_versioned` the row's version,
+    which `run` takes as `if_match` for its service to compare; without, what `initial` gave, compared under the row's
+    lock. Whatever form changes a value that `explain` tells is one of the two.
     `audit_action` is the audit action type of what the button does, for the entry of a press that is refused. With
     `typed`, the person must write what `typed(row)` returns, as before anything that cannot be undone.
     Buttons of one `group` stand together under its name.
@@ -58,7 +59,7 @@ class Button:
     def form_for(self, row: Any, data: Any = None) -> forms.Form:
         """The confirmation form of this button for `row`."""
         form = self.form(data, initial=self.initial(row) if self.initial else None)
-        if self.initial is not None:
+        if self.is_versioned or self.initial is not None:
             form.fields[SEEN] = forms.CharField(
                 max_length=64, required=False, widget=forms.HiddenInput, initial=self._seen(row)
             )

@@ -67,13 +67,13 @@ def note_nobody(source_ip: str, status: int, result: str, now: datetime) -> bool
     return note(source_ip, f"{_NOBODY}{status}:{result}", 401, now)
 
 
-def take_closed(now: datetime, *, limit: int = 1000) -> list[ClosedCount]:
-    """Remove the minutes before `now`'s and return those with more than their first answer, oldest first.
+def take_closed(now: datetime, *, limit: int = 1000) -> tuple[int, list[ClosedCount]]:
+    """Remove at most `limit` minutes before `now`'s; returns how many, and those with more than their first answer.
 
-    Must run in the transaction that writes their closing entries: rolled back, the counts are there again. Rows that
-    another sweep holds are passed over.
+    Those are oldest first; none is left where none was removed. Must run in the transaction that writes their closing
+    entries: rolled back, the counts are there again. Rows that another sweep holds are passed over.
     """
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, [now, limit])
         closed = [ClosedCount.of_row(*row) for row in cursor.fetchall()]
-    return sorted((one for one in closed if one.count > 1), key=lambda one: one.minute)
+    return len(closed), sorted((one for one in closed if one.count > 1), key=lambda one: one.minute)

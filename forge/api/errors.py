@@ -49,7 +49,7 @@ class Problem(Exception):
     code = "internal_error"
     title = "Something went wrong on our side"
     suggested_action = "Look whether it was done before you ask again; if it stays so, tell an admin the request_id."
-    advice = ""
+    advice = "Look whether it was done before you ask again; if it stays so, tell an admin."
     retryable = False
     retry_after: int | None = None
     audit_result = "FAILURE"
@@ -103,9 +103,16 @@ class BadRequest(Problem):
     suggested_action = "Correct the fields named in errors and send it again."
 
 
+class NothingToChange(BadRequest):
+    code, title = "nothing_to_change", "It is as asked already"
+    suggested_action = "Send at least one field with another value than it has."
+    advice = "Change at least one of the fields."
+
+
 class Unauthenticated(Problem):
     status, code, title = 401, "not_authenticated", "Sign in first"
     suggested_action = "Send `Authorization: Bearer <token>` with a live token."
+    advice = "Sign in."
 
 
 class Denied(Problem):

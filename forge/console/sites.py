@@ -63,9 +63,15 @@ class ForgeAdminSite(UnfoldAdminSite):
         return update_wrapper(judged, django_view)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        """What every page has; those who are signed in are told of jobs that are paused."""
+        """What every page has; those who are signed in are told of jobs that are paused.
+
+        The button to a row's history, which is the audit log's, is theirs who may read that.
+        """
         context = super().each_context(request)
-        return context | {"paused_jobs": paused_jobs(request.user) if context["has_permission"] else []}
+        if not context["has_permission"]:
+            return context | {"paused_jobs": [], "show_history": False}
+        reads_log = self._opens(request)("audit.auditlog")
+        return context | {"paused_jobs": paused_jobs(request.user), "show_history": reads_log}
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Sign-in of those whose role opens the console, then their second factor; the overview for who is in."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urljoin
+
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
@@ -32,7 +34,7 @@ def message_of(
         "rows": letter.rows,
         "paragraphs": letter.paragraphs,
         "is_always_told": is_always_told(mail.kind),
-        "choices_at": settings.FORGE_NOTIFICATIONS_URL,
+        "choices_at": urljoin(settings.FORGE_BASE_URL, settings.FORGE_NOTIFICATIONS_URL),
     }
     text = _PLAIN.get_template("outbox/letter.txt").render(values)
     page = render_to_string("outbox/letter.html", values, using="django")

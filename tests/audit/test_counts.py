@@ -52,6 +52,19 @@ def test_the_first_401_of_a_minute_leaves_its_entry_and_the_rest_are_counted(use
     assert not DenialCount.objects.exists()
 
 
+def test_a_chunk_of_single_answers_does_not_end_the_sweep(monkeypatch, seen):
+    monkeypatch.setattr(sweeps, "CHUNK", 2)
+    now = timezone.now()
+    for number, count in enumerate((1, 1, 1, 3)):
+        DenialCount.objects.create(
+            source_ip=f"192.0.2.{number}", credential_prefix="", status=401, minute=now, count=count, last_at=now
+        )
+    assert sweeps.close_denial_counts(now=now + timedelta(minutes=2)) == {"entries": 1, "answers": 2}
+    assert not DenialCount.objects.exists()
+    (closing,) = seen()
+    assert (closing.source_ip, closing.context["count"]) == ("192.0.2.3", 2)
+
+
 def test_invented_prefixes_share_one_count_however_many_there_are(seen):
     for number in range(20):
         client = APIClient()

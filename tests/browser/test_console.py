@@ -87,7 +87,7 @@ def test_a_launch_that_the_budget_cannot_hold_is_refused_with_figures_and_makes_
         one.press("Change amount")
         page.fill("[name=amount]", "1")
         one.send()
-        expect(page.get_by_text("The amount is 1 now.")).to_be_visible()
+        expect(page.get_by_text("The amount is 1.00 USD now.")).to_be_visible()
         expect(page.get_by_role("heading", name=re.compile("over the limit"))).to_be_visible()
     with visit(browser, demo.facts["base_url"]) as one:
         one.sign_in(demo.user(role="admin"))

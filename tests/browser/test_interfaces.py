@@ -33,7 +33,7 @@ def test_a_limit_that_the_api_changes_stands_in_the_console_and_the_other_way_ro
         by_console = int(by_api) + 321
         page.fill("[name=amount]", str(by_console))
         one.send()
-        expect(page.get_by_text(f"The amount is {by_console} now.")).to_be_visible()
+        expect(page.get_by_text(f"The amount is {by_console:,.2f} USD now.")).to_be_visible()
         eventually(lambda: Decimal(api.get(address)["amount"]) == by_console, within_seconds=SECONDS)
 
 

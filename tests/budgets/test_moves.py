@@ -16,6 +16,7 @@ from budgets.models import Budget, Reservation
 from costs import metering
 from costs.models import CostRecord, DailyCost
 from costs.pricing import hour_of, hour_up
+from forge.api.errors import NothingToChange
 from forge.operations.models import Operation
 from tests.budgets.support import APRIL, MARCH, MAY, World, assert_sums_agree, figures
 from tests.budgets.test_races import assert_spent_is_the_sum_of_the_records, wait_until_somebody_waits_for_a_lock
@@ -25,7 +26,6 @@ from workspaces import services as workspaces
 from workspaces import transitions
 from workspaces.lifecycle import State
 from workspaces.models import AttributionChange, WorkSpace
-from workspaces.resizing import NothingToChange
 from workspaces.services import moving
 from workspaces.services.control import IllegalInThisState, OperationInProgress
 from workspaces.transitions import lock_machine, lock_scopes_of

@@ -105,6 +105,8 @@ def test_a_console_that_a_password_alone_opens_is_a_warning(settings):
         ("https://forge.example.com/forge", "more than a host"),
         ("https://forge.example.com?a=b", "more than a host"),
         ("https://forge.example.com/#here", "more than a host"),
+        ("https://forge.example.com/#", "more than a host"),
+        ("https://forge.example.com?", "more than a host"),
         ("https://forge.example.com:port", "no address"),
         ("https://[::1", "no address"),
     ],
@@ -119,8 +121,9 @@ def test_links_begin_with_a_scheme_and_a_host_and_plain_http_is_a_warning(settin
     for address in ("https://forge.example.com", "https://forge.example.com:8443/", "https://[::1]:8000"):
         settings.FORGE_BASE_URL = address
         assert checks.check_links_in_mail(None) == []
-    settings.FORGE_BASE_URL = "http://forge.example.com"
-    assert ids(checks.check_links_in_mail(None)) == ["forge.W004"]
+    for address in ("http://forge.example.com", "HTTP://forge.example.com"):
+        settings.FORGE_BASE_URL = address
+        assert ids(checks.check_links_in_mail(None)) == ["forge.W004"]
     settings.DEBUG = True
     assert checks.check_links_in_mail(None) == []
 

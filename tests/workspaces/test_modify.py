@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from audit.models import AuditLog
 from budgets.models import Budget, Reservation
+from forge.api.errors import NothingToChange
 from forge.operations import services as operations
 from forge.operations.claims import Claim
 from forge.operations.models import Operation
@@ -40,7 +41,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize(
     ("wanted", "refusal"),
     [
-        ({"bundle_type": "STANDARD"}, resizing.NothingToChange),
+        ({"bundle_type": "STANDARD"}, NothingToChange),
         ({"bundle_type": "POWER", "running_mode": "ALWAYS_ON"}, resizing.OneChangeAtATime),
         ({"root_volume_gb": 175, "user_volume_gb": 100}, resizing.OneChangeAtATime),
         ({"bundle_type": "GRAPHICS_G4DN"}, resizing.ConversionImpossible),

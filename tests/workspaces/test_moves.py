@@ -8,6 +8,7 @@ import pytest
 
 from audit.models import AuditLog
 from forge.accounts.models import User
+from forge.api.errors import NothingToChange
 from forge.operations import services as operations
 from forge.operations.models import Operation
 from forge.outbox import sending
@@ -18,7 +19,6 @@ from tests.world import actor
 from workspaces import aws, services
 from workspaces.models import AttributionChange, LifecyclePolicy, Quarantine, RegionPolicy, WorkLease, WorkSpace
 from workspaces.reconcile import reconcile
-from workspaces.resizing import NothingToChange
 from workspaces.services import control, moving
 from workspaces.tagging.repairing import LATE
 from workspaces.tagging.wanted import wanted_of

@@ -59,12 +59,13 @@ class ModifyForm(forms.Form):
     )
 
 
-def _modify(request: HttpRequest, workspace: WorkSpace, **fields: Any) -> str:
+def _modify(request: HttpRequest, workspace: WorkSpace, *, if_match: frozenset[str] | None, **fields: Any) -> str:
     answer = services.modify(
         actor=request.actor,  # type: ignore[attr-defined]
         workspace_id=workspace.pk,
         wanted={name: value for name, value in fields.items() if value not in ("", None)},
         now=timezone.now(),
+        if_match=if_match,
     )
     figures = answer.figures
     return f"It changes; {figures['reservation']} {figures['currency']} more are reserved. {answer.operation}."
@@ -95,6 +96,7 @@ CHANGES = (
         icon="tune",
         run=_modify,
         form=ModifyForm,
+        is_versioned=True,
         legal=legal("modify"),
         explain=_explain_modify,
     ),

@@ -42,6 +42,7 @@ class NotAdoptable(Refused):
     code = "not_adoptable"
     title = "The machine cannot be taken over"
     suggested_action = "The machine's `verdict` says why; it is judged anew every five minutes."
+    advice = "Its page says why; it is judged anew every five minutes."
 
 
 @dataclass(frozen=True)

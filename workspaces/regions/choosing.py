@@ -18,12 +18,14 @@ class RegionRequired(BadRequest):
     code = "region_required"
     title = "Say in which region"
     suggested_action = "Send `region` with one of those named."
+    advice = "Name a region."
 
 
 class RegionNotAllowed(Refused):
     code = "region_not_allowed"
     title = "The team's policy does not allow a machine there"
     suggested_action = "Choose a region of `allowed`, or ask an admin to change the team's region policy."
+    advice = "Choose another region, or ask an admin to change the team's region policy."
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class UnknownApplication(Conflict):
     code = "unknown_application"
     title = "The machine has no such application"
     suggested_action = "Choose one of `application_ids`."
+    advice = "Choose another application."
 
 
 class FleetNotRunning(Conflict):

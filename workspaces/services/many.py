@@ -38,6 +38,7 @@ class NothingToDo(Refused):
     code = "nothing_to_do"
     title = "None of the machines allows this"
     suggested_action = "See in `items` what stands in the way of each."
+    advice = "See on the page of each machine what stands in its way."
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,13 @@ from typing import Any
 from audit.actors import Actor
 from audit.services import record
 from forge.accounts.models import Membership, Project, Team, User
-from forge.api.errors import Denied
+from forge.api.errors import Denied, NothingToChange
 from forge.db.ids import uuid7
 from forge.operations.models import Operation
 from forge.outbox.services import owe
 from workspaces import actions, mails
 from workspaces.models import WorkSpace
 from workspaces.regions.choosing import RegionNotAllowed, allowed_regions
-from workspaces.resizing import NothingToChange
 from workspaces.resolve import TeamNotYours, chargeable_project
 from workspaces.rules.fitting import refuse_beyond_ceilings
 from workspaces.rules.reckoning import apply

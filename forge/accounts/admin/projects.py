@@ -15,6 +15,7 @@ from forge.accounts import actions, services
 from forge.accounts.admin.base import OwnOrganizationAdmin, is_admin_over
 from forge.accounts.models import Project
 from forge.adminkit.buttons import Button
+from forge.api.errors import NothingToChange
 
 
 class ProjectForm(forms.Form):
@@ -32,10 +33,13 @@ def _change_project(
 ) -> str:
     person = services.person_of(project.organization_id, owner) if owner else None
     asked = {"name": name, "cost_center": cost_center, "owner": person}
+    changed = {field: value for field, value in asked.items() if value != getattr(project, field)}
+    if not changed:
+        raise NothingToChange("Every field is as it is already.")
     services.change_project(
         actor=request.actor,  # type: ignore[attr-defined]
         project_id=project.pk,
-        wanted={field: value for field, value in asked.items() if value != getattr(project, field)} or asked,
+        wanted=changed,
         now=timezone.now(),
         if_match=if_match,
     )

@@ -28,11 +28,11 @@ def test_closed_minutes_are_taken_once_and_single_ones_left_out():
             note(address, "abc", 401, NOON + timedelta(seconds=second))
     note("10.0.0.1", "abc", 401, NOON + MINUTE)
 
-    assert take_closed(NOON) == []
-    assert take_closed(NOON + MINUTE) == [
+    assert take_closed(NOON)[1] == []
+    assert take_closed(NOON + MINUTE)[1] == [
         ClosedCount("10.0.0.1", "abc", 401, NOON.replace(second=0), 3, NOON + timedelta(seconds=2))
     ]
-    assert take_closed(NOON + MINUTE) == []
+    assert take_closed(NOON + MINUTE)[1] == []
     assert DenialCount.objects.get().minute == NOON.replace(second=0) + MINUTE
 
 
@@ -56,7 +56,7 @@ def test_a_hundred_at_once_have_one_first_and_none_is_lost():
     for thread in threads:
         thread.join()
     assert sum(firsts) == 1
-    assert [closed.count for closed in take_closed(NOON + MINUTE)] == [100]
+    assert [closed.count for closed in take_closed(NOON + MINUTE)[1]] == [100]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -66,14 +66,14 @@ def test_two_sweeps_at_once_share_the_counts_and_a_rolled_back_one_returns_them(
     seen = []
 
     def sweep():
-        seen.extend(take_closed(NOON + MINUTE))
+        seen.extend(take_closed(NOON + MINUTE)[1])
         connections.close_all()
 
     with transaction.atomic():
-        assert len(take_closed(NOON + MINUTE)) == 1
+        assert len(take_closed(NOON + MINUTE)[1]) == 1
         other = threading.Thread(target=sweep)
         other.start()
         other.join()
         transaction.set_rollback(True)
     assert seen == []
-    assert len(take_closed(NOON + MINUTE)) == 1
+    assert len(take_closed(NOON + MINUTE)[1]) == 1

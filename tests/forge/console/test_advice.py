@@ -7,6 +7,7 @@ import pytest
 from django.template.loader import render_to_string
 from django.utils import timezone
 
+from costs.bills.formats import NotABill
 from forge.accounts import services
 from forge.accounts.models import Project
 from forge.adminkit.problems import advice_of, sentence_of
@@ -38,6 +39,17 @@ def test_no_advice_speaks_to_programs():
         assert not re.search(r"`|Retry-After|If-Match|\b(?:GET|POST)\b|^Send ", advice_of(kind.__new__(kind))), kind
 
 
+NAMES = re.compile(r"`|\bnamed in\b|\bresource ids?\b|\b[a-z]+_[a-z_]+\b|\b[A-Z][a-z]+-[A-Z][a-z]+\b|manage\.py")
+
+
+def test_no_advice_names_a_field_or_a_header():
+    """A person sees neither: whoever is refused in the console is told of boxes and pages."""
+    told = {kind: advice_of(kind.__new__(kind)) for kind in kinds() - {NotABill}}  # whose columns do have such names
+    assert {kind.__name__: said for kind, said in told.items() if NAMES.search(said)} == {}
+    in_code = {kind for kind in kinds() if "`" in kind.suggested_action and not kind.advice}
+    assert {kind.__name__ for kind in in_code} <= {"InvalidToken", "TokenExpired", "InvalidCredentials"}
+
+
 def test_a_refusal_by_the_state_of_things_says_what_to_do_in_the_console():
     """Its advice names no member of an answer, which the console does not show, and is never left out."""
     found = kinds(Conflict) - {IdempotencyInProgress, OpensSession, UnknownApplication}  # the API's alone
@@ -64,8 +76,8 @@ def test_a_wait_is_said_in_words(seconds, said):
 
 
 def test_what_is_wrong_with_a_field_is_said_without_the_api():
-    assert advice_of(TeamNotYours()) == "Name one of the person's own teams as team."
-    assert advice_of(TeamRequired()) == "Name one of these teams, by its slug, as team."
+    assert advice_of(TeamNotYours()) == "Choose one of the person's own teams."
+    assert advice_of(TeamRequired()) == "Choose one of the person's teams."
     assert advice_of(Unavailable()) == "Try again in 5 seconds."
 
 

@@ -13,7 +13,7 @@ from forge.adminkit.admin import ForgeModelAdmin
 from forge.console.hints import HINTS
 from forge.console.unfold import SIDEBAR
 from forge.db.models import JobRun
-from tests.factories import PASSWORD, MembershipFactory, UserFactory
+from tests.factories import PASSWORD, MembershipFactory, ProjectFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 ROLES = ["admin", "auditor", "finance", "team_lead", None]
@@ -122,3 +122,39 @@ def test_every_list_of_the_sidebar_says_when_empty_what_would_stand_there():
     found = browser.get("/admin/costs/advice/", {"status__exact": "OPEN"}).content.decode()
     assert "Take a filter away" in found
     assert HINTS["costs.advice"] not in found
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+@pytest.mark.parametrize(
+    ("role", "address", "page"),
+    [
+        ("admin", "/", "/admin/"),
+        ("engineer", "/", "/account/"),
+        ("admin", "/admin", "/admin/"),
+        ("admin", "/account?a=b", "/account/?a=b"),
+    ],
+)
+def test_a_bare_address_leads_to_what_the_person_may_open(method, role, address, page):
+    answer = getattr(signed_in(role), method)(address)
+    assert (answer.status_code, answer.headers.get("Location")) == (302, page)
+
+
+@pytest.mark.parametrize(
+    ("address", "page"), [("/", "/account/login/"), ("/admin", "/admin/login/"), ("/account", "/account/login/")]
+)
+def test_a_bare_address_leads_to_the_sign_in_of_whoever_is_not_signed_in(address, page):
+    answer = Client().get(address, follow=True)
+    assert answer.status_code == 200
+    assert answer.redirect_chain[-1][0].partition("?")[0] == page
+    assert Client().post(address).status_code == 405
+
+
+@pytest.mark.parametrize(("role", "offered"), [("admin", True), ("auditor", True), ("finance", False)])
+def test_the_history_of_a_row_is_offered_to_those_who_may_read_the_log(role, offered):
+    user = person(role)
+    project = ProjectFactory(organization=user.organization)
+    browser = Client()
+    browser.force_login(user)
+    page = browser.get(f"/admin/accounts/project/{project.pk}/change/")
+    assert page.status_code == 200
+    assert (f"/admin/accounts/project/{project.pk}/history/" in page.content.decode()) == offered

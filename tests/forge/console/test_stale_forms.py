@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 from inspect import signature
 from typing import Any
 
@@ -13,13 +14,16 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.models import AuditLog
+from budgets.models import Budget
+from budgets.services import change as change_budget
 from forge.accounts import services
 from forge.accounts.models import Project
 from forge.adminkit.buttons import SEEN
 from forge.adminkit.problems import CHANGED_MEANWHILE
 from tests import world as worlds
+from tests.audit.walk import rows
 from tests.audit.walk.console import BUTTONS, FORMS
-from tests.factories import ProviderAccountFactory
+from tests.factories import BudgetFactory, ProviderAccountFactory
 from workspaces import providers
 from workspaces.models import ProviderAccount
 
@@ -92,13 +96,44 @@ def test_what_has_no_version_is_compared_with_what_was_shown(world, browser):
     assert ProviderAccount.objects.get(pk=account.pk).volume_key == "alias/mine"
 
 
+def test_an_amount_that_was_decided_on_another_one_is_not_set(world):
+    budget = BudgetFactory(
+        organization=world.organization,
+        scope="TEAM",
+        scope_id=world.team.id,
+        amount=20_000,
+        period_end=rows.hour(ahead=99),
+    )
+    client = Client()
+    client.force_login(world.finance)
+    address = f"/admin/budgets/budget/{budget.pk}/do/amount/"
+    assert "The amount is 20,000.00 USD" in client.get(address).content.decode()
+    send = press(client, address, amount="800")
+    change_budget(actor=worlds.actor(world.admin), budget_id=budget.pk, amount=Decimal(900), now=timezone.now())
+    assert refused(send())
+    assert Budget.objects.get(pk=budget.pk).amount == 900
+    answer = client.post(address, {"amount": "800"}, follow=True)
+    assert "The amount is 800.00 USD now." in answer.content.decode()
+
+
+def test_a_project_sent_as_it_is_leaves_no_change(world, browser):
+    address = f"/admin/accounts/project/{world.project.pk}/do/change/"
+    project = world.project
+    answer = press(browser, address, name=project.name, cost_center=project.cost_center, owner="")()
+    assert "Every field is as it is already." in answer.content.decode()
+    assert entry() == ("PROJECT_UPDATE", "FAILURE", "nothing_to_change")
+
+
 PREFILLED = {
     (model._meta.model_name, button.name): button
     for model, one in admin.site._registry.items()
     for button in getattr(one, "buttons", ())
-    if button.initial
+    if button.initial or button.is_versioned
 }
 BEHIND: dict[tuple[str, str], dict[str, Any]] = {
+    ("budget", "amount"): {"amount": 8},
+    ("budget", "owner"): {"amount": 8},
+    ("budget", "raise"): {"amount": 8},
     ("budget", "thresholds"): {"amount": 8},
     ("lifecyclepolicy", "ceilings"): {"idle_minutes": 45},
     ("project", "change"): {"cost_center": "set-by-another"},
@@ -107,6 +142,7 @@ BEHIND: dict[tuple[str, str], dict[str, Any]] = {
     ("regionlatency", "latency"): {"milliseconds": 33},
     ("regionpolicy", "regions"): {"regions": ["eu-west-1"]},
     ("webhook", "change"): {"name": "theirs"},
+    ("workspace", "modify"): {"tags": {"by": "another"}},
     ("workspace", "move"): {"tags": {"by": "another"}},
     ("workspace", "tag"): {"tags": {"by": "another"}},
 }
@@ -118,6 +154,13 @@ def test_every_form_that_shows_what_a_row_has_is_tried_and_says_how_it_is_compar
     assert set(PREFILLED) == set(BEHIND), "add to BEHIND what somebody else changes, or take out what is gone"
     for button in PREFILLED.values():
         assert ("if_match" in signature(button.run).parameters) == button.is_versioned, button.name
+    free = {
+        (model._meta.model_name, button.name)
+        for model, one in admin.site._registry.items()
+        for button in getattr(one, "buttons", ())
+        if button.form.base_fields and button.audit_action.endswith(("_UPDATE", "_MODIFY", "_MOVE", "_TAG", "_RAISE"))
+    }
+    assert free <= set(BEHIND), "a form that changes what a row has tells it, so it is compared"
     # Django's own form of a row carries nothing to compare; this one sets all that its row has.
     assert {model for model, end in FORMS if end == "change"} == {"jobswitch"}
 

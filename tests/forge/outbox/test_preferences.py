@@ -84,6 +84,15 @@ def test_what_warns_of_a_loss_and_what_nobody_words_cannot_be_chosen(user):
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+def test_an_address_without_a_host_is_told_with_that_of_the_installation(mailoutbox, settings):
+    settings.FORGE_BASE_URL = "https://forge.example.com/"
+    write(owed())
+    sending.send(now=NOW)
+    (message,) = mailoutbox
+    assert message.body.splitlines()[-1].endswith(" https://forge.example.com/api/v1/me/notifications/")
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 def test_every_mail_says_where_to_choose_and_whether_one_can(mailoutbox, settings):
     settings.FORGE_NOTIFICATIONS_URL = "https://portal.example.com/notifications"
     write(owed(), owed(kind=LOSS))
