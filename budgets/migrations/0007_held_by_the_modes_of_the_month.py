@@ -6,6 +6,9 @@ month is charged by where it is another, counts to the month's end, and the pric
 AlwaysOn charges no started hours before that end. Only machines that were changed within the month cost a look-up more:
 their changes are read by workspaces_reconfigured, and the prices of their other modes by costs_price_at.
 
+And what a machine holds reaches to the end of its keep-alive, or of the budget's period where it lives past the end
+that was agreed (`costs_lives_until`): until now nothing was topped up past its lifetime.
+
 `budgets_reckon` is otherwise that of migration 0006, written out.
 """
 
@@ -63,7 +66,9 @@ BEGIN
          GROUP BY c.workspace_id
     ), live AS MATERIALIZED (
         SELECT w.id, w.organization_id, w.running_mode, w.root_volume_gb + w.user_volume_gb AS storage_gb,
-               w.created_at + w.max_lifetime_days * interval '24 hours' AS lifetime_end, p AS price,
+               costs_lives_until(w.created_at, w.max_lifetime_days, w.keep_alive, w.keep_alive_until, at)
+                   AS lifetime_end,
+               p AS price,
                CASE WHEN w.running_mode = 'AUTO_STOP' AND coalesce(s.was_never_on, true) THEN 'AUTO_STOP'
                     ELSE 'ALWAYS_ON'
                END AS charged_mode,
@@ -190,6 +195,6 @@ $body$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("budgets", "0006_fee_beside_is_topped_up")]
+    dependencies = [("budgets", "0006_fee_beside_is_topped_up"), ("costs", "0019_until_when_a_machine_lives")]
 
     operations = [migrations.RunSQL(RECKON_FORWARD, BESIDE.RECKON_FORWARD)]
