@@ -89,7 +89,12 @@ _CLAIMS = """
            AND rate.operating_system = w.operating_system AND rate.running_mode = w.running_mode
            AND rate.storage_gb = w.root_volume_gb + w.user_volume_gb AND rate.modes = {modes}
          CROSS JOIN LATERAL (
-             SELECT least(%(period_end)s, w.created_at + w.max_lifetime_days * interval '24 hours') AS at
+             SELECT least(
+                        %(period_end)s,
+                        costs_lives_until(
+                            w.created_at, w.max_lifetime_days, w.keep_alive, w.keep_alive_until, %(now)s
+                        )
+                    ) AS at
          ) limited
          CROSS JOIN LATERAL (
              SELECT limited.at, costs_hour_of(limited.at + interval '1 hour' - interval '1 microsecond') AS hour

@@ -23,11 +23,14 @@ def lock(budget_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
 
 
 def top_up(intent: Intent, budget: Bound) -> None:
-    """Add what the budget, locked, must hold more for the machine."""
-    if not budget.needed:
+    """Add what the budget, locked, must hold more for the machine.
+
+    Where that is nothing, a reservation of 0 is written all the same, unless there is one: metering tops up none else.
+    """
+    held = Reservation.objects.live().filter(workspace_id=intent.workspace_id, budget_id=budget.id)
+    if not budget.needed and held.exists():
         return
     Budget.objects.filter(pk=budget.id).update(reserved=F("reserved") + budget.needed, updated_at=Now())
-    held = Reservation.objects.live().filter(workspace_id=intent.workspace_id, budget_id=budget.id)
     if not held.update(amount=F("amount") + budget.needed, remaining=F("remaining") + budget.needed, updated_at=Now()):
         Reservation.objects.create(
             organization=intent.organization,

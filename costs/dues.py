@@ -58,6 +58,17 @@ class Modes(Func):
         super().__init__(*facts, Value(now, output_field=DateTimeField()))
 
 
+class LivesUntil(Func):
+    """WorkSpace.lives_until for the rows of a query of machines; infinity stands for NEVER."""
+
+    function = "costs_lives_until"
+    output_field = DateTimeField()
+
+    def __init__(self, now: datetime) -> None:
+        facts = (F(name) for name in ("created_at", "max_lifetime_days", "keep_alive", "keep_alive_until"))
+        super().__init__(*facts, Value(now, output_field=DateTimeField()))
+
+
 @dataclass(frozen=True)
 class Dues:
     """Monthly fees: `fees` of the hours that begin before `turn`, a month's end, and `later` of those from then on.

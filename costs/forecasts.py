@@ -1,7 +1,7 @@
 """What costs will come to by the end of a period: what is spent, the fees still to come, and running at its pace.
 
-- fees: the monthly fees of the live machines, for the hours that are not booked yet, to the period's end or that of the
-  machine's lifetime;
+- fees: the monthly fees of the live machines, for the hours that are not booked yet, to the period's end or as
+  long as the machine lives (WorkSpace.lives_until);
 - running: each day that is left at what a day of its weekday has cost in the last four weeks: started hours, at the
   prices of today. A weekday that none of these days was takes their mean; a scope that began today its pace by hour.
 """
@@ -15,11 +15,11 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, DateTimeField, ExpressionWrapper, F, Func, QuerySet, Sum, Value
+from django.db.models import Count, DateTimeField, F, Func, QuerySet, Sum, Value
 from django.db.models.functions import Least
 
 from blueprints.models import Blueprint, OperatingSystem
-from costs.dues import Kind, Modes, dues_of, kinds_of
+from costs.dues import Kind, LivesUntil, Modes, dues_of, kinds_of
 from costs.models import Price
 from costs.pricing import HOUR, MILLIONTH, hour_up
 from forge.accounts.models import Organization
@@ -88,19 +88,16 @@ def forecast(
 def fees_ahead(
     machines: QuerySet[WorkSpace], *, organization: Organization, since: datetime, until: datetime, now: datetime
 ) -> Decimal:
-    """The fees of the hours that begin from `since` to `until`, or the end of a machine's lifetime, at today's prices.
+    """The fees of the hours that begin from `since` to `until`, or as long as a machine lives, at today's prices.
 
     As metering will charge them, so by the modes of the month (costs.dues). Reckoned once for all machines of one kind
     that are bound by the same hour; nothing where no price is known, since
     then nothing can be metered either.
     """
-    lifetime_end = ExpressionWrapper(
-        F("created_at") + F("max_lifetime_days") * Value(_DAY), output_field=DateTimeField()
-    )
     rows = machines.values_list(
         "service_type", "region", "bundle_type", "operating_system", "running_mode",
         F("root_volume_gb") + F("user_volume_gb"), Modes(now),
-        _BoundHour(Least(Value(until, output_field=DateTimeField()), lifetime_end)),
+        _BoundHour(Least(Value(until, output_field=DateTimeField()), LivesUntil(now))),
     ).annotate(count=Count("id")).order_by()  # fmt: skip
     found = list(rows)
     prices = prices_of(

@@ -1,6 +1,6 @@
 """Machines switched within the month: what is held for them, foreseen and given back is what metering charges."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from audit.actors import Actor
 from budgets import guards
-from budgets.adoption import adopt
+from budgets.adoption import adopt, foresee
 from budgets.foresight import outlook
 from budgets.making_room import suggestions
-from budgets.models import Budget
+from budgets.models import Budget, Reservation
 from costs import metering
-from costs.forecasts import fees_ahead
+from costs.dues import dues_of, kinds_of, modes_of
+from costs.forecasts import fees_ahead, prices_of
+from costs.pricing import HOUR, hour_up
 from tests.budgets.support import APRIL, MARCH, MAY, World, assert_sums_agree
 from tests.budgets.test_modifications import becoming, modify
 from tests.budgets.test_moves import adopted, budget_of, machine_of, move, team_of
@@ -25,6 +27,7 @@ from workspaces.models import WorkSpace
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 
+JUNE = datetime(2026, 6, 1, tzinfo=UTC)
 SWITCHED = MARCH + timedelta(days=2, hours=9, minutes=30)
 AT = SWITCHED + timedelta(days=1)
 FROM_AT = Decimal(744 - 82) / 744
@@ -35,7 +38,7 @@ MODES = ("AUTO_STOP", "ALWAYS_ON")
 
 @pytest.fixture
 def world():
-    metering.ensure_months(MARCH, MAY)
+    metering.ensure_months(MARCH, JUNE)
     return World()
 
 
@@ -130,6 +133,28 @@ def test_metering_tops_up_to_them_whoever_switched(world, modes):
     total = taken(budget)
     metering.meter(now=APRIL)
     assert again(budget).spent <= total
+
+
+@pytest.mark.parametrize("ends", [APRIL, JUNE])
+@pytest.mark.parametrize("modes", [*WAYS, ("AUTO_STOP",), ("ALWAYS_ON",)])
+def test_metering_tops_up_to_exactly_the_dues_of_every_month(world, modes, ends):
+    """A budget that the switch has left with nothing held; the next hour that is metered fills it up."""
+    machine = switched(world, *modes)
+    budget = budget_of(world, "TEAM", world.team.id, period_start=MARCH, period_end=ends, adopted_at=None)
+    adopt(budget_id=budget.id, now=AT)
+    Reservation.objects.update(remaining=0)
+    Budget.objects.update(reserved=0)
+    at = AT + HOUR
+    metering.meter(now=at)
+    machine.refresh_from_db()
+    kind = (machine.service_type, machine.region, machine.bundle_type, machine.operating_system, machine.running_mode)
+    by = modes_of(machine, now=at)
+    prices = prices_of(kinds_of(kind, by), organization=world.organization, now=at)
+    dues = dues_of(kind, by, machine.root_volume_gb + machine.user_volume_gb, prices, now=at)
+    bound = min(ends, machine.lifetime_end)
+    assert again(budget).reserved == dues.fees_between(hour_up(at), hour_up(bound)) + dues.running(at, bound, 40)
+    assert again(budget).reserved == foresee(budget_id=budget.id, now=at)[1]
+    assert_sums_agree()
 
 
 @pytest.mark.parametrize("modes", WAYS)

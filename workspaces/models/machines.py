@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -16,6 +16,9 @@ from forge.db.prefixes import searched
 from workspaces.capabilities import CAPABILITIES, Capabilities
 from workspaces.lifecycle import LIVE_STATES, State
 from workspaces.models.providers import ProviderAccount
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""Stands for an end that nobody knows where instants are compared."""
 
 
 def kept_alive(now: datetime) -> Q:
@@ -256,6 +259,15 @@ class WorkSpace(UUIDModel, TimestampedModel):
     def lifetime_end(self) -> datetime:
         """When the machine's agreed lifetime is over, counted from the wish for it."""
         return self.created_at + timedelta(days=self.max_lifetime_days)
+
+    def lives_until(self, now: datetime) -> datetime:
+        """Until when it lives as far as is known: to the end of its lifetime, or of its keep-alive if that is later.
+
+        NEVER where neither has an end, or the machine lives past it. `costs_lives_until` says the same in SQL.
+        """
+        kept = (self.keep_alive_until or NEVER) if self.keep_alive else self.lifetime_end
+        until = max(self.lifetime_end, kept)
+        return until if until > now else NEVER
 
 
 class StateChangeQuerySet(models.QuerySet["StateChange"]):

@@ -314,7 +314,7 @@ def intent_of(
         region=workspace.region,
         root_volume_gb=facts.root_volume_gb,
         user_volume_gb=facts.user_volume_gb,
-        lifetime_end=workspace.lifetime_end,
+        lifetime_end=workspace.lives_until(now),
         workspace_id=workspace.id,
         operation_id=operation_id,
         correlation_id=actor.correlation_id,
