@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -93,9 +94,9 @@ class BillFile:
             with self._path.open("rb") as raw:
                 unzipped = gzip.GzipFile(fileobj=raw) if self._is_gzip else raw
                 text = unzipped.read(HEADER_BYTES).decode("utf-8-sig", errors="replace")  # the end may cut a letter
-        except (pa.ArrowException, OSError, EOFError) as error:
+            return next(csv.reader(io.StringIO(text, newline="")), [])
+        except (pa.ArrowException, OSError, EOFError, zlib.error, csv.Error) as error:
             raise BillUnreadable(_sentence(error)) from error
-        return next(csv.reader(io.StringIO(text)), [])
 
     def _batches(self) -> Iterator[pa.Table]:
         """Batches under our own names; a column that the file has not is null."""
