@@ -14,8 +14,8 @@ from typing import Any
 import structlog
 from structlog.stdlib import ProcessorFormatter
 
-ROOMS = ("forge", "audit", "blueprints", "workspaces", "costs", "budgets", "django_structlog")
-"""Whose lines are written from FORGE_LOG_LEVEL on; everybody else's from WARNING on."""
+ROOMS = ("forge", "audit", "blueprints", "workspaces", "costs", "budgets", "django_structlog", "celery")
+"""Whose lines are written from FORGE_LOG_LEVEL on, with what Celery takes up and ends; all others from WARNING on."""
 
 
 def without_query(logger: object, method: str, event: dict[str, Any]) -> dict[str, Any]:
