@@ -14,16 +14,25 @@ from tests.audit.support import SIGNING_KEY
 from tests.factories import MembershipFactory
 from tests.plugins.database import connect_as_superuser, empty_database
 
+FORGED_MONTHS = """
+    SELECT inhrelid::regclass::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+     WHERE inhparent = 'audit_auditlog'::regclass AND NOT relrowsecurity
+"""
+
 
 @pytest.fixture
 def superuser(superuser_connection):
-    """Runs a statement as a superuser whom no trigger stops."""
+    """Runs a statement as a superuser whom no trigger stops; a month's table of its own making goes afterwards."""
     superuser_connection.execute("SET session_replication_role = replica")
 
     def run(statement, *parameters):
         return superuser_connection.execute(statement, parameters or None)
 
-    return run
+    yield run
+    if superuser_connection.closed:
+        return
+    for (name,) in superuser_connection.execute(FORGED_MONTHS).fetchall():
+        superuser_connection.execute(f"DROP TABLE {name}")
 
 
 @pytest.fixture
