@@ -9,7 +9,6 @@ import fcntl
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -21,9 +20,8 @@ from django.test import TransactionTestCase
 from psycopg import sql
 from psycopg.pq import ExecStatus, TransactionStatus
 
-from forge.db import partitions, scope
+from forge.db import scope
 from forge.db.embedded.postgres import APP, OWNER, create_database, has_database
-from forge.db.months import add_months
 from forge.db.operations import DETACHED
 from tests.plugins.servers import FOLDER, SUPERUSER_URL, database_name, in_database, template_name
 
@@ -53,18 +51,7 @@ def create_test_database(worker: str) -> str:
             )
         )
     _point_at(name)
-    _drop_far_months()
     return name
-
-
-def _drop_far_months() -> None:
-    """Keep as many months ahead as a house may not go below: each more is looked into by each plan of each session."""
-    last = add_months(datetime.now(UTC).date(), partitions.LEAST_MONTHS_AHEAD)
-    for table in partitions.TABLES:
-        for partition in partitions.attached(table):
-            if partition.first > last:
-                with connections["owner"].cursor() as cursor:
-                    cursor.execute(f"DROP TABLE {partition.name}")
 
 
 def copied_database(part: str) -> str:
