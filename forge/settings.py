@@ -5,6 +5,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from forge import logs
 from forge.accounts.signin.providers import allauth_setting
+from forge.api.spectacular import SPECTACULAR_SETTINGS  # noqa: F401  (a setting)
 from forge.console.unfold import UNFOLD  # noqa: F401  (a setting)
 from forge.env import BASE_DIR, base_url, env, folder, identity_providers, networks, one_of, rate, required
 from forge.ports import MAIL_ALWAYS, MAIL_KINDS, OPERATION_HANDLERS
@@ -235,41 +236,6 @@ FORGE_RATE_LUCY = rate("FORGE_RATE_LUCY", default="20/minute")
 FORGE_LAUNCHES_PER_HOUR = env.int("FORGE_LAUNCHES_PER_HOUR", default=None)
 FORGE_LUCY_LAUNCHES_PER_HOUR = env.int("FORGE_LUCY_LAUNCHES_PER_HOUR", default=5)
 FORGE_REFUSAL_RECORDER = "audit.capture.record_refusal"
-SPECTACULAR_SETTINGS = {
-    "TITLE": "RobCo Forge API",
-    "DESCRIPTION": "Cloud workstations, launched by the people who need them, inside budgets that hold.",
-    "VERSION": "1.0.0",
-    "OAS_VERSION": "3.1.0",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SCHEMA_PATH_PREFIX": "/api/v1",
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "COMPONENT_SPLIT_REQUEST": True,
-    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "forge.api.schema.share_problems"],
-    "ENUM_NAME_OVERRIDES": {
-        "WorkSpaceState": "workspaces.lifecycle.State",
-        "ServiceTypeEnum": "workspaces.models.WorkSpace.ServiceType",
-        "RoleEnum": "forge.accounts.models.Membership.Role",
-        "ServiceAccountRole": "forge.accounts.models.Membership.SERVICE_ROLES",
-        "TokenInterface": "forge.accounts.models.ApiToken.Interface",
-        "AuditInterface": "audit.actors.Interface",
-        "AttestationControl": "workspaces.models.Attestation.Control",
-        "ScopeEnum": "budgets.models.Budget.Scope",
-        "BasisEnum": "costs.models.Basis",
-        "WebhookState": "forge.outbox.models.Webhook.State",
-        "WebhookDeliveryState": "forge.outbox.models.WebhookDelivery.State",
-        "BillFormat": "costs.bills.models.Bill.Format",
-        "BillState": "costs.bills.models.Bill.State",
-        "ReportKind": "costs.showback.models.ReportKind",
-        "ReportBy": "costs.showback.models.ReportBy",
-        "ReportFormat": "costs.showback.models.ReportFormat",
-        "AdviceKind": "costs.models.Advice.Kind",
-        "AdviceAction": "costs.models.Advice.Action",
-        "AdviceStatus": "costs.models.Advice.Status",
-        "AuditVerificationScope": "audit.models.AuditVerification.Scope",
-        "AuditVerificationRequestScope": "audit.verification.operation.ASKED",
-    },
-}
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 
 # -- Ports: calls upwards, in order, inside the caller's transaction (docs/architecture.md) -------------------------

@@ -9,14 +9,12 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from audit.actors import Actor, Kind
-from audit.services import record
-from forge.accounts import actions
 from forge.accounts.models import Membership, Organization, User
 from forge.accounts.passwords import set_password
 from forge.accounts.services.authority import MayNotManagePeople
 from forge.accounts.services.inviting import invite_again, is_awaited
-from forge.accounts.services.members import EmailTaken, create_member
-from forge.accounts.services.roles import grant_role, role_facts
+from forge.accounts.services.members import EmailTaken, create_member, switch
+from forge.accounts.services.roles import grant_role, take_away
 from forge.api.errors import Conflict
 
 Role = Membership.Role
@@ -75,10 +73,7 @@ def _locked(people: QuerySet[User]) -> QuerySet[User]:
 
 def _replace(actor: Actor, person: User) -> None:
     """End the link, the role and the account of somebody who was awaited."""
-    held = Membership.objects.get(user=person, role=Role.ADMIN)
-    before = role_facts(held)
-    held.delete()
-    _record(actor, person, actions.ROLE_CHANGE, f"User {person.pk} is no longer {before['role']}", before, None)
+    take_away(actor, Membership.objects.get(user=person, role=Role.ADMIN))
     _switch(actor, person, is_active=False)
 
 
@@ -96,19 +91,6 @@ def _invite(actor: Actor, person: User, now: datetime) -> Membership:
 
 def _switch(actor: Actor, person: User, *, is_active: bool) -> None:
     """Switch the account; the links that were sent end either way."""
-    before, person.is_active = person.is_active, is_active
     set_password(person, None)
-    person.save(update_fields=["is_active", "password", "updated_at"])
-    described = f"Switched user {person.pk} {'on' if is_active else 'off'}"
-    _record(actor, person, actions.MEMBER_UPDATE, described, {"is_active": before}, {"is_active": is_active})
-
-
-def _record(actor: Actor, person: User, action: str, description: str, before: object, after: object) -> None:
-    record(
-        actor=actor.in_organization(person.organization_id),
-        action=action,
-        resource_type="User",
-        resource_id=str(person.pk),
-        description=description,
-        changes={"before": before, "after": after},
-    )
+    person.save(update_fields=["password", "updated_at"])
+    switch(actor, person, is_active=is_active)

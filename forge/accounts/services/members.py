@@ -130,21 +130,25 @@ def set_active(*, actor: Actor, user: User, is_active: bool) -> User:
     require_unless_command(actor, user.organization_id, Role.ADMIN)
     with transaction.atomic():
         locked = User.objects.select_for_update(no_key=True).get(pk=user.pk)
-        before = locked.is_active
         held = None if is_active else Membership.objects.filter(user=locked, role=Role.ADMIN).first()
         if held is not None:
             keep_an_admin(held, becomes=None)
-        locked.is_active = is_active
-        locked.save(update_fields=["is_active", "updated_at"])
-        record(
-            actor=actor.in_organization(locked.organization_id),
-            action=actions.MEMBER_UPDATE,
-            resource_type="User",
-            resource_id=str(locked.id),
-            description=f"Switched user {locked.id} {'on' if is_active else 'off'}",
-            changes={"before": {"is_active": before}, "after": {"is_active": is_active}},
-        )
-    return locked
+        return switch(actor, locked, is_active=is_active)
+
+
+def switch(actor: Actor, person: User, *, is_active: bool) -> User:
+    """Switch the account of a person, locked, with its entry; whether the actor may has been asked."""
+    before, person.is_active = person.is_active, is_active
+    person.save(update_fields=["is_active", "updated_at"])
+    record(
+        actor=actor.in_organization(person.organization_id),
+        action=actions.MEMBER_UPDATE,
+        resource_type="User",
+        resource_id=str(person.id),
+        description=f"Switched user {person.id} {'on' if is_active else 'off'}",
+        changes={"before": {"is_active": before}, "after": {"is_active": is_active}},
+    )
+    return person
 
 
 def _make(

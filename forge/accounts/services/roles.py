@@ -108,16 +108,21 @@ def revoke_role(*, actor: Actor, membership: Membership) -> None:
             raise NotFound("Somebody else has just taken the role away.")
         require_may_grant(actor, organization=organization, role=held.role, team=membership.team)
         keep_an_admin(held, becomes=None)
-        before = role_facts(held)
-        held.delete()
-        record(
-            actor=actor.in_organization(membership.organization_id),
-            action=actions.ROLE_CHANGE,
-            resource_type="User",
-            resource_id=str(membership.user_id),
-            description=f"User {membership.user_id} is no longer {before['role']}",
-            changes={"before": before, "after": None},
-        )
+        take_away(actor, held)
+
+
+def take_away(actor: Actor, held: Membership) -> None:
+    """End a role that is held, with its entry; whether the actor may has been asked."""
+    before = role_facts(held)
+    held.delete()
+    record(
+        actor=actor.in_organization(held.organization_id),
+        action=actions.ROLE_CHANGE,
+        resource_type="User",
+        resource_id=str(held.user_id),
+        description=f"User {held.user_id} is no longer {before['role']}",
+        changes={"before": before, "after": None},
+    )
 
 
 def _lock(user_id: uuid.UUID) -> User:

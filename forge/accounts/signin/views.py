@@ -30,6 +30,7 @@ from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import LoginView
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -250,61 +251,66 @@ class OverviewView(LoginRequiredMixin, TemplateView):
         )
 
 
-class ChangesOwn(LoginRequiredMixin):
-    """Mixin of views that change something: whoever is not signed in is sent to do so, and nothing was done."""
+class PressView(LoginRequiredMixin, View):
+    """A button of the account page: `press` does it and returns what is told; a refusal is told there, too.
+
+    Whoever is not signed in is sent to do so, and nothing was done.
+    """
+
+    http_method_names = ["post"]
 
     def handle_no_permission(self) -> HttpResponseRedirect:
         response = super().handle_no_permission()
         response.problem = Unauthenticated()  # type: ignore[attr-defined]
         return response
 
+    def press(self, request: Any) -> str:
+        raise NotImplementedError
 
-class EndSessionView(ChangesOwn, View):
+    def post(self, request: HttpRequest, **_: Any) -> HttpResponse:
+        response = HttpResponseRedirect(reverse("account_overview"))
+        try:
+            messages.success(request, self.press(request))
+        except Problem as problem:
+            messages.warning(request, problem.detail or problem.title)
+            response.problem = problem  # type: ignore[attr-defined]
+        return response
+
+
+def _own(rows: QuerySet, pk: Any, user: Any, *, gone: str) -> Any:
+    """The row, if it is the user's; raises NotFound, and Hidden for somebody else's, both saying `gone`."""
+    row = rows.filter(pk=pk).first()
+    if row is None:
+        raise NotFound(gone)
+    if row.user_id != user.pk:
+        raise Hidden(gone)
+    return row
+
+
+class EndSessionView(PressView):
     """Ends one of one's own sessions."""
 
     audit_resource = "UserSession"
     audit_action = actions.SESSION_REVOKE
-    http_method_names = ["post"]
 
-    def post(self, request: HttpRequest, pk: Any) -> HttpResponse:
-        session = UserSession.objects.filter(pk=pk).first()
-        response = HttpResponseRedirect(reverse("account_overview"))
-        try:
-            if session is None:
-                raise NotFound("The session has ended already.")
-            if session.user_id != request.user.pk:
-                raise Hidden("The session has ended already.")
-            sessions.revoke(actor=request.actor, session=session)  # type: ignore[attr-defined]
-        except Problem as problem:
-            messages.warning(request, problem.detail or problem.title)
-            response.problem = problem  # type: ignore[attr-defined]
-        else:
-            messages.success(request, "The session has ended.")
-        return response
+    def press(self, request: Any) -> str:
+        session = _own(
+            UserSession.objects.all(), self.kwargs["pk"], request.user, gone="The session has ended already."
+        )
+        sessions.revoke(actor=request.actor, session=session)
+        return "The session has ended."
 
 
-class RevokeTokenView(ChangesOwn, View):
+class RevokeTokenView(PressView):
     """Ends one of one's own API tokens."""
 
     audit_resource = "ApiToken"
     audit_action = actions.TOKEN_REVOKE
-    http_method_names = ["post"]
 
-    def post(self, request: HttpRequest, pk: Any) -> HttpResponse:
-        token = ApiToken.objects.filter(pk=pk).first()
-        response = HttpResponseRedirect(reverse("account_overview"))
-        try:
-            if token is None:
-                raise NotFound("There is no such token.")
-            if token.user_id != request.user.pk:
-                raise Hidden("There is no such token.")
-            token_services.revoke_token(actor=request.actor, token=token, now=timezone.now())  # type: ignore[attr-defined]
-        except Problem as problem:
-            messages.warning(request, problem.detail or problem.title)
-            response.problem = problem  # type: ignore[attr-defined]
-        else:
-            messages.success(request, f"The token {token.name} works no more.")
-        return response
+    def press(self, request: Any) -> str:
+        token = _own(ApiToken.objects.all(), self.kwargs["pk"], request.user, gone="There is no such token.")
+        token_services.revoke_token(actor=request.actor, token=token, now=timezone.now())
+        return f"The token {token.name} works no more."
 
 
 class NotConfirmed(BadRequest):
@@ -312,23 +318,14 @@ class NotConfirmed(BadRequest):
     title = "Tick the box first: whatever uses the tokens stops working at once"
 
 
-class RevokeTokensView(ChangesOwn, View):
+class RevokeTokensView(PressView):
     """Ends all of one's own API tokens, for whoever has ticked that this is meant."""
 
     audit_resource = "User"
     audit_action = actions.TOKEN_REVOKE
-    http_method_names = ["post"]
 
-    def post(self, request: HttpRequest) -> HttpResponse:
-        response = HttpResponseRedirect(reverse("account_overview"))
-        user: Any = request.user
-        try:
-            if not request.POST.get("is_sure"):
-                raise NotConfirmed
-            count = token_services.revoke_all(actor=request.actor, user=user, now=timezone.now())  # type: ignore[attr-defined]
-        except Problem as problem:
-            messages.warning(request, problem.detail or problem.title)
-            response.problem = problem  # type: ignore[attr-defined]
-        else:
-            messages.success(request, f"Tokens revoked: {count}.")
-        return response
+    def press(self, request: Any) -> str:
+        if not request.POST.get("is_sure"):
+            raise NotConfirmed
+        count = token_services.revoke_all(actor=request.actor, user=request.user, now=timezone.now())
+        return f"Tokens revoked: {count}."
