@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Callable
 
+import structlog
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -31,6 +32,7 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        structlog.contextvars.clear_contextvars()  # what a request that broke off has left on this thread
         sent = request.META.get("HTTP_X_REQUEST_ID", "")
         request.request_id = sent if _SANE_REQUEST_ID.fullmatch(sent) else str(uuid.uuid4())  # type: ignore[attr-defined]
         request.META["HTTP_X_REQUEST_ID"] = request.request_id  # type: ignore[attr-defined]  # django-structlog reads it there
