@@ -19,14 +19,18 @@ from forge.operations.claims import Claim
 from forge.operations.handlers import Handler
 from forge.operations.models import Operation
 from forge.operations.runner import UNEXPECTED
-from workspaces import actions
+from workspaces import actions, aws
 from workspaces.fleet import adopting
+from workspaces.fleet.looking import GONE_FROM_AWS, gone
 from workspaces.fleet.taking import Refusals, Wish
-from workspaces.models import UnmanagedMachine
+from workspaces.models import ProviderAccount, UnmanagedMachine
+from workspaces.places import place_of
 
 logger = logging.getLogger(__name__)
 
-BATCH = 50
+BATCH = aws.BATCH
+"""AWS is asked for so many machines right before they are taken over: those of one call."""
+
 STRETCH_SECONDS = 10.0
 """After so long the worker lets other operations have their turn."""
 
@@ -34,22 +38,41 @@ STRETCH_SECONDS = 10.0
 class AdoptFleet(Handler):
     """Each machine is a transaction of its own, so whoever goes on after a crash finds done what is done.
 
-    A machine that is refused, or at which something unexpected happens, keeps no other from its turn; the result names
-    the first of them and counts all. `steps` holds how far the list is worked off, by the machines' ids.
+    AWS is asked for each batch right before it is taken over, outside of any transaction, and what has ended since it
+    was listed is left. A machine that is refused, or at which something unexpected happens, keeps no other from its
+    turn; the result names the first of them and counts all. `steps` holds how far the list is worked off, by the
+    machines' ids.
     """
 
     def run(self, claim: Claim) -> None:
+        try:
+            self._take_over(claim)
+        except (aws.Throttled, aws.Unavailable) as error:
+            with transaction.atomic():
+                claim.lock()
+                claim.retry(reason=str(error), code=error.code)
+        except aws.AwsError as error:
+            self._fail(claim, error)
+
+    def _take_over(self, claim: Claim) -> None:
+        """Go on with the list for a while; may raise any AwsError, with all done that the steps say."""
         operation = claim.operation
         wish = _wish(operation)
         actor = replace(Actor.of_operation(operation), correlation_id=operation.correlation_id)
-        place = next((step["detail"] for step in operation.steps if step["name"] == "adopt"), None) or {}
+        place = _place_in_list(operation)
         noted = place.get("refused", {})
         refusals = Refusals(dict(noted), place.get("refusals", len(noted)))
         after = place.get("after")
         until = time.monotonic() + STRETCH_SECONDS
+        account = ProviderAccount.objects.get(pk=operation.target_id)
+        gateway = aws.Gateway(place_of(account), before_call=claim.heartbeat)
         pending = adopting.candidates(operation.target_id, wish)
         while batch := list((pending.filter(id__gt=after) if after else pending)[:BATCH]):
+            ended = gone(batch, gateway)
             for machine_id in batch:
+                if machine_id in ended:
+                    refusals.add(machine_id, GONE_FROM_AWS)
+                    continue
                 try:
                     adopting.adopt(
                         actor=actor, machine_id=machine_id, wish=wish, now=claim.now(), operation_id=operation.id
@@ -89,6 +112,14 @@ class AdoptFleet(Handler):
             claim.succeed({"adopted": adopted, **refusals.as_json()})
             _record(operation, result=SUCCESS, outcome="succeeded", now=claim.now(), adopted=adopted)
 
+    def _fail(self, claim: Claim, error: aws.AwsError) -> None:
+        """AWS does not let Forge look: nothing more is taken over; another try goes on where this one ended."""
+        with transaction.atomic():
+            operation = claim.lock()
+            adopted = _adopted(operation)
+            claim.fail(error.code, error.message, {"adopted": adopted})
+            _record(operation, result=FAILURE, outcome="failed", now=claim.now(), adopted=adopted, code=error.code)
+
 
 adopt_fleet = AdoptFleet()
 
@@ -97,6 +128,11 @@ def _wish(operation: Operation) -> Wish:
     spec = operation.spec
     team = Team.objects.get(pk=spec["team"]) if spec["team"] else None
     return Wish(team=team, max_lifetime_days=spec["max_lifetime_days"])
+
+
+def _place_in_list(operation: Operation) -> dict[str, Any]:
+    """How far the list is worked off, as the last batch left it."""
+    return next((step["detail"] for step in operation.steps if step["name"] == "adopt"), None) or {}
 
 
 def _adopted(operation: Operation) -> int:

@@ -1,0 +1,98 @@
+"""Adopting looks at AWS itself: what has ended since the list was made is nobody's to take over, and costs nobody."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import connection
+from django.utils import timezone
+
+from audit.models import AuditLog
+from budgets.models import Reservation
+from costs.pricing import hour_of
+from forge.operations.runner import run_due
+from tests import factories
+from tests.workspaces.support import fresh
+from tests.workspaces.test_fleet import cloud, verdicts
+from tests.workspaces.test_fleet_judged import fleet, run
+from tests.world import actor
+from workspaces import aws
+from workspaces.fleet import adopting
+from workspaces.fleet.taking import Wish
+from workspaces.models import UnmanagedMachine, WorkSpace
+
+__all__ = ["cloud"]
+
+
+def ask(world):
+    return adopting.ask(actor=actor(world.admin), account=world.account, wish=Wish(), now=timezone.now())
+
+
+def found(name):
+    return UnmanagedMachine.objects.get(directory_user=name)
+
+
+def describes(simulator):
+    return sum(row["calls"] for row in simulator.control.traffic() if row["operation"] == "DescribeWorkspaces")
+
+
+def test_what_was_ended_past_forge_since_the_last_look_is_not_taken_over(world, cloud, simulator):
+    now = timezone.now()
+    factories.BudgetFactory(
+        organization=world.organization, scope="TEAM", scope_id=world.team.id, amount=1000,
+        period_start=hour_of(now), period_end=hour_of(now) + timedelta(days=30),
+    )  # fmt: skip
+    fleet(world, cloud, simulator, "ann", "bea", "cyd", "dan")
+    cloud.terminate(found("ann").provider_id)
+    simulator.control.advance(3600)
+    for name, state in (("bea", "TERMINATING"), ("cyd", "TERMINATED")):
+        simulator.control.set_state(found(name).provider_id, state)
+    gone = dict.fromkeys((str(found(name).id) for name in ("ann", "bea", "cyd")), "gone_from_aws")
+    assert run(world) == {"adopted": 1, "refused": gone, "refusals": 3}
+    made = WorkSpace.objects.get()
+    assert (made.directory_user, Reservation.objects.get().workspace) == ("dan", made)
+    assert AuditLog.objects.filter(action_type="WORKSPACE_ADOPT").count() == 1
+
+
+def test_a_look_takes_one_call_for_25_machines_and_no_transaction(world, cloud, simulator, monkeypatch):
+    fleet(world, cloud, simulator, *(f"p{number:02}" for number in range(30)))
+    real, within = aws.Gateway.describe, []
+
+    def describe(self, ids):
+        within.append(connection.in_atomic_block)
+        return real(self, ids)
+
+    monkeypatch.setattr(aws.Gateway, "describe", describe)
+    simulator.control.forget_traffic()
+    assert run(world)["adopted"] == 30
+    assert (describes(simulator), within) == (2, [False, False])
+
+
+def test_looks_keep_the_rate_of_the_account_and_go_on_where_they_were_put_off(world, cloud, simulator, settings):
+    fleet(world, cloud, simulator, *(f"p{number:02}" for number in range(30)))
+    settings.FORGE_AWS_CALLS_PER_SECOND, settings.FORGE_AWS_CALL_BURST = 0.001, 1
+    simulator.control.forget_traffic()
+    operation, now = ask(world), timezone.now()
+    run_due(limit=1, now=now)
+    assert (fresh(operation).status, fresh(operation).error["code"]) == ("queued", "OwnRateLimit")
+    assert (WorkSpace.objects.count(), describes(simulator)) == (25, 1)
+
+    settings.FORGE_AWS_CALLS_PER_SECOND = 1000
+    run_due(limit=1, now=now + timedelta(minutes=10))
+    assert fresh(operation).result == {"adopted": 30, "refused": {}, "refusals": 0}
+    assert (WorkSpace.objects.count(), describes(simulator)) == (30, 2)
+
+
+def test_a_role_that_may_not_look_takes_nothing_over_until_it_may(world, cloud, simulator):
+    fleet(world, cloud, simulator, "ann")
+    simulator.control.fault("access_denied", operation="DescribeWorkspaces", rate=1)
+    operation, now = ask(world), timezone.now()
+    run_due(limit=1, now=now)
+    failed = fresh(operation)
+    assert (failed.status, failed.error["code"], failed.error["adopted"]) == ("failed", "AccessDeniedException", 0)
+    told = AuditLog.objects.get(action_type="FLEET_ADOPT_OUTCOME")
+    assert (told.result, told.context["code"]) == ("FAILURE", "AccessDeniedException")
+    assert verdicts() == {"ann": "ADOPTABLE"}
+
+    simulator.control.withdraw_faults()
+    assert run(world)["adopted"] == 1
