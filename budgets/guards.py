@@ -19,9 +19,8 @@ from budgets.figures import bound_figures, instant, money
 from budgets.ledger import LOW_HOURS
 from budgets.making_room import suggestions
 from budgets.models import EXPIRES_AFTER, Budget, Reservation
-from budgets.rates import charged_by, month_ahead, rate_as_booked, rate_of, rate_or_nothing
+from budgets.rates import charged_by, kind_of, month_ahead, rate_as_booked, rate_of, rate_or_nothing
 from costs import metering
-from costs.dues import Kind as PriceKind
 from costs.dues import modes_after, modes_of
 from costs.models import Basis
 from costs.pricing import hour_up
@@ -128,9 +127,9 @@ def _rate(intent: Intent) -> Rate:
     has had in the month too.
     """
     machine = intent.workspace
-    kind, modes = (*_kind(intent), _storage_gb(intent)), _modes(intent)
+    kind, modes = kind_of(intent), _modes(intent)
     is_there = intent.kind in ("start", "adopt", "move")
-    if is_there or (intent.kind == "modify" and machine and _kind(machine) == _kind(intent)):
+    if is_there or (intent.kind == "modify" and machine and kind_of(machine)[:5] == kind[:5]):
         booked = rate_as_booked(intent.organization, kind, modes=modes, now=intent.now)
         if booked is not None:
             return booked
@@ -141,7 +140,7 @@ def _rate(intent: Intent) -> Rate:
         operating_system=intent.operating_system,
         running_mode=intent.running_mode,
         service_type=intent.service_type,
-        storage_gb=_storage_gb(intent),
+        storage_gb=kind[5],
         now=intent.now,
     )
     return charged_by(rate, intent.organization, kind, modes=modes, now=intent.now) if machine else rate
@@ -153,15 +152,6 @@ def _modes(intent: Intent) -> str:
     if machine is None or machine.launched_at is None:
         return str(intent.running_mode)
     return modes_after(modes_of(machine, now=intent.now), intent.running_mode)
-
-
-def _kind(of: Intent | WorkSpace) -> PriceKind:
-    """What a price follows from."""
-    return str(of.service_type), of.region, str(of.bundle_type), str(of.operating_system), str(of.running_mode)
-
-
-def _storage_gb(of: Intent | WorkSpace) -> int:
-    return of.root_volume_gb + of.user_volume_gb
 
 
 def _terms(intent: Intent, rate: Rate) -> dict[str, Any]:
@@ -311,8 +301,7 @@ def _differences(intent: Intent, scopes: Scopes, rate: Rate) -> list[Bound]:
     """
     machine = _machine(intent)
     modes = modes_of(machine, now=intent.now)
-    kind = (*_kind(machine), _storage_gb(machine))
-    before = rate_or_nothing(intent.organization, kind, modes=modes, now=intent.now)
+    before = rate_or_nothing(intent.organization, kind_of(machine), modes=modes, now=intent.now)
     what: dict[str, Any] = {
         "scopes": scopes,
         "now": intent.now,

@@ -42,6 +42,16 @@ def top_up(intent: Intent, budget: Bound) -> None:
         )
 
 
+def give_back(reservation: Reservation, amount: Decimal) -> Decimal:
+    """Give back as much of what a reservation holds, read after its budget was locked; returns what that came to."""
+    freed = min(amount, reservation.remaining)
+    if freed <= 0:
+        return Decimal(0)
+    Reservation.objects.filter(pk=reservation.pk).update(remaining=F("remaining") - freed, updated_at=Now())
+    Budget.objects.filter(pk=reservation.budget_id).update(reserved=F("reserved") - freed, updated_at=Now())
+    return freed
+
+
 def release(held: Iterable[Reservation], *, now: datetime) -> None:
     """Give back what these reservations hold, read after their budgets were locked."""
     for reservation in held:

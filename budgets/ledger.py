@@ -10,12 +10,11 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F
-from django.db.models.functions import Now
 
 from audit.actors import Actor
+from budgets import holding
 from budgets.adoption import adopt
-from budgets.models import Budget, Reservation
+from budgets.models import Reservation
 from costs.charges import Charges
 from workspaces.models import WorkSpace
 
@@ -97,14 +96,6 @@ def give_back(*, workspace_id: uuid.UUID, held: Mapping[str, str]) -> Decimal:
     The UNDO hook, in the transaction that ends the operation, which holds the scope rows and the machine. What has been
     spent meanwhile, or was released with the machine, is not given back. Returns the sum.
     """
-    given = Decimal(0)
-    budgets = Budget.objects.filter(id__in=list(held)).order_by("id").select_for_update(no_key=True, of=("self",))
-    for budget in list(budgets):
-        reservation = Reservation.objects.live().filter(workspace_id=workspace_id, budget=budget).first()
-        if reservation is None:
-            continue
-        amount = min(Decimal(held[str(budget.id)]), reservation.remaining)
-        Reservation.objects.filter(pk=reservation.pk).update(remaining=F("remaining") - amount, updated_at=Now())
-        Budget.objects.filter(pk=budget.id).update(reserved=F("reserved") - amount, updated_at=Now())
-        given += amount
-    return given
+    holding.lock(uuid.UUID(budget_id) for budget_id in held)
+    reservations = Reservation.objects.live().filter(workspace_id=workspace_id, budget_id__in=list(held))
+    return sum((holding.give_back(one, Decimal(held[str(one.budget_id)])) for one in reservations), Decimal(0))

@@ -10,7 +10,7 @@ from typing import Any
 from budgets.binding import Rate
 from budgets.figures import money
 from budgets.models import Reservation
-from budgets.rates import Kind, rate_or_nothing
+from budgets.rates import Kind, kind_of, rate_or_nothing
 from costs.dues import Modes
 from costs.pricing import HOUR, hour_of, rest_of_month
 from forge.accounts.models import User
@@ -73,14 +73,7 @@ def _rest_of_month(rate: Rate, now: datetime) -> Decimal:
 
 
 def _rate(machine: WorkSpace, modes: str, known: dict[tuple[Kind, str], Rate], now: datetime) -> Rate:
-    kind = (
-        machine.service_type,
-        machine.region,
-        machine.bundle_type,
-        machine.operating_system,
-        machine.running_mode,
-        machine.root_volume_gb + machine.user_volume_gb,
-    )
+    kind = kind_of(machine)
     if (kind, modes) not in known:
         known[kind, modes] = rate_or_nothing(machine.organization, kind, modes=modes, now=now)
     return known[kind, modes]

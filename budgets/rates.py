@@ -13,10 +13,19 @@ from costs.forecasts import prices_of
 from costs.models import Price
 from costs.pricing import hour_of, hour_up, month_of, storage_fee
 from forge.accounts.models import Organization
+from workspaces.intents import Intent
 from workspaces.models import WorkSpace
 
 Kind = tuple[str, str, str, str, str, int]
 """Service type, region, bundle type, operating system, running mode, GB of volumes: what a rate follows from."""
+
+
+def kind_of(of: Intent | WorkSpace) -> Kind:
+    """What the rate of a machine, or of one that is to be, follows from."""
+    service_type, bundle_type, system, mode = map(
+        str, (of.service_type, of.bundle_type, of.operating_system, of.running_mode)
+    )
+    return service_type, of.region, bundle_type, system, mode, of.root_volume_gb + of.user_volume_gb
 
 
 def rate_of(

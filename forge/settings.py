@@ -248,6 +248,7 @@ FORGE_LAUNCH_GUARDS = [
 ]
 FORGE_SPEND_HOOKS = ["budgets.ledger.settle"]
 FORGE_END_HOOKS = ["costs.metering.close", "budgets.ledger.release"]
+FORGE_CHANGE_HOOKS = ["budgets.fitting.fit"]
 FORGE_UNDO_HOOKS = ["budgets.ledger.give_back"]
 FORGE_KEEPING_PRICES = ["costs.quotes.of_keeping"]
 FORGE_OPERATION_HANDLERS = OPERATION_HANDLERS

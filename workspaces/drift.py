@@ -15,6 +15,7 @@ from django.db import transaction
 from audit.actors import Actor
 from audit.services import record
 from blueprints.models import BundleType
+from forge.db import ports
 from workspaces import actions, aws
 from workspaces.busy import under_way
 from workspaces.lifecycle import State
@@ -71,6 +72,7 @@ def follow(machine: WorkSpace, differing: Mapping[str, Any], *, actor: Actor, no
             setattr(locked, name, value)
         locked.configured_at = now
         locked.save(update_fields=[*differing, "configured_at", "updated_at"])
+        ports.call_all("FORGE_CHANGE_HOOKS", workspace=locked, now=now)
         record(
             actor=actor.for_one_of(locked.organization_id),
             action=actions.WORKSPACE_DRIFT,

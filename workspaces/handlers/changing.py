@@ -64,6 +64,7 @@ class Modify(AskingHandler):
                 setattr(locked, name, value)
             locked.configured_at = claim.now()
             locked.save(update_fields=[*after, "configured_at", "updated_at"])
+            ports.call_all("FORGE_CHANGE_HOOKS", workspace=locked, now=claim.now())
             self.follow(claim, locked, seen)
             self.succeed(claim, locked)
 
