@@ -124,7 +124,10 @@ def revise(
     configuration: Mapping[str, Any] | None = None,
     bundles: Sequence[BundleOffer] | None = None,
 ) -> Blueprint:
-    """Change a draft; None leaves a part as it is. Raises NotADraft once it is published, and what `draft` raises."""
+    """Change a draft; None leaves a part as it is, and where all is as it was already, nothing is written.
+
+    Raises NotADraft once it is published, and what `draft` raises.
+    """
     _require(actor, blueprint, DRAFTING)
     _check_offers(bundles or ())
     _check_documents(software_manifest, configuration)
@@ -133,19 +136,23 @@ def revise(
         if locked.status != Blueprint.Status.DRAFT:
             raise NotADraft(f"{locked} is {locked.status}.")
         before = _facts(locked)
-        changes = {
+        asked = {
             "description": description,
             "software_manifest": software_manifest,
             "configuration": configuration,
         }
-        for name, value in changes.items():
-            if value is not None:
-                setattr(locked, name, value)
+        changed = {name: to for name, to in asked.items() if to is not None and to != getattr(locked, name)}
+        is_offered_anew = bundles is not None and set(bundles) != set(offers_of(locked))
+        if not changed and not is_offered_anew:
+            return locked
+        for name, value in changed.items():
+            setattr(locked, name, value)
         locked.save()
-        if bundles is not None:
+        if bundles is not None and is_offered_anew:
             locked.bundles.all().delete()
             _write_offers(locked, bundles)
-        _record(actor, actions.BLUEPRINT_UPDATE, locked, before=before, after=_facts(locked))
+        revised = sorted([*changed, *(["bundles"] if is_offered_anew else [])])
+        _record(actor, actions.BLUEPRINT_UPDATE, locked, before=before, after=_facts(locked) | {"revised": revised})
     return locked
 
 

@@ -130,6 +130,8 @@ def set_enabled(*, actor: Actor, provider_account: ProviderAccount, enabled: boo
         locked = ProviderAccount.objects.select_for_update(no_key=True).get(pk=provider_account.pk)
         before = _facts(locked)
         locked.enabled = enabled
+        if _facts(locked) == before:
+            return locked
         locked.save(update_fields=["enabled", "updated_at"])
         record(
             actor=actor.in_organization(locked.organization_id),
@@ -155,6 +157,8 @@ def set_volume_key(*, actor: Actor, provider_account: ProviderAccount, volume_ke
         locked = ProviderAccount.objects.select_for_update(no_key=True).get(pk=provider_account.pk)
         before = _facts(locked)
         locked.volume_key = volume_key
+        if _facts(locked) == before:
+            return locked
         locked.save(update_fields=["volume_key", "updated_at"])
         record(
             actor=actor.in_organization(locked.organization_id),
@@ -184,6 +188,8 @@ def set_services(
         locked = ProviderAccount.objects.select_for_update(no_key=True).get(pk=provider_account.pk)
         before = _facts(locked)
         locked.services = _in_order(services)
+        if _facts(locked) == before:
+            return locked
         locked.save(update_fields=["services", "updated_at"])
         record(
             actor=actor.in_organization(locked.organization_id),

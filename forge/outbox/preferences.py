@@ -57,6 +57,7 @@ def chosen(user_id: uuid.UUID) -> dict[str, bool]:
 def choose(*, actor: Actor, wanted: Mapping[str, bool], now: datetime) -> dict[str, bool]:
     """Have mail of these kinds sent to the acting person, or not; answers `chosen`.
 
+    What is so already is written nowhere; the entry of such a wish tells of no change.
     Raises UnknownMailKind, AlwaysTold.
     """
     user = actor.user
@@ -67,6 +68,7 @@ def choose(*, actor: Actor, wanted: Mapping[str, bool], now: datetime) -> dict[s
             raise AlwaysTold(f"{kind} warns of a loss, so it is sent whatever is chosen.")
     with transaction.atomic():
         before = chosen(user.id)
+        changed = {kind: is_on for kind, is_on in wanted.items() if is_on != before[kind]}
         rows = [
             NotificationPreference(
                 id=uuid7(),
@@ -78,7 +80,7 @@ def choose(*, actor: Actor, wanted: Mapping[str, bool], now: datetime) -> dict[s
                 created_at=now,
                 updated_at=now,
             )
-            for kind, is_on in sorted(wanted.items())
+            for kind, is_on in sorted(changed.items())
         ]
         NotificationPreference.objects.bulk_create(
             rows,
@@ -92,7 +94,7 @@ def choose(*, actor: Actor, wanted: Mapping[str, bool], now: datetime) -> dict[s
             resource_type="NotificationPreference",
             resource_id=str(user.id),
             description=f"User {user.id} chose which mail to get",
-            changes={"before": {kind: before[kind] for kind in wanted}, "after": dict(wanted)},
+            changes={"before": {kind: before[kind] for kind in changed}, "after": changed} if changed else None,
             occurred_at=now,
         )
         return chosen(user.id)

@@ -118,6 +118,8 @@ def change_latency(
         _check_figure(milliseconds, source)
         before = _facts(latency)
         latency.milliseconds, latency.source = milliseconds, source
+        if _facts(latency) == before:
+            return latency
         latency.save(update_fields=["milliseconds", "source", "updated_at"])
         _record(actor, actions.REGION_LATENCY_UPDATE, latency, "Changed", before, now)
     return latency
@@ -152,6 +154,8 @@ def change_region_policy(*, actor: Actor, policy_id: uuid.UUID, regions: Sequenc
         _check_regions(policy.organization_id, regions)
         before = _facts(policy)
         policy.regions = sorted(set(regions))
+        if _facts(policy) == before:
+            return policy
         policy.save(update_fields=["regions", "updated_at"])
         _record(actor, actions.REGION_POLICY_UPDATE, policy, "Changed", before, now)
     return policy

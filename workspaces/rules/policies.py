@@ -93,6 +93,8 @@ def change_policy(
         before = _facts(policy)
         for name, value in _known(ceilings).items():
             setattr(policy, name, value)
+        if _facts(policy) == before:
+            return policy
         policy.effective_at = now
         policy.is_spread, policy.spread_after = False, None
         policy.save()

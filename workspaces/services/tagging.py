@@ -16,6 +16,7 @@ from audit.services import record
 from forge.db.ids import uuid7
 from forge.operations.models import Operation
 from workspaces import actions
+from workspaces.busy import TAG_KIND
 from workspaces.models import WorkSpace
 from workspaces.services.control import queue, take
 from workspaces.tagging.wanted import check_own
@@ -44,16 +45,21 @@ def tag(
     Its cost records bear them from the next hour on.
 
     Asking for the same tags again has AWS looked at and mended. A right to stream (WorkSpaces Applications) is nothing
-    that AWS can tag: only its row and its cost records have them. Raises what workspaces.tagging.wanted.check_own
-    refuses, and what `start` raises but for OperationInProgress.
+    that AWS can tag: only its row and its cost records have them, and the same tags again change nothing. Raises what
+    workspaces.tagging.wanted.check_own refuses, and what `start` raises but for OperationInProgress.
     """
     check_own(tags)
     with transaction.atomic():
         workspace = take(actor=actor, workspace_id=workspace_id, action="tag", if_match=if_match, exclusive=False)
         before, after = dict(workspace.tags), dict(tags)
-        workspace.tags, workspace.attributed_at = after, now
-        workspace.save(update_fields=["tags", "attributed_at", "updated_at"])
-        changes = {"before": _told(before), "after": _told(after)}
+        if before == after and not workspace.capabilities.takes_tags:
+            return Tagged(workspace, None)
+        if before != after:
+            workspace.tags, workspace.attributed_at = after, now
+            workspace.save(update_fields=["tags", "attributed_at", "updated_at"])
+            changes = {"before": _told(before), "after": _told(after)}
+        else:
+            changes = {"before": {"operation": None}, "after": {"operation": TAG_KIND}}
         if workspace.capabilities.takes_tags:
             operation = queue(
                 workspace,

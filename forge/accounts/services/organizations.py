@@ -146,6 +146,8 @@ def change_project(
 ) -> Project:
     """Give a project another name, cost center or owner (a User or None); for admins. What is not named stays.
 
+    Where all is as it was already, nothing is written.
+
     Hours that begin from `now` on are booked to the new cost center, those before to the old one, whenever they are
     booked: PostgreSQL keeps what held before (`costs` migration 0014). Raises MayNotManagePeople, PreconditionFailed,
     TextRefused.
@@ -161,19 +163,22 @@ def change_project(
         owner = wanted.get("owner")
         if owner is not None and owner.organization_id != project.organization_id:
             raise NotFound("No such person.")
-        before = _told(project, wanted)
-        for name, value in wanted.items():
+        changed = {name: value for name, value in wanted.items() if value != getattr(project, name)}
+        if not changed:
+            return project
+        before = _told(project, changed)
+        for name, value in changed.items():
             setattr(project, name, value)
         project.updated_at = now
         # not by save(), which puts the clock's time in place of `now`, from which on the new center holds
-        Project.objects.filter(pk=project.pk).update(**wanted, updated_at=now)
+        Project.objects.filter(pk=project.pk).update(**changed, updated_at=now)
         record(
             actor=actor.in_organization(project.organization_id),
             action=actions.PROJECT_UPDATE,
             resource_type="Project",
             resource_id=str(project.id),
-            description=f"Changed {', '.join(sorted(wanted))} of project {project.id}",
-            changes={"before": before, "after": _told(project, wanted)},
+            description=f"Changed {', '.join(sorted(changed))} of project {project.id}",
+            changes={"before": before, "after": _told(project, changed)},
             occurred_at=now,
         )
     return project

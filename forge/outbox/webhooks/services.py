@@ -97,7 +97,7 @@ def change(*, actor: Actor, webhook_id: uuid.UUID, wanted: Mapping[str, Any], no
     """
     with transaction.atomic():
         webhook = _locked(actor, webhook_id)
-        before = _facts(webhook)
+        before, was = _facts(webhook), _changeable(webhook)
         for name in ("name", "url", "kinds"):
             if name in wanted:
                 setattr(webhook, name, sorted(set(wanted[name])) if name == "kinds" else wanted[name])
@@ -108,8 +108,11 @@ def change(*, actor: Actor, webhook_id: uuid.UUID, wanted: Mapping[str, Any], no
             webhook.failures, webhook.failing_since, webhook.rests_until = 0, None, None
         permissions.require(actor, webhook)
         _check(webhook)
+        becomes = _changeable(webhook)
+        if becomes == was:
+            return webhook
         webhook.save()
-        after = _facts(webhook) | ({"is_url_changed": True} if "url" in wanted else {})
+        after = _facts(webhook) | ({"is_url_changed": True} if becomes["url"] != was["url"] else {})
         _record(webhook, actions.WEBHOOK_UPDATE, "is changed", actor=actor, before=before, after=after, now=now)
     return webhook
 
@@ -208,6 +211,12 @@ def _check(webhook: Webhook) -> None:
     known = letters.kinds()
     if unknown := [kind for kind in webhook.kinds if kind not in known]:
         raise UnknownWebhookKind(f"{unknown[0]!r} is not one of: {', '.join(known)}.")
+
+
+def _changeable(webhook: Webhook) -> dict[str, Any]:
+    """What a change may reach; the failures that it makes forgotten are part of it."""
+    names = ("name", "url", "kinds", "is_about_money", "state", "failures", "failing_since", "rests_until")
+    return {name: getattr(webhook, name) for name in names}
 
 
 def _facts(webhook: Webhook) -> dict[str, Any]:
