@@ -222,6 +222,44 @@ def test_the_hour_that_has_begun_stays_and_the_next_one_is_the_new_teams_however
     assert_spent_is_the_sum_of_the_records()
 
 
+@pytest.mark.parametrize(
+    ("mode", "runs_on", "more"),
+    [("AUTO_STOP", True, Decimal("0.30")), ("AUTO_STOP", False, Decimal(0)), ("ALWAYS_ON", True, Decimal(0))],
+)
+def test_of_what_comes_later_in_the_running_hour_the_former_budget_is_charged_one_session_hour_at_most(
+    world, owner, admin, other, mode, runs_on, more
+):
+    """It holds nothing for it any more: where others have taken its room since, it ends so much over its limit."""
+    machine = machine_of(world, owner, MARCH + timedelta(days=10, hours=4, minutes=45), running_mode=mode)
+    metering.meter(now=HALF_PAST)
+    old, new = adopted(world, "TEAM", world.team.id), budget_of(world, "TEAM", other.id)
+    move(admin, machine, team=other.slug)
+    booked, held_now = figures(old)
+    assert held_now == 0
+    taken = held(machine)[new.id]
+    if not runs_on:
+        stop(machine, HALF_PAST + timedelta(minutes=10))
+    metering.meter(now=hour_up(HALF_PAST))
+    assert figures(old) == (booked + more, 0)
+    assert figures(new) == (0, taken)
+    metering.meter(now=HALF_PAST + timedelta(hours=9))
+    assert figures(old) == (booked + more, 0)
+    last = CostRecord.objects.filter(workspace=machine, team=world.team).latest("period_start")
+    assert (last.period_start, last.billed_hours) == (hour_of(HALF_PAST), 1 if more else 0)
+    assert_sums_agree()
+    assert_spent_is_the_sum_of_the_records()
+
+
+def stop(machine, now):
+    with transaction.atomic():
+        lock_scopes_of(machine.pk)
+        row = lock_machine(machine.pk)
+        for target in (State.STOPPING, State.STOPPED):
+            transitions.move(
+                workspace=row, target=target, occurred_at=now, reason="t", actor=Actor.job("t"), now=now
+            )  # fmt: skip
+
+
 def test_the_end_of_a_machine_that_moved_gives_back_what_the_new_budgets_hold(world, owner, admin, other):
     machine = machine_of(world, owner)
     metering.meter(now=HALF_PAST)
