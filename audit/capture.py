@@ -7,7 +7,8 @@ A view says more by attributes, on the class or (in DRF) as arguments of `@actio
   one of that type too;
 - `audit_resource`: the resource type; the id is the address's `object_id` (in the console), else its last argument;
 - `audit_sign_in = True`: a step of signing in; one that is not accepted is AUTH_FAILED and denied;
-- `audit_as_read = True`: a POST that changes nothing (quote, check, a confirmation page) and counts as a GET.
+- `audit_as_read = True`: a POST that changes nothing (quote, check, a confirmation page) and counts as a GET; set on
+  the request it says so of this one alone (a button of the console that was told only to look).
 """
 
 from __future__ import annotations
@@ -192,6 +193,6 @@ def _entry(
 
 def _changes_nothing(request: HttpRequest, view: _View) -> bool:
     """True for a POST that is marked so, and for `?dry_run=true` where the view takes it; elsewhere neither hides."""
-    if request.method == "POST" and view.says("audit_as_read"):
+    if request.method == "POST" and (view.says("audit_as_read") or getattr(request, "audit_as_read", False)):
         return True
     return request.GET.get("dry_run") == "true" and view.action in (view.says("dry_run_actions") or ())

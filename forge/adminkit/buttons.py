@@ -39,6 +39,7 @@ class Button:
     lock. Whatever form changes a value that `explain` tells is one of the two.
     `audit_action` is the audit action type of what the button does, for the entry of a press that is refused. With
     `typed`, the person must write what `typed(row)` returns, as before anything that cannot be undone.
+    With `looks`, a press whose form has that box ticked only looks: it leaves no entry unless it is denied.
     Buttons of one `group` stand together under its name.
     """
 
@@ -52,6 +53,7 @@ class Button:
     initial: Callable[[Any], Mapping[str, Any]] | None = None
     is_versioned: bool = False
     typed: Callable[[Any], str] | None = None
+    looks: str = ""
     icon: str = ""
     group: str = ""
     variant: ActionVariant = ActionVariant.DEFAULT
@@ -73,6 +75,7 @@ class Button:
         A form that was sent without what was seen is not compared, like a call of the API without If-Match.
         """
         fields = {name: value for name, value in cleaned.items() if name not in (SEEN, TYPED)}
+        request.audit_as_read = bool(cleaned.get(self.looks))  # type: ignore[attr-defined]
         seen = cleaned.get(SEEN)
         if self.is_versioned:
             return self.run(request, row, if_match=frozenset({seen}) if seen else None, **fields)

@@ -83,6 +83,7 @@ MOVE = Button(
     run=_move,
     form=MoveForm,
     is_versioned=True,
+    looks="only_look",
     initial=_initial,
     legal=legal("move"),
     explain=_explain,
