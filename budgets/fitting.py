@@ -9,7 +9,7 @@ from decimal import Decimal
 from django.conf import settings
 
 from budgets import binding, holding
-from budgets.binding import Scopes
+from budgets.guards.common import scopes_of
 from budgets.models import Reservation
 from budgets.rates import kind_of, rate_as_booked
 from costs import metering
@@ -46,12 +46,7 @@ def _needed(workspace: WorkSpace, now: datetime) -> dict[uuid.UUID, Decimal]:
     if rate is None:
         return {}
     bound = binding.read(
-        scopes=Scopes(
-            organization=(workspace.organization_id, ""),
-            user=(workspace.owner_id, ""),
-            team=(workspace.team_id, ""),
-            project=(workspace.project_id, "") if workspace.project_id else None,
-        ),
+        scopes=scopes_of(workspace),
         now=now,
         lifetime_end=workspace.lives_until(now),
         rate=rate,

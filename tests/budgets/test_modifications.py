@@ -9,6 +9,7 @@ from django.db import transaction
 
 from budgets import guards, ledger
 from budgets.models import Budget, Reservation
+from budgets.rates import rate_of
 from costs.pricing import fees_to_come
 from tests.budgets.support import APRIL, MARCH, STANDARD, World, assert_sums_agree, figures, lock_scopes_of
 from tests.budgets.threads import outcome, together
@@ -35,7 +36,7 @@ def modify(intent):
 
 
 def price_of(bundle_type, running_mode="AUTO_STOP"):
-    return guards.rate_of(
+    return rate_of(
         organization=World().organization, region="us-east-1", bundle_type=bundle_type, operating_system="LINUX",
         running_mode=running_mode, storage_gb=130, now=MARCH,
     )  # fmt: skip
