@@ -56,6 +56,12 @@ def _colours(page: Page) -> int:
     return page.locator("canvas.chart").first.evaluate(script)
 
 
+def test_the_apis_documentation_draws_itself_from_this_host_alone(demo: Demo, browser: Browser):
+    with visit(browser, demo.facts["base_url"]) as one:
+        page = one.open("/api/v1/docs/")
+        expect(page.locator(".opblock-summary").first).to_be_visible()
+
+
 def _launch(page: Page, email: str, blueprint: str) -> None:
     page.fill("[name=owner_email]", email)
     page.select_option("[name=blueprint]", label=blueprint)
