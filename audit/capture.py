@@ -8,6 +8,9 @@ A view says more by attributes, on the class or (in DRF) as arguments of `@actio
 - `audit_resource`: the resource type; the id is the address's `object_id` (in the console), else its last argument;
 - `audit_sign_in = True`: a step of signing in; one that is not accepted is AUTH_FAILED and denied;
 - `audit_as_read = True`: a POST that changes nothing (quote, check, a confirmation page) and counts as a GET.
+
+A view that found out only while it worked that it changes nothing (a form that shows a price before it spends) sets
+`request.changes_nothing = True`, which counts the same.
 """
 
 from __future__ import annotations
@@ -192,6 +195,6 @@ def _entry(
 
 def _changes_nothing(request: HttpRequest, view: _View) -> bool:
     """True for a POST that is marked so, and for `?dry_run=true` where the view takes it; elsewhere neither hides."""
-    if request.method == "POST" and view.says("audit_as_read"):
+    if request.method == "POST" and (view.says("audit_as_read") or getattr(request, "changes_nothing", False)):
         return True
     return request.GET.get("dry_run") == "true" and view.action in (view.says("dry_run_actions") or ())

@@ -50,12 +50,12 @@ class BudgetExceeded(Refused):
 def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
     """Set the machine's money aside in every budget that binds it, or refuse with the figures.
 
-    Answers estimated_cost, reservation (the largest of the budgets' amounts; where none binds and nothing is set aside,
-    what a budget of this month would hold, as a quote says), currency, basis, is_price_current and budgets. What is
-    there already is held at the price by which metering books it, the last one where that has ended
-    (`is_price_current` false). Raises BudgetExceeded, naming every budget without room; RepairFirst when a binding
-    budget is not adopted or came while the locks were waited for; what the price book refuses. A dry run neither locks
-    nor writes.
+    Answers hourly and monthly (of a launch: its price, as a quote names it), estimated_cost, reservation (the largest
+    of the budgets' amounts; where none binds and nothing is set aside, what a budget of this month would hold, as a
+    quote says), currency, basis, is_price_current and budgets. What is there already is held at the price by which
+    metering books it, the last one where that has ended (`is_price_current` false). Raises BudgetExceeded, naming every
+    budget without room; RepairFirst when a binding budget is not adopted or came while the locks were waited for; what
+    the price book refuses. A dry run neither locks nor writes.
     """
     rate = _rate(replace(intent, now=hour_up(intent.now)) if intent.kind == "move" else intent)
     scopes = scopes_of(intent)
@@ -84,6 +84,8 @@ def reserve(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
     refuse_without_room(bound, scopes=scopes, intent=intent)
     estimated = month_ahead(rate, now=intent.now, lifetime_end=intent.lifetime_end, hours=hours)
     return {
+        "hourly": money(rate.hourly),
+        "monthly": money(rate.fee + rate.storage_fee),
         "estimated_cost": money(estimated),
         "reservation": money(max((budget.needed for budget in bound), default=estimated)),
         **_terms(intent, rate),

@@ -56,6 +56,7 @@ def _move(
     money = f"In {figures['currency']}, held anew {come}: {held}. Given back {come}: {given}."
     since = f"It is charged there from {figures['charged_from']} on."
     if only_look:
+        request.changes_nothing = True  # type: ignore[attr-defined]
         return f"Nothing was changed. {money}"
     return f"It has moved. {since} {money}"
 
