@@ -8,7 +8,7 @@ A view says more by attributes, on the class or (in DRF) as arguments of `@actio
 - `audit_resource`: the resource type; the id is the address's `object_id` (in the console), else its last argument;
 - `audit_sign_in = True`: a step of signing in; one that is not accepted is AUTH_FAILED and denied;
 - `audit_as_read = True`: a POST that changes nothing (quote, check, a confirmation page) and counts as a GET; set on
-  the request it says so of this one alone (a button of the console that was told only to look).
+  the request it says so of this one alone (a form that showed a price first, a button that was told only to look).
 """
 
 from __future__ import annotations

@@ -58,6 +58,7 @@ MIDDLEWARE = [
     "forge.metrics.requests.CountingMiddleware",
     "forge.metrics.probes.ProbeHostMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "forge.console.policies.PolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "forge.api.middleware.RequestIdMiddleware",
     "forge.api.scoping.RequestScopeMiddleware",  # outside of whatever asks the database

@@ -12,12 +12,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit import actions, searches
-from audit.api.exports import FILES, FORMAT, AnyAccept, format_of, refuse_head, require_export
+from audit.api.exports import FILES, FORMAT, AnyAccept, format_of, require_export
 from audit.api.filters import AuditLogFilterSet
 from audit.api.serializers import AuditLogSerializer
 from audit.exports import services
 from audit.exports.answers import file_response
+from audit.exports.formats import FORMATS
 from audit.models import AuditLog
+from forge.api.files import foretold
 from forge.api.schema import ProblemSerializer
 from forge.api.views import ReadViewSet
 
@@ -57,10 +59,11 @@ class AuditLogViewSet(ReadViewSet):
     )
     def export(self, request: Request) -> StreamingHttpResponse:
         """What the same filters list, oldest first, as CSV or NDJSON; the last line says how many entries it holds."""
-        refuse_head(request)
         queryset = self.filter_queryset(self.get_queryset())
         require_export(request.user)
         form = format_of(request)
+        if request.method == "HEAD":
+            return foretold(FORMATS[form].media_type)
         filters = {name: value for name, value in request.query_params.items() if name != "format"}
         of = filters.get("organization_id")
         name, pieces = services.stream(

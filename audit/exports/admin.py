@@ -26,7 +26,7 @@ class ExportsTheLog:
     """Mixin of the list of entries: bounded searches, and the log's own formats for those who may export."""
 
     export_fields = FIELDS
-    export_formats = tuple(FORMATS)
+    export_formats = {name: form.media_type for name, form in FORMATS.items()}
     audit_export = actions.AUDIT_EXPORT
 
     def may_export(self, request: HttpRequest) -> bool:
@@ -52,7 +52,7 @@ class ExportsTheLog:
             form=form,
             filters=request.GET.dict(),
         )
-        return File(name, FORMATS[form].media_type, pieces)
+        return File(name, pieces)
 
 
 @admin.register(AuditExport)

@@ -168,12 +168,17 @@ def ask(
     return export, operation
 
 
-def download(*, actor: Actor, export: AuditExport, now: datetime) -> Iterator[bytes]:
-    """The file piece by piece; the entry of its download is committed first. Raises ExportNotReady, ExportGone."""
+def require_ready(export: AuditExport, *, now: datetime) -> None:
+    """Whether the whole file is there; raises ExportNotReady, ExportGone."""
     if export.purged_at is not None or export.is_expired(now):
         raise ExportGone(f"It was kept until {export.expires_at:%Y-%m-%d %H:%M} UTC.")
     if export.finished_at is None:
         raise ExportNotReady(extra={"operation": str(export.operation_id)})
+
+
+def download(*, actor: Actor, export: AuditExport, now: datetime) -> Iterator[bytes]:
+    """The file piece by piece; the entry of its download is committed first. Raises ExportNotReady, ExportGone."""
+    require_ready(export, now=now)
     with transaction.atomic():
         record(
             actor=actor.in_organization(export.organization_id),

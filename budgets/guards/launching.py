@@ -37,6 +37,8 @@ def launch(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict
     refuse_without_room(bound, scopes=scopes, intent=intent)
     estimated = month_ahead(rate, now=intent.now, lifetime_end=intent.lifetime_end, hours=hours)
     return {
+        "hourly": money(rate.hourly),
+        "monthly": money(rate.fee + rate.storage_fee),
         "estimated_cost": money(estimated),
         "reservation": money(max((budget.needed for budget in bound), default=estimated)),
         **terms_of(intent, rate),

@@ -9,7 +9,6 @@ from django.http import StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 
@@ -20,6 +19,7 @@ from costs.focus import services
 from costs.focus.writing import FORMATS
 from costs.models import CostRecord
 from forge.accounts.services import organization_of
+from forge.api.files import foretold
 from forge.api.views import ForgeViewSet
 
 MOST_DAYS = 366
@@ -62,14 +62,14 @@ class CostExportViewSet(ForgeViewSet):
     )
     def list(self, request: Request) -> StreamingHttpResponse:
         """The records of the days that the same filters list, by hour, as a FOCUS 1.2 file of one instant."""
-        if request.method == "HEAD":  # it would leave the entry of an export and give nobody the file
-            raise MethodNotAllowed("HEAD")
         organization = organization_of(request.user)
         records = self.filter_queryset(self.get_queryset())
         form = request.query_params.get("format", "")
         if form not in FORMATS:
             raise invalid("format", f"One of {', '.join(sorted(FORMATS))}.", known=sorted(FORMATS))
         start, end = days_of(request, now=timezone.now(), most=MOST_DAYS)
+        if request.method == "HEAD":
+            return foretold(FORMATS[form].media_type)
         filters = {name: value for name, value in request.query_params.items() if name not in self.extra_parameters}
         name, content = services.export(
             actor=self.actor,

@@ -7,12 +7,11 @@ from argparse import ArgumentTypeError
 from datetime import date
 from typing import Any
 
-from django.http import FileResponse
+from django.http import FileResponse, StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -28,6 +27,7 @@ from costs.showback.permissions import own_team
 from forge.accounts.models import Organization, Team
 from forge.accounts.services import organization_of
 from forge.api.errors import Refused
+from forge.api.files import foretold
 from forge.api.filters import ForgeFilterSet, refuse_unknown
 from forge.api.idempotency import idempotent
 from forge.api.serializers import RowSerializer
@@ -116,10 +116,8 @@ class CostReportViewSet(ForgeViewSet):
         ],
         responses=_FILES,
     )
-    def list(self, request: Request) -> FileResponse:
+    def list(self, request: Request) -> StreamingHttpResponse:
         """The month's costs by team, project, cost center or person; that it was issued is kept and audited."""
-        if request.method == "HEAD":  # it would leave the entry of an export and give nobody the file
-            raise MethodNotAllowed("HEAD")
         refuse_unknown(request, self.extra_parameters)
         organization = organization_of(request.user)
         form = ReportFormat(_choice(request, "format", ReportFormat.values))
@@ -134,7 +132,11 @@ class CostReportViewSet(ForgeViewSet):
             _month(request),
             team,
         )
-        _, report = services.make(actor=self.actor, asked=asked, form=form, now=timezone.now())
+        now = timezone.now()
+        if request.method == "HEAD":
+            services.require(actor=self.actor, asked=asked, now=now)
+            return foretold(services.MEDIA_TYPES[form])
+        _, report = services.make(actor=self.actor, asked=asked, form=form, now=now)
         digest = base64.b64encode(bytes.fromhex(report.sha256)).decode()
         headers = {"X-Content-Type-Options": "nosniff", "Repr-Digest": f"sha-256=:{digest}:"}
         return FileResponse(

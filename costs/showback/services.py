@@ -71,15 +71,20 @@ class Written:
         return f"{words}-{asked.month:%Y-%m}.{self.form}"
 
 
-def written(*, actor: Actor, asked: Asked, form: ReportFormat, now: datetime) -> Written:
-    """Write the report into a temporary file, which is gone once the caller has closed it.
-
-    Raises MayNotExportCosts, NotChargeable, MonthOutOfRange.
-    """
+def require(*, actor: Actor, asked: Asked, now: datetime) -> None:
+    """Whether there is such a report, for that person; raises MayNotExportCosts, NotChargeable, MonthOutOfRange."""
     require_scope(actor, asked.organization.id, asked.team)
     require_kind(asked.kind, asked.by)
     if not EARLIEST <= asked.month <= month_of(now.astimezone(UTC)):
         raise MonthOutOfRange(f"{asked.month:%Y-%m} has not begun, or is too long ago.")
+
+
+def written(*, actor: Actor, asked: Asked, form: ReportFormat, now: datetime) -> Written:
+    """Write the report into a temporary file, which is gone once the caller has closed it.
+
+    Raises what `require` does.
+    """
+    require(actor=actor, asked=asked, now=now)
     with ExitStack() as unless_whole:
         file = unless_whole.enter_context(tempfile.TemporaryFile(prefix="report-"))
         with read(asked) as (sums, lines):
@@ -96,7 +101,7 @@ def written(*, actor: Actor, asked: Asked, form: ReportFormat, now: datetime) ->
 def make(*, actor: Actor, asked: Asked, form: ReportFormat, now: datetime) -> tuple[IssuedReport, Written]:
     """Write a report for somebody who waits for it, and keep that it left; the caller closes its file.
 
-    Raises what `written` does.
+    Raises what `require` does.
     """
     with ExitStack() as unless_kept:
         report = written(actor=actor, asked=asked, form=form, now=now)

@@ -34,15 +34,13 @@ from unfold.enums import ActionVariant
 
 from forge.adminkit.buttons import Button, ShownOnce
 from forge.adminkit.changelists import KeysetChangeList
-from forge.adminkit.exports import ExportsWhatItShows
+from forge.adminkit.exports import READS, ExportsWhatItShows
 from forge.adminkit.filters import VisibleRelatedFilter, lookups_of, visible
 from forge.adminkit.orders import is_placed
 from forge.adminkit.problems import refused, refused_with_message, sentence_of
 from forge.adminkit.times import column
 from forge.api.errors import Denied, Hidden, NotFound, PreconditionFailed, Problem
 from forge.db import scope
-
-READS = ("GET", "HEAD")
 
 
 class ReadByRole:

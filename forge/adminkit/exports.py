@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,9 @@ from django.urls import URLPattern, path, reverse
 
 from forge.adminkit.problems import refused_with_message
 from forge.api.errors import Problem
+from forge.api.files import foretold
+
+READS = ("GET", "HEAD")
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,6 @@ class File:
     """A file in pieces, which are closed once they were sent where they can be."""
 
     name: str
-    media_type: str
     pieces: Iterable[bytes]
 
 
@@ -36,7 +38,7 @@ class ExportsWhatItShows:
     """
 
     export_fields: Sequence[str] = ()
-    export_formats: Sequence[str] = ("csv",)
+    export_formats: Mapping[str, str] = {"csv": "text/csv; charset=utf-8"}  # and the media type of each
     audit_export = "LIST_EXPORT"
     admin_site: Any
     opts: Any
@@ -67,18 +69,22 @@ class ExportsWhatItShows:
             raise PermissionDenied
         if form not in self.export_formats:
             raise Http404
-        if request.method != "GET":  # HEAD would leave the entry of an export and give nobody the file
-            return HttpResponseNotAllowed(["GET"])
+        if request.method not in READS:
+            return HttpResponseNotAllowed(READS)
+        media_type = self.export_formats[form]
         shown = reverse(f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_changelist")
         try:
             rows = self.get_changelist_instance(request).queryset  # type: ignore[attr-defined]
-            file = self.exported(request, self.exported_rows(request, rows), form)
+            rows = self.exported_rows(request, rows)
+            if request.method == "HEAD":
+                return foretold(media_type)
+            file = self.exported(request, rows, form)
         except IncorrectLookupParameters:
             return HttpResponseRedirect(f"{shown}?{ERROR_FLAG}=1")
         except Problem as problem:
             return refused_with_message(request, problem, f"{shown}?{request.GET.urlencode()}")
         headers = {"Content-Disposition": f'attachment; filename="{file.name}"', "X-Content-Type-Options": "nosniff"}
-        return StreamingHttpResponse(file.pieces, content_type=file.media_type, headers=headers)
+        return StreamingHttpResponse(file.pieces, content_type=media_type, headers=headers)
 
     def export_links(self, request: HttpRequest) -> list[dict[str, str]]:
         """A link for each format, for those who may."""

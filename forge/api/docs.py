@@ -12,7 +12,7 @@ from drf_spectacular.renderers import (
     OpenApiYamlRenderer,
     OpenApiYamlRenderer2,
 )
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 
 class OncePerProcess(SchemaGenerator):
@@ -36,8 +36,8 @@ class SchemaView(SpectacularAPIView):
     permission_classes = ()
 
 
-class DocsView(SpectacularSwaggerView):
-    """`/api/v1/docs/`: the schema to read and try; scripts and styles come from the package."""
+class DocsView(SpectacularSwaggerSplitView):
+    """`/api/v1/docs/`: the schema to read and try; scripts and styles come from the package, none inline."""
 
     authentication_classes = ()
     permission_classes = ()

@@ -77,7 +77,7 @@ def export_list(request: HttpRequest, model_admin: Any, queryset: QuerySet) -> F
                 context={"format": "csv", "count": rows.count, "filters": urlencode(request.GET.dict())},
             )
         unless_told.pop_all()
-    return File(f"{opts.model_name}-{now:%Y%m%dT%H%M%SZ}.csv", "text/csv; charset=utf-8", content)
+    return File(f"{opts.model_name}-{now:%Y%m%dT%H%M%SZ}.csv", content)
 
 
 def _require_few(queryset: QuerySet) -> None:

@@ -19,7 +19,7 @@ from unfold.sites import UnfoldAdminSite
 
 from audit.capture import SAFE_METHODS
 from forge.accounts.actions import PASSWORD_CHANGE
-from forge.adminkit.exports import File
+from forge.adminkit.exports import READS, File
 from forge.adminkit.times import look_from
 from forge.api.errors import Denied, Unauthenticated
 from forge.console import saved
@@ -75,7 +75,7 @@ class ForgeAdminSite(UnfoldAdminSite):
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Sign-in of those whose role opens the console, then their second factor; the overview for who is in."""
-        if request.method == "GET" and self.has_permission(request):
+        if request.method in READS and self.has_permission(request):
             return HttpResponseRedirect(reverse(f"{self.name}:index"))
         request.current_app = self.name  # type: ignore[attr-defined]
         context = {**(extra_context or {}), "title": "Sign in", "username": request.user.get_username()}

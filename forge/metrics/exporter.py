@@ -46,11 +46,13 @@ class Exporter(bootsteps.StartStopStep):  # type: ignore[misc]  # celery-types h
 
 def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """The WSGI application: `GET /metrics` with the token, and nothing else."""
-    if environ["PATH_INFO"].rstrip("/") != "/metrics" or environ["REQUEST_METHOD"] != "GET":
+    if environ["PATH_INFO"].rstrip("/") != "/metrics" or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return _say(start_response, "404 Not Found", b"Only GET /metrics is answered here.\n")
     if not may_read(environ.get("HTTP_AUTHORIZATION", "")):
         return _say(start_response, "401 Unauthorized", b"Send `Authorization: Bearer <FORGE_METRICS_TOKEN>`.\n")
-    return _say(start_response, "200 OK", generate_latest(processes()), CONTENT_TYPE_LATEST)
+    figures = generate_latest(processes())
+    said = _say(start_response, "200 OK", figures, CONTENT_TYPE_LATEST)
+    return said if environ["REQUEST_METHOD"] == "GET" else []
 
 
 def _say(

@@ -157,8 +157,10 @@ def test_what_cannot_be_meant_is_400_and_leaves_nothing(auditor, query):
     assert not exports_told().exists()
 
 
-def test_head_is_not_answered(auditor):
-    assert auditor.head(f"{EXPORT}?format=csv").status_code == 405
+def test_head_is_answered_without_an_entry_and_a_length(auditor):
+    answer = auditor.head(f"{EXPORT}?format=csv")
+    assert (answer.status_code, answer["Content-Type"]) == (200, "text/csv; charset=utf-8")
+    assert "Content-Length" not in answer
     assert not exports_told().exists()
 
 

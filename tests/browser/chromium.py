@@ -66,6 +66,10 @@ class Visit:
         """Follow a button of the page's bar."""
         return self.follow(lambda: self.page.get_by_role("link", name=button, exact=True).click())
 
+    def press_to_send(self, button: str) -> Page:
+        """Send the form of the page by the button that is named so."""
+        return self.follow(self.page.get_by_role("button", name=button, exact=True).click)
+
     def send(self) -> Page:
         """Send the form of the page: the one in its middle, not the sidebar's search."""
         return self.follow(self.page.locator("#main [name=_save], #main form[method=post] [type=submit]").last.click)

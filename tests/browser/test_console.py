@@ -56,6 +56,12 @@ def _colours(page: Page) -> int:
     return page.locator("canvas.chart").first.evaluate(script)
 
 
+def test_the_apis_documentation_draws_itself_from_this_host_alone(demo: Demo, browser: Browser):
+    with visit(browser, demo.facts["base_url"]) as one:
+        page = one.open("/api/v1/docs/")
+        expect(page.locator(".opblock-summary").first).to_be_visible()
+
+
 def _launch(page: Page, email: str, blueprint: str) -> None:
     page.fill("[name=owner_email]", email)
     page.select_option("[name=blueprint]", label=blueprint)
@@ -69,7 +75,12 @@ def test_an_admin_launches_a_machine_for_somebody_and_sees_it_come(demo: Demo, b
         one.sign_in(demo.user(role="admin"))
         page = one.open("/admin/workspaces/workspace/add/")
         _launch(page, person["email"], "engineering-linux v2")
-        one.send()
+        expect(page.get_by_role("button", name="Launch")).to_have_count(0)
+        one.press_to_send("See the price")
+        expect(page.get_by_role("heading", name="What it costs")).to_be_visible()
+        expect(page.get_by_role("status").get_by_text(re.compile(r"^[0-9.,]+ USD$")).first).to_be_visible()
+        expect(page.get_by_role("row", name=re.compile("^Team platform "))).to_be_visible()
+        one.press_to_send("Launch")
         expect(page.get_by_text("is launched.")).to_be_visible()
         machine = page.url
         eventually(lambda: page.goto(machine) and page.locator("h3", has_text="Available").count(), within_seconds=120)

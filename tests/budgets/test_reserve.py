@@ -88,6 +88,8 @@ def test_one_budget_without_room_refuses_for_all_and_leaves_nothing(world):
 def test_without_a_budget_nothing_is_limited_and_nothing_reserved(world):
     answer = admit(world.intent(), world.account)
     assert answer == {
+        "hourly": "0.300000",
+        "monthly": "9.750000",
         "estimated_cost": "21.750000",
         "reservation": "21.750000",
         "currency": "USD",

@@ -159,6 +159,9 @@ PROVIDER = {"id": "acme", "kind": "oidc", "name": "A", "organization": "acme", "
         ({"kind": "ldap"}, "acme: kind is oidc or saml"),
         ({"id": "Acme Inc"}, "has the id 'Acme Inc'"),
         ({"kind": "saml"}, "acme: client_id is not known"),
+        ({"client_secret_env": "PATH", "leads_to": "https://b.example"}, "acme: leads_to is a list of origins"),
+        ({"client_secret_env": "PATH", "leads_to": ["https://b.example/c"]}, "acme: leads_to is a list of origins"),
+        ({"client_secret_env": "PATH", "leads_to": ["b.example; script-src *"]}, "acme: leads_to is a list of origins"),
     ],
 )
 def test_an_identity_provider_that_cannot_be_meant_stops_the_start_with_its_name(monkeypatch, changes, said):

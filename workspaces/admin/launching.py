@@ -1,7 +1,12 @@
-"""Launching from the console: a form that makes one service call, for oneself or for somebody else."""
+"""Launching from the console: a form that shows the price and then makes one service call, for whomever."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -24,8 +29,19 @@ from workspaces.models import WorkSpace
 LAUNCHING = ("team_lead", "admin")
 
 
+def digest_of(spec: LaunchSpec, figures: Mapping[str, Any]) -> str:
+    """What somebody agrees to who sends the form again: the machine, where it will stand, and its price."""
+    priced = {name: figures.get(name) for name in ("hourly", "monthly", "currency")}
+    agreed = [asdict(spec), priced, figures["region_choice"]["region"]]
+    return hashlib.sha256(json.dumps(agreed, sort_keys=True, default=str).encode()).hexdigest()
+
+
 class LaunchForm(forms.ModelForm):
-    """A new machine of WorkSpaces Personal; what is left empty is chosen as the API does."""
+    """A new machine of WorkSpaces Personal; what is left empty is chosen as the API does.
+
+    Sent for the first time, and whenever the machine or its price is another than was seen, it is not valid yet and
+    has no error: it is shown again with `price`, the figures of a dry run.
+    """
 
     owner_email = forms.EmailField(
         required=False, label="For", widget=UnfoldAdminEmailInputWidget, help_text="An email; empty = for yourself."
@@ -46,8 +62,12 @@ class LaunchForm(forms.ModelForm):
     max_lifetime_days = forms.IntegerField(
         min_value=1, max_value=3650, initial=90, widget=UnfoldAdminIntegerFieldWidget, label="Lifetime in days"
     )
+    price_seen = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+    actor: Any = None
     user: Any = None
-    """Who fills it in; set on the subclass that the admin makes for each request."""
+    """Who fills it in; both are set on the subclass that the admin makes for each request."""
+    price: dict[str, Any] | None = None
+    is_another_price = False
 
     class Meta:
         model = WorkSpace
@@ -62,6 +82,20 @@ class LaunchForm(forms.ModelForm):
 
     def _post_clean(self) -> None:
         """Nothing: there is no row before the service has made it, and it judges what is asked for."""
+
+    def is_valid(self) -> bool:
+        """Whether nothing is wrong with it and its price was seen; raises what refuses the launch already now."""
+        return super().is_valid() and self._is_price_seen()
+
+    def _is_price_seen(self) -> bool:
+        figures = services.launch(actor=self.actor, spec=self.spec, now=timezone.now(), dry_run=True).figures
+        seen, now = self.cleaned_data["price_seen"], digest_of(self.spec, figures)
+        if seen == now:
+            return True
+        self.price, self.is_another_price = _in_figures(figures), bool(seen)
+        self.data = self.data.copy()
+        self.data[self.add_prefix("price_seen")] = now
+        return False
 
     @property
     def spec(self) -> LaunchSpec:
@@ -81,6 +115,18 @@ class LaunchForm(forms.ModelForm):
         )
 
 
+def _in_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """A dry run's figures for the page: amounts as numbers, and of each budget what would be left."""
+    amounts = ("hourly", "monthly", "estimated_cost", "reservation")
+    of_budget = ("limit", "spent", "reserved", "needed", "after")
+    budgets = [one | {name: Decimal(one[name]) for name in of_budget} for one in figures.get("budgets", ())]
+    return {
+        **figures,
+        **{name: Decimal(figures[name]) if name in figures else None for name in amounts},
+        "budgets": [one | {"left": one["limit"] - one["after"]} for one in budgets],
+    }
+
+
 class Launches:
     """Mixin of the list of machines: its + launches one."""
 
@@ -90,6 +136,7 @@ class Launches:
         (None, {"fields": ("owner_email", "blueprint", "bundle_type", "running_mode")}),
         ("Where and for how long", {"fields": ("region", "team", "project", "max_lifetime_days")}),
     )
+    change_form_before_template = "workspaces/launch_price.html"
     fieldsets: Any
     admin_site: Any
 
@@ -104,13 +151,19 @@ class Launches:
         if obj is not None:
             return super().get_form(request, obj, change=change, **kwargs)  # type: ignore[misc]
         form = super().get_form(request, obj, change=change, **{**kwargs, "form": LaunchForm, "fields": None})  # type: ignore[misc]
-        form.user = request.user
+        form.user, form.actor = request.user, request.actor  # type: ignore[attr-defined]
         return form
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """With one way to send it: a launch is asked for once."""
+        """With one way to send it: to see the price first, then to launch."""
         only_save = {"show_save_and_add_another": False, "show_save_and_continue": False, "title": "Launch a machine"}
         return super().add_view(request, form_url, {**(extra_context or {}), **only_save})  # type: ignore[misc]
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The form; one that is shown again for its price alone has changed nothing and refused nothing."""
+        if getattr(context["adminform"].form, "price", None) is not None:
+            request.audit_as_read = True  # type: ignore[attr-defined]
+        return super().render_change_form(request, context, *args, **kwargs)  # type: ignore[misc]
 
     def save_by_service(self, request: HttpRequest, obj: WorkSpace, form: Any, *, change: bool) -> WorkSpace:
         answer = services.launch(actor=request.actor, spec=form.spec, now=timezone.now())  # type: ignore[attr-defined]

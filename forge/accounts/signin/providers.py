@@ -17,10 +17,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 OIDC, SAML = "oidc", "saml"
+_ORIGIN = re.compile(r"(https?://[^/?#\s;,'\"]+)/?")
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_COMMON = {"id", "kind", "name", "organization", "trust_email", "sign_up_team", "is_listed", "attributes"}
+_COMMON = {"id", "kind", "name", "organization", "trust_email", "sign_up_team", "is_listed", "attributes", "leads_to"}
 _OWN = {
     OIDC: {"server_url", "client_id", "client_secret_env", "client_secret_file"},
     SAML: {"entity_id", "sso_url", "certificate_file"},
@@ -49,6 +51,14 @@ class IdentityProvider:
     trust_email: bool
     sign_up_team: str
     is_listed: bool
+    leads_to: tuple[str, ...] = ()
+    """Origins that the provider sends people on to while they sign in, beside its own."""
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Where a form that begins a sign-in may end up, for the pages' security policy."""
+        its_own = urlsplit(self.facts["server_url" if self.kind == OIDC else "sso_url"])
+        return f"{its_own.scheme}://{its_own.netloc.rpartition('@')[2]}", *self.leads_to
 
     @property
     def login_path(self) -> str:
@@ -88,7 +98,8 @@ def _parse_one(entry: dict[str, Any], environment: Mapping[str, str]) -> Identit
         raise BadProvider(f"{key}: kind is oidc or saml")
     if unknown := sorted(entry.keys() - _COMMON - _OWN[kind]):
         raise BadProvider(f"{key}: {unknown[0]} is not known")
-    optional = {"trust_email", "sign_up_team", "is_listed", "attributes", "client_secret_env", "client_secret_file"}
+    optional = {"trust_email", "sign_up_team", "is_listed", "attributes", "leads_to"}
+    optional |= {"client_secret_env", "client_secret_file"}
     if missing := sorted((_COMMON | _OWN[kind]) - optional - entry.keys()):
         raise BadProvider(f"{key}: {missing[0]} is missing")
     return IdentityProvider(
@@ -102,7 +113,14 @@ def _parse_one(entry: dict[str, Any], environment: Mapping[str, str]) -> Identit
         trust_email=entry.get("trust_email", False) is True,
         sign_up_team=str(entry.get("sign_up_team", "")),
         is_listed=entry.get("is_listed", True) is True,
+        leads_to=_origins(key, entry.get("leads_to", [])),
     )
+
+
+def _origins(key: str, wanted: Any) -> tuple[str, ...]:
+    if not isinstance(wanted, list) or not all(_ORIGIN.fullmatch(str(one)) for one in wanted):
+        raise BadProvider(f"{key}: leads_to is a list of origins such as https://login.acme.example")
+    return tuple(str(one).rstrip("/") for one in wanted)
 
 
 def _secret(key: str, entry: dict[str, Any], environment: Mapping[str, str]) -> str:

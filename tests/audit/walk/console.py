@@ -11,8 +11,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
 from tests import factories
+from tests import world as worlds
 from tests.audit.walk import rows
 from tests.factories import PASSWORD
+from workspaces import services
+from workspaces.admin.launching import digest_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,10 @@ def _typed(name: str) -> Callable[[Any], dict[str, Any]]:
 
 def _launch(world: Any) -> dict[str, Any]:
     machine = {"bundle_type": "STANDARD", "running_mode": "AUTO_STOP", "max_lifetime_days": "90", "region": "us-east-1"}
-    return machine | {"owner_email": world.engineer.email, "blueprint": world.blueprint.pk, "team": "", "project": ""}
+    machine |= {"owner_email": world.engineer.email, "blueprint": world.blueprint.pk, "team": "", "project": ""}
+    spec = world.spec(owner=world.engineer.email)
+    shown = services.launch(actor=worlds.actor(world.lead), spec=spec, now=timezone.now(), dry_run=True).figures
+    return machine | {"price_seen": digest_of(spec, shown)}
 
 
 def _budget(world: Any) -> dict[str, Any]:
