@@ -15,8 +15,8 @@ setup: ## Make .venv from requirements.lock
 demo: setup ## Run everything on this machine with demo data, until Ctrl-C
 	@exec $(PYTHON_IN_VENV) -m forge.demo
 
-test: setup ## Run all tests in their smallest honest counts
-	@$(PYTHON_IN_VENV) -m pytest -n 3 --dist loadgroup $(ARGS)
+test: setup ## Run the tests in their smallest honest counts; FORGE_WHOLE=1 tries each case of the long catalogues
+	@$(PYTHON_IN_VENV) -m pytest -n 3 --dist loadgroup $(if $(FORGE_WHOLE),,--share) $(ARGS)
 
 browser: setup ## Run the console in a real Chromium, with axe-core of npm
 	@mkdir -p .forge/axe
@@ -30,8 +30,8 @@ fuzz: setup ## Ask a demo what its OpenAPI document allows and does not, CASES t
 screenshots: setup ## Take the pictures of docs/screenshots anew, of the demo that runs
 	@$(PYTHON_IN_VENV) -m tests.browser.screenshots
 
-coverage: setup ## Run the same tests and tell which lines they reach: it takes twice as long
-	@$(MAKE) --no-print-directory test ARGS="--cov --cov-report=term:skip-covered $(ARGS)"
+coverage: setup ## Run the same tests with all cases and tell which lines they reach: it takes twice as long
+	@$(MAKE) --no-print-directory test FORGE_WHOLE=1 ARGS="--cov --cov-report=term:skip-covered $(ARGS)"
 
 soak: setup ## Run the races and crashes with their full counts
 	@FORGE_SOAK=$${FORGE_SOAK:-1} $(PYTHON_IN_VENV) -m pytest -m soak --timeout=2400 $(ARGS)

@@ -1,6 +1,8 @@
 """The test database is what the tests believe it is."""
 
 import os
+import subprocess
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -8,9 +10,11 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection, connections
 from psycopg import sql
 
+from forge.env import BASE_DIR
 from tests.factories import OrganizationFactory
 from tests.plugins.database import empty_database, rested
 from tests.plugins.scale import count
+from tests.plugins.share import pytest_collection_modifyitems, taken
 
 
 def role_and_database(alias: str) -> tuple[str, str]:
@@ -111,3 +115,42 @@ def test_scale_goes_from_the_quick_count_to_the_full_one(soak, expected):
 def test_a_soak_that_is_no_share_is_refused(soak):
     with pytest.raises(pytest.UsageError, match="FORGE_SOAK"):
         count(200, 10, soak=soak)
+
+
+@pytest.mark.parametrize(
+    ("every", "turn", "expected"),
+    [(1, 0, "abcde"), (2, 0, "ace"), (2, 1, "bd"), (2, 4, "ace"), (9, 3, "d"), (9, 7, "c")],
+)
+def test_a_share_is_every_so_many_from_whose_turn_it_is_and_never_nothing(every, turn, expected):
+    assert taken("abcde", every, turn) == list(expected)
+
+
+def test_over_the_turns_each_case_is_taken():
+    assert {case for turn in range(4) for case in taken("abcdefg", 4, turn)} == set("abcdefg")
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(True, ["t[a]", "t[c]", "u[a]", "other"]), (False, None)])
+def test_of_a_catalogue_a_share_is_selected_where_it_is_asked_for(asked, expected):
+    marks = {"t": SimpleNamespace(args=(2,)), "u": SimpleNamespace(args=(3,)), "o": None}
+    items = [
+        SimpleNamespace(nodeid=name, get_closest_marker=lambda _, mark=marks[name[0]]: mark)
+        for name in ("t[a]", "t[b]", "t[c]", "u[a]", "u[b]", "other")
+    ]
+    all_of_them, deselected = [item.nodeid for item in items], []
+    hook = SimpleNamespace(pytest_deselected=lambda items: deselected.extend(item.nodeid for item in items))
+
+    pytest_collection_modifyitems(SimpleNamespace(getoption=lambda _: asked, hook=hook), items)
+
+    assert [item.nodeid for item in items] == (expected or all_of_them)
+    assert sorted([item.nodeid for item in items] + deselected) == sorted(all_of_them)
+
+
+@pytest.mark.parametrize(
+    ("goal", "is_share"), [(["test"], True), (["test", "FORGE_WHOLE=1"], False), (["coverage"], False)]
+)
+def test_make_test_takes_the_share_and_what_ci_runs_takes_all(goal, is_share):
+    env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "FORGE_WHOLE")}
+    said = subprocess.run(["make", "-n", *goal], cwd=BASE_DIR, env=env, capture_output=True, text=True, check=True)
+    assert "-m pytest" in said.stdout
+    assert ("--share" in said.stdout) == is_share
+    assert '\nstep "tests" make coverage\n' in (BASE_DIR / ".ci" / "run").read_text()
