@@ -8,14 +8,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, DateTimeField, F, Func, QuerySet, Sum, Value
+from django.db.models import Count, DateTimeField, Expression, F, Func, QuerySet, Sum, Value
 from django.db.models.functions import Least
 
 from blueprints.models import Blueprint, OperatingSystem
@@ -27,7 +30,10 @@ from workspaces.lifecycle import LIVE_STATES
 from workspaces.models import WorkSpace
 
 PACE_DAYS = 28
+WEEKDAYS = range(1, 8)
+"""As ISO 8601 has them: 1 is Monday."""
 _DAY = timedelta(days=1)
+_SECOND = timedelta(seconds=1)
 _NOTHING = Decimal(0)
 
 METHOD = (
@@ -44,6 +50,10 @@ _PRICES = """
          costs_hour_of(%s)
      ) price
 """
+
+
+Group = tuple[Any, ...]
+"""What costs and machines are grouped by: a value for each expression of `by`."""
 
 
 class _BoundHour(Func):
@@ -75,12 +85,12 @@ def forecast(
     """What lies ahead from `since`, to which all is booked, to the start of the UTC day `until`."""
     end = datetime.combine(until, time(), UTC)
     live = machines.filter(state__in=LIVE_STATES)
-    fees = fees_ahead(live, organization=organization, since=since, until=end, now=now)
-    pace = _pace(costs, organization, now)
+    paces = paces_by(costs, organization=organization, now=now)
+    pace = paces.get((), {})
     return Forecast(
-        fees=fees,
-        running=_running(pace, since, end).quantize(MILLIONTH, ROUND_HALF_UP),
-        pace={weekday: amount.quantize(MILLIONTH, ROUND_HALF_UP) for weekday, amount in pace.items()},
+        fees=fees_ahead(live, organization=organization, since=since, until=end, now=now),
+        running=millionths(running_cost(pace, since, end)),
+        pace={weekday: millionths(pace.get(weekday, Fraction())) for weekday in WEEKDAYS},
         machines=live.count(),
     )
 
@@ -88,26 +98,43 @@ def forecast(
 def fees_ahead(
     machines: QuerySet[WorkSpace], *, organization: Organization, since: datetime, until: datetime, now: datetime
 ) -> Decimal:
-    """The fees of the hours that begin from `since` to `until`, or as long as a machine lives, at today's prices.
+    """The fees of the hours that begin from `since` to `until`, or as long as a machine lives, at today's prices."""
+    fees = fees_by(machines, organization=organization, cuts=(since, until), now=now)
+    return sum(fees.values(), _NOTHING)
 
-    As metering will charge them, so by the modes of the month (costs.dues). Reckoned once for all machines of one kind
-    that are bound by the same hour; nothing where no price is known, since
+
+def fees_by(
+    machines: QuerySet[WorkSpace],
+    *,
+    organization: Organization,
+    cuts: Sequence[datetime],
+    now: datetime,
+    by: Sequence[Expression | F] = (),
+) -> dict[tuple[Group, int], Decimal]:
+    """The fees of the hours that begin between each two neighbours of `cuts`, by group and number of the first.
+
+    As metering will charge them, so by the modes of the month (costs.dues), and as long as a machine lives. Reckoned
+    once for all machines of one kind and group that are bound by the same hour; nothing where no price is known, since
     then nothing can be metered either.
     """
     rows = machines.values_list(
         "service_type", "region", "bundle_type", "operating_system", "running_mode",
         F("root_volume_gb") + F("user_volume_gb"), Modes(now),
-        _BoundHour(Least(Value(until, output_field=DateTimeField()), LivesUntil(now))),
+        _BoundHour(Least(Value(cuts[-1], output_field=DateTimeField()), LivesUntil(now))), *by,
     ).annotate(count=Count("id")).order_by()  # fmt: skip
     found = list(rows)
     prices = prices_of(
         [kind for row in found for kind in kinds_of(row[:5], row[6])], organization=organization, now=now
     )
-    fees = _NOTHING
-    for *kind, storage_gb, modes, bound, count in found:
-        dues = dues_of((kind[0], kind[1], kind[2], kind[3], kind[4]), modes, storage_gb, prices, now=now)
-        if dues is not None and since < bound:
-            fees += dues.fees_between(hour_up(since), bound) * count
+    fees: dict[tuple[Group, int], Decimal] = defaultdict(Decimal)
+    for service_type, region, bundle_type, system, mode, storage_gb, modes, bound, *group, count in found:
+        kind = (service_type, region, bundle_type, system, mode)
+        dues = dues_of(kind, modes, storage_gb, prices, now=now)
+        if dues is None:
+            continue
+        for nr, (first, end) in enumerate(pairwise(cuts)):
+            if first < min(end, bound):
+                fees[tuple(group), nr] += dues.fees_between(hour_up(first), min(hour_up(end), bound)) * count
     return fees
 
 
@@ -118,22 +145,59 @@ def running_by_day(
 
     Machines of Applications have no blueprint and so no operating system here: the dearest price stands for them.
     """
-    kinds = ("day", "region", "bundle_type", "running_mode", "blueprint_id")
-    days = (
-        costs.filter(day__gte=first, day__lte=last).values_list(*kinds).annotate(hours=Sum("billed_hours")).order_by()
-    )
-    rows = list(days)
-    blueprints = {row[4] for row in rows} - {None}
-    systems = (
-        dict(Blueprint.objects.filter(pk__in=blueprints).values_list("pk", "operating_system")) if blueprints else {}
-    )
-    asked = {row[1:5]: _kinds(row[1:5], systems) for row in rows}
-    prices = prices_of([kind for some in asked.values() for kind in some], organization=organization, now=now)
     found: dict[date, Decimal] = {}
-    for day, *kind, hours in rows:
-        known = [prices[one].hourly_amount for one in asked[tuple(kind)] if one in prices]
-        found[day] = found.get(day, _NOTHING) + hours * max(known, default=_NOTHING)
+    for _, day, cost in _running(costs, organization=organization, first=first, last=last, now=now):
+        found[day] = found.get(day, _NOTHING) + cost
     return found
+
+
+def paces_by(
+    costs: QuerySet[Any], *, organization: Organization, now: datetime, by: Sequence[Expression | F] = ()
+) -> dict[Group, dict[int, Fraction]]:
+    """What running costs on a day of each ISO weekday, by group; exact, and the groups come to the whole.
+
+    So days count from the first on which any group had costs.
+    """
+    today = now.astimezone(UTC).date()
+    so_far: dict[Group, Fraction] = defaultdict(Fraction)
+    days: dict[Group, dict[int, Fraction]] = defaultdict(lambda: dict.fromkeys(WEEKDAYS, Fraction()))
+    first = today
+    for group, day, cost in _running(
+        costs, organization=organization, first=today - PACE_DAYS * _DAY, last=today, now=now, by=by
+    ):
+        if day == today:
+            so_far[group] += Fraction(cost)
+        else:
+            days[group][day.isoweekday()] += Fraction(cost)
+            first = min(first, day)
+    if first == today:
+        elapsed = max(now - datetime.combine(today, time(), UTC), HOUR)
+        whole_day = Fraction(_DAY // _SECOND, elapsed // _SECOND)
+        return {group: dict.fromkeys(WEEKDAYS, cost * whole_day) for group, cost in so_far.items()}
+    known = [(first + n * _DAY).isoweekday() for n in range((today - first).days)]
+    return {
+        group: {
+            weekday: cost / known.count(weekday) if weekday in known else sum(costs.values(), Fraction()) / len(known)
+            for weekday, cost in costs.items()
+        }
+        for group, costs in days.items()
+    }
+
+
+def running_cost(pace: Mapping[int, Fraction], since: datetime, end: datetime) -> Fraction:
+    """The pace of each day of [since, end); a day that has begun counts by what is left of it."""
+    cost = Fraction()
+    at = since.astimezone(UTC)
+    while at < end:
+        next_day = datetime.combine(at.date() + _DAY, time(), UTC)
+        cost += pace.get(at.isoweekday(), 0) * Fraction((next_day - at) // _SECOND, _DAY // _SECOND)
+        at = next_day
+    return cost
+
+
+def millionths(amount: Fraction) -> Decimal:
+    """Rounded half up to six places."""
+    return (Decimal(amount.numerator) / amount.denominator).quantize(MILLIONTH, ROUND_HALF_UP)
 
 
 def prices_of(kinds: Iterable[Kind], *, organization: Organization, now: datetime) -> dict[Kind, Price]:
@@ -157,33 +221,28 @@ def _kinds(facts: tuple[Any, ...], systems: Mapping[Any, str]) -> list[Kind]:
     return [(applications, region, bundle_type, system, running_mode) for system in OperatingSystem.values]
 
 
-def _pace(costs: QuerySet[Any], organization: Organization, now: datetime) -> dict[int, Decimal]:
-    """What running costs on a day of each ISO weekday."""
-    today = now.astimezone(UTC).date()
-    by_day = running_by_day(costs, organization=organization, first=today - PACE_DAYS * _DAY, last=today, now=now)
-    so_far = by_day.pop(today, _NOTHING)
-    if not by_day:
-        elapsed = max(now - datetime.combine(today, time(), UTC), HOUR)
-        return dict.fromkeys(range(1, 8), so_far * 24 * 3600 / int(elapsed.total_seconds()))
-    first = min(by_day)
-    days = [first + n * _DAY for n in range((today - first).days)]
-    mean = _mean([by_day.get(day, _NOTHING) for day in days])
-    weekdays = {
-        weekday: [by_day.get(day, _NOTHING) for day in days if day.isoweekday() == weekday] for weekday in range(1, 8)
+def _running(
+    costs: QuerySet[Any],
+    *,
+    organization: Organization,
+    first: date,
+    last: date,
+    now: datetime,
+    by: Sequence[Expression | F] = (),
+) -> Iterator[tuple[Group, date, Decimal]]:
+    """Group, UTC day and what its started hours would cost today; a group's day may come several times."""
+    kinds = ("day", "region", "bundle_type", "running_mode", "blueprint_id")
+    days = costs.filter(day__gte=first, day__lte=last).values_list(*kinds, *by).annotate(hours=Sum("billed_hours"))
+    rows = list(days.order_by())
+    blueprints = {row[4] for row in rows} - {None}
+    systems = (
+        dict(Blueprint.objects.filter(pk__in=blueprints).values_list("pk", "operating_system")) if blueprints else {}
+    )
+    asked = {row[1:5]: _kinds(row[1:5], systems) for row in rows}
+    prices = prices_of([kind for some in asked.values() for kind in some], organization=organization, now=now)
+    hourly = {
+        facts: max((prices[kind].hourly_amount for kind in some if kind in prices), default=_NOTHING)
+        for facts, some in asked.items()
     }
-    return {weekday: _mean(amounts) if amounts else mean for weekday, amounts in weekdays.items()}
-
-
-def _mean(amounts: Sequence[Decimal]) -> Decimal:
-    return sum(amounts, _NOTHING) / len(amounts)
-
-
-def _running(pace: Mapping[int, Decimal], since: datetime, end: datetime) -> Decimal:
-    """The pace of each day of [since, end); the day that has begun counts by what is left of it."""
-    cost = _NOTHING
-    at = since.astimezone(UTC)
-    while at < end:
-        next_day = datetime.combine(at.date() + _DAY, time(), UTC)
-        cost += pace[at.isoweekday()] * int((next_day - at).total_seconds()) / 86400
-        at = next_day
-    return cost
+    for day, *facts, hours in rows:
+        yield tuple(facts[4:]), day, hours * hourly[tuple(facts[:4])]

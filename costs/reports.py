@@ -42,13 +42,15 @@ TAG = "tag"
 HOUR, DAY, WEEK, MONTH = "hour", "day", "week", "month"
 INTERVALS = (HOUR, DAY, WEEK, MONTH)
 """Of UTC; a week begins on Monday, as in ISO 8601. Hours are in the records alone."""
+INTERVALS_AHEAD = (DAY, WEEK, MONTH)
+"""What is ahead has no records."""
 
 SUMS = ("total_cost", "compute_cost", "storage_cost", "data_transfer_cost", "billed_hours")
 MIXED = "MIXED"
 """Basis of a sum whose parts came about in different ways."""
 
 _BASES = {"least_basis": Min("basis"), "greatest_basis": Max("basis")}
-_STARTS: Mapping[str, Expression | F] = {
+STARTS: Mapping[str, Expression | F] = {
     HOUR: F("period_start"),
     DAY: F("day"),
     WEEK: TruncWeek("day"),
@@ -82,7 +84,7 @@ def series(costs: QuerySet[Any], *, interval: str, by: Sequence[str], most: int)
 
     `period_start` is the first day of the interval, or the instant at which the hour begins.
     """
-    rows = _grouped(costs, by, at=_STARTS[interval]).order_by("at", *(f"by_{name}" for name in by))
+    rows = _grouped(costs, by, at=STARTS[interval]).order_by("at", *(f"by_{name}" for name in by))
     found = _named(costs, by, rows[:most])
     return [{"period_start": row.pop("at"), **row} for row in found]
 
@@ -103,8 +105,34 @@ def is_cut(interval: str, first: Any, start: date, end: date) -> bool:
     """True where the range [start, end) holds only a part of the interval that begins at `first`."""
     if interval in (HOUR, DAY):
         return False
-    after = first + timedelta(days=7) if interval == WEEK else add_months(first, 1)
-    return first < start or after > end
+    return first < start or following(interval, first) > end
+
+
+def interval_of(interval: str, day: date) -> date:
+    """The first day of the day's interval."""
+    if interval == WEEK:
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if interval == MONTH else day
+
+
+def following(interval: str, first: date) -> date:
+    """The first day of the next interval."""
+    return add_months(first, 1) if interval == MONTH else first + timedelta(days=7 if interval == WEEK else 1)
+
+
+def put_names(model: Any, by: Sequence[str], rows: Iterable[dict[str, Any]], *, prefix: str = "") -> None:
+    """Put into rows what people know each dimension's id by, in place of the id."""
+    found = list(rows)
+    for name in by:
+        dimension = _dimension(name)
+        if dimension.name is None:
+            continue
+        key = f"{prefix}{name}"
+        named: Any = model._meta.get_field(dimension.column).related_model
+        ids = {row[key] for row in found} - {None}
+        names = dict(named.objects.filter(pk__in=ids).values_list("pk", dimension.name)) if ids else {}
+        for row in found:
+            row[key] = names.get(row[key])
 
 
 def _grouped(costs: QuerySet[Any], by: Sequence[str], **more: Any) -> QuerySet[Any, Any]:
@@ -114,15 +142,7 @@ def _grouped(costs: QuerySet[Any], by: Sequence[str], **more: Any) -> QuerySet[A
 
 def _named(costs: QuerySet[Any], by: Sequence[str], rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     found = list(rows)
-    for name in by:
-        dimension = _dimension(name)
-        if dimension.name is None:
-            continue
-        model: Any = costs.model._meta.get_field(dimension.column).related_model
-        ids = {row[f"by_{name}"] for row in found} - {None}
-        names = dict(model.objects.filter(pk__in=ids).values_list("pk", dimension.name)) if ids else {}
-        for row in found:
-            row[f"by_{name}"] = names.get(row[f"by_{name}"])
+    put_names(costs.model, by, found, prefix="by_")
     return [
         _shown({key.removeprefix("by_").removeprefix("sum_"): value for key, value in row.items()}) for row in found
     ]

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from django.utils.dateparse import parse_date, parse_datetime
 from rest_framework.request import Request
 
-from costs.reports import DAY, DIMENSIONS, HOUR, INTERVALS
+from costs.reports import DAY, DIMENSIONS, HOUR, INTERVALS, INTERVALS_AHEAD
 from forge.api.errors import parameter_error
 from forge.api.filters import InvalidParameter
 from forge.db.months import add_months
@@ -23,9 +23,18 @@ LONGEST_HOURS_DAYS = 31
 
 def interval_of(request: Request) -> str:
     """The word of `?interval=`, a day without it."""
-    interval = request.query_params.get("interval", DAY)
-    if interval not in INTERVALS:
-        raise invalid("interval", f"{interval[:40]!r} is none of: {', '.join(INTERVALS)}.", known=INTERVALS)
+    return _interval(request, INTERVALS) or DAY
+
+
+def interval_ahead(request: Request) -> str | None:
+    """The word of `?interval=` for what is ahead."""
+    return _interval(request, INTERVALS_AHEAD)
+
+
+def _interval(request: Request, known: Sequence[str]) -> str | None:
+    interval = request.query_params.get("interval")
+    if interval is not None and interval not in known:
+        raise invalid("interval", f"{interval[:40]!r} is none of: {', '.join(known)}.", known=known)
     return interval
 
 
@@ -77,13 +86,13 @@ def hours_of(request: Request, *, now: datetime) -> tuple[datetime, datetime]:
     return first, last
 
 
-def group_by_of(request: Request, *, most: int = 2) -> list[str]:
+def group_by_of(request: Request, *, most: int = 2, with_tags: bool = True) -> list[str]:
     """The words of `?group_by=a,b`, at most `most` of them, each a dimension of costs; or `tag:KEY` alone."""
     text = request.query_params.get("group_by")
     if text is None:
         return []
     words = text.split(",")
-    if len(words) == 1 and words[0].startswith(TAG_PREFIX):
+    if with_tags and len(words) == 1 and words[0].startswith(TAG_PREFIX):
         return words
     if unknown := [word for word in words if word not in DIMENSIONS]:
         raise invalid("group_by", f"{unknown[0][:40]!r} is none of: {', '.join(DIMENSIONS)}.", known=list(DIMENSIONS))

@@ -15,7 +15,7 @@ from rest_framework import serializers
 from costs.api.serializers import Money
 from costs.forecasts import METHOD
 from costs.models import Basis
-from costs.reports import DIMENSIONS, INTERVALS, MIXED, TAG
+from costs.reports import DIMENSIONS, INTERVALS, INTERVALS_AHEAD, MIXED, TAG
 from costs.terms import instant
 
 
@@ -40,8 +40,8 @@ def _of_field(field: serializers.Field) -> Callable[[Any], Any]:
     return (lambda value: f"{value:.6f}") if isinstance(field, Money) else field.to_representation
 
 
-class GroupSumSerializer(SumSerializer):
-    """Sums of one group: beside them stand the members that were asked for in `group_by`."""
+class GroupSerializer(serializers.Serializer):
+    """Base: the members of one group that were asked for in `group_by`."""
 
     organization = serializers.CharField(required=False)
     team = serializers.CharField(required=False)
@@ -52,7 +52,6 @@ class GroupSumSerializer(SumSerializer):
     region = serializers.CharField(required=False)
     cost_center = serializers.CharField(required=False, allow_blank=True)
     running_mode = serializers.CharField(required=False)
-    tag = serializers.CharField(required=False, help_text="The value; empty for what has not got the tag.")
 
     def get_fields(self) -> dict[str, serializers.Field]:
         """Without the dimensions that the context says nobody asked for: looking for ten members that are not there, in
@@ -63,6 +62,12 @@ class GroupSumSerializer(SumSerializer):
         if asked is None:
             return fields
         return {name: field for name, field in fields.items() if name in asked or name not in (*DIMENSIONS, TAG)}
+
+
+class GroupSumSerializer(GroupSerializer, SumSerializer):
+    """Sums of one group: beside them stand the members that were asked for in `group_by`."""
+
+    tag = serializers.CharField(required=False, help_text="The value; empty for what has not got the tag.")
 
     @cached_property
     def _columns(self) -> list[tuple[str, Callable[[Any], Any], bool, bool]]:
@@ -136,6 +141,28 @@ class PaceSerializer(serializers.Serializer):
     running_cost = Money()
 
 
+class ForecastPartSerializer(GroupSerializer):
+    """What one interval, one group or one group in an interval will come to; what comes to nothing is left out."""
+
+    period_start = serializers.DateField(
+        required=False, help_text="First UTC day of the interval, if one is asked for."
+    )
+    spent = Money()
+    fees_to_come = Money()
+    running_to_come = Money()
+    total_cost = Money()
+    currency = serializers.SerializerMethodField()
+    basis = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.CharField())
+    def get_currency(self, row: Any) -> str:
+        return self.context["currency"]
+
+    @extend_schema_field(serializers.ChoiceField(Basis.choices))
+    def get_basis(self, row: Any) -> str:
+        return Basis.ESTIMATED
+
+
 class CostForecastSerializer(FiguresSerializer):
     """What the costs of the UTC days [start, end), which are not over, will come to."""
 
@@ -146,6 +173,11 @@ class CostForecastSerializer(FiguresSerializer):
     basis = serializers.SerializerMethodField()
     pace = PaceSerializer(many=True)
     machines = serializers.IntegerField(help_text="That live, and whose fees are reckoned with.")
+    interval = serializers.ChoiceField(INTERVALS_AHEAD, required=False, help_text="If one is asked for.")
+    group_by = serializers.ListField(child=serializers.CharField())
+    results = ForecastPartSerializer(
+        many=True, help_text="The same by interval and group, where either is asked for: they come to the whole."
+    )
     method = serializers.SerializerMethodField()
 
     @extend_schema_field(serializers.ChoiceField(Basis.choices))

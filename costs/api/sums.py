@@ -20,12 +20,13 @@ from costs.api.filters import (
     ForecastMachineFilterSet,
     HourlyCostFilterSet,
 )
-from costs.api.parameters import days_of, group_by_of, interval_of, invalid, period_ahead
+from costs.api.parameters import days_of, group_by_of, interval_ahead, interval_of, invalid, period_ahead
 from costs.api.serializers import QuotedLaunchSerializer, QuoteRequestSerializer
 from costs.api.sum_serializers import CostForecastSerializer, SummarySerializer, TimeseriesSerializer
 from costs.api.tags import costs_by_tag
 from costs.metering import metered_until
 from costs.models import CostRecord, DailyCost, DailyTotal, costs_seen_by
+from costs.outlooks import TooManyGroups, outlook
 from costs.quotes import price_for, quote
 from forge.accounts.models import Membership
 from forge.accounts.services import organization_of
@@ -57,6 +58,10 @@ _INTERVAL = OpenApiParameter(
 _AHEAD = [
     OpenApiParameter("start", str, description="First UTC day of what is spent; without it the first of the month."),
     OpenApiParameter("end", str, description="UTC day after the last, ahead; without it the first of the next month."),
+    OpenApiParameter(
+        "interval", str, enum=reports.INTERVALS_AHEAD, description="Of UTC; a week begins on Monday. Without it none."
+    ),
+    OpenApiParameter("group_by", str, description=f"One or two of {_DIMENSIONS}."),
 ]
 
 
@@ -135,25 +140,29 @@ class CostViewSet(ForgeViewSet):
         return self._figures(TimeseriesSerializer, answer, by=by)
 
     @extend_schema(parameters=_AHEAD, responses={200: CostForecastSerializer})
-    @action(detail=False, methods=["get"], filterset_class=ForecastFilterSet, extra_parameters=("start", "end"))
+    @action(
+        detail=False,
+        methods=["get"],
+        filterset_class=ForecastFilterSet,
+        extra_parameters=(*extra_parameters, "interval"),
+    )
     def forecast(self, request: Request) -> Response:
         """What the costs of a period that is not over will come to: spent, fees still to come, running at its pace."""
         user: Any = request.user
-        organization = organization_of(user)
         now = timezone.now()
-        costs = self._daily(request, [])
+        interval, by = interval_ahead(request), group_by_of(request, with_tags=False)
         start, end = period_ahead(request, now=now, most=MOST_DAYS_AHEAD)
-        booked_until = metered_until(organization.pk, now)
         machines = WorkSpace.objects.filter(costs_seen_by(user, owner="owner_id"))
-        ahead = forecasts.forecast(
-            costs=costs,
-            machines=filtered(machines, ForecastMachineFilterSet, self._filters(request, ForecastMachineFilterSet)),
-            organization=organization,
-            since=booked_until,
-            until=end,
-            now=now,
-        )
-        spent = reports.total(reports.between(costs, start, end))
+        given: dict[str, Any] = {
+            "costs": self._daily(request, by),
+            "machines": filtered(machines, ForecastMachineFilterSet, self._filters(request, ForecastMachineFilterSet)),
+            "organization": organization_of(user),
+            "since": metered_until(organization_of(user).pk, now),
+            "until": end,
+            "now": now,
+        }
+        ahead = forecasts.forecast(**given)
+        spent = reports.total(reports.between(given["costs"], start, end))
         answer = {
             "start": start,
             "end": end,
@@ -163,8 +172,24 @@ class CostViewSet(ForgeViewSet):
             "total_cost": spent["total_cost"] + ahead.fees + ahead.running,
             "pace": [{"weekday": weekday, "running_cost": amount} for weekday, amount in ahead.pace.items()],
             "machines": ahead.machines,
+            **({"interval": interval} if interval else {}),
+            "group_by": by,
+            "results": self._parts({**given, "start": start}, by=by, interval=interval) if interval or by else [],
         }
-        return self._figures(CostForecastSerializer, answer)
+        return self._figures(CostForecastSerializer, answer, by=by)
+
+    @staticmethod
+    def _parts(given: dict[str, Any], *, by: list[str], interval: str | None) -> list[dict[str, Any]]:
+        """The forecast by interval and group; 400 where these are too many."""
+        try:
+            parts = outlook(**given, by=by, interval=interval, most_groups=MOST_GROUPS)
+        except TooManyGroups as error:
+            raise invalid("group_by", f"{error} Filter them.") from error
+        if len(parts) > MOST_POINTS:
+            raise invalid(
+                "interval", f"That is more than {MOST_POINTS} figures; ask for longer intervals or less time."
+            )
+        return parts
 
     def _figures(self, serializer: Any, answer: dict[str, Any], *, by: Sequence[str] = ()) -> Response:
         """The answer with the currency, beside each figure too, and until when metering has booked."""

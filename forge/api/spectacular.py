@@ -23,6 +23,8 @@ SPECTACULAR_SETTINGS = {
         "BasisEnum": "costs.models.Basis",
         "WebhookState": "forge.outbox.models.Webhook.State",
         "WebhookDeliveryState": "forge.outbox.models.WebhookDelivery.State",
+        "IntervalEnum": "costs.reports.INTERVALS",
+        "IntervalAhead": "costs.reports.INTERVALS_AHEAD",
         "BillFormat": "costs.bills.models.Bill.Format",
         "BillState": "costs.bills.models.Bill.State",
         "ReportKind": "costs.showback.models.ReportKind",
