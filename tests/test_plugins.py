@@ -129,12 +129,13 @@ def test_over_the_turns_each_case_is_taken():
     assert {case for turn in range(4) for case in taken("abcdefg", 4, turn)} == set("abcdefg")
 
 
-@pytest.mark.parametrize(("asked", "expected"), [(True, ["t[a]", "t[c]", "u[a]", "other"]), (False, None)])
+@pytest.mark.parametrize(("asked", "expected"), [(True, ["t[a]", "t[c]", "u[a]", "plain"]), (False, None)])
 def test_of_a_catalogue_a_share_is_selected_where_it_is_asked_for(asked, expected):
-    marks = {"t": SimpleNamespace(args=(2,)), "u": SimpleNamespace(args=(3,)), "o": None}
+    every_second, every_third = ({"catalogue": SimpleNamespace(args=(every,))} for every in (2, 3))
+    marks = {"t": every_second, "u": every_third, "w": {"whole": SimpleNamespace(args=())}, "p": {}}
     items = [
-        SimpleNamespace(nodeid=name, get_closest_marker=lambda _, mark=marks[name[0]]: mark)
-        for name in ("t[a]", "t[b]", "t[c]", "u[a]", "u[b]", "other")
+        SimpleNamespace(nodeid=name, get_closest_marker=marks[name[0]].get)
+        for name in ("t[a]", "t[b]", "t[c]", "u[a]", "u[b]", "whole", "plain")
     ]
     all_of_them, deselected = [item.nodeid for item in items], []
     hook = SimpleNamespace(pytest_deselected=lambda items: deselected.extend(item.nodeid for item in items))

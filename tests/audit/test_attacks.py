@@ -28,6 +28,7 @@ from tests.plugins.scale import count
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "owner"]),
     pytest.mark.soak,
+    pytest.mark.catalogue(2),
     pytest.mark.parametrize("seed", range(count(10, 2, soak=os.environ.get("FORGE_SOAK", "0")))),
 ]
 

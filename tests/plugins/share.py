@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects, of each test marked `catalogue(every)`, what is not its share."""
+    """Deselects, of each test marked `catalogue(every)`, what is not its share, and what is marked `whole`."""
     if not config.getoption("share"):
         return
     numbers: Counter[str] = Counter()
@@ -37,6 +37,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if numbers[test] % mark.args[0]:
                 others.append(item)
             numbers[test] += 1
+        elif item.get_closest_marker("whole") is not None:
+            others.append(item)
     if others:
         left = {id(item) for item in others}
         config.hook.pytest_deselected(items=others)

@@ -14,6 +14,7 @@ from forge.operations.runner import run_one
 from forge.operations.services import retry
 from tests import factories
 from tests import world as worlds
+from tests.workspaces.simulator.cloud import Cloud
 from tests.workspaces.support import WORKSPACES, client_of, fresh, problem
 from tests.world import actor
 from workspaces import aws, services
@@ -35,15 +36,32 @@ class Killed(BaseException):
 @pytest.fixture
 def fleet(world, simulator, clock):
     """MANY running machines of the world's team."""
-    return running(world, clock, MANY)
+    return standing(world, simulator, MANY)
 
 
 @pytest.fixture
 def few(world, simulator, clock):
-    return running(world, clock, FEW)
+    return standing(world, simulator, FEW)
+
+
+def standing(world, simulator, count):
+    """Running machines of so many engineers: made in AWS a batch at a time, with a row for each."""
+    cloud = Cloud(simulator.url, access_key=world.account.account)
+    cloud.directory_id = world.account.directory_id
+    people = worlds.engineers(world, count)
+    asked = [cloud.request(person.directory_username) for person in people]
+    made = [answer for at in range(0, count, 25) for answer in cloud.create(*asked[at : at + 25])["PendingRequests"]]
+    simulator.control.advance(3600)
+    for person, machine in zip(people, made, strict=True):
+        factories.WorkSpaceFactory(
+            organization=world.organization, team=world.team, owner=person, directory_user=person.directory_username,
+            blueprint=world.blueprint, provider_account=world.account, provider_id=machine["WorkspaceId"],
+        )  # fmt: skip
+    return list(WorkSpace.objects.order_by("id"))
 
 
 def running(world, clock, count):
+    """The same with all that launches leave behind."""
     for person in worlds.engineers(world, count):
         services.launch(actor=actor(person), spec=world.spec(), now=clock.now)
     for _ in range(12):
@@ -75,6 +93,7 @@ def states():
     return Counter(WorkSpace.objects.values_list("state", flat=True))
 
 
+@pytest.mark.catalogue(3)
 @pytest.mark.parametrize(
     ("verb", "call", "state"),
     [
@@ -175,6 +194,7 @@ def test_items_that_aws_refuses_are_their_machines_fault_only(world, simulator, 
     assert (failed["id"], failed["code"]) == (str(few[3].pk), "InvalidResourceStateException")
 
 
+@pytest.mark.catalogue(2)
 @pytest.mark.parametrize("kind", ["throttling", "timeout_before", "timeout_after", "partial_failure"])
 def test_faults_of_a_call_are_overcome(world, simulator, clock, few, kind):
     simulator.control.fault(kind, operation="StopWorkspaces", count=2)
@@ -199,6 +219,7 @@ def test_without_the_bulk_operation_its_parts_go_on_by_themselves(world, simulat
     }
 
 
+@pytest.mark.catalogue(3)
 @pytest.mark.parametrize("where", ["decide", "ask_many", "conclude"])
 def test_killed_anywhere_it_goes_on_and_asks_once_for_each(world, simulator, clock, fleet, monkeypatch, where):
     target = aws.Gateway if where == "ask_many" else Stop

@@ -80,6 +80,7 @@ def empty(empty_database) -> set[tuple]:
 
 
 @pytest.mark.soak
+@pytest.mark.whole
 def test_everything_migrates_forwards_back_to_zero_and_forwards_again(empty, migrated_database, scale):
     """Forwards again, which is the longest part, in `make soak` only: it begins from what an empty database has."""
     full = objects()
