@@ -17,3 +17,6 @@ if __name__ == "__main__":
     except ImproperlyConfigured as error:
         sys.stderr.write(f"manage.py: {error}\n")
         sys.exit(2)  # not 1, which is an answer of audit_verify
+    except KeyboardInterrupt:
+        sys.stderr.write("\nmanage.py: stopped by Ctrl-C.\n")  # a prompt, or ^C, has begun the line before
+        sys.exit(130)

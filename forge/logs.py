@@ -64,6 +64,7 @@ def settings(*, form: str, level: str) -> dict[str, Any]:
         | {
             "django": {"handlers": [], "level": "WARNING"},
             "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+            "gunicorn.error": {"handlers": [], "level": level, "propagate": True},  # all that it says, errors or not
         },
     }
 

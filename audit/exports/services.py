@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
@@ -176,22 +176,33 @@ def require_ready(export: AuditExport, *, now: datetime) -> None:
         raise ExportNotReady(extra={"operation": str(export.operation_id)})
 
 
-def download(*, actor: Actor, export: AuditExport, now: datetime) -> Iterator[bytes]:
-    """The file piece by piece; the entry of its download is committed first. Raises ExportNotReady, ExportGone."""
+def download(*, actor: Actor, export: AuditExport, now: datetime) -> Iterable[bytes]:
+    """The file piece by piece; the entry of its download is committed first.
+
+    The person's turn (forge.api.turns) lasts until the content is closed: however slowly it is read, it takes a thread
+    for as long. Raises ExportNotReady, ExportGone, and what forge.api.turns raises where it is not their turn.
+    """
     require_ready(export, now=now)
-    with transaction.atomic():
-        record(
-            actor=actor.in_organization(export.organization_id),
-            action=actions.AUDIT_EXPORT_DOWNLOAD,
-            resource_type="AuditExport",
-            resource_id=str(export.id),
-            description=f"Downloaded export {export.id} of the audit log",
-            context={"count": export.entries, "size": export.size, "sha256": export.sha256},
-        )
-    return content(export)
+    person = actor.user_id
+    with ExitStack() as unless_told:
+        if person is not None:
+            turns.take(person)
+            unless_told.callback(turns.leave, person)
+        with transaction.atomic():
+            record(
+                actor=actor.in_organization(export.organization_id),
+                action=actions.AUDIT_EXPORT_DOWNLOAD,
+                resource_type="AuditExport",
+                resource_id=str(export.id),
+                description=f"Downloaded export {export.id} of the audit log",
+                context={"count": export.entries, "size": export.size, "sha256": export.sha256},
+            )
+        unless_told.pop_all()
+    pieces = content(export)
+    return pieces if person is None else turns.InTurn(person, pieces)
 
 
-def content(export: AuditExport) -> Iterator[bytes]:
+def content(export: AuditExport) -> Generator[bytes]:
     """The bytes of the file as far as it is written, a part at a time, each read by a statement of its own."""
     numbers = export.parts.order_by("number").values_list("number", flat=True)
     for number in list(numbers):

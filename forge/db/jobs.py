@@ -9,11 +9,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import structlog
 from django.db import connection
-from django.db.models import Q
 
 from forge.db.models import JobRun, JobSwitch
 
@@ -103,14 +101,12 @@ def run_job(
     return figures
 
 
-def is_paused(job: str, organization_id: UUID | None = None) -> bool:
-    """Whether the switch is off for all, or for one organization, whose own switch wins over the one for all.
+def is_paused(job: str) -> bool:
+    """Whether the job is paused for all, which holds for every organization whatever its own switch says.
 
-    `run_job` asks for all only; work that decides by organization asks for each.
+    A pause of one organization alone is for work that decides by organization (workspaces.rules.pausing).
     """
-    rows = JobSwitch.objects.filter(Q(organization_id=None) | Q(organization_id=organization_id), job=job)
-    switches = dict(rows.values_list("organization_id", "is_paused"))
-    return switches.get(organization_id, switches.get(None, False))
+    return JobSwitch.objects.filter(job=job, organization_id=None, is_paused=True).exists()
 
 
 def last_runs() -> list[JobRun]:

@@ -63,7 +63,7 @@ class JobRun(models.Model):
 
 
 class JobSwitch(UUIDModel, TimestampedModel):
-    """Pauses a job: without an organization for all, with one there, where it wins over the row for all."""
+    """Pauses a job: without an organization for all, with one there. A pause for all holds whatever the others say."""
 
     job = models.CharField(max_length=100)
     organization_id = models.UUIDField(null=True, blank=True)

@@ -202,6 +202,8 @@ class Demo:
             "8190",
             "--graceful-timeout",
             "5",
+            "--logger-class",
+            "forge.weblog.Lines",
         ]
         self.family.start(
             "Web", Command(arguments, env=self.serving, log=self.home.log("web"), ready=lambda: is_healthy(port))

@@ -98,6 +98,29 @@ def test_nothing_found_is_a_whole_file_too(auditor):
     assert ids_in(content(auditor.get(f"{EXPORTS}{export['id']}/download")), "csv") == []
 
 
+def test_a_download_is_the_persons_turn_until_it_is_sent_or_given_up(organization, auditor, small_parts, settings):
+    leave(23, lane=3, actor=person(organization_id=organization.id))
+    export = ask(auditor).json()
+    carry_out()
+    address = f"{EXPORTS}{export['id']}/download/"
+    first = auditor.get(address)
+    pieces = iter(first.streaming_content)
+    assert next(pieces)
+    again = auditor.get(address)
+    assert (again.status_code, again.json()["code"]) == (429, "export_under_way")
+    assert auditor.head(address).status_code == 200
+    settings.FORGE_EXPORTS_AT_ONCE = 1
+    colleague = client_of(member(organization, Role.ADMIN))
+    assert colleague.get(address).json()["code"] == "exports_busy"
+    first.close()
+    unread = colleague.get(address)
+    assert unread.status_code == 200
+    unread.close()
+    assert len(content(auditor.get(address))) == AuditExport.objects.get().size
+    downloads = AuditLog.objects.filter(action_type="AUDIT_EXPORT_DOWNLOAD", result="SUCCESS")
+    assert downloads.count() == 3
+
+
 @pytest.mark.parametrize("role", [Role.CONTRACTOR, Role.ENGINEER, Role.TEAM_LEAD, Role.FINANCE])
 def test_others_neither_ask_nor_see_nor_download(organization, auditor, role):
     export = ask(auditor).json()

@@ -62,6 +62,26 @@ def test_the_apis_documentation_draws_itself_from_this_host_alone(demo: Demo, br
         expect(page.locator(".opblock-summary").first).to_be_visible()
 
 
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/account/", "main"),
+        ("/account/2fa/", "main"),
+        ("/account/2fa/totp/activate/", ".account-qr"),
+        ("/account/2fa/webauthn/add/", "main form"),
+        ("/admin/password_change/", "#main form"),
+    ],
+)
+def test_ones_own_pages_do_nothing_that_browsers_are_told_to_refuse(
+    demo: Demo, browser: Browser, path: str, shown: str
+):
+    with visit(browser, demo.facts["base_url"]) as one:
+        one.sign_in(demo.user(role="admin"))
+        page = one.open(path)
+        assert page.url.endswith(path)
+        expect(page.locator(shown).first).to_be_visible()
+
+
 def _launch(page: Page, email: str, blueprint: str) -> None:
     page.fill("[name=owner_email]", email)
     page.select_option("[name=blueprint]", label=blueprint)

@@ -4,8 +4,14 @@ import io
 import json
 import logging
 import logging.config
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
+import requests
 import structlog
 from django.http import HttpResponse
 from django.test import Client
@@ -14,8 +20,10 @@ from rest_framework.response import Response
 
 from forge import logs
 from forge.api.scoping import InOwnScope
+from forge.env import BASE_DIR
 from tests.audit.support import client_of
 from tests.factories import MembershipFactory
+from tests.forge.accounts.signin.processes import free_port
 
 
 class Told(InOwnScope):
@@ -105,3 +113,45 @@ def test_both_ways_to_log_are_written_alike(lines):
     structured, plain = (line for line in lines() if line.pop("timestamp"))
     assert structured == {"event": "sealed", "size": 5, "level": "warning", "logger": "audit.anything"}
     assert plain == {name: value for name, value in structured.items() if name != "size"}
+
+
+def test_gunicorns_own_lines_are_json_too_also_after_a_reload_and_a_request_has_its_two(tmp_path):
+    environment = os.environ | {
+        "DEBUG": "true", "FORGE_LOG_FORMAT": "json", "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+    }  # fmt: skip
+    log = tmp_path / "web.log"
+    port = free_port()
+    arguments = [sys.executable, "-m", "gunicorn", "forge.wsgi", "--bind", f"127.0.0.1:{port}", "--preload"]
+    with log.open("wb") as file:
+        web = subprocess.Popen(
+            [*arguments, "--logger-class", "forge.weblog.Lines"], cwd=BASE_DIR, env=environment, stderr=file
+        )
+    try:
+        _until(lambda: _said(log, "Booting worker") == 1)
+        assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=60).status_code == 200
+        _until(lambda: _said(log, "request_finished") == 1)
+        web.send_signal(signal.SIGHUP)
+        _until(lambda: _said(log, "Booting worker") == 2)
+        web.terminate()
+        assert web.wait(timeout=60) == 0
+    finally:
+        web.kill()
+        web.wait()
+    written = [json.loads(line) for line in log.read_text().splitlines()]
+    own = [line["event"] for line in written if line["logger"] == "gunicorn.error"]
+    assert {"Starting", "Listening", "Booting", "Handling", "Hang"} <= {event.split()[0] for event in own}
+    assert [line["event"] for line in written if "/healthz" in json.dumps(line)] == [
+        "request_started",
+        "request_finished",
+    ]
+
+
+def _said(log, words):
+    return log.read_text().count(words)
+
+
+def _until(is_so, within_seconds=120):
+    ends = time.monotonic() + within_seconds
+    while not is_so():
+        assert time.monotonic() < ends
+        time.sleep(0.1)

@@ -16,6 +16,10 @@ KNOWN = [{"id": "PYSEC-0000-1"}]
 
 @pytest.fixture
 def advisories():
+    return loaded()
+
+
+def loaded():
     spec = importlib.util.spec_from_file_location("advisories", BASE_DIR / ".ci" / "advisories.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -67,3 +71,10 @@ def test_a_page_of_a_proxy_or_nobody_at_all_is_no_answer(advisories, answering, 
     monkeypatch.setattr(advisories, "OSV", "http://127.0.0.1:1/")
     assert advisories.main() == 1
     assert "ConnectionError" in capsys.readouterr().out
+
+
+def test_a_mirror_is_asked_instead_where_the_environment_names_one(answering, monkeypatch):
+    monkeypatch.setenv("PIP_AUDIT_OSV_URL", answering(200, json.dumps({"vulns": KNOWN})))
+    assert loaded().main() == 0
+    monkeypatch.setenv("PIP_AUDIT_OSV_URL", "http://127.0.0.1:1/")
+    assert loaded().main() == 1

@@ -10,17 +10,24 @@ from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest
 
-from audit.actors import Actor, source_address
+from audit.actors import Actor, Kind, source_address
 from audit.entries import DENIED, SUCCESS
 from audit.services import record
 from forge.accounts import actions, links
 from forge.accounts.models import User
 from forge.accounts.passwords import PasswordRefused, set_password
-from forge.accounts.signin import guarding, sessions
-from forge.api.errors import TooMany
+from forge.accounts.services.authority import MayNotManagePeople
+from forge.accounts.signin import factors, guarding, sessions
+from forge.api.errors import NotFound, TooMany
 from forge.api.rates import Rate
 from forge.api.throttles import Bucket, counter
 from forge.outbox.services import Owed, owe
+
+
+class NoSuchOperator(NotFound):
+    code = "no_such_operator"
+    title = "There is no such operator"
+
 
 PAUSE = timedelta(minutes=5)
 """Within this an account is sent one link, however often and by whomever it is asked for."""
@@ -70,11 +77,8 @@ def choose(*, actor: Actor, token: str, password: str, now: datetime) -> User:
         had_one = user.has_usable_password()
         if user.check_password(password):
             raise PasswordRefused("It is the password that you have now.")
-        set_password(user, password)
-        user.save(update_fields=["password", "updated_at"])
         own = actor.in_organization(user.organization_id)
-        guarding.note_success(guarding.take(user))
-        sessions.revoke_all(actor=own, user=user)
+        _give(user, password, actor=own)
         record(
             actor=own,
             action=actions.PASSWORD_RESET,
@@ -86,6 +90,46 @@ def choose(*, actor: Actor, token: str, password: str, now: datetime) -> User:
             told = _mail(user, "account.password_reset", once=now.isoformat(), facts={"at": now.isoformat()})
             owe([told], now=now)
     return user
+
+
+def require_operator(email: str, *, is_locking: bool = False) -> User:
+    """The operator of the installation with that address, while the account is on; raises NoSuchOperator."""
+    people = User.objects.filter(organization=None, email__iexact=email.strip(), is_active=True)
+    user = (people.select_for_update(no_key=True) if is_locking else people).first()
+    if user is None:
+        raise NoSuchOperator("No operator of the installation has this email; nothing was changed.")
+    return user
+
+
+def recover_operator(*, actor: Actor, email: str, password: str, without_factors: bool = False) -> User:
+    """Give an operator of the installation, whom no mail helps, a new password; for the command line alone.
+
+    Sessions end, a lock opens; second factors stay unless `without_factors`. Raises MayNotManagePeople,
+    NoSuchOperator, PasswordRefused.
+    """
+    if actor.kind != Kind.COMMAND:
+        raise MayNotManagePeople("Operators of the installation are helped on the command line alone.")
+    with transaction.atomic():
+        user = require_operator(email, is_locking=True)
+        _give(user, password, actor=actor)
+        record(
+            actor=actor,
+            action=actions.PASSWORD_RESET,
+            resource_type="User",
+            resource_id=str(user.pk),
+            description=f"A new password of operator {user.pk} of the installation, on the command line",
+        )
+        if without_factors:
+            factors.take_away(user, actor=actor)
+    return user
+
+
+def _give(user: User, password: str, *, actor: Actor) -> None:
+    """Set the password, end the sessions, open a lock; in the caller's transaction, which has the row."""
+    set_password(user, password)
+    user.save(update_fields=["password", "updated_at"])
+    guarding.note_success(guarding.take(user))
+    sessions.revoke_all(actor=actor, user=user)
 
 
 def _mail(

@@ -152,6 +152,7 @@ NOT_WALKED = {
     "refresh_prices": "needs AWS's list: tests/costs/test_refresh.py",
     "audit_export": "needs sealed months and a folder: tests/audit/test_audit_export.py",
     "aws_simulator": "has no database",
+    "changepassword": "refuses: tests/forge/accounts/test_make_operator.py",
     "createsuperuser": "refuses: tests/forge/accounts/test_make_operator.py",
     "doctor": "changes nothing",
     "import_bill": "needs a file: tests/costs/bills/test_commands.py",

@@ -1,20 +1,30 @@
 """`manage.py make_operator`: somebody who runs the installation."""
 
+import re
+import runpy
+import sys
+from datetime import timedelta
 from io import StringIO
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.core.management import CommandError, call_command, load_command_class
 from django.test import Client
+from django.utils import timezone
 
 from audit.actors import Actor
 from audit.models import AuditLog
 from forge.accounts import services
 from forge.accounts.management import asking
-from forge.accounts.models import User
+from forge.accounts.models import SignInGuard, User
+from forge.accounts.signin import recovering
+from forge.db import scope
+from forge.env import BASE_DIR
 from tests.factories import PASSWORD, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 EMAIL = "ops@acme.example"
+OTHER = "another horse altogether 9"
 
 
 @pytest.fixture(autouse=True)
@@ -124,14 +134,109 @@ def test_nobody_makes_operators_but_the_command_line():
     assert User.objects.get() == operator
 
 
-@pytest.mark.parametrize("options", [[], ["--username=you", "--noinput"]])
-def test_the_command_of_the_framework_names_ours(options, capsys):
-    command = load_command_class("forge.console", "createsuperuser")
+# -- One who is there, and cannot come in ----------------------------------------------------------------------------
+
+
+def test_recover_gives_an_operator_a_new_password_opens_the_lock_and_ends_the_sessions(monkeypatch):
+    make()
+    operator = User.objects.get()
+    browser = Client()
+    browser.force_login(operator)
+    now = timezone.now()
+    SignInGuard.objects.create(user=operator, failures=0, locked_until=now + timedelta(minutes=9))
+    Authenticator.objects.create(user=operator, type=Authenticator.Type.TOTP, data={})
+    monkeypatch.setenv("FORGE_OPERATOR_PASSWORD", OTHER)
+    said = make(email=EMAIL.upper(), recover=True)
+    assert said == f"{EMAIL} has a new password; every session has ended. Second factors are as they were.\n"
+    operator.refresh_from_db()
+    assert operator.check_password(OTHER)
+    assert not SignInGuard.objects.get().is_locked(now)
+    assert browser.get("/account/").status_code == 302
+    assert Authenticator.objects.filter(user=operator).exists()
+    entry = AuditLog.objects.get(action_type="PASSWORD_RESET")
+    assert (entry.actor_kind, entry.context["command"]) == ("COMMAND", "make_operator")
+    assert (entry.resource_id, entry.organization_id) == (str(operator.pk), None)
+
+
+def test_recover_takes_second_factors_away_where_that_is_asked_for():
+    make()
+    operator = User.objects.get()
+    Authenticator.objects.create(user=operator, type=Authenticator.Type.TOTP, data={})
+    assert "Second factors are gone." in make(recover=True, without_factors=True)
+    assert not Authenticator.objects.exists()
+    [entry] = AuditLog.objects.filter(action_type="MFA_RESET")
+    assert [one["type"] for one in entry.changes["before"]["factors"]] == ["totp"]
+    with pytest.raises(CommandError, match="goes with --recover"):
+        make(without_factors=True)
+
+
+@pytest.mark.parametrize("who", ["nobody", "person", "off"])
+def test_recover_helps_operators_alone_and_asks_for_no_password_in_vain(who, monkeypatch):
+    if who == "person":
+        UserFactory(email=EMAIL)
+    if who == "off":
+        make()
+        User.objects.update(is_active=False)
+    before = list(User.objects.values_list("password", flat=True))
+    monkeypatch.delenv("FORGE_OPERATOR_PASSWORD")
+    monkeypatch.setattr(asking.getpass, "getpass", lambda prompt: pytest.fail("a password was asked for"))
+    with pytest.raises(CommandError, match="No operator of the installation has this email; nothing was changed"):
+        make(recover=True)
+    assert list(User.objects.values_list("password", flat=True)) == before
+
+
+def test_whoever_makes_an_operator_twice_is_told_of_recover():
+    make()
+    with pytest.raises(CommandError, match="--recover gives an operator a new password"):
+        make()
+
+
+def test_without_its_audit_entry_the_password_stays(monkeypatch):
+    def fail(**kwargs) -> None:
+        raise ConnectionError
+
+    make()
+    monkeypatch.setenv("FORGE_OPERATOR_PASSWORD", OTHER)
+    monkeypatch.setattr("forge.accounts.signin.recovering.record", fail)
+    with pytest.raises(ConnectionError):
+        make(recover=True)
+    assert User.objects.get().check_password(PASSWORD)
+
+
+def test_nobody_recovers_operators_but_the_command_line():
+    operator = User.objects.create(email=EMAIL)
+    with pytest.raises(services.MayNotManagePeople):
+        recovering.recover_operator(actor=Actor.of_user(operator), email=EMAIL, password=PASSWORD)
+
+
+# -- The terminal ----------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_at_a_prompt_is_one_line_and_status_130(monkeypatch, capsys):
+    def interrupted(prompt: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.delenv("FORGE_OPERATOR_PASSWORD")
+    monkeypatch.setattr(asking.getpass, "getpass", interrupted)
+    monkeypatch.setattr(scope, "process_is_system", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["manage.py", "make_operator", f"--email={EMAIL}", "--skip-checks"])
     with pytest.raises(SystemExit) as ended:
-        command.run_from_argv(["manage.py", "createsuperuser", *options])
+        runpy.run_path(str(BASE_DIR / "manage.py"), run_name="__main__")
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.splitlines()[-2:] == ["", "manage.py: stopped by Ctrl-C."]
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("createsuperuser", []), ("createsuperuser", ["--username=you", "--noinput"]), ("changepassword", [EMAIL])],
+)
+def test_the_commands_of_the_framework_name_ours(name, options, capsys):
+    command = load_command_class("forge.console", name)
+    with pytest.raises(SystemExit) as ended:
+        command.run_from_argv(["manage.py", name, *options])
     assert ended.value.code == 1
-    assert (
-        capsys.readouterr().err == "CommandError: Forge has no superusers: run make_operator --email you@example.com\n"
-    )
+    [line] = capsys.readouterr().err.splitlines()
+    assert re.fullmatch("CommandError: .*run make_operator .*--email (you|ops)@example.com", line)
     with pytest.raises(CommandError, match="make_operator"):
-        call_command("createsuperuser")
+        call_command(name)

@@ -123,18 +123,16 @@ def test_a_paused_job_does_nothing_says_so_and_works_again_in_the_same_slot_once
     assert jobs.run_job("rollover", NOW + timedelta(hours=1), DAY, lambda: {"made": 1}) == {"made": 1}
 
 
-def test_the_switch_of_one_organization_wins_there_and_holds_nowhere_else():
-    mine, theirs = uuid4(), uuid4()
+def test_the_switch_of_one_organization_pauses_no_job_and_lifts_no_pause_for_all():
+    mine = uuid4()
     JobSwitch.objects.create(job="lifecycle", organization_id=mine)
-    assert jobs.is_paused("lifecycle", mine)
-    assert not jobs.is_paused("lifecycle", theirs)
     assert not jobs.is_paused("lifecycle")
     assert jobs.run_job("lifecycle", NOW, MINUTE, lambda: {"seen": 2}) == {"seen": 2}
 
     JobSwitch.objects.create(job="lifecycle")
     JobSwitch.objects.filter(organization_id=mine).update(is_paused=False)
-    assert not jobs.is_paused("lifecycle", mine)
-    assert jobs.is_paused("lifecycle", theirs)
+    assert jobs.is_paused("lifecycle")
+    assert jobs.run_job("lifecycle", NOW + MINUTE, MINUTE, lambda: pytest.fail("it ran")) is None
 
 
 @pytest.mark.parametrize("organization", [None, uuid4()], ids=["all", "one"])
