@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import Any
 
 from django.contrib.admin import ModelAdmin
@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.functional import SimpleLazyObject
 from django.views.decorators.http import require_POST
 from unfold.sites import UnfoldAdminSite
 
@@ -72,6 +73,10 @@ class ForgeAdminSite(UnfoldAdminSite):
             return context | {"paused_jobs": [], "show_history": False}
         reads_log = self._opens(request)("audit.auditlog")
         return context | {"paused_jobs": paused_jobs(request.user), "show_history": reads_log}
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
+        """Django's, made when a page shows it: each page is given it, and the sidebar is `get_sidebar_list`."""
+        return SimpleLazyObject(partial(super().get_app_list, request, app_label))
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Sign-in of those whose role opens the console, then their second factor; the overview for who is in."""

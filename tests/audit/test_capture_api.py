@@ -133,6 +133,7 @@ def test_success_failure_and_denial_over_every_interface(world, key, share):
             walked.refused(client_of(other, interface), 403, "DENIED", interface=interface, user=other)
 
 
+@pytest.mark.catalogue(2)
 @pytest.mark.parametrize("key", sorted(CASES), ids="-".join)
 def test_bad_bodies_missing_and_foreign_rows_narrow_tokens_conflicts_and_strangers(world, key):
     walked = Walked(world, key)

@@ -157,6 +157,7 @@ def refused(entries, action, result, *, user, resource, resource_id=None):
     check_fields(entries[0], user=user, interface="ADMIN", resource=resource, resource_id=resource_id)
 
 
+@pytest.mark.catalogue(2)
 @pytest.mark.parametrize("key", sorted(BUTTONS), ids="-".join)
 def test_buttons(world, person, key):
     (model, name), case = key, BUTTONS[key]
@@ -197,6 +198,7 @@ def test_buttons(world, person, key):
         refused(entries, case.action, "DENIED", user=other, resource=resource, resource_id=row.pk)
 
 
+@pytest.mark.catalogue(3)
 @pytest.mark.parametrize("model", sorted(ADMINS))
 def test_what_nobody_may_do_in_the_console_is_denied(world, person, model):
     """Adding and changing where there is no form for it, deleting everywhere, Django's own bulk deletion."""

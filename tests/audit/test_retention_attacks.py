@@ -114,6 +114,7 @@ def test_a_forged_entry_for_a_month_too_young(oldest, superuser):
     assert f"{young:%Y-%m} was dropped before its time" in details()
 
 
+@pytest.mark.catalogue(3)
 @pytest.mark.parametrize(
     "context",
     [

@@ -88,6 +88,7 @@ LATER = {
 }  # fmt: skip
 
 
+@pytest.mark.catalogue(3)
 @pytest.mark.parametrize("attack", LATER)
 def test_since_finds_each_attack_on_what_came_after(sealed, superuser, attack):
     kind, do = LATER[attack]

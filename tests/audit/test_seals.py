@@ -156,6 +156,7 @@ STEPS = {
 }
 
 
+@pytest.mark.catalogue(2)
 @pytest.mark.parametrize("step", STEPS)
 def test_a_sealer_killed_at_any_step_is_made_up_for_by_the_next(outside, step):
     leave(6)

@@ -12,6 +12,7 @@ from tests.bench.__main__ import BENCHMARKS, main
 from tests.bench.measure import Benchmark, Figure, Run, Sides, Subject, UnequalWork, compare, measure, merge, sample
 
 
+@pytest.mark.catalogue(4)
 @pytest.mark.parametrize("name", BENCHMARKS)
 @pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 def test_both_sides_do_the_same_work(name):

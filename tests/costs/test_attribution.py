@@ -40,6 +40,7 @@ def tag(workspace, when, **tags):
     services.tag(actor=COMMAND, workspace_id=workspace.pk, tags=tags, now=when)
 
 
+@pytest.mark.catalogue(2)
 @pytest.mark.parametrize("began", [datetime(2026, 3, 10, tzinfo=UTC), datetime(2026, 12, 30, tzinfo=UTC)])
 @pytest.mark.parametrize("outage", [timedelta(hours=5), timedelta(days=3)])
 def test_after_an_outage_the_records_are_those_of_an_undisturbed_run_in_every_column(began, outage):

@@ -40,6 +40,7 @@ def assert_as_worked(row, machine, spent):
     assert all(amount != 0 for _, _, amount in spent)
 
 
+@pytest.mark.catalogue(3)
 @pytest.mark.parametrize(**worked.each("machines"))
 def test_a_machine_metered_late_costs_what_was_worked_out(row, spent):
     machine = WorkSpaceFactory(
@@ -130,6 +131,7 @@ def reach(machine, source, at, state):
     write_history(machine, [(at, state)], source=source)
 
 
+@pytest.mark.catalogue(3)
 @pytest.mark.parametrize(**worked.each("machines"))
 def test_a_machine_metered_as_it_lives_costs_the_same(row, spent):
     changes = worked.history(row["history"])

@@ -82,6 +82,7 @@ class Page(HTMLParser):
         self.fetched += re.findall(r"url\(([^)]*)\)", given.get("style", ""))
 
 
+@pytest.mark.whole
 @pytest.mark.xdist_group("docs-site")
 def test_no_page_asks_another_host_for_anything(site: Path):
     for path in sorted(site.rglob("*.html")):
@@ -116,6 +117,7 @@ def test_whatever_a_page_fetches_is_seen(tag: str, tmp_path: Path):
     assert Page(path).fetched == ["https://cdn.example.com/x"]
 
 
+@pytest.mark.whole
 @pytest.mark.xdist_group("docs-site")
 def test_every_link_within_the_site_leads_somewhere(site: Path):
     pages = {path.resolve(): Page(path) for path in site.rglob("*.html")}
@@ -130,6 +132,7 @@ def test_every_link_within_the_site_leads_somewhere(site: Path):
                 assert unquote(parts.fragment) in pages[target].places, f"{path.name}: {address}"
 
 
+@pytest.mark.whole
 @pytest.mark.xdist_group("docs-site")
 def test_every_alert_leads_to_its_runbook_and_every_request_has_its_place(site: Path):
     runbooks = Page(site / "runbooks.html").places
@@ -147,6 +150,7 @@ def test_every_alert_leads_to_its_runbook_and_every_request_has_its_place(site: 
                 assert f">{parameter['name']}<" in text, f"{method} {path} {parameter['name']}"
 
 
+@pytest.mark.whole
 @pytest.mark.xdist_group("docs-site")
 def test_the_search_index_is_a_file_of_the_site(site: Path):
     text = (site / "searchindex.js").read_text()

@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.demo import ROOT, Answer, Api, Demo, ended, eventually
 
-pytestmark = pytest.mark.xdist_group("e2e")
+pytestmark = [pytest.mark.xdist_group("e2e"), pytest.mark.whole]
 
 TIMEOUT = 120
 LEFT_OUT = shutil.ignore_patterns(".*", "static", "node_modules", "__pycache__", "tests")

@@ -157,6 +157,7 @@ def test_panels_stand_beside_each_other_and_ask_the_chosen_source():
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
 
 
+@pytest.mark.catalogue(3)
 @pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_of_the_runbooks_runs(command, settings, tmp_path):

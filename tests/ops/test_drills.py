@@ -60,6 +60,7 @@ def append(server, numbers):
             append_over(connection, number)
 
 
+@pytest.mark.whole
 def test_back_up_lose_restore_verify_and_go_on(server, script, tmp_path):
     append(server, range(20))
     server.manage("audit_seal")

@@ -242,6 +242,7 @@ OTHERS = {"admin": LEADING}
 SEES = {"own": (*OWN,), "team": ("lead", "admin", "finance", "auditor"), "other": ("admin", "finance", "auditor")}
 
 
+@pytest.mark.catalogue(4)
 @pytest.mark.parametrize("action", POWER + ENDING)
 @pytest.mark.parametrize(
     ("role", "whose"),

@@ -35,6 +35,7 @@ def engineer(world):
     return client_of(world.engineer)
 
 
+@pytest.mark.catalogue(3)
 @pytest.mark.parametrize("operation", ["CreateUser", "BatchAssociateUserStack", "DescribeUserStackAssociations"])
 @pytest.mark.parametrize("kind", ["throttling", "timeout_before", "timeout_after"])
 def test_a_launch_comes_to_one_right_whatever_is_cut_off(engineer, simulator, clock, operation, kind):
@@ -183,6 +184,7 @@ def test_a_launch_that_is_called_off_leaves_no_right(engineer, simulator, clock)
     assert associated(simulator) == []
 
 
+@pytest.mark.catalogue(3)
 @pytest.mark.parametrize("operation", ["ExpireSession", "BatchDisassociateUserStack"])
 @pytest.mark.parametrize("kind", ["timeout_before", "timeout_after", "throttling"])
 def test_an_end_goes_on_until_session_and_right_are_gone(engineer, simulator, clock, operation, kind):

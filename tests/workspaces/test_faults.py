@@ -72,6 +72,7 @@ def test_a_simulated_place_without_a_simulator_calls_nobody(world, settings, clo
     assert fresh(operation).error["code"] == "NoSimulator"
 
 
+@pytest.mark.catalogue(3)
 @pytest.mark.parametrize(
     ("verb", "call", "state"),
     [

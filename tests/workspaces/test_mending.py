@@ -64,6 +64,7 @@ def test_it_is_done_when_the_machine_was_seen_on_its_way_and_is_back(world, simu
     assert outcomes() == [(f"WORKSPACE_{verb.upper()}_OUTCOME", "SUCCESS")]
 
 
+@pytest.mark.catalogue(3)
 @pytest.mark.parametrize("verb", CALLS)
 @pytest.mark.parametrize("loss", ["request", "answer"])
 def test_a_call_that_is_cut_off_is_repeated_only_when_it_did_nothing(

@@ -269,6 +269,7 @@ def test_a_machine_that_vanishes_meanwhile_ends(world, simulator, clock, running
     assert machine().state == State.TERMINATED
 
 
+@pytest.mark.catalogue(3)
 @pytest.mark.parametrize("step", ["look", "ask", "taken", "changing"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_at_any_step_it_goes_on_and_changes_once(world, simulator, clock, running, monkeypatch, step, when):

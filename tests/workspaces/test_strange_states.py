@@ -38,6 +38,7 @@ def while_strange(monkeypatch, simulator, clock, caplog):
     return work
 
 
+@pytest.mark.catalogue(2)
 @pytest.mark.parametrize("verb", ["stop", "start", "terminate", "reboot", "rebuild"])
 def test_an_operation_goes_on_when_aws_shows_what_is_known(world, simulator, clock, while_strange, verb):
     clock.finish(launch(world, clock))

@@ -69,6 +69,7 @@ ORDERS = ["", "?o=0", "?o=-0", "?o=1.0", "?o=-1.0", "?o=2", "?o=-2", "?o=0.-1.2"
 COLUMNS = {"0": "name", "1": "cost_center", "2": "owner_id"}
 
 
+@pytest.mark.catalogue(3)
 @pytest.mark.parametrize("query", ORDERS)
 def test_every_order_is_walked_there_and_back_without_a_lost_or_doubled_row(admin, projects, query):
     there, last = walk(admin, query, "next")

@@ -166,6 +166,7 @@ def test_cells_are_data_and_not_what_a_page_makes_of_them(world):
     assert line["tags"] == '{"cost-center": "r-1"}'
 
 
+@pytest.mark.catalogue(4)
 @pytest.mark.parametrize("role", ["operator", "admin", "auditor", "finance", "lead", "engineer"])
 @pytest.mark.parametrize("address", LISTS)
 def test_a_list_gives_its_file_to_those_who_may_look_at_it_and_costs_not_to_auditors(world, address, role):

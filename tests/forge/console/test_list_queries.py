@@ -69,6 +69,7 @@ def fill(world, budget, count):
         rows.mail(world)
 
 
+@pytest.mark.catalogue(2)
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_asks_as_much_of_few_rows_as_of_many(world, name):
     browser = Client()

@@ -36,6 +36,7 @@ def covered_months() -> list[tuple[date, date]]:
     return [(partition.first, partition.end) for partition in partitions.attached(TABLE)]
 
 
+@pytest.mark.catalogue(4)
 @pytest.mark.soak
 @pytest.mark.parametrize("zone", ZONES)
 def test_ten_years_of_the_daily_job_leave_no_gap_and_no_overlap_in_any_session_time_zone(ledger, zone, scale):

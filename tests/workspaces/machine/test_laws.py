@@ -163,6 +163,7 @@ def live(fleet: Fleet, fault: Fault) -> None:
     fleet.settle()
 
 
+@pytest.mark.catalogue(4)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "_"))
 def test_each_known_fault_of_the_product_breaks_a_law(sky, months, monkeypatch, fault):
     fleet = an_example(sky)
@@ -171,6 +172,7 @@ def test_each_known_fault_of_the_product_breaks_a_law(sky, months, monkeypatch, 
         live(fleet, fault)
 
 
+@pytest.mark.catalogue(4)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "_"))
 def test_the_same_steps_break_no_law_without_the_fault(sky, months, fault):
     live(an_example(sky), fault)

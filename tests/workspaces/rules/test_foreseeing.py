@@ -71,6 +71,7 @@ def test_no_more_warnings_are_foreseen_than_a_run_gives(world, now, monkeypatch)
     assert len(agreed(now)) == 2
 
 
+@pytest.mark.catalogue(3)
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_stands_there_both_agree_run_after_run(world, now, settings, monkeypatch, seed):
     monkeypatch.setattr(sweep, "LOOKED_AT_TOGETHER", 5)
