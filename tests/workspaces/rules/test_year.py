@@ -55,7 +55,6 @@ def on_days(life: Life, fired) -> Counter:
 
 
 @pytest.mark.soak
-@pytest.mark.whole
 @pytest.mark.timeout(3600)
 def test_each_rule_fires_on_its_day_and_on_no_other(world, scale, monkeypatch, settings):
     """Fifty machines over sixty days; at full count five hundred over a year."""
