@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from django.db import connection
+from django.db import connection, transaction
 
+from audit.actors import Actor
+from costs import metering
 from costs.models import CostRecord, DailyCost, DailyTotal
 from tests.costs import spending
 from tests.factories import WorkSpaceFactory, write_history
@@ -30,6 +32,13 @@ def reach(workspace, when, state):
         workspace.terminated_at = when
     workspace.save(update_fields=["state", "state_since", "terminated_at"])
     write_history(workspace, [(when, state)], source=source)
+
+
+def end(workspace, when):
+    """End a machine as its room does, which books it to its end."""
+    with transaction.atomic():
+        reach(workspace, when, "TERMINATED")
+        metering.close(workspaces=[workspace], actor=Actor.job("test"), now=when)
 
 
 def booked(*workspaces):

@@ -4,13 +4,11 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import transaction
 
-from audit.actors import Actor
 from costs import metering
 from costs.models import MeterMark
 from forge.db.ids import uuid7
-from tests.costs.meters import assert_sums_agree, booked, reach, total
+from tests.costs.meters import assert_sums_agree, booked, end, total
 from tests.costs.test_reconfigured import APRIL, HOURS, MARCH, launched, modify, on, part, price
 from workspaces.models import ConfigurationChange
 
@@ -27,12 +25,6 @@ def with_paid_storage(workspace):
         uuid7(), workspace.organization, Decimal("0.10"), 100,
     )  # fmt: skip
     own.save(force_insert=True)
-
-
-def end(workspace, when):
-    with transaction.atomic():
-        reach(workspace, when, "TERMINATED")
-        metering.close(workspaces=[workspace], actor=Actor.job("test"), now=when)
 
 
 @pytest.fixture(params=["autostop", "alwayson", "switched", "ended before the first sweep"])

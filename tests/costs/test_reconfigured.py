@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from importlib import import_module
 
 import pytest
 from django.db import connection
 
 from costs import metering
 from costs.models import CostRecord, MeterMark, Price
+from costs.pricing import HOUR, hour_of, month_of
 from forge.db.ids import uuid7
-from tests.costs.meters import assert_sums_agree, booked, reach, total
+from tests.costs.meters import assert_sums_agree, end, reach, total
 from tests.factories import WorkSpaceFactory
 from workspaces.models import ConfigurationChange, WorkSpace
+
+RECKON = import_module("costs.migrations.0021_an_hour_is_priced_as_it_began").RECKON
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("months")]
 
@@ -36,6 +40,14 @@ def price(bundle_type="STANDARD", running_mode="AUTO_STOP"):
 def part(fee, first, last):
     """What a month's fee accrues from hour `first` of March to hour `last`, by the rule of docs/money.md."""
     return round(fee * last / HOURS, 6) - round(fee * first / HOURS, 6)
+
+
+def accrued(fee, hour):
+    """What a month's fee accrues in the UTC hour that begins then."""
+    began, ends = month_of(hour)
+    hours = (ends - began) // HOUR
+    nth = (hour - began) // HOUR
+    return round(fee * (nth + 1) / hours, 6) - round(fee * nth / hours, 6)
 
 
 def launched(*changes, **facts):
@@ -170,50 +182,63 @@ def test_after_the_month_of_a_switch_a_machine_is_metered_on_the_short_path_agai
     assert MeterMark.objects.get(workspace=workspace).dirty_from is None
 
 
-def test_after_another_change_it_is_at_once():
+def test_after_another_change_it_is_with_the_next_hour():
     workspace = launched()
     modify(workspace, on(21, 9.25), bundle_type="PERFORMANCE")
     metering.meter(now=on(21, 9.5))
+    assert MeterMark.objects.get(workspace=workspace).dirty_from is not None
+    metering.meter(now=on(21, 10.01))
     assert MeterMark.objects.get(workspace=workspace).dirty_from is None
 
 
-def test_any_rhythm_of_metering_books_the_same():
-    """Punctual or days late, behind several changes: the same records to the millionth as every seven minutes."""
-    history = [
-        (on(27, 9.1), "AVAILABLE"),
-        (on(27, 18), "STOPPED"),
-        (on(28, 8.4), "STARTING"),
-        (on(28, 8.5), "AVAILABLE"),
-    ]
-    changes = [
-        (on(27, 12.5), {"bundle_type": "PERFORMANCE"}),
-        (on(28, 20.2), {"running_mode": "ALWAYS_ON"}),
-        (on(29, 6), {"root_volume_gb": 175, "user_volume_gb": 100}),
-        (on(30, 1.7), {"running_mode": "AUTO_STOP"}),
-        (on(2, 3.3, month=4), {"running_mode": "ALWAYS_ON"}),
-    ]
-    end = on(3, 12, month=4) + timedelta(microseconds=1)
-
-    def follow(step):
-        workspace = WorkSpaceFactory(history=history[:1])
-        steps = sorted([*((at, state) for at, state in history[1:]), *changes, (end, None)], key=lambda one: one[0])
-        now = history[0][0]
-        for at, what in steps:
-            while now + step < at:
-                now += step
-                metering.meter(now=now)
-            if isinstance(what, str):
-                reach(workspace, at, what)
-            elif what:
-                modify(workspace, at, **what)
-        metering.meter(now=end)
-        return workspace
-
-    one = follow(timedelta(minutes=7))
-    for minutes in (17, 50, 1440, 40 * 1440):
-        other = follow(timedelta(minutes=minutes))
-        (first, _), (second, _) = booked(one), booked(other)
-        differing = [ours for ours, theirs in zip(first[0], second[0], strict=True) if ours != theirs]
-        assert differing == [], f"metered every {minutes} minutes"
-        assert total(one) == total(other) > 0
+@pytest.mark.parametrize("sweeps", [(), (50,), (35, 40, 45, 50), range(31, 60)])
+@pytest.mark.parametrize(("before", "after"), [("STANDARD", "PERFORMANCE"), ("PERFORMANCE", "STANDARD")])
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_session_hour_that_begins_after_the_change_is_priced_as_its_utc_hour(before, after, ends, sweeps):
+    """Session hours begin at :55, the machine is resized at 9:30: hour 9 is the former's, whenever metering ran."""
+    workspace = launched((on(10, 2 + 55 / 60), "AVAILABLE"), bundle_type=before)
+    metering.meter(now=on(10, 9 + 20 / 60))
+    modify(workspace, on(10, 9.5), bundle_type=after)
+    for minute in sweeps:
+        metering.meter(now=on(10, 9 + minute / 60))
+    if ends:
+        end(workspace, on(10, 9 + 58 / 60))
+    metering.meter(now=on(10, 12))
+    nine = CostRecord.objects.get(workspace=workspace, period_start=on(10, 9))
+    former, first = price(before), 9 * 24 + 9
+    owed = part(former.monthly_amount, first, HOURS if ends else first + 1)
+    assert (nine.bundle_type, nine.billed_hours, nine.compute_cost) == (before, 1, former.hourly_amount + owed)
     assert_sums_agree()
+
+
+@pytest.mark.parametrize("sweeps", [(), (50,), (7, 30, 50), range(7, 60)])
+@pytest.mark.parametrize("change", [{"bundle_type": "PERFORMANCE"}, {"running_mode": "ALWAYS_ON"}], ids=min)
+@pytest.mark.parametrize("began", [on(10, 9), on(1, month=4)], ids=["mid-month", "first of the month"])
+def test_an_hour_that_was_booked_before_its_change_became_known_keeps_its_price(began, change, sweeps):
+    """A look at AWS that began two minutes before the hour finds the change, and says so seven minutes later."""
+    workspace = launched((began - timedelta(hours=6, minutes=5), "AVAILABLE"))
+    metering.meter(now=began + timedelta(minutes=1))
+    modify(workspace, began - timedelta(minutes=2), **change)
+    for minute in sweeps:
+        metering.meter(now=began + timedelta(minutes=minute))
+    metering.meter(now=began + timedelta(hours=2))
+    record = CostRecord.objects.get(workspace=workspace, period_start=began)
+    assert (record.bundle_type, record.running_mode, record.billed_hours) == ("STANDARD", "AUTO_STOP", 1)
+    assert record.compute_cost == price().hourly_amount + accrued(price().monthly_amount, began)
+    assert_sums_agree()
+
+
+def test_a_mark_that_had_gone_back_to_the_short_path_too_early_is_reckoned_anew():
+    """The migration finds it, in the hour of the change and the next; others it leaves."""
+    hour = hour_of(datetime.now(UTC))
+    workspace, other = (launched((hour - timedelta(hours=5, minutes=5), "AVAILABLE")) for _ in range(2))
+    modify(workspace, hour + timedelta(minutes=30), bundle_type="PERFORMANCE")
+    metering.meter(now=hour + timedelta(minutes=40))
+    MeterMark.objects.update(dirty_from=None)
+    with connection.cursor() as cursor:
+        cursor.execute(RECKON)
+        assert cursor.rowcount == 1
+    assert MeterMark.objects.get(workspace=other).dirty_from is None
+    metering.meter(now=hour + timedelta(hours=1))
+    record = CostRecord.objects.get(workspace=workspace, period_start=hour)
+    assert record.compute_cost == price().hourly_amount + accrued(price().monthly_amount, hour)

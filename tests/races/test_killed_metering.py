@@ -32,6 +32,8 @@ NEW_YEAR = datetime(2028, 1, 1, tzinfo=UTC)
 HOURS = 56
 """Up to the morning after the turn of the year."""
 OFF = timedelta(days=3)
+KINDS = 7
+"""Kinds of machines; there are three or nine of each."""
 
 ZONES = ("AAA-1BBB,J60/2,J364/3", "AAA3BBB,J364/2,J60/3", "UTC0")
 """Clocks of the workers' machines: set back on December 30, set forward on that day, never changed."""
@@ -52,7 +54,7 @@ Bearers = list[tuple[datetime, dict[str, Any]]]
 
 
 def fleet(world: World, count: int) -> dict[uuid.UUID, Bearers]:
-    """Machines with short lives of six kinds, all of them known from the start, and who bears their hours.
+    """Machines with short lives of seven kinds, all of them known from the start, and who bears their hours.
 
     Of each kind there are three: the tags of one change, the team of another, and project, owner and then the
     project's cost center of the third.
@@ -72,11 +74,11 @@ def fleet(world: World, count: int) -> dict[uuid.UUID, Bearers]:
     known = {}
     for number in range(count):
         machine = _machine(world, number)
-        known[machine.pk] = _bearers(machine, number // 6 % 3, team, project)
+        known[machine.pk] = _bearers(machine, number // KINDS % 3, team, project)
     moved = BEGAN + timedelta(hours=41.3)
     Project.objects.filter(pk=project.pk).update(cost_center="p-2", updated_at=moved)
     for number, bearers in enumerate(known.values()):
-        if number // 6 % 3 == 2:
+        if number // KINDS % 3 == 2:
             bearers.append((moved, {**bearers[-1][1], "cost_center": "p-2"}))
     return known
 
@@ -123,7 +125,7 @@ def assert_borne(records: list[dict[str, Any]], known: dict[uuid.UUID, Bearers])
 
 def _machine(world: World, number: int) -> WorkSpace:
     at = BEGAN + timedelta(minutes=number)
-    instant = timedelta(microseconds=1 if number % 12 < 6 else -1)
+    instant = timedelta(microseconds=1 if number % (2 * KINDS) < KINDS else -1)
     launched = [(at, "PENDING"), (at + timedelta(minutes=3), "AVAILABLE")]
     on_and_off = [
         *launched,
@@ -143,18 +145,30 @@ def _machine(world: World, number: int) -> WorkSpace:
     ]
     ended = [*launched, (NEW_YEAR + instant, "TERMINATED")]
     of_the_new_year = [(at, "PENDING"), (NEW_YEAR + instant, "AVAILABLE")]
-    histories = (on_and_off, inside_the_tail, launched, ended, of_the_new_year, on_and_off)
+    histories = (on_and_off, inside_the_tail, launched, ended, of_the_new_year, on_and_off, launched)
     machine = factories.WorkSpaceFactory(
         organization=world.organization,
         team=world.team,
         owner=factories.UserFactory(organization=world.organization),
-        history=histories[number % 6],
-        running_mode="ALWAYS_ON" if number % 6 == 2 else "AUTO_STOP",
+        history=histories[number % KINDS],
+        running_mode="ALWAYS_ON" if number % KINDS == 2 else "AUTO_STOP",
     )
-    if number % 6 == 5:
-        changed = {"bundle_type": "PERFORMANCE", "running_mode": "ALWAYS_ON", "configured_at": at + timedelta(hours=5)}
-        WorkSpace.objects.filter(pk=machine.pk).update(**changed)
+    for changed_at, changed in _changes(number, at):
+        WorkSpace.objects.filter(pk=machine.pk).update(**changed, configured_at=changed_at)
     return machine
+
+
+def _changes(number: int, at: datetime) -> list[tuple[datetime, dict[str, str]]]:
+    """What is changed of a machine; two resizes lie between an hour's start and a sweep, before its session hour."""
+    if number % KINDS == 5:
+        return [(at + timedelta(hours=5), {"bundle_type": "PERFORMANCE", "running_mode": "ALWAYS_ON"})]
+    if number % KINDS == 6:
+        swept = BEGAN + timedelta(hours=5 + number)
+        return [
+            (swept - timedelta(minutes=6), {"bundle_type": "POWER"}),
+            (swept - timedelta(minutes=3), {"bundle_type": "PERFORMANCE"}),
+        ]
+    return []
 
 
 def booked() -> list[list[dict[str, Any]]]:
@@ -239,7 +253,7 @@ def test_metering_killed_at_random_books_every_hour_once(months, scale):
     """Over a change of the clocks and the turn of the year; then once more; then after three days off."""
     resumed = BEGAN + timedelta(hours=HOURS) + OFF
     world = build()
-    known = fleet(world, scale(60, 18))
+    known = fleet(world, scale(63, 21))
     half_way, whole = undisturbed(BEGAN + timedelta(hours=HOURS)), undisturbed(resumed)
     assert_borne(whole[0], known)
 
