@@ -59,7 +59,7 @@ UPDATE costs_metermark
 
 
 class Migration(migrations.Migration):
-    dependencies = [("costs", "0019_until_when_a_machine_lives")]
+    dependencies = [("costs", "0020_lives_until_in_line")]
 
     operations = [
         migrations.RunSQL(edit(PAIRS), edit(tuple((wanted, there) for there, wanted in PAIRS))),
