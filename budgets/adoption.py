@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 
+from budgets import leaving
 from budgets.binding import Rate, Scopes
 from budgets.models import EXPIRES_AFTER, Budget, Reservation
 from budgets.rates import rate_or_nothing
@@ -174,7 +175,8 @@ def take_over(*, budget_id: uuid.UUID, now: datetime) -> bool:
     """Adopt a budget whose scope row the caller has FOR UPDATE; False when it is adopted, switched off or to come.
 
     Spent becomes the sum of the scope's records in the period; each live machine gets a reservation, whether it fits
-    or not. What machines still hold in the scope's earlier periods ends with it.
+    or not, and so does one that has left the scope in the hour that has begun (budgets.leaving). What machines still
+    hold in the scope's earlier periods ends with it.
     """
     budget, earlier = locked_with_earlier(budget_id)
     if budget.adopted_at is not None or not budget.is_active or now < budget.period_start:
@@ -184,7 +186,7 @@ def take_over(*, budget_id: uuid.UUID, now: datetime) -> bool:
         if earlier:
             cursor.execute("SELECT budgets_empty(%s, %s)", [earlier, now])
         spent = _one(cursor, budget, parameters, _SPENT)
-        reserved = _one(cursor, budget, parameters, _CLAIMS, _HOLD)
+        reserved = _one(cursor, budget, parameters, _CLAIMS, _HOLD) + leaving.keep_late(budget, now=now)
     budget.spent, budget.reserved, budget.adopted_at = spent, reserved, now
     budget.save(update_fields=["spent", "reserved", "adopted_at", "updated_at"])
     return True
@@ -195,7 +197,9 @@ def foresee(*, budget_id: uuid.UUID, now: datetime) -> tuple[Decimal, Decimal]:
     budget = Budget.objects.get(pk=budget_id)
     parameters = _parameters(budget, now)
     with connection.cursor() as cursor:
-        return _one(cursor, budget, parameters, _SPENT), _one(cursor, budget, parameters, _CLAIMS, _FORESEE)
+        spent = _one(cursor, budget, parameters, _SPENT)
+        reserved = _one(cursor, budget, parameters, _CLAIMS, _FORESEE)
+    return spent, reserved + sum((owed for _, owed in leaving.claims(budget, now=now)), Decimal(0))
 
 
 def locked_with_earlier(budget_id: uuid.UUID) -> tuple[Budget, list[uuid.UUID]]:
