@@ -40,7 +40,7 @@ _SPENT = """
     )
 """
 
-_MODES = MODES.format(machine="w.id, w.launched_at, w.running_mode, %(now)s")
+_MODES = MODES.format(id="w.id", launched_at="w.launched_at", mode="w.running_mode", at="%(now)s")
 
 _KINDS = """
     SELECT DISTINCT service_type, region, bundle_type, operating_system, running_mode, root_volume_gb + user_volume_gb,
@@ -50,69 +50,72 @@ _KINDS = """
 """
 
 # Fees of the hours that are in no record yet, and the running ahead: what every live machine must hold. To the end of
-# the month (`turn`) it owes them by the modes that it has had in it, as costs.dues has it.
+# the month (`turn`) it owes them by the modes that it has had in it, as costs.dues has it. The fees are reckoned once
+# for all machines of a rate that owe the same hours. These are kept together in arrays and not joined to: PostgreSQL
+# takes them for few, and would compare each machine with each sum.
 _CLAIMS = """
     WITH rate (
         service_type, region, bundle_type, operating_system, running_mode, storage_gb, modes,
-        fee, beside, storage_fee, later_fee, later_storage_fee, hourly, runs_free
-    ) AS (
+        fee, beside, storage_fee, later_fee, later_storage_fee, hourly, runs_free, nr
+    ) AS MATERIALIZED (
         SELECT * FROM unnest(
             %(service_types)s::text[], %(regions)s::text[], %(bundle_types)s::text[], %(operating_systems)s::text[],
             %(running_modes)s::text[], %(storage_gbs)s::integer[], %(modes)s::text[], %(fees)s::numeric[],
             %(besides)s::numeric[], %(storage_fees)s::numeric[], %(later_fees)s::numeric[],
             %(later_storage_fees)s::numeric[], %(hourlies)s::numeric[], %(runs_free)s::boolean[]
-        )
-    ), claim AS (
-        SELECT w.id AS workspace_id, w.launched_at,
-               CASE WHEN since.hour < least(bound.hour, %(turn)s)
-                    THEN costs_accrued(rate.fee, least(bound.hour, %(turn)s)) - costs_accrued(rate.fee, since.hour)
-                         + costs_accrued(rate.beside, least(bound.hour, %(turn)s))
-                         - costs_accrued(rate.beside, since.hour)
-                         + costs_accrued(rate.storage_fee, least(bound.hour, %(turn)s))
-                         - costs_accrued(rate.storage_fee, since.hour)
-                    ELSE 0
-               END
-               + CASE WHEN greatest(since.hour, %(turn)s) < bound.hour
-                      THEN costs_accrued(rate.later_fee, bound.hour)
-                           - costs_accrued(rate.later_fee, greatest(since.hour, %(turn)s))
-                           + costs_accrued(rate.later_storage_fee, bound.hour)
-                           - costs_accrued(rate.later_storage_fee, greatest(since.hour, %(turn)s))
-                      ELSE 0
-                 END
-               + rate.hourly * greatest(0, least(
-                   %(hours)s,
-                   ceil(extract(epoch FROM bound.at - CASE WHEN rate.runs_free THEN %(turn)s ELSE %(now)s END) / 3600)
-               ))
-               AS amount
+        ) WITH ORDINALITY
+    ), machine AS MATERIALIZED (
+        SELECT w.id, w.launched_at, w.service_type, w.region, w.bundle_type, w.operating_system, w.running_mode,
+               w.root_volume_gb + w.user_volume_gb AS storage_gb, {modes} AS modes,
+               least(
+                   %(period_end)s,
+                   costs_lives_until(w.created_at, w.max_lifetime_days, w.keep_alive, w.keep_alive_until, %(now)s)
+               ) AS bound
           FROM workspaces_workspace w
-          JOIN rate
-            ON rate.service_type = w.service_type AND rate.region = w.region AND rate.bundle_type = w.bundle_type
-           AND rate.operating_system = w.operating_system AND rate.running_mode = w.running_mode
-           AND rate.storage_gb = w.root_volume_gb + w.user_volume_gb AND rate.modes = {modes}
-         CROSS JOIN LATERAL (
-             SELECT least(
-                        %(period_end)s,
-                        costs_lives_until(
-                            w.created_at, w.max_lifetime_days, w.keep_alive, w.keep_alive_until, %(now)s
-                        )
-                    ) AS at
-         ) limited
-         CROSS JOIN LATERAL (
-             SELECT limited.at, costs_hour_of(limited.at + interval '1 hour' - interval '1 microsecond') AS hour
-         ) bound
+         WHERE w.organization_id = %(organization)s AND w.{machine_column} = %(scope_id)s
+           AND w.state = ANY (%(live)s) AND %(now)s < %(period_end)s
+    ), owing AS MATERIALIZED (
+        SELECT m.id, m.launched_at, m.bound, rate.nr, since.hour AS first,
+               costs_hour_of(m.bound + interval '1 hour' - interval '1 microsecond') AS past
+          FROM machine m
+          JOIN rate USING (service_type, region, bundle_type, operating_system, running_mode, storage_gb, modes)
          CROSS JOIN LATERAL (
              SELECT greatest(
                  %(period_start)s,
                  coalesce(
-                     max(c.period_start) + interval '1 hour', costs_hour_of(coalesce(w.launched_at, %(now)s))
+                     max(c.period_start) + interval '1 hour', costs_hour_of(coalesce(m.launched_at, %(now)s))
                  )
              ) AS hour
                FROM costs_costrecord c
-              WHERE c.workspace_id = w.id
+              WHERE c.workspace_id = m.id
                 AND c.period_start >= %(period_start)s AND c.period_start < %(period_end)s
          ) since
-         WHERE w.organization_id = %(organization)s AND w.{machine_column} = %(scope_id)s
-           AND w.state = ANY (%(live)s) AND %(now)s < %(period_end)s
+    ), alike AS MATERIALIZED (
+        SELECT nr, first, past, array_agg(id) AS ids, array_agg(launched_at) AS launches, array_agg(bound) AS bounds
+          FROM owing GROUP BY nr, first, past
+    ), owed AS MATERIALIZED (
+        SELECT alike.*, rate.hourly, CASE WHEN rate.runs_free THEN %(turn)s ELSE %(now)s END AS runs_from,
+               CASE WHEN first < least(past, %(turn)s)
+                    THEN costs_accrued(fee, least(past, %(turn)s)) - costs_accrued(fee, first)
+                         + costs_accrued(beside, least(past, %(turn)s)) - costs_accrued(beside, first)
+                         + costs_accrued(storage_fee, least(past, %(turn)s)) - costs_accrued(storage_fee, first)
+                    ELSE 0
+               END
+               + CASE WHEN greatest(first, %(turn)s) < past
+                      THEN costs_accrued(later_fee, past) - costs_accrued(later_fee, greatest(first, %(turn)s))
+                           + costs_accrued(later_storage_fee, past)
+                           - costs_accrued(later_storage_fee, greatest(first, %(turn)s))
+                      ELSE 0
+                 END
+               AS fees
+          FROM alike JOIN rate USING (nr)
+    ), claim AS (
+        SELECT one.workspace_id, one.launched_at,
+               owed.fees + owed.hourly * greatest(
+                   0, least(%(hours)s, ceil(extract(epoch FROM one.bound - owed.runs_from) / 3600))
+               ) AS amount
+          FROM owed
+         CROSS JOIN LATERAL unnest(owed.ids, owed.launches, owed.bounds) AS one (workspace_id, launched_at, bound)
     )
 """
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import CharField, DateTimeField, F, Func, Value
 
@@ -27,35 +28,51 @@ BOTH = "BOTH"
 _CHARGED = {BOTH: (WorkSpace.RunningMode.ALWAYS_ON, WorkSpace.RunningMode.AUTO_STOP)}
 
 MODES = """(
-    SELECT CASE WHEN m.mode = 'AUTO_STOP' AND coalesce(bool_and(c.before_running_mode = 'AUTO_STOP'), true)
-                THEN 'AUTO_STOP'
-                WHEN (array_agg(c.before_running_mode ORDER BY c.occurred_at, c.id))[1] = 'AUTO_STOP' THEN 'BOTH'
-                ELSE 'ALWAYS_ON'
-           END
-      FROM (VALUES ({machine})) AS m (id, launched_at, mode, at)
-      LEFT JOIN workspaces_configurationchange c
-        ON c.workspace_id = m.id
-       AND c.occurred_at > greatest(
-               date_trunc('month', m.at::timestamptz AT TIME ZONE 'UTC') AT TIME ZONE 'UTC',
-               costs_hour_of(m.launched_at)
-           )
-     GROUP BY m.mode
+    CASE WHEN EXISTS (
+             SELECT FROM workspaces_configurationchange c
+              WHERE c.workspace_id = {id}
+                AND c.occurred_at > date_trunc('month', {at}::timestamptz AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
+         )
+         THEN (
+             SELECT CASE WHEN m.mode = 'AUTO_STOP' AND coalesce(bool_and(c.before_running_mode = 'AUTO_STOP'), true)
+                         THEN 'AUTO_STOP'
+                         WHEN (array_agg(c.before_running_mode ORDER BY c.occurred_at, c.id))[1] = 'AUTO_STOP'
+                         THEN 'BOTH'
+                         ELSE 'ALWAYS_ON'
+                    END
+               FROM (VALUES ({id}, {launched_at}, {mode}, {at}::timestamptz)) AS m (id, launched_at, mode, at)
+               LEFT JOIN workspaces_configurationchange c
+                 ON c.workspace_id = m.id
+                AND c.occurred_at > greatest(
+                        date_trunc('month', m.at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC',
+                        costs_hour_of(m.launched_at)
+                    )
+              GROUP BY m.mode
+         )
+         ELSE {mode}
+    END
 )"""
 """AUTO_STOP, ALWAYS_ON or BOTH: what a machine is charged by to the end of the month of an instant.
 
-`machine` stands for its id, launched_at, running_mode and the instant.
+By the machine's `id`, `launched_at` and running `mode`, and the instant (`at`). Most have no change in the month, which
+PostgreSQL finds for a whole fleet at once, and are charged by their mode: the aggregate is for the others.
 """
 
 
 class Modes(Func):
     """The same for the rows of a query; `machine` leads from them to the machine, as in "workspace__"."""
 
-    template = MODES.format(machine="%(expressions)s")
     output_field = CharField()
 
     def __init__(self, now: datetime, machine: str = "") -> None:
         facts = (F(f"{machine}{name}") for name in ("id", "launched_at", "running_mode"))
         super().__init__(*facts, Value(now, output_field=DateTimeField()))
+
+    def as_sql(self, compiler: Any, connection: Any, *_: Any, **__: Any) -> tuple[str, tuple[Any, ...]]:
+        """The facts of the machine are columns, so the instant alone has a parameter, at each of its places."""
+        columns, parameters = zip(*map(compiler.compile, self.get_source_expressions()), strict=True)
+        statement = MODES.format(**dict(zip(("id", "launched_at", "mode", "at"), columns, strict=True)))
+        return statement, tuple(parameters[-1]) * MODES.count("{at}")
 
 
 class LivesUntil(Func):
