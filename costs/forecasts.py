@@ -1,7 +1,7 @@
 """What costs will come to by the end of a period: what is spent, the fees still to come, and running at its pace.
 
 - fees: the monthly fees of the live machines, for the hours that are not booked yet, to the period's end or as
-  long as the machine lives (WorkSpace.lives_until);
+  long as the machine lives (WorkSpace.lives_until); of one that is ending the rest of the month's, due at its end;
 - running: each day that is left at what a day of its weekday has cost in the last four weeks: started hours, at the
   prices of today. A weekday that none of these days was takes their mean; a scope that began today its pace by hour.
 """
@@ -15,15 +15,15 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, DateTimeField, F, Func, QuerySet, Sum, Value
+from django.db.models import Case, Count, DateTimeField, F, Func, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Least
 
 from blueprints.models import Blueprint, OperatingSystem
 from costs.dues import Kind, LivesUntil, Modes, dues_of, kinds_of
 from costs.models import Price
-from costs.pricing import HOUR, MILLIONTH, hour_up
+from costs.pricing import HOUR, MILLIONTH, hour_up, month_of
 from forge.accounts.models import Organization
-from workspaces.lifecycle import LIVE_STATES
+from workspaces.lifecycle import LIVE_STATES, State
 from workspaces.models import WorkSpace
 
 PACE_DAYS = 28
@@ -90,14 +90,16 @@ def fees_ahead(
 ) -> Decimal:
     """The fees of the hours that begin from `since` to `until`, or as long as a machine lives, at today's prices.
 
-    As metering will charge them, so by the modes of the month (costs.dues). Reckoned once for all machines of one kind
-    that are bound by the same hour; nothing where no price is known, since
-    then nothing can be metered either.
+    As metering will charge them, so by the modes of the month (costs.dues). One that is TERMINATING owes the month's
+    at its end, and nothing where it was never launched. Reckoned once for all machines of one kind that are bound by
+    the same hour; nothing where no price is known, since then nothing can be metered either.
     """
-    rows = machines.values_list(
+    is_ending = Q(state=State.TERMINATING)
+    lives = _BoundHour(Least(_at(until), LivesUntil(now)))
+    rows = machines.exclude(is_ending, launched_at=None).values_list(
         "service_type", "region", "bundle_type", "operating_system", "running_mode",
         F("root_volume_gb") + F("user_volume_gb"), Modes(now),
-        _BoundHour(Least(Value(until, output_field=DateTimeField()), LivesUntil(now))),
+        Case(When(is_ending, then=_at(month_of(now)[1])), default=lives),
     ).annotate(count=Count("id")).order_by()  # fmt: skip
     found = list(rows)
     prices = prices_of(
@@ -109,6 +111,10 @@ def fees_ahead(
         if dues is not None and since < bound:
             fees += dues.fees_between(hour_up(since), bound) * count
     return fees
+
+
+def _at(instant: datetime) -> Value:
+    return Value(instant, output_field=DateTimeField())
 
 
 def running_by_day(
