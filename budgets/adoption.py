@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 
+from budgets import leaving
 from budgets.binding import Rate, Scopes
 from budgets.models import EXPIRES_AFTER, Budget, Reservation
 from budgets.rates import rate_or_nothing
@@ -49,7 +50,8 @@ _KINDS = """
 """
 
 # Fees of the hours that are in no record yet, and the running ahead: what every live machine must hold. To the end of
-# the month (`turn`) it owes them by the modes that it has had in it, as costs.dues has it. The fees are reckoned once
+# the month (`turn`) it owes them by the modes that it has had in it, as costs.dues has it. One that is TERMINATING owes
+# the month's fees whatever the period, if it was ever launched, and no running. The fees are reckoned once
 # for all machines of a rate that owe the same hours. These are kept together in arrays and not joined to: PostgreSQL
 # takes them for few, and would compare each machine with each sum.
 _CLAIMS = """
@@ -66,15 +68,20 @@ _CLAIMS = """
     ), machine AS MATERIALIZED (
         SELECT w.id, w.launched_at, w.service_type, w.region, w.bundle_type, w.operating_system, w.running_mode,
                w.root_volume_gb + w.user_volume_gb AS storage_gb, {modes} AS modes,
-               least(
-                   %(period_end)s,
-                   costs_lives_until(w.created_at, w.max_lifetime_days, w.keep_alive, w.keep_alive_until, %(now)s)
-               ) AS bound
+               w.state = 'TERMINATING' AS is_ending,
+               CASE WHEN w.state <> 'TERMINATING'
+                    THEN least(
+                        %(period_end)s,
+                        costs_lives_until(w.created_at, w.max_lifetime_days, w.keep_alive, w.keep_alive_until, %(now)s)
+                    )
+                    WHEN w.launched_at IS NULL THEN costs_hour_of(%(now)s)
+                    ELSE %(turn)s
+               END AS bound
           FROM workspaces_workspace w
          WHERE w.organization_id = %(organization)s AND w.{machine_column} = %(scope_id)s
            AND w.state = ANY (%(live)s) AND %(now)s < %(period_end)s
     ), owing AS MATERIALIZED (
-        SELECT m.id, m.launched_at, m.bound, rate.nr, since.hour AS first,
+        SELECT m.id, m.launched_at, m.is_ending, m.bound, rate.nr, since.hour AS first,
                costs_hour_of(m.bound + interval '1 hour' - interval '1 microsecond') AS past
           FROM machine m
           JOIN rate USING (service_type, region, bundle_type, operating_system, running_mode, storage_gb, modes)
@@ -90,10 +97,12 @@ _CLAIMS = """
                 AND c.period_start >= %(period_start)s AND c.period_start < %(period_end)s
          ) since
     ), alike AS MATERIALIZED (
-        SELECT nr, first, past, array_agg(id) AS ids, array_agg(launched_at) AS launches, array_agg(bound) AS bounds
-          FROM owing GROUP BY nr, first, past
+        SELECT nr, first, past, is_ending, array_agg(id) AS ids, array_agg(launched_at) AS launches,
+               array_agg(bound) AS bounds
+          FROM owing GROUP BY nr, first, past, is_ending
     ), owed AS MATERIALIZED (
-        SELECT alike.*, rate.hourly, CASE WHEN rate.runs_free THEN %(turn)s ELSE %(now)s END AS runs_from,
+        SELECT alike.*, CASE WHEN is_ending THEN 0 ELSE rate.hourly END AS hourly,
+               CASE WHEN rate.runs_free THEN %(turn)s ELSE %(now)s END AS runs_from,
                CASE WHEN first < least(past, %(turn)s)
                     THEN costs_accrued(fee, least(past, %(turn)s)) - costs_accrued(fee, first)
                          + costs_accrued(beside, least(past, %(turn)s)) - costs_accrued(beside, first)
@@ -177,7 +186,8 @@ def take_over(*, budget_id: uuid.UUID, now: datetime) -> bool:
     """Adopt a budget whose scope row the caller has FOR UPDATE; False when it is adopted, switched off or to come.
 
     Spent becomes the sum of the scope's records in the period; each live machine gets a reservation, whether it fits
-    or not. What machines still hold in the scope's earlier periods ends with it.
+    or not, and so does one that has left the scope in the hour that has begun (budgets.leaving). What machines still
+    hold in the scope's earlier periods ends with it.
     """
     budget, earlier = locked_with_earlier(budget_id)
     if budget.adopted_at is not None or not budget.is_active or now < budget.period_start:
@@ -187,7 +197,7 @@ def take_over(*, budget_id: uuid.UUID, now: datetime) -> bool:
         if earlier:
             cursor.execute("SELECT budgets_empty(%s, %s)", [earlier, now])
         spent = _one(cursor, budget, parameters, _SPENT)
-        reserved = _one(cursor, budget, parameters, _CLAIMS, _HOLD)
+        reserved = _one(cursor, budget, parameters, _CLAIMS, _HOLD) + leaving.keep_late(budget, now=now)
     budget.spent, budget.reserved, budget.adopted_at = spent, reserved, now
     budget.save(update_fields=["spent", "reserved", "adopted_at", "updated_at"])
     return True
@@ -198,7 +208,9 @@ def foresee(*, budget_id: uuid.UUID, now: datetime) -> tuple[Decimal, Decimal]:
     budget = Budget.objects.get(pk=budget_id)
     parameters = _parameters(budget, now)
     with connection.cursor() as cursor:
-        return _one(cursor, budget, parameters, _SPENT), _one(cursor, budget, parameters, _CLAIMS, _FORESEE)
+        spent = _one(cursor, budget, parameters, _SPENT)
+        reserved = _one(cursor, budget, parameters, _CLAIMS, _FORESEE)
+    return spent, reserved + sum((owed for _, owed in leaving.claims(budget, now=now)), Decimal(0))
 
 
 def locked_with_earlier(budget_id: uuid.UUID) -> tuple[Budget, list[uuid.UUID]]:

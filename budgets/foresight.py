@@ -68,10 +68,13 @@ def says(full_at: datetime, now: datetime) -> str:
 
 
 def holders_of(budget: Budget, *, user: User, most: int = 10) -> list[dict[str, Any]]:
-    """The machines that hold most of the budget: id, state, what they hold, and the name where the person sees them."""
+    """The machines that hold most of the budget: id, state, what they hold, and the name where the person sees them.
+
+    `kept_until` is when what is held for one that has left the budget goes back.
+    """
     held = budget.reservations.live().select_related("workspace").order_by("-remaining", "id")[:most]
-    found = [(one.workspace, one.remaining) for one in held]
-    seen = WorkSpace.objects.visible_to(user).filter(id__in=[machine.id for machine, _ in found])
+    found = [(one.workspace, one.remaining, one.kept_until) for one in held]
+    seen = WorkSpace.objects.visible_to(user).filter(id__in=[machine.id for machine, *_ in found])
     names = dict(seen.values_list("id", "name"))
     return [
         {
@@ -79,8 +82,9 @@ def holders_of(budget: Budget, *, user: User, most: int = 10) -> list[dict[str, 
             "name": names.get(machine.id),
             "state": machine.state,
             "remaining": remaining,
+            "kept_until": kept_until,
         }
-        for machine, remaining in found
+        for machine, remaining, kept_until in found
     ]
 
 

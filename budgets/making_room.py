@@ -10,9 +10,8 @@ from typing import Any
 from budgets.binding import Rate
 from budgets.figures import money
 from budgets.models import Reservation
-from budgets.rates import Kind, kind_of, rate_or_nothing
+from budgets.rates import Kind, kind_of, rate_or_nothing, rest_of_month
 from costs.dues import Modes
-from costs.pricing import HOUR, hour_of, rest_of_month
 from forge.accounts.models import User
 from workspaces.lifecycle import State
 from workspaces.models import WorkSpace
@@ -33,7 +32,7 @@ def suggestions(*, budget_id: uuid.UUID, user: User | None, now: datetime) -> li
     `frees` is what the budget gets back when the machine ends now: what it holds, less the fees that it then owes for
     the rest of its month. `saves_per_hour` is what a stop saves; it gives nothing back at once, since a machine that
     rests keeps its money for its next start. `actions` are those of the two that the person may ask for. A machine
-    that runs is there only when its samples say that it is idle.
+    that runs is there only when its samples say that it is idle; one that has left the budget is not.
     """
     if user is None:
         return []
@@ -41,6 +40,7 @@ def suggestions(*, budget_id: uuid.UUID, user: User | None, now: datetime) -> li
         Reservation.objects.live()
         .filter(
             budget_id=budget_id,
+            kept_until=None,
             workspace__in=WorkSpace.objects.visible_to(user),
             workspace__state__in=(State.AVAILABLE, State.STOPPED),
         )
@@ -58,18 +58,11 @@ def suggestions(*, budget_id: uuid.UUID, user: User | None, now: datetime) -> li
         if machine.state == State.AVAILABLE and not evidence[machine.id].is_idle:
             continue
         rate = _rate(machine, one.modes, rates, now)
-        frees = one.remaining - _rest_of_month(rate, now)
+        frees = one.remaining - rest_of_month(rate, now)
         if frees > 0:
             offered.append((frees, machine, rate))
     offered.sort(key=lambda one: (-one[0], one[1].id))
     return [_shown(machine, frees, rate, user) for frees, machine, rate in offered[:SUGGESTED]]
-
-
-def _rest_of_month(rate: Rate, now: datetime) -> Decimal:
-    """The fees that a machine which ends now owes beyond this hour."""
-    if rate.dues is not None:
-        return rate.dues.fees_between(hour_of(now) + HOUR, rate.dues.turn)
-    return rest_of_month(rate.fee, hour_of(now)) + rest_of_month(rate.storage_fee, hour_of(now))
 
 
 def _rate(machine: WorkSpace, modes: str, known: dict[tuple[Kind, str], Rate], now: datetime) -> Rate:

@@ -7,11 +7,11 @@ from datetime import datetime
 from decimal import Decimal
 
 from budgets.binding import Rate
-from costs import quotes
+from costs import pricing, quotes
 from costs.dues import dues_of, kinds_of
 from costs.forecasts import prices_of
 from costs.models import Price
-from costs.pricing import hour_of, hour_up, month_of, storage_fee
+from costs.pricing import HOUR, hour_of, hour_up, month_of, storage_fee
 from forge.accounts.models import Organization
 from workspaces.intents import Intent
 from workspaces.models import WorkSpace
@@ -100,3 +100,10 @@ def month_ahead(rate: Rate, *, now: datetime, lifetime_end: datetime, hours: int
     return quotes.month_ahead(
         fees=(rate.fee, rate.storage_fee), hourly=rate.hourly, now=now, lifetime_end=lifetime_end, hours=hours
     )
+
+
+def rest_of_month(rate: Rate, now: datetime) -> Decimal:
+    """The fees that a machine which ends now owes beyond this hour."""
+    if rate.dues is not None:
+        return rate.dues.fees_between(hour_of(now) + HOUR, rate.dues.turn)
+    return pricing.rest_of_month(rate.fee, hour_of(now)) + pricing.rest_of_month(rate.storage_fee, hour_of(now))

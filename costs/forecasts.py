@@ -1,7 +1,7 @@
 """What costs will come to by the end of a period: what is spent, the fees still to come, and running at its pace.
 
 - fees: the monthly fees of the live machines, for the hours that are not booked yet, to the period's end or as
-  long as the machine lives (WorkSpace.lives_until);
+  long as the machine lives (WorkSpace.lives_until); of one that is ending the rest of the month's, due at its end;
 - running: each day that is left at what a day of its weekday has cost in the last four weeks: started hours, at the
   prices of today. A weekday that none of these days was takes their mean; a scope that began today its pace by hour.
 """
@@ -18,15 +18,15 @@ from itertools import pairwise
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, DateTimeField, Expression, F, Func, QuerySet, Sum, Value
+from django.db.models import Case, Count, DateTimeField, Expression, F, Func, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Least
 
 from blueprints.models import Blueprint, OperatingSystem
 from costs.dues import Kind, LivesUntil, Modes, dues_of, kinds_of
 from costs.models import Price
-from costs.pricing import HOUR, MILLIONTH, hour_up
+from costs.pricing import HOUR, MILLIONTH, hour_up, month_of
 from forge.accounts.models import Organization
-from workspaces.lifecycle import LIVE_STATES
+from workspaces.lifecycle import LIVE_STATES, State
 from workspaces.models import WorkSpace
 
 PACE_DAYS = 28
@@ -113,14 +113,17 @@ def fees_by(
 ) -> dict[tuple[Group, int], Decimal]:
     """The fees of the hours that begin between each two neighbours of `cuts`, by group and number of the first.
 
-    As metering will charge them, so by the modes of the month (costs.dues), and as long as a machine lives. Reckoned
-    once for all machines of one kind and group that are bound by the same hour; nothing where no price is known, since
-    then nothing can be metered either.
+    As metering will charge them, so by the modes of the month (costs.dues), and as long as a machine lives. One that is
+    TERMINATING owes the month's at its end, so at once, and nothing where it was never launched. Reckoned once for all
+    machines of one kind and group that are bound by the same hour; nothing where no price is known, since then nothing
+    can be metered either.
     """
-    rows = machines.values_list(
+    is_ending = Q(state=State.TERMINATING)
+    lives = _BoundHour(Least(Value(cuts[-1], output_field=DateTimeField()), LivesUntil(now)))
+    rows = machines.exclude(is_ending, launched_at=None).values_list(
         "service_type", "region", "bundle_type", "operating_system", "running_mode",
         F("root_volume_gb") + F("user_volume_gb"), Modes(now),
-        _BoundHour(Least(Value(cuts[-1], output_field=DateTimeField()), LivesUntil(now))), *by,
+        Case(When(is_ending, then=None), default=lives), *by,
     ).annotate(count=Count("id")).order_by()  # fmt: skip
     found = list(rows)
     prices = prices_of(
@@ -131,6 +134,9 @@ def fees_by(
         kind = (service_type, region, bundle_type, system, mode)
         dues = dues_of(kind, modes, storage_gb, prices, now=now)
         if dues is None:
+            continue
+        if bound is None:
+            fees[tuple(group), 0] += dues.fees_between(hour_up(cuts[0]), month_of(now)[1]) * count
             continue
         for nr, (first, end) in enumerate(pairwise(cuts)):
             if first < min(end, bound):

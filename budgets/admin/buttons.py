@@ -95,13 +95,25 @@ def _change_owner(request: HttpRequest, budget: Budget, *, owner: str, if_match:
     return f"{person.email} hears of it first now." if person else "It has no owner now."
 
 
-def _switch_off(request: HttpRequest, budget: Budget) -> str:
-    services.change(actor=request.actor, budget_id=budget.pk, is_active=False, now=timezone.now())  # type: ignore[attr-defined]
+def _switch_off(request: HttpRequest, budget: Budget, *, if_match: frozenset[str] | None) -> str:
+    services.change(
+        actor=request.actor,  # type: ignore[attr-defined]
+        budget_id=budget.pk,
+        is_active=False,
+        now=timezone.now(),
+        if_match=if_match,
+    )
     return "Switched off."
 
 
-def _switch_on(request: HttpRequest, budget: Budget) -> str:
-    services.change(actor=request.actor, budget_id=budget.pk, is_active=True, now=timezone.now())  # type: ignore[attr-defined]
+def _switch_on(request: HttpRequest, budget: Budget, *, if_match: frozenset[str] | None) -> str:
+    services.change(
+        actor=request.actor,  # type: ignore[attr-defined]
+        budget_id=budget.pk,
+        is_active=True,
+        now=timezone.now(),
+        if_match=if_match,
+    )
     return "Switched on, with what the scope has spent and runs."
 
 
@@ -159,7 +171,9 @@ def _raise(
     return f"It holds {money(budget, amount)} more until {ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
 
 
-def _transfer(request: HttpRequest, budget: Budget, *, amount: Decimal, team: str, reason: str) -> str:
+def _transfer(
+    request: HttpRequest, budget: Budget, *, amount: Decimal, team: str, reason: str, if_match: frozenset[str] | None
+) -> str:
     now = timezone.now()
     receiver = Budget.objects.visible_to(request.user).binding(now).with_scope_name()  # type: ignore[arg-type]
     found = receiver.filter(organization_id=budget.organization_id, scope=Budget.Scope.TEAM, scope_name=team).first()
@@ -172,6 +186,7 @@ def _transfer(request: HttpRequest, budget: Budget, *, amount: Decimal, team: st
         amount=amount,
         reason=reason,
         now=now,
+        if_match=if_match,
     )
     return f"{money(budget, amount)} moved to {team}."
 
@@ -229,6 +244,7 @@ BUTTONS = (
         icon="toggle_off",
         variant=ActionVariant.DANGER,
         run=_switch_off,
+        is_versioned=True,
         legal=lambda user, budget: budget.is_active and permissions.may_switch_off(user, budget),
         explain=_explain_off,
     ),
@@ -238,6 +254,7 @@ BUTTONS = (
         actions.BUDGET_UPDATE,
         icon="toggle_on",
         run=_switch_on,
+        is_versioned=True,
         legal=lambda user, budget: not budget.is_active and permissions.may_change(user, budget),
         explain=_explain_on,
     ),
@@ -275,6 +292,7 @@ BUTTONS = (
             _is_open(budget) and budget.scope == Budget.Scope.TEAM and permissions.may_raise(user, budget)
         ),
         form=TransferForm,
+        is_versioned=True,
         explain=_explain_transfer,
     ),
 )

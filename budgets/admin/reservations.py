@@ -22,7 +22,9 @@ from forge.adminkit.buttons import Button
 class ReservationAdmin(ExportsCosts, ForgeModelAdmin):
     team = "workspace__team_id"
     view_roles = Membership.OVERSIGHT
-    list_display = ("workspace", "budget", "amount", "remaining", "created_at", "expires_at", "released_at")
+    list_display = (
+        "workspace", "budget", "amount", "remaining", "created_at", "expires_at", "kept_until", "released_at",
+    )  # fmt: skip
     list_filter = (("released_at", admin.EmptyFieldListFilter),)
     link_lookups = ("budget__id__exact",)
     list_select_related = ("workspace", "budget")
@@ -31,7 +33,7 @@ class ReservationAdmin(ExportsCosts, ForgeModelAdmin):
     ordering = ("-id",)
     export_fields = (
         "id", "workspace_id", "workspace__name", "budget_id", "operation_id", "amount", "remaining", "created_at",
-        "expires_at", "released_at",
+        "expires_at", "kept_until", "released_at",
     )  # fmt: skip
 
 

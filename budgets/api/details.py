@@ -17,12 +17,16 @@ from forge.accounts.names import address_of
 
 
 class HeldSerializer(serializers.Serializer):
-    """What one machine holds; its name only where the caller may see the machine."""
+    """What one machine holds; its name only where the caller may see the machine.
+
+    `kept_until` is when what a machine that was moved away still holds goes back, null of all others.
+    """
 
     workspace = serializers.UUIDField()
     name = serializers.CharField(allow_null=True)
     state = serializers.CharField()
     remaining = Money()
+    kept_until = serializers.DateTimeField(allow_null=True)
 
 
 class ForecastSerializer(serializers.Serializer):

@@ -130,7 +130,7 @@ class ReservationSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Reservation
-        fields = ["id", "workspace", "operation", "amount", "remaining", "expires_at", "created_at"]
+        fields = ["id", "workspace", "operation", "amount", "remaining", "expires_at", "kept_until", "created_at"]
         read_only_fields = fields
 
 

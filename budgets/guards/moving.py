@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Q, QuerySet
 
-from budgets import binding, holding
+from budgets import binding, holding, leaving
 from budgets.adoption import adopt_binding
 from budgets.binding import Bound, Rate, Scopes
 from budgets.figures import bound_figures, instant, money
@@ -26,8 +26,9 @@ def move(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict[s
     """Hold the machine's money in the budgets of the team and project it comes to, and give back what others hold.
 
     Hours that began before the move stay with those that it leaves, and are booked before these give anything back;
-    what it needs is reckoned from the next hour on. The budgets of its person and of the organization hold what they
-    held. Those of a period that begins with the next hour are asked, and hold its money once they are adopted.
+    what the running one may still bring they keep until it is over (budgets.leaving). What the machine needs is
+    reckoned from the next hour on. The budgets of its person and of the organization hold what they held. Those of a
+    period that begins with the next hour are asked, and hold its money once they are adopted.
     """
     charged_from = hour_up(intent.now)
     entered, left = _entered(intent, scopes, rate), _left(intent)
@@ -42,11 +43,15 @@ def move(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict[s
     entered = adopted(entered, now=intent.now)
     refuse_without_room(entered, scopes=scopes, intent=intent)
     held = list(left)
-    released = [{"id": str(one.budget_id), "scope": one.budget.scope, "released": money(one.remaining)} for one in held]
+    keeps = leaving.keeps(machine_of(intent), held, now=intent.now)
+    released = [_released(one, keeps.get(one.id, Decimal(0))) for one in held]
     if not dry_run:
         for budget in (one for one in entered if one.is_adopted):
             holding.top_up(intent, budget)
-        holding.release(held, now=intent.now)
+        for one in held:
+            if one.id in keeps:
+                leaving.keep(one, keeps[one.id], until=charged_from)
+        holding.release((one for one in held if one.id not in keeps), now=intent.now)
     hours = settings.FORGE_RESERVE_HOURS
     estimated = month_ahead(rate, now=charged_from, lifetime_end=intent.lifetime_end, hours=hours)
     return {
@@ -60,7 +65,10 @@ def move(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict[s
 
 
 def _entered(intent: Intent, scopes: Scopes, rate: Rate) -> list[Bound]:
-    """The budgets that bind a machine only once it has moved, each needing what it costs from the next hour on."""
+    """The budgets that bind a machine only once it has moved, each needing what it costs from the next hour on.
+
+    One that it has left within the running hour needs only what is beyond what it keeps.
+    """
     machine, charged_from = machine_of(intent), hour_up(intent.now)
     stays: dict[str, Any] = {Budget.Scope.TEAM: machine.team_id, Budget.Scope.PROJECT: machine.project_id}
     bound = binding.read(
@@ -71,7 +79,22 @@ def _entered(intent: Intent, scopes: Scopes, rate: Rate) -> list[Bound]:
         hours=settings.FORGE_RESERVE_HOURS,
         fees_from=charged_from,
     )
-    return [budget for budget in bound if budget.scope in stays and budget.scope_id != stays[budget.scope]]
+    entered = [budget for budget in bound if budget.scope in stays and budget.scope_id != stays[budget.scope]]
+    kept = dict(
+        Reservation.objects.live()
+        .filter(workspace=machine, budget_id__in=[budget.id for budget in entered])
+        .values_list("budget_id", "remaining")
+    )
+    return [budget.needing(max(budget.needed - kept.get(budget.id, Decimal(0)), Decimal(0))) for budget in entered]
+
+
+def _released(one: Reservation, kept: Decimal) -> dict[str, str]:
+    return {
+        "id": str(one.budget_id),
+        "scope": one.budget.scope,
+        "released": money(one.remaining - kept),
+        "kept": money(kept),
+    }
 
 
 def _left(intent: Intent) -> QuerySet[Reservation]:

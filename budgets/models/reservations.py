@@ -42,6 +42,10 @@ class Reservation(UUIDModel, TimestampedModel):
     expires_at = models.DateTimeField(
         null=True, blank=True, help_text="When a launch that never came to anything is called off."
     )
+    kept_until = models.DateTimeField(
+        null=True, blank=True,
+        help_text="Of a machine that has left: end of the hour that the budget still pays. Empty = it binds.",
+    )  # fmt: skip
     released_at = models.DateTimeField(null=True, blank=True)
     correlation_id = models.UUIDField()
 
@@ -69,6 +73,11 @@ class Reservation(UUIDModel, TimestampedModel):
                 fields=["expires_at"],
                 condition=Q(released_at__isnull=True, expires_at__isnull=False),
                 name="budgets_reservation_expiring",
+            ),
+            models.Index(
+                fields=["kept_until"],
+                condition=Q(released_at__isnull=True, kept_until__isnull=False),
+                name="budgets_reservation_kept",
             ),
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Any
 
 from django.contrib import messages
@@ -20,8 +21,9 @@ def sentence_of(problem: Problem) -> str:
     if problem.errors:
         named = ((error.get("field") or error.get("parameter") or "", error["message"]) for error in problem.errors)
         return " ".join([f"{problem.detail.rstrip('.')}.", *(_said_of(name, message) for name, message in named)])
-    figures = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in problem.extra.items() if _short(value))
-    parts = [problem.detail.rstrip("."), figures, advice_of(problem).rstrip(".")]
+    untold = ((name, value) for name, value in problem.extra.items() if _is_news(value, problem.detail))
+    figures = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in untold)
+    parts = [problem.detail.rstrip("."), figures[:1].upper() + figures[1:], advice_of(problem).rstrip(".")]
     return ". ".join(part for part in parts if part) + "."
 
 
@@ -51,8 +53,14 @@ def _said_of(name: str, message: str) -> str:
     return f"{name.replace('_', ' ')}: {message}" if name else message
 
 
-def _short(value: Any) -> bool:
-    return not isinstance(value, dict | list | tuple | set) and len(str(value)) <= 80
+def _is_news(value: Any, detail: str) -> bool:
+    """True for a figure that fits into a sentence and is not in the one before; ids of rows tell people nothing."""
+    if isinstance(value, dict | list | tuple | set | uuid.UUID) or len(text := str(value)) > 80:
+        return False
+    return text.lower() not in detail.lower() and not _ID.fullmatch(text)
+
+
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def refused(response: HttpResponse, problem: Problem) -> HttpResponse:

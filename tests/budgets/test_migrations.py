@@ -9,6 +9,7 @@ from django.db.migrations.executor import MigrationExecutor
 from forge.db.ids import uuid7
 from forge.outbox import sending
 from forge.outbox.models import Mail
+from tests.factories import BudgetFactory, ReservationFactory
 from tests.forge.db.test_migrate import migrate, migrated_database
 
 __all__ = ["migrated_database"]
@@ -73,3 +74,16 @@ def test_notices_become_mail_and_notices_again_and_the_mail_is_sent_as_any_other
     [message] = mailoutbox
     assert message.subject == "Forge: the organization budget of o has passed 80%"
     assert "8.12 EUR" in message.body
+
+
+def test_what_is_kept_for_machines_that_have_left_is_given_back_on_the_way_back(migrated_database):
+    budget = BudgetFactory(reserved=12)
+    kept = ReservationFactory(budget=budget, amount=9, remaining=5, kept_until=FIRED)
+    own = ReservationFactory(budget=budget, amount=7, remaining=7)
+    migrate("budgets", "0007_held_by_the_modes_of_the_month")
+    migrate("budgets")
+    for row in (budget, kept, own):
+        row.refresh_from_db()
+    assert (budget.reserved, kept.remaining, own.remaining) == (7, 0, 7)
+    assert kept.released_at is not None
+    assert own.released_at is None

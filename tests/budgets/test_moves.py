@@ -10,7 +10,7 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from audit.actors import Actor
-from budgets import guards
+from budgets import guards, leaving
 from budgets.adoption import adopt
 from budgets.models import Budget, Reservation
 from costs import metering
@@ -36,6 +36,8 @@ HALF_PAST = MARCH + timedelta(days=10, hours=9, minutes=30)
 HOUR = timedelta(hours=1)
 FROM_TEN = Decimal("9.75") * (744 - 250) / 744 + 40 * Decimal("0.30")
 """By hand: the fees of the 494 hours of March from 10:00 of the 11th on, and 40 hours of running."""
+KEPT = Decimal("9.75") * (744 - 250) / 744 + Decimal("0.30")
+"""By hand: what its end in the hour from 9:00 would owe beyond that hour, and one session hour."""
 
 
 @pytest.fixture
@@ -94,8 +96,14 @@ def move(admin, machine, now=HALF_PAST, *, dry_run=False, **wanted):
     return workspaces.move(actor=actor, workspace_id=machine.pk, wanted=wanted, now=now, dry_run=dry_run)
 
 
-def held(machine):
-    return dict(Reservation.objects.live().filter(workspace=machine).values_list("budget_id", "remaining"))
+def held(machine, **facts):
+    return dict(Reservation.objects.live().filter(workspace=machine, **facts).values_list("budget_id", "remaining"))
+
+
+def give_back(now):
+    """What check_budgets does for machines that have left."""
+    for budget_id in leaving.to_give_back(now=now):
+        leaving.give_back(budget_id=budget_id, now=now)
 
 
 # -- Figures ---------------------------------------------------------------------------------------------------------
@@ -117,13 +125,16 @@ def test_money_goes_from_the_budgets_that_it_leaves_to_those_that_it_enters(worl
     expected = round(FROM_TEN, 6)
     assert told["reservation"] == f"{expected:.6f}"
     assert told["charged_from"] == "2026-03-11T10:00:00Z"
-    assert {row["id"]: row["released"] for row in told["released"]} == {
-        str(budget.id): f"{reserved:.6f}" for budget, (_, reserved) in zip(old, before, strict=False)
+    kept = round(KEPT, 6)
+    assert {row["id"]: (row["released"], row["kept"]) for row in told["released"]} == {
+        str(budget.id): (f"{reserved - kept:.6f}", f"{kept:.6f}")
+        for budget, (_, reserved) in zip(old, before, strict=False)
     }
-    assert [figures(budget) for budget in old] == [(spent, 0) for spent, _ in before[:2]]
+    assert [figures(budget) for budget in old] == [(spent, kept) for spent, _ in before[:2]]
     assert [figures(budget) for budget in both] == before[2:]
     assert [figures(budget) for budget in new] == [(0, expected)] * 2
-    assert held(machine).keys() == {budget.id for budget in [*both, *new]}
+    assert held(machine, kept_until=None).keys() == {budget.id for budget in [*both, *new]}
+    assert held(machine, kept_until=hour_up(HALF_PAST)).keys() == {budget.id for budget in old}
     assert_sums_agree()
 
 
@@ -183,7 +194,8 @@ def test_there_and_back_holds_once_in_the_first_team_again(world, owner, admin, 
     move(admin, machine, HALF_PAST + timedelta(minutes=1), team=world.team.slug)
     assert figures(new) == (0, 0)
     assert held(machine) == {old.id: round(FROM_TEN, 6)}
-    assert Reservation.objects.filter(workspace=machine).count() == 3
+    assert held(machine, kept_until=None) == held(machine)
+    assert Reservation.objects.filter(workspace=machine).count() == 2
     assert_sums_agree()
 
 
@@ -222,34 +234,6 @@ def test_the_hour_that_has_begun_stays_and_the_next_one_is_the_new_teams_however
     assert_spent_is_the_sum_of_the_records()
 
 
-@pytest.mark.parametrize(
-    ("mode", "runs_on", "more"),
-    [("AUTO_STOP", True, Decimal("0.30")), ("AUTO_STOP", False, Decimal(0)), ("ALWAYS_ON", True, Decimal(0))],
-)
-def test_of_what_comes_later_in_the_running_hour_the_former_budget_is_charged_one_session_hour_at_most(
-    world, owner, admin, other, mode, runs_on, more
-):
-    """It holds nothing for it any more: where others have taken its room since, it ends so much over its limit."""
-    machine = machine_of(world, owner, MARCH + timedelta(days=10, hours=4, minutes=45), running_mode=mode)
-    metering.meter(now=HALF_PAST)
-    old, new = adopted(world, "TEAM", world.team.id), budget_of(world, "TEAM", other.id)
-    move(admin, machine, team=other.slug)
-    booked, held_now = figures(old)
-    assert held_now == 0
-    taken = held(machine)[new.id]
-    if not runs_on:
-        stop(machine, HALF_PAST + timedelta(minutes=10))
-    metering.meter(now=hour_up(HALF_PAST))
-    assert figures(old) == (booked + more, 0)
-    assert figures(new) == (0, taken)
-    metering.meter(now=HALF_PAST + timedelta(hours=9))
-    assert figures(old) == (booked + more, 0)
-    last = CostRecord.objects.filter(workspace=machine, team=world.team).latest("period_start")
-    assert (last.period_start, last.billed_hours) == (hour_of(HALF_PAST), 1 if more else 0)
-    assert_sums_agree()
-    assert_spent_is_the_sum_of_the_records()
-
-
 def stop(machine, now):
     with transaction.atomic():
         lock_scopes_of(machine.pk)
@@ -284,11 +268,16 @@ def end(machine, now):
             )  # fmt: skip
 
 
-@pytest.mark.parametrize("late", [HOUR, timedelta(days=3)])
+@pytest.mark.parametrize(
+    ("late", "kept"), [(HOUR, Decimal("9.75") * (744 - 251) / 744 + Decimal("0.30")), (timedelta(days=3), Decimal(0))]
+)
 def test_what_the_hours_before_the_move_owe_is_booked_before_the_former_budget_lets_anybody_in(
-    world, owner, admin, other, late
+    world, owner, admin, other, late, kept
 ):
-    """Metering is an hour, or three days behind: what the machine owes its former team is nobody else's to have."""
+    """Metering is an hour, or three days behind: what the machine owes its former team is nobody else's to have.
+
+    After three days all that it held is spent, and there is no room for more.
+    """
     machine = machine_of(world, owner)
     metering.meter(now=HALF_PAST)
     old = adopted(world, "TEAM", world.team.id)
@@ -298,13 +287,15 @@ def test_what_the_hours_before_the_move_owe_is_booked_before_the_former_budget_l
     told = move(admin, machine, at, team=other.slug)
     booked, held_now = figures(old)
     owed = sum(row.total_cost for row in CostRecord.objects.filter(workspace=machine, team=world.team))
-    assert (booked, held_now) == (owed, 0)
+    assert (booked, held_now) == (owed, round(kept, 6))
     assert booked > spent
     assert told.workspace.cost_to_date == WorkSpace.objects.get(pk=machine.pk).cost_to_date == owed
     with pytest.raises(guards.BudgetExceeded):
         world.launch(user=world.person(), now=at)
     metering.meter(now=hour_up(at))
     assert CostRecord.objects.filter(workspace=machine).latest("period_start").period_start == hour_of(at)
+    metering.meter(now=hour_up(at) + timedelta(minutes=1))
+    give_back(hour_up(at) + timedelta(minutes=1))
     assert figures(old) == (booked, 0)
     assert_sums_agree()
     assert_spent_is_the_sum_of_the_records()
@@ -358,7 +349,7 @@ def test_of_many_moves_at_once_as_many_are_admitted_as_the_new_budget_holds(worl
     assert set(Reservation.objects.live().filter(budget=new).values_list("workspace", flat=True)) == set(
         WorkSpace.objects.filter(team=other).values_list("id", flat=True)
     )
-    assert Reservation.objects.live().filter(budget=old).count() == 7
+    assert Reservation.objects.live().filter(budget=old, kept_until=None).count() == 7
     assert_sums_agree()
 
 
@@ -382,7 +373,8 @@ def test_two_moves_of_one_machine_at_once_end_in_one_team_that_alone_holds_its_m
     assert sum(done) == AttributionChange.objects.count()
     for machine in machines:
         machine.refresh_from_db()
-        assert held(machine).keys() == {budgets[machine.team_id].id}
+        assert held(machine, kept_until=None).keys() == {budgets[machine.team_id].id}
+        assert held(machine).keys() == {budgets[machine.team_id].id, budgets[world.team.id].id}
     assert_sums_agree()
 
 
@@ -408,6 +400,7 @@ def test_moves_beside_meters_ends_launches_modifications_and_adoptions_leave_the
         random.shuffle(jobs)
         together(lambda job: job(), jobs)
         metering.meter(now=HALF_PAST + 8 * HOUR)
+        give_back(HALF_PAST + 8 * HOUR)
         assert_sums_agree()
         assert_spent_is_the_sum_of_the_records()
         for machine in machines:
@@ -448,7 +441,7 @@ def test_whoever_is_cut_off_before_the_commit_has_moved_nothing(world, owner, ad
     assert (figures(old), figures(new)) == (before, (0, 0))
     assert held(machine).keys() == {old.id}
     move(admin, machine, team=other.slug)
-    assert (figures(old)[1], figures(new)) == (0, (0, round(FROM_TEN, 6)))
+    assert (figures(old)[1], figures(new)) == (round(KEPT, 6), (0, round(FROM_TEN, 6)))
     assert_sums_agree()
 
 

@@ -190,6 +190,17 @@ def test_teams_by_month_as_worked_out_by_hand(two_teams):
     assert list(by_cost_center) == ["", "r-100"]
 
 
+def test_what_a_machine_that_is_ending_owes_stands_in_the_first_interval(two_teams):
+    """The rest of March at once, though the period ends before: 9.75 less what was accrued by noon of the 11th."""
+    machine, other = two_teams
+    WorkSpace.objects.filter(pk=other.pk).update(state="TERMINATED", terminated_at=NOW)
+    WorkSpace.objects.filter(pk=machine.pk).update(state="TERMINATING")
+    rows = {row["period_start"]: row for row in parts(machine, interval="day", until=date(2026, 3, 20))}
+    owed = Decimal("9.75") - Decimal("3.302419")
+    assert {day: row["fees_to_come"] for day, row in rows.items() if row["fees_to_come"]} == {NOW.date(): owed}
+    assert ahead(machine, date(2026, 3, 20)).fees == owed
+
+
 def test_weeks_begin_on_monday_also_where_the_period_does_not(two_teams):
     machine, _ = two_teams
     weeks = [row["period_start"] for row in parts(machine, interval="week", until=date(2026, 3, 24))]

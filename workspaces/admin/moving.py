@@ -48,16 +48,14 @@ def _move(
         dry_run=only_look,
     )
     figures = answer.figures
-    held, given = (
+    held, given, kept = (
         "; ".join(f"{one[figure]} in the {one['scope'].lower()} budget" for one in figures[name]) or "nothing"
-        for name, figure in (("budgets", "needed"), ("released", "released"))
+        for name, figure in (("budgets", "needed"), ("released", "released"), ("released", "kept"))
     )
     come = "would be" if only_look else "are"
-    money = f"In {figures['currency']}, held anew {come}: {held}. Given back {come}: {given}."
-    since = f"It is charged there from {figures['charged_from']} on."
-    if only_look:
-        return f"Nothing was changed. {money}"
-    return f"It has moved. {since} {money}"
+    money = f"In {figures['currency']}, held anew {come}: {held}. Given back {come}: {given}; kept until then: {kept}."
+    since = f"It {'would be' if only_look else 'is'} charged there from {figures['charged_from']} on."
+    return f"{'Nothing was changed' if only_look else 'It has moved'}. {since} {money}"
 
 
 def _explain(request: HttpRequest, workspace: WorkSpace) -> list[str]:
@@ -66,6 +64,7 @@ def _explain(request: HttpRequest, workspace: WorkSpace) -> list[str]:
         f"{workspace.name} of {workspace.owner} is charged to team {workspace.team.slug}, project {project}.",
         "The hours that began before the move, and all that was booked, stay where they are.",
         "The budgets of the new team and project must have room; the others get back what they hold for it.",
+        "What its end within this hour would still cost them they keep until the hour is over.",
         "The lifecycle policy and the regions of the new team bind it. Its tags in AWS are brought after.",
     ]
 

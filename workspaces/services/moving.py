@@ -69,8 +69,9 @@ def move(
 
     The hours that began before stay with those whom it leaves, with all that was booked. Its money goes over in one
     transaction: the budgets that it enters are asked like those of a launch, those that it leaves get back what they
-    hold. A dry run gives the figures, and neither locks nor writes. Raises what `start` raises, MayNotMoveThere,
-    NothingToChange, TeamNotYours, ProjectNotYours, RegionNotAllowed, BeyondCeilings, and what the guards refuse.
+    hold beyond what the running hour may still bring them. A dry run gives the figures, and neither locks nor writes.
+    Raises what `start` raises, MayNotMoveThere, NothingToChange, TeamNotYours, ProjectNotYours, RegionNotAllowed,
+    BeyondCeilings, and what the guards refuse.
     """
 
     def admit() -> Moved:

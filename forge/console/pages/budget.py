@@ -100,7 +100,7 @@ def _holders(budget: Budget, user: Any) -> list[tuple[str, str, str, str]]:
         (
             one["name"] or str(one["workspace"]),
             one["state"],
-            money(budget, one["remaining"]),
+            money(budget, one["remaining"]) + (f", until {one['kept_until']:%H:%M} UTC" if one["kept_until"] else ""),
             page_of("workspaces.workspace", one["workspace"]) if one["name"] else "",
         )
         for one in holders_of(budget, user=user)
