@@ -55,13 +55,15 @@ class Rate:
     """What a kind of machine costs: two fees that accrue over the month, and a price per started hour.
 
     By the price in force, or (`is_current` False) by the last one that is known. `dues` are those of a machine that
-    is charged otherwise to the end of the month, since it was switched in it; None of every other.
+    is charged otherwise to the end of the month, since it was switched in it; None of every other. Without a price of
+    the storage that it has beyond what is included (`has_storage_price` False), `storage_fee` is 0.
     """
 
     fee: Decimal
     storage_fee: Decimal
     hourly: Decimal
     is_current: bool = True
+    has_storage_price: bool = True
     dues: Dues | None = None
 
 

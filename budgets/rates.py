@@ -11,7 +11,7 @@ from costs import pricing, quotes
 from costs.dues import dues_of, kinds_of
 from costs.forecasts import prices_of
 from costs.models import Price
-from costs.pricing import HOUR, hour_of, hour_up, month_of, storage_fee
+from costs.pricing import HOUR, hour_of, hour_up, month_of
 from forge.accounts.models import Organization
 from workspaces.intents import Intent
 from workspaces.models import WorkSpace
@@ -85,9 +85,10 @@ def charged_by(rate: Rate, organization: Organization, kind: Kind, *, modes: str
 def _rate(price: Price, storage_gb: int, *, is_current: bool = True) -> Rate:
     return Rate(
         fee=price.monthly_amount,
-        storage_fee=storage_fee(storage_gb, price.included_storage_gb, price.storage_gb_month_amount),
+        storage_fee=price.storage_fee(storage_gb),
         hourly=price.hourly_amount,
         is_current=is_current,
+        has_storage_price=price.prices_storage(storage_gb),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from django.db.models import CharField, DateTimeField, F, Func, Value
 
 from costs.models import Price
-from costs.pricing import accruals, month_of, reserved_hours, storage_fee
+from costs.pricing import accruals, month_of, reserved_hours
 from workspaces.models import WorkSpace
 
 Kind = tuple[str, str, str, str, str]
@@ -138,12 +138,8 @@ def dues_of(kind: Kind, modes: str, storage_gb: int, prices: Mapping[Kind, Price
     held = known if len(known) == len(charged) else [later]
     return Dues(
         turn=month_of(now)[1],
-        fees=(*(price.monthly_amount for price in held), _stored(held[0], storage_gb)),
-        later=(later.monthly_amount, _stored(later, storage_gb)),
+        fees=(*(price.monthly_amount for price in held), held[0].storage_fee(storage_gb)),
+        later=(later.monthly_amount, later.storage_fee(storage_gb)),
         hourly=later.hourly_amount,
         runs_free=held[0].running_mode == "ALWAYS_ON",
     )
-
-
-def _stored(price: Price, storage_gb: int) -> Decimal:
-    return storage_fee(storage_gb, price.included_storage_gb, price.storage_gb_month_amount)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +15,7 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Coalesce, Now
 
 from blueprints.models import Blueprint, BundleType, OperatingSystem
+from costs import pricing
 from costs.advice.models import Advice as Advice
 from costs.advice.models import AdviceSaving as AdviceSaving
 from costs.attribution import CostCenterChange as CostCenterChange
@@ -76,7 +78,11 @@ class Price(UUIDModel, TimestampedModel):
         max_digits=18, decimal_places=6, default=0, help_text="Per started hour; 0 for AlwaysOn."
     )
     storage_gb_month_amount = models.DecimalField(
-        max_digits=18, decimal_places=6, default=0, help_text="Per GB and month beyond what is included."
+        max_digits=18,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        help_text="Per GB and month beyond what is included; empty = not known.",
     )
     included_storage_gb = models.PositiveIntegerField(default=0, help_text="Root and user volume together.")
     transfer_gb_amount = models.DecimalField(max_digits=18, decimal_places=6, default=0, help_text="Per GB.")
@@ -144,6 +150,14 @@ class Price(UUIDModel, TimestampedModel):
 
     def __str__(self) -> str:
         return f"{self.service_type} {self.bundle_type} {self.operating_system} {self.running_mode} in {self.region}"
+
+    def storage_fee(self, gb: int) -> Decimal:
+        """The monthly fee of so many GB of volumes; nothing for what is beyond where the price of that is not known."""
+        return pricing.storage_fee(gb, self.included_storage_gb, self.storage_gb_month_amount or Decimal(0))
+
+    def prices_storage(self, gb: int) -> bool:
+        """Whether it is known what so many GB cost."""
+        return self.storage_gb_month_amount is not None or gb <= self.included_storage_gb
 
     def is_in_force(self, at: datetime) -> bool:
         """Whether its period holds `at`: `in_force` for one row."""

@@ -91,6 +91,14 @@ def price_for(
     )
 
 
+def storage_price_missing(kind: str, storage_gb: int) -> PriceMissing:
+    """The refusal of more storage than a kind of machine includes, where its price does not say what that costs."""
+    return PriceMissing(
+        f"There is no price of storage beyond what {kind} includes, and {storage_gb} GB are.",
+        extra={"storage_gb": storage_gb},
+    )
+
+
 def of_keeping(*, workspace: WorkSpace, now: datetime) -> dict[str, Any] | None:
     """What a machine costs each month even if nobody starts it: the fixed fee, and the storage beyond the bundle's.
 
@@ -110,7 +118,7 @@ def of_keeping(*, workspace: WorkSpace, now: datetime) -> dict[str, Any] | None:
     except (PriceMissing, PriceInOtherCurrency):
         return None
     volumes = workspace.root_volume_gb + workspace.user_volume_gb
-    storage = pricing.storage_fee(volumes, price.included_storage_gb, price.storage_gb_month_amount)
+    storage = price.storage_fee(volumes)
     return {
         "amount": price.monthly_amount + storage,
         "fee": price.monthly_amount,
@@ -134,8 +142,13 @@ def month_ahead(
 
 
 def quote(*, price: Price, storage_gb: int, hours: int, lifetime_end: datetime, now: datetime) -> Quote:
-    """What a machine with `storage_gb` of volumes would cost at `price` if it were there from now on."""
-    storage = pricing.storage_fee(storage_gb, price.included_storage_gb, price.storage_gb_month_amount)
+    """What a machine with `storage_gb` of volumes would cost at `price` if it were there from now on.
+
+    Raises PriceMissing where that has more storage than is included and it is not known what that costs.
+    """
+    if not price.prices_storage(storage_gb):
+        raise storage_price_missing(str(price), storage_gb)
+    storage = price.storage_fee(storage_gb)
     ahead: dict[str, Any] = {
         "fees": (price.monthly_amount, storage),
         "hourly": price.hourly_amount,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import uuid
 from dataclasses import asdict
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
+
+from django.db.models import F, Q
 
 from audit.actors import Actor
 from audit.services import Entry, append, record
@@ -88,6 +91,8 @@ def set_price(
 ) -> Price:
     """A price of the organization, or for all (None); `included_storage_gb` None = what the bundle comes with.
 
+    Without a `storage_gb_month_amount` that of the price before it holds on; where there is none it is not known.
+
     One that begins before `now` needs a reason: prices of the same that began in the past make room for it (those to
     come do not), and what is booked since is re-rated by an operation. `after` names the price that this one follows:
     it ends here. Raises MayNotSetPrices, ReasonRequired, PricesOverlap, PriceEndsInPast, and what costs.terms.check
@@ -103,6 +108,8 @@ def set_price(
     if terms.included_storage_gb is None:
         size = BUNDLES[terms.bundle_type]
         values["included_storage_gb"] = size.root_volume_gb + size.user_volume_gb
+    if terms.storage_gb_month_amount is None:
+        values["storage_gb_month_amount"] = _storage_before(organization_id, terms)
     price = Price(organization=organization, **values)
     with refusing({"costs_price_no_two_at_once": PricesOverlap()}):
         entries = []
@@ -127,6 +134,19 @@ def set_price(
         for entry in (*entries, made):
             append(entry)
     return price
+
+
+def _storage_before(organization_id: uuid.UUID | None, terms: PriceTerms) -> Decimal | None:
+    """What storage costs by the last price of the same that says so, the organization's own before that for all."""
+    kind = ("service_type", "region", "bundle_type", "operating_system", "running_mode", "currency")
+    before = Price.objects.filter(
+        Q(organization_id=organization_id) | Q(organization__isnull=True),
+        Q(valid_to__isnull=True) | Q(valid_to__gt=F("valid_from")),
+        **{name: getattr(terms, name) for name in kind},
+        storage_gb_month_amount__isnull=False,
+        valid_from__lte=terms.valid_from,
+    ).order_by(F("organization_id").asc(nulls_last=True), "-valid_from")
+    return before.values_list("storage_gb_month_amount", flat=True).first()
 
 
 def close_price(*, actor: Actor, price_id: uuid.UUID, now: datetime, valid_to: datetime | None = None) -> Price:

@@ -14,12 +14,14 @@ _KINDS = """
     SELECT kind.service_type, kind.region, kind.bundle_type, kind.operating_system, kind.running_mode,
            coalesce(p.valid_from <= %(hour)s AND coalesce(p.valid_to > %(hour)s, true), false) AS is_in_force,
            %(now)s - min(p.as_of::timestamp AT TIME ZONE 'UTC') OVER () AS oldest,
-           %(hour)s >= (p.as_of + %(stale_days)s)::timestamp AT TIME ZONE 'UTC' AS is_stale
+           %(hour)s >= (p.as_of + %(stale_days)s)::timestamp AT TIME ZONE 'UTC' AS is_stale,
+           p.storage_gb_month_amount IS NULL AND kind.storage_gb > p.included_storage_gb AS lacks_storage
       FROM (
-          SELECT DISTINCT w.organization_id, o.currency, w.service_type, w.region, w.bundle_type, w.operating_system,
-                 w.running_mode
+          SELECT w.organization_id, o.currency, w.service_type, w.region, w.bundle_type, w.operating_system,
+                 w.running_mode, max(w.root_volume_gb + w.user_volume_gb) AS storage_gb
             FROM workspaces_workspace w JOIN accounts_organization o ON o.id = w.organization_id
            WHERE w.state NOT IN ('TERMINATED', 'FAILED')
+           GROUP BY 1, 2, 3, 4, 5, 6, 7
       ) kind
       LEFT JOIN LATERAL costs_price_at(
           kind.organization_id, kind.service_type, kind.region, kind.bundle_type, kind.operating_system,
@@ -32,9 +34,13 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Standing:
-    """Kinds of live machines (once per organization) by what is wrong with their price now, and the oldest reading."""
+    """Kinds of live machines (once per organization) by what is wrong with their price now, and the oldest reading.
+
+    Of those `without_storage` some have more storage than is included, and it is not known what that costs.
+    """
 
     missing: tuple[str, ...]
+    without_storage: tuple[str, ...]
     stale: tuple[str, ...]
     oldest: timedelta
 
@@ -45,6 +51,11 @@ class Standing:
         if self.missing:
             kinds = _some(self.missing)
             found.append(f"{len(self.missing)} without a price, estimated by the last one: {kinds}; set prices")
+        if self.without_storage:
+            kinds = _some(self.without_storage)
+            found.append(
+                f"{len(self.without_storage)} without a price of storage, which is booked at 0: {kinds}; set prices"
+            )
         if self.stale:
             days = settings.FORGE_PRICE_STALE_DAYS
             found.append(f"{len(self.stale)} priced by what was read over {days} days ago: {_some(self.stale)}")
@@ -60,15 +71,23 @@ def standing(now: datetime) -> Standing:
     with connection.cursor() as cursor:
         cursor.execute(_KINDS, asked)
         rows = cursor.fetchall()
-    missing, stale = [], []
-    for service, region, bundle, system, mode, is_in_force, _, is_stale in rows:
+    missing, without_storage, stale = [], [], []
+    for service, region, bundle, system, mode, is_in_force, _, is_stale, lacks_storage in rows:
         text = f"{service} {bundle} {system} {mode} in {region}"
         if not is_in_force:
             missing.append(text)
-        elif is_stale:
+            continue
+        if lacks_storage:
+            without_storage.append(text)
+        if is_stale:
             stale.append(text)
     oldest = next((row[6] for row in rows if row[6] is not None), timedelta(0))
-    return Standing(tuple(sorted(missing)), tuple(sorted(stale)), max(oldest, timedelta(0)))
+    return Standing(
+        missing=tuple(sorted(missing)),
+        without_storage=tuple(sorted(without_storage)),
+        stale=tuple(sorted(stale)),
+        oldest=max(oldest, timedelta(0)),
+    )
 
 
 def _some(kinds: tuple[str, ...]) -> str:

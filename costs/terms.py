@@ -69,7 +69,7 @@ class PriceTerms:
     valid_from: datetime
     valid_to: datetime | None = None
     hourly_amount: Decimal = Decimal(0)
-    storage_gb_month_amount: Decimal = Decimal(0)
+    storage_gb_month_amount: Decimal | None = None
     included_storage_gb: int | None = None
     transfer_gb_amount: Decimal = Decimal(0)
     service_type: str = WorkSpace.ServiceType.PERSONAL
@@ -79,6 +79,8 @@ def check(terms: PriceTerms, *, organization: Organization | None, now: datetime
     """Raises what is wrong with the terms, by the first fault; the reason of a price in the past is not among them."""
     for name in AMOUNTS:
         amount = getattr(terms, name)
+        if amount is None:
+            continue
         if not amount.is_finite() or not 0 <= amount <= MOST or amount != round(amount, 6):
             raise AmountOutOfRange(f"{name} is from 0 to {MOST}, with at most 6 places.")
     has_modes = CAPABILITIES[terms.service_type].has_running_modes

@@ -12,6 +12,7 @@ from budgets.binding import Bound, Rate, Scopes
 from budgets.rates import charged_by, kind_of, rate_as_booked, rate_of
 from costs.dues import modes_after, modes_of
 from costs.models import Basis
+from costs.quotes import storage_price_missing
 from workspaces.intents import Intent
 from workspaces.models import WorkSpace
 
@@ -29,10 +30,25 @@ def scopes_of(of: Intent | WorkSpace) -> Scopes:
 def rate_for(intent: Intent) -> Rate:
     """What the machine of an intent costs; raises what the price book refuses.
 
-    Nothing new begins without a price in force. What is there already has its cost in any case: a machine that starts,
-    is taken over, moves or stays what it is but for its volumes goes by what metering books it at: by the modes that it
-    has had in the month too.
+    Nothing new begins without a price in force, nor does storage grow without a price of it. What is there already has
+    its cost in any case: a machine that starts, is taken over, moves or stays what it is but for its volumes goes by
+    what metering books it at: by the modes that it has had in the month too.
     """
+    rate = _rate_for(intent)
+    if _takes_storage(intent) and not rate.has_storage_price:
+        text = f"{intent.service_type} {intent.bundle_type} {intent.operating_system} {intent.running_mode}"
+        raise storage_price_missing(f"{text} in {intent.region}", kind_of(intent)[5])
+    return rate
+
+
+def _takes_storage(intent: Intent) -> bool:
+    """Whether there is more storage once the intent is done than there was."""
+    if intent.kind == "modify" and intent.workspace is not None:
+        return kind_of(intent)[5] > kind_of(intent.workspace)[5]
+    return intent.kind == "launch"
+
+
+def _rate_for(intent: Intent) -> Rate:
     machine = intent.workspace
     kind, modes = kind_of(intent), _modes(intent)
     is_there = intent.kind in ("start", "adopt", "move")

@@ -129,8 +129,7 @@ class Facts:
 def rates_of(price: Price, machine: WorkSpace) -> Rates:
     """A price for the machine's own volumes."""
     volumes = machine.root_volume_gb + machine.user_volume_gb
-    storage = pricing.storage_fee(volumes, price.included_storage_gb, price.storage_gb_month_amount)
-    return Rates(price.monthly_amount + storage, price.hourly_amount)
+    return Rates(price.monthly_amount + price.storage_fee(volumes), price.hourly_amount)
 
 
 def facts_of(machines: Sequence[WorkSpace], *, now: datetime) -> list[Facts]:

@@ -77,7 +77,12 @@ class NewPriceSerializer(serializers.Serializer):
     running_mode = serializers.ChoiceField(WorkSpace.RunningMode.choices)
     monthly_amount = Money(min_value=Decimal(0), help_text="Fixed fee of a UTC month.")
     hourly_amount = Money(min_value=Decimal(0), default=Decimal(0), help_text="Per started hour; 0 for ALWAYS_ON.")
-    storage_gb_month_amount = Money(min_value=Decimal(0), default=Decimal(0))
+    storage_gb_month_amount = Money(
+        min_value=Decimal(0),
+        allow_null=True,
+        default=None,
+        help_text="Per GB and month beyond what is included; null = as the price before it, else not known.",
+    )
     included_storage_gb = serializers.IntegerField(
         min_value=0, max_value=65536, allow_null=True, default=None, help_text="Null = what the bundle comes with."
     )

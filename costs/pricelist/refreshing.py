@@ -55,7 +55,7 @@ class _Figures:
 
     monthly: Decimal
     hourly: Decimal
-    storage_gb_month: Decimal
+    storage_gb_month: Decimal | None
     included_storage_gb: int
 
     @classmethod
@@ -123,10 +123,10 @@ class _Book:
             self._change(current, wanted)
 
     def _figures(self, price: Price | None) -> _Figures:
-        """What the list asks for; what it does not say about storage stays as it is."""
+        """What the list asks for; what it does not say about storage stays as it is, known or not."""
         storage = self.offer.storage_gb_month
-        if storage is None:
-            storage = price.storage_gb_month_amount if price else Decimal(0)
+        if storage is None and price is not None:
+            storage = price.storage_gb_month_amount
         return _Figures(self.offer.monthly, self.offer.hourly, storage, self.offer.included_storage_gb)
 
     def _begin(self, wanted: _Figures) -> None:
@@ -135,6 +135,7 @@ class _Book:
         since = hour_of(self.offer.effective_at)
         if last is not None and last.valid_to is not None:
             since = max(since, last.valid_to)
+            wanted = self._figures(last)
         self.report.new.append(self._told(None, wanted, since))
         if not self.dry_run:
             reason = f"{NO_PRICE_YET}; {self.source}" if since < self.now else ""

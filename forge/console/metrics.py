@@ -111,7 +111,11 @@ class DatabaseCollector(Collector):
             "Since when nobody has read the oldest price of a live machine.",
             found.oldest.total_seconds(),
         )
-        yield _gauge("forge_prices_missing", "Kinds of live machines without a price in force.", len(found.missing))
+        yield _gauge(
+            "forge_prices_missing",
+            "Kinds of live machines without a price in force, or without one of the storage that they have.",
+            len(found.missing) + len(found.without_storage),
+        )
         yield _gauge("forge_prices_stale", "Kinds of live machines at a price read too long ago.", len(found.stale))
 
     def _findings(self) -> Iterator[GaugeMetricFamily]:

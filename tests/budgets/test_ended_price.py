@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from budgets import guards, services
+from budgets.models import Budget, Reservation
 from costs import metering
 from costs.models import Price
 from costs.quotes import PriceInOtherCurrency, PriceMissing
@@ -49,6 +50,23 @@ def test_the_last_price_is_what_is_held(ends):
         Price.objects.filter(pk=price.pk).update(valid_to=datetime(2026, 3, 11, tzinfo=UTC))
     metering.meter(now=NOW)
     assert adopted(world).reserved == Decimal("18.159274")
+
+
+def test_a_machine_with_storage_of_no_known_price_holds_and_is_topped_up_to_the_rest():
+    """Its storage is held at nothing: that this is not known must not make all that it owes unknown."""
+    partitions.ensure("costs_costrecord", MARCH.date(), MARCH.date())
+    world = worlds.build()
+    WorkSpaceFactory(
+        organization=world.organization, team=world.team, owner=world.engineer, provider_account=world.account,
+        blueprint=world.blueprint, history=[(datetime(2026, 3, 10, 9, tzinfo=UTC), "AVAILABLE")], user_volume_gb=200,
+    )  # fmt: skip
+    metering.meter(now=NOW)
+    budget = adopted(world)
+    assert budget.reserved == Decimal("18.159274")
+    Reservation.objects.update(remaining=1)
+    Budget.objects.update(reserved=1)
+    metering.meter(now=NOW + timedelta(hours=1))
+    assert figures(budget)[1] > 17
 
 
 # -- Starts and modifications ----------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def test_a_region_without_prices_gets_them_since_awss_own_date():
     assert short(report.new) == [("STANDARD", "WINDOWS", "ALWAYS_ON"), ("STANDARD", "WINDOWS", "AUTO_STOP")]
     price = in_force(LISTED, region="eu-west-1", bundle_type="STANDARD", running_mode="AUTO_STOP")
     assert (price.monthly_amount, price.hourly_amount, price.valid_from) == (11, Decimal("0.32"), LISTED)
-    assert price.storage_gb_month_amount == 0  # the list of that region does not say
+    assert price.storage_gb_month_amount is None  # the list of that region does not say
     assert not Price.objects.filter(region="us-east-1", source=VERSION).exists()
     assert not Operation.objects.exists()
 
@@ -175,7 +175,7 @@ def test_what_is_not_beyond_doubt_is_told_and_left():
 
 def test_storage_at_two_prices_is_told_and_what_stood_stays(tmp_path):
     report = read(altered(tmp_path, ('"0.1000000000","USD","Enterprise Applications"', '"0.1200000000","USD","Core"')))
-    assert [entry["to"]["storage_gb_month"] for entry in report.changed] == ["0.000000"] * 2
+    assert [entry["to"]["storage_gb_month"] for entry in report.changed] == [None] * 2  # not known, as before
     doubled = CSV.read_text().splitlines()
     doubled[-4] = doubled[-4].replace("0.1000000000", "0.1300000000")
     (tmp_path / "two.csv").write_text("\n".join(doubled))

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from audit.models import AuditLog
 from budgets.models import Budget, Reservation
+from costs.models import Price
 from forge.api.errors import NothingToChange
 from forge.operations import services as operations
 from forge.operations.claims import Claim
@@ -111,7 +112,8 @@ def test_volumes_change_once_in_six_hours_but_also_right_after_the_launch():
 
 @pytest.fixture
 def running(world, simulator, clock):
-    """A STANDARD AutoStop machine, launched more than six hours ago."""
+    """A STANDARD AutoStop machine, launched more than six hours ago; what storage costs is known."""
+    Price.objects.update(storage_gb_month_amount=Decimal("0.10"))
     clock.finish(launch(world, clock))
     clock.now += timedelta(hours=7)
     simulator.control.advance(7 * 3600)

@@ -32,6 +32,8 @@ UNKNOWN_DELAY = timedelta(seconds=5)
 """The first pause where AWS may have done it: its lists show what is new a little later."""
 SELDOM = timedelta(minutes=5)
 """The pause where people have to mend something before a look can show anything else."""
+UNCLEAR_AT_MOST = timedelta(days=1)
+"""So long an operation waits for a state that Forge knows; while it is open, nobody can ask for the machine's end."""
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class MachineHandler(Handler):
     outcome_action: str
     action: str
     first_delay, longest_delay, unknown_delay = FIRST_DELAY, LONGEST_DELAY, UNKNOWN_DELAY
+    unclear_at_most: timedelta | None = UNCLEAR_AT_MOST
 
     def __init__(self, *, applications: MachineHandler | None = None) -> None:
         """`applications` does the work for machines of WorkSpaces Applications, where it is another one."""
@@ -93,9 +96,7 @@ class MachineHandler(Handler):
                 claim.unknown(doubt.message, claim.now() + SELDOM, code=doubt.code)
         except StateNotKnown as error:
             logger.error("%s %s of machine %s: %s", claim.operation.kind, claim.operation.id, workspace.pk, error)
-            with transaction.atomic():
-                claim.lock()
-                claim.unknown(str(error), claim.now() + SELDOM, code=STATE_NOT_KNOWN)
+            self.unclear(claim, workspace, error)
         except aws.UnknownOutcome as error:
             with transaction.atomic():
                 claim.lock()
@@ -123,6 +124,16 @@ class MachineHandler(Handler):
         """AWS has refused for good: the operation fails and the machine stays as it is."""
         with self.finishing(claim, workspace) as locked:
             self.fail(claim, locked, code=error.code, detail=error.message)
+
+    def unclear(self, claim: Claim, workspace: WorkSpace, error: StateNotKnown) -> None:
+        """Look again at what is in a state that Forge does not know; after a day the operation fails, the row stays."""
+        if self.unclear_at_most and claim.now() - claim.operation.created_at >= self.unclear_at_most:
+            with self.finishing(claim, workspace) as locked:
+                self.fail(claim, locked, code=STATE_NOT_KNOWN, detail=str(error))
+            return
+        with transaction.atomic():
+            claim.lock()
+            claim.unknown(str(error), claim.now() + SELDOM, code=STATE_NOT_KNOWN)
 
     def may_control(self, user: Any, operation: Operation) -> bool:
         """Whoever asked for it, and those whose role lets them ask for it themselves."""

@@ -54,6 +54,7 @@ _UP = (State.AVAILABLE, State.STOPPING, State.STOPPED)
 class Launch(MachineHandler):
     outcome_action = actions.WORKSPACE_LAUNCH_OUTCOME
     action = "launch"
+    unclear_at_most = None  # there is a machine of it
 
     def advance(self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider) -> None:
         if workspace.launched_at is not None:

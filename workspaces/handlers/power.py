@@ -15,7 +15,7 @@ from forge.operations.models import Operation
 from workspaces import absence, actions, aws
 from workspaces.handlers.asking import step_of, times
 from workspaces.handlers.common import SELDOM, MachineHandler
-from workspaces.lifecycle import AUTOMATIC, State, may_move, meaning_of
+from workspaces.lifecycle import AUTOMATIC, State, StateNotKnown, may_move, meaning_of
 from workspaces.models import WorkSpace
 from workspaces.rules import reckoning
 
@@ -210,3 +210,10 @@ class Terminate(Power):
 
     def ask(self, gateway: aws.Provider, provider_id: str) -> None:
         gateway.terminate(provider_id)
+
+    def observed(self, seen: aws.Machine | None) -> State | None:
+        """An end is asked for in any state: one that Forge does not know is as unclear as ERROR, and no hindrance."""
+        try:
+            return super().observed(seen)
+        except StateNotKnown:
+            return None

@@ -84,4 +84,6 @@ def _line(price: dict[str, Any]) -> str:
 def _figures(figures: dict[str, Any] | None) -> str:
     if figures is None:
         return "none"
-    return f"{figures['monthly']} a month, {figures['hourly']} an hour, {figures['storage_gb_month']} a GB and month"
+    told = f"{figures['monthly']} a month, {figures['hourly']} an hour"
+    storage = figures["storage_gb_month"]
+    return f"{told}, {storage} a GB and month" if storage is not None else f"{told}, no price of storage"

@@ -44,6 +44,7 @@ def lease(row, until):
 
 
 def test_a_little_used_machine_is_advised_to_shrink_with_figures_and_evidence(world):
+    Price.objects.update(storage_gb_month_amount=Decimal("0.10"))
     row = machine(world, bundle_type="PERFORMANCE")
     sampled(row, cpu=10.0, memory=35.0)
     booked(row, hours=[9, 10])
