@@ -114,7 +114,7 @@ def _reckon(rows: Sequence[Advice], done: Followed, *, now: datetime) -> None:
         if advice.effective_at is None:
             continue
         first = savings.counted_from(advice.action, advice.effective_at)
-        end, is_final = savings.counted_until(advice.effective_at, _ends(advice), now)
+        end, is_final = savings.counted_until(advice.effective_at, _ends(advice, advice.effective_at), now)
         pieces = _pieces(advice, _start(advice, first, now), end)
         if advice.action == Advice.Action.STOP:
             _store_stop(advice, first, end)
@@ -136,12 +136,12 @@ def _start(advice: Advice, first: datetime, now: datetime) -> datetime:
     return max(first, min(settled, known))
 
 
-def _ends(advice: Advice) -> list[datetime | None]:
-    """What ends the comparison: another change of the same fields, the machine's end, or its agreed lifetime."""
+def _ends(advice: Advice, effective_at: datetime) -> list[datetime | None]:
+    """What ends the comparison: another change of the same fields, the machine's end, or when it would have ended."""
     workspace = advice.workspace
     if advice.action == Advice.Action.TERMINATE:
-        return [workspace.lifetime_end]
-    later = {"workspace": workspace, "occurred_at__gt": advice.effective_at}
+        return [workspace.lives_until(effective_at)]
+    later = {"workspace": workspace, "occurred_at__gt": effective_at}
     if advice.action == Advice.Action.STOP:
         starts = StateChange.objects.filter(to_state=State.STARTING, **later)
         return [workspace.terminated_at, starts.order_by("occurred_at").values_list("occurred_at", flat=True).first()]

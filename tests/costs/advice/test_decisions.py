@@ -1,6 +1,6 @@
 """Accepting, putting off and dismissing; and what accepted advice has saved afterwards."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -11,6 +11,7 @@ from budgets.guards import BudgetExceeded
 from costs.advice import services
 from costs.advice.following import follow
 from costs.models import Advice, AdviceSaving, CostRecord, Price
+from costs.pricing import hour_of
 from forge.operations.models import Operation
 from tests import factories
 from tests.budgets.threads import together
@@ -244,6 +245,26 @@ def test_an_ended_machine_saves_its_fees_to_the_end_of_its_lifetime(world):
     saving = AdviceSaving.objects.get()
     assert (saving.saved_amount, saving.booked_cost, saving.basis) == (Decimal("4.717742"), 0, "ESTIMATED")
     assert saving.through == datetime(2026, 5, 16, tzinfo=UTC)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("facts", "through"),
+    [
+        ({}, datetime(2026, 8, 1, tzinfo=UTC)),
+        ({"keep_alive": True, "keep_alive_until": NOW + 90 * DAY}, hour_of(NOW + 90 * DAY)),
+    ],
+    ids=["nobody knows until when", "it was kept alive"],
+)
+def test_a_machine_that_had_outlived_its_lifetime_saves_its_fees_as_long_as_it_would_have_lived(world, facts, through):
+    row = stopped(world, max_lifetime_days=20)
+    WorkSpace.objects.filter(pk=row.pk).update(created_at=datetime(2026, 2, 15, tzinfo=UTC))
+    advised()
+    accept(world, Advice.objects.get())
+    WorkSpace.objects.filter(pk=row.pk).update(state="TERMINATED", terminated_at=NOW + timedelta(hours=1), **facts)
+    follow(actor=JOB, now=datetime(2026, 8, 1, tzinfo=UTC))
+    assert AdviceSaving.objects.latest("month").through == through
+    assert AdviceSaving.objects.get(month=date(2026, 5, 1)).saved_amount == Decimal("9.75")
 
 
 @pytest.mark.django_db
