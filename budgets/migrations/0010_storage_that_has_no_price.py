@@ -33,7 +33,7 @@ def edit(pairs: list[tuple[str, str]]) -> str:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("budgets", "0007_held_by_the_modes_of_the_month"),
+        ("budgets", "0009_leaving_and_ending"),
         ("costs", "0022_storage_that_has_no_price"),
     ]
 
