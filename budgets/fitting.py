@@ -7,8 +7,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.conf import settings
+from django.db import transaction
 
-from budgets import binding, holding
+from budgets import binding, holding, leaving
 from budgets.guards.common import scopes_of
 from budgets.models import Reservation
 from budgets.rates import kind_of, rate_as_booked
@@ -16,6 +17,7 @@ from costs import metering
 from costs.dues import modes_of
 from costs.pricing import hour_up
 from workspaces.models import WorkSpace
+from workspaces.transitions import lock_machine, lock_scopes_of
 
 
 def fit(*, workspace: WorkSpace, now: datetime) -> Decimal:
@@ -24,7 +26,8 @@ def fit(*, workspace: WorkSpace, now: datetime) -> Decimal:
     The CHANGE hook, in the transaction that has written the change and holds the scope rows and the machine. That is
     booked to `now` first, so that its hours as it was are paid out of what it held. Needed are the fees of the hours to
     come, by the modes of the month (costs.dues), and FORGE_RESERVE_HOURS of running. What lacks is not set aside here:
-    a modification was admitted with it, and metering tops up the rest. Without a known price nothing changes.
+    a modification was admitted with it, and metering tops up the rest. Without a known price nothing changes. What an
+    end within the hour would owe as the machine was stays until the hour is over (budgets.leaving).
     """
     held = Reservation.objects.live().filter(workspace_id=workspace.pk)
     budgets = list(held.values_list("budget_id", flat=True))
@@ -33,10 +36,31 @@ def fit(*, workspace: WorkSpace, now: datetime) -> Decimal:
     metering.advance(workspace=workspace, now=now, locking=budgets)
     holding.lock(budgets)
     needed = _needed(workspace, now)
+    bound = list(held.filter(budget_id__in=needed).select_related("budget").order_by("budget_id"))
+    keeps = leaving.keeps(workspace, bound, now=now)
     given = Decimal(0)
-    for reservation in held.filter(budget_id__in=needed).order_by("budget_id"):
-        given += holding.give_back(reservation, reservation.remaining - needed[reservation.budget_id])
+    for one in bound:
+        needs, kept = needed[one.budget_id], keeps.get(one.id, Decimal(0))
+        given += holding.give_back(one, one.remaining - max(needs, kept))
+        held.filter(pk=one.pk).update(kept_until=hour_up(now) if kept > needs else None)
     return given
+
+
+def to_fit(*, now: datetime) -> list[uuid.UUID]:
+    """Ids of the machines for which an hour that is over and booked keeps money in budgets that bind them."""
+    kept = leaving.over(now).filter(leaving.IS_STILL_BOUND)
+    return list(kept.order_by("workspace_id").values_list("workspace_id", flat=True).distinct())
+
+
+def fit_later(*, workspace_id: uuid.UUID, now: datetime) -> int:
+    """Give back what such a machine holds beyond its needs; 1, or 0 where another was quicker."""
+    with transaction.atomic():
+        lock_scopes_of(workspace_id)
+        workspace = lock_machine(workspace_id)
+        if not leaving.over(now).filter(workspace_id=workspace_id).exists():
+            return 0
+        fit(workspace=workspace, now=now)
+    return 1
 
 
 def _needed(workspace: WorkSpace, now: datetime) -> dict[uuid.UUID, Decimal]:

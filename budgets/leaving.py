@@ -1,9 +1,9 @@
-"""What the budgets that a machine has left keep for it until the UTC hour of its move is over and booked.
+"""What budgets keep for a machine that was moved or became cheaper, until the UTC hour of that is over and booked.
 
-A cost record has one team and one project, those of when its hour began. So whatever that hour still brings is theirs:
-the rest of the month's fees, should the machine end in it, and a session hour that begins later. Their budgets keep so
-much of what they held, that nobody else has the money meanwhile; `check_budgets` gives back what was not needed. A
-machine that comes back finds it there.
+A cost record has one team, one project and one price, those of when its hour began. So whatever that hour still brings
+is theirs: the rest of the month's fees, should the machine end in it, and a session hour that begins later. The budgets
+that it has left, and those that it needs less of (budgets.fitting), keep so much of what they held, that nobody else
+has the money meanwhile; `check_budgets` gives back what was not needed. A machine that comes back finds it there.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import uuid
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
+from typing import cast
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from budgets import holding
@@ -33,7 +34,7 @@ MOVABLE = (Budget.Scope.TEAM, Budget.Scope.PROJECT)
 
 
 def keeps(workspace: WorkSpace, held: Iterable[Reservation], *, now: datetime) -> dict[uuid.UUID, Decimal]:
-    """What each of these reservations, of budgets that the machine leaves, keeps for the hour that has begun.
+    """What each of these reservations keeps for the hour that has begun, should the machine end in it.
 
     Never more than it holds; nothing where another budget pays the hour, or where the next one has just begun. A dry
     run asks too, so the hour need not be booked.
@@ -42,15 +43,21 @@ def keeps(workspace: WorkSpace, held: Iterable[Reservation], *, now: datetime) -
     if hour == now or workspace.launched_at is None:
         return {}
     record = CostRecord.objects.filter(workspace=workspace, period_start=hour).first()
-    payer = record or workspace
     paying = [
         one
         for one in held
-        if getattr(payer, FACTS[one.budget.scope].record_column) == one.budget.scope_id
+        if _payer(one.budget.scope, record, workspace) == one.budget.scope_id
         and one.budget.period_start <= hour < one.budget.period_end
     ]
     owed = _owed(workspace, record, now) if paying else Decimal(0)
     return {one.id: min(one.remaining, owed) for one in paying if owed and one.remaining}
+
+
+def _payer(scope: str, record: CostRecord | None, workspace: WorkSpace) -> uuid.UUID | None:
+    """Who of this scope pays the hour: as its record says, or the machine where there is none."""
+    facts = FACTS[scope]
+    payer = getattr(workspace, facts.machine_column) if record is None else getattr(record, facts.record_column)
+    return cast("uuid.UUID | None", payer)
 
 
 def claims(budget: Budget, *, now: datetime) -> Iterator[tuple[WorkSpace, Decimal]]:
@@ -96,20 +103,27 @@ def keep(reservation: Reservation, amount: Decimal, *, until: datetime) -> None:
 
 
 def to_give_back(*, now: datetime) -> list[uuid.UUID]:
-    """Ids of budgets that keep money of hours that are over and booked."""
-    return list(_over(now).order_by("budget_id").values_list("budget_id", flat=True).distinct())
+    """Ids of budgets that keep money of machines that have left, of hours that are over and booked."""
+    left = over(now).exclude(IS_STILL_BOUND)
+    return list(left.order_by("budget_id").values_list("budget_id", flat=True).distinct())
 
 
 def give_back(*, budget_id: uuid.UUID, now: datetime) -> int:
     """Give back what the budget keeps of such hours; returns of how many machines that was."""
     with transaction.atomic():
         holding.lock([budget_id])
-        kept = list(_over(now).filter(budget_id=budget_id).order_by("id"))
+        kept = list(over(now).exclude(IS_STILL_BOUND).filter(budget_id=budget_id).order_by("id"))
         holding.release(kept, now=now)
     return len(kept)
 
 
-def _over(now: datetime) -> QuerySet[Reservation]:
+IS_STILL_BOUND = Q()
+"""Reservations of budgets that bind their machine now."""
+for _scope, _facts in FACTS.items():
+    IS_STILL_BOUND |= Q(**{"budget__scope": _scope, f"workspace__{_facts.machine_column}": F("budget__scope_id")})
+
+
+def over(now: datetime) -> QuerySet[Reservation]:
     """Kept for hours that metering has come through, with all that is known of them."""
     booked = MeterMark.objects.filter(
         Q(dirty_from=None) | Q(dirty_from__gte=OuterRef("kept_until")),

@@ -11,7 +11,7 @@ from datetime import datetime
 from django.db import connection
 
 from audit.actors import Actor
-from budgets import expiry, idling, leaving, raising, renewal, thresholds
+from budgets import expiry, fitting, idling, leaving, raising, renewal, thresholds
 from budgets.adoption import adopt
 
 logger = logging.getLogger(__name__)
@@ -62,6 +62,7 @@ def check_budgets(*, actor: Actor, now: datetime, dry_run: bool = False) -> dict
     figures.adopted = _each(renewal.to_adopt(now=now), lambda i: adopt(budget_id=i, now=now), failed)
     figures.emptied = _each(renewal.to_empty(now=now), lambda i: renewal.empty(budget_id=i, now=now), failed)
     figures.given_back = _each(leaving.to_give_back(now=now), lambda i: leaving.give_back(budget_id=i, now=now), failed)
+    figures.given_back += _each(fitting.to_fit(now=now), lambda i: fitting.fit_later(workspace_id=i, now=now), failed)
     figures.raises_ended = _each(
         raising.to_end(now=now), lambda i: raising.end_over(budget_id=i, actor=actor, now=now), failed
     )
@@ -84,7 +85,7 @@ def _due(now: datetime) -> Figures:
         renewed=renewal.missing(now=now),
         adopted=len(renewal.to_adopt(now=now)),
         emptied=len(renewal.to_empty(now=now)),
-        given_back=len(leaving.to_give_back(now=now)),
+        given_back=len(leaving.to_give_back(now=now)) + len(fitting.to_fit(now=now)),
         raises_ended=len(raising.to_end(now=now)),
         called_off=len(expiry.stale_launches(now=now)),
         marks=len(thresholds.due(now=now)),

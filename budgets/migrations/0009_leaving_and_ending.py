@@ -72,7 +72,7 @@ class Migration(migrations.Migration):
             "kept_until",
             models.DateTimeField(
                 blank=True,
-                help_text="Of a machine that has left: end of the hour that the budget still pays. Empty = it binds.",
+                help_text="End of the hour until which more is held than is needed: the machine has left, or became cheaper.",
                 null=True,
             ),
         ),

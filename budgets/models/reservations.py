@@ -44,7 +44,7 @@ class Reservation(UUIDModel, TimestampedModel):
     )
     kept_until = models.DateTimeField(
         null=True, blank=True,
-        help_text="Of a machine that has left: end of the hour that the budget still pays. Empty = it binds.",
+        help_text="End of the hour until which more is held than is needed: the machine has left, or became cheaper.",
     )  # fmt: skip
     released_at = models.DateTimeField(null=True, blank=True)
     correlation_id = models.UUIDField()

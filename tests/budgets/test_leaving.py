@@ -4,10 +4,12 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import transaction
 
 from audit.actors import Actor
 from budgets import guards, services
 from budgets.adoption import adopt, foresee
+from budgets.fitting import fit
 from budgets.making_room import suggestions
 from budgets.models import Budget, Reservation
 from budgets.proof import prove
@@ -353,3 +355,53 @@ def test_a_budget_that_is_adopted_beside_the_move_keeps_it_or_hands_it_over(worl
         assert held(machine, kept_until=TEN) == {late.id: round(ALWAYS_ON, 6)}
         assert_sums_agree()
         Budget.objects.filter(pk=late.pk).update(is_active=False)
+
+
+# -- The end in the hour in which it became cheaper --------------------------------------------------------------------
+
+
+def shrink(machine, now):
+    """As the answer of AWS to a modification does it."""
+    with transaction.atomic():
+        machine.refresh_from_db()
+        machine.bundle_type, machine.configured_at = "STANDARD", now
+        machine.save()
+        fit(workspace=machine, now=now)
+
+
+def test_what_an_end_in_the_hour_of_a_resize_owes_by_the_former_bundle_is_nobody_elses_to_have(world, owner):
+    machine = machine_of(world, owner, running_mode="ALWAYS_ON", bundle_type="POWER")
+    metering.meter(now=HALF_PAST)
+    team, person = adopted(world, "TEAM", world.team.id), adopted(world, "USER", owner.id)
+    for budget in (team, person):
+        fill(budget)
+    shrink(machine, HALF_PAST)
+    with pytest.raises(guards.BudgetExceeded):
+        world.launch(user=owner, now=HALF_PAST + 5 * MINUTE)
+    end(machine, HALF_PAST + 15 * MINUTE)
+    for budget in (team, person):
+        assert figures(budget) == (Budget.objects.get(pk=budget.pk).amount, 0)
+    assert_sums_agree()
+    assert_spent_is_the_sum_of_the_records()
+
+
+def test_after_that_hour_what_the_smaller_bundle_does_not_need_goes_back(world, owner):
+    machine = machine_of(world, owner, running_mode="ALWAYS_ON", bundle_type="POWER")
+    metering.meter(now=HALF_PAST)
+    team = adopted(world, "TEAM", world.team.id)
+    before = figures(team)
+    shrink(machine, HALF_PAST)
+    shrink(machine, HALF_PAST + MINUTE)  # seen in AWS too
+    assert figures(team) == before
+    assert check_budgets(actor=JOB, now=TEN - MINUTE)["given_back"] == 0
+    metering.meter(now=TEN + MINUTE)
+    assert check_budgets(actor=JOB, now=TEN + MINUTE, dry_run=True)["given_back"] == 1
+    assert check_budgets(actor=JOB, now=TEN + MINUTE)["given_back"] == 1
+    assert check_budgets(actor=JOB, now=TEN + MINUTE)["given_back"] == 0
+    # From 11:00 of the 11th on: the hour from 10:00 is booked, and is STANDARD's already.
+    assert figures(team)[1] == round(Decimal(35) * (744 - 251) / 744, 6)
+    assert Reservation.objects.live().get(budget=team).kept_until is None
+    metering.meter(now=TEN + 3 * HOUR)
+    assert_sums_agree()
+    end(machine, TEN + 3 * HOUR)
+    assert figures(team)[1] == 0
