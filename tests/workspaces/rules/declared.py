@@ -1,7 +1,8 @@
 """The kinds of people and machines that the year is walked with; each declares one seat's machines, one after another.
 
 Ceilings: the organization allows 75 idle minutes, team `short` 30 of them; the family `brief` runs of seven hours, the
-family `lab` a lifetime of fourteen days; team `bound` gets one of ten days in the middle of the walk.
+family `mute` of two, the family `lab` a lifetime of fourteen days; team `bound` gets one of ten days in the middle of
+the walk.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tests.workspaces.rules.lives import DAY, HOUR, MINUTE, Ask, Life, Use, days
 ZONES = tuple(ZoneInfo(name) for name in ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe"))
 """Both hemispheres, and one where summer time is half an hour."""
 
-IDLE_OF_ORGANIZATION, IDLE_OF_SHORT, RUN_OF_BRIEF, LIFE_OF_BOUND, LIFE_OF_LAB = 75, 30, 7, 10, 14
+IDLE_OF_ORGANIZATION, IDLE_OF_SHORT, RUN_OF_BRIEF, RUN_OF_MUTE, LIFE_OF_BOUND, LIFE_OF_LAB = 75, 30, 7, 2, 10, 14
 MON, TUE, WED, THU, FRI, SAT, SUN = range(7)
 
 
@@ -89,7 +90,7 @@ def interrupted(seat: Seat, first: date, number: int) -> Life:
     """Back five minutes after having been warned, which voids the warning."""
     life = seat.life("interrupted", first)
     for use in seat.used(first, (FRI,), (9, 0), 0.5):
-        back = use.ends + 55 * MINUTE
+        back = use.ends + 45 * MINUTE
         life.uses += [use, Use(back, back + 35 * MINUTE)]
     return life
 
@@ -104,8 +105,9 @@ def interrupted_under_the_ceiling(seat: Seat, first: date, number: int) -> Life:
 
 
 def batch(seat: Seat, first: date, number: int) -> Life:
-    """A computation that goes on by itself after the person has left."""
-    life = seat.life("batch", first)
+    """A computation that goes on by itself after the person has left, and a time of AWS's own that lets it."""
+    most = IDLE_OF_ORGANIZATION
+    life = seat.life("batch", first, idle_minutes=300, idle_in_force=most, job=("thu", "09:30", "12:30"))
     for use in seat.used(first, (THU,), (9, 0), 0.5, every=2):
         life.uses += [use, Use(use.ends, use.ends + 3 * HOUR, is_connected=False)]
     return life
@@ -130,7 +132,7 @@ def leased_too_long(seat: Seat, first: date, number: int) -> Life:
 
 def silent(seat: Seat, first: date, number: int) -> Life:
     """Nothing shows it idle: it runs as long as a machine may, and rests from then on."""
-    return seat.life("silent", first, is_silent=True, **BRIEF)
+    return seat.life("silent", first, is_silent=True, family="mute", longest_run=RUN_OF_MUTE * HOUR)
 
 
 def lifetime(seat: Seat, first: date, number: int) -> Life:
@@ -213,6 +215,7 @@ def withdrawn(seat: Seat, first: date, number: int) -> Life:
 
 KINDS: dict[str, Callable[[Seat, date, int], Life]] = {
     "daily": used_kind((MON, TUE, WED, THU, FRI), (9, 0), 1.5),
+    "left to AWS": used_kind((TUE, FRI), (10, 0), 1, idle_minutes=60, idle_in_force=60, is_left_to_aws=True),
     "bound by the organization": used_kind((TUE, THU), (9, 0), 1, idle_minutes=90, idle_in_force=IDLE_OF_ORGANIZATION),
     "bound by the team": used_kind((MON, WED), (13, 0), 1, idle_minutes=90, idle_in_force=IDLE_OF_SHORT, team="short"),
     "night": used_kind((SAT,), (22, 0), 6, idle_minutes=45, idle_in_force=45, **BRIEF),
@@ -239,8 +242,8 @@ KINDS: dict[str, Callable[[Seat, date, int], Life]] = {
 
 SHARE_A_ZONE = frozenset(
     {
-        "daily", "bound by the organization", "bound by the team", "overtime", "interrupted", "batch", "leased",
-        "leased too long", "silent", "contractor", "far above the ceiling", "interrupted under the ceiling",
+        "daily", "left to AWS", "bound by the organization", "bound by the team", "overtime", "interrupted", "batch",
+        "leased", "leased too long", "silent", "contractor", "far above the ceiling", "interrupted under the ceiling",
     }
 )  # fmt: skip
 """Kinds of which three seats each share a time zone: each zone's have moments of their own."""

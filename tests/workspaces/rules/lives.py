@@ -15,6 +15,12 @@ from zoneinfo import ZoneInfo
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 
+RUN_EVERY = 5 * MINUTE
+"""How often the jobs run, at the minutes that are multiples of it: what falls due between them is done by the next."""
+CARRIED_OUT = 2 * MINUTE
+"""So long after having been asked for, a launch, a stop or an end has happened in AWS and is known."""
+STOPPING = MINUTE
+"""So long AWS takes to stop a machine; of what it does by itself the next run hears."""
 SAMPLE = 5 * MINUTE
 """CloudWatch's figure of a busy CPU is filed under the start of its five minutes, which is the sign of use."""
 STOP_WARNING, END_WARNING = 10 * MINUTE, 7 * DAY
@@ -60,14 +66,18 @@ class Life:
     kind: str
     zone: ZoneInfo
     launched_at: datetime
-    idle_minutes: int = 60
-    idle_in_force: int = 60
+    idle_minutes: int = 50
+    idle_in_force: int = 50
     lifetime_days: int = 3650
     lifetime_most: int = 3650
     longest_run: timedelta = LONGEST_RUN
     is_always_on: bool = False
     is_silent: bool = False
-    """CloudWatch has no figures of it, so that nothing shows it idle."""
+    """AWS has it in ERROR and CloudWatch no figures of it, so that nothing shows it idle."""
+    is_left_to_aws: bool = False
+    """AWS's own AutoStop comes at the minute at which the rules would stop it, and is seen first."""
+    job: tuple[str, str, str] | None = None
+    """A weekday and the times on the wall between which its CPU is busy, if it runs."""
     team: str = ""
     family: str = ""
     uses: list[Use] = field(default_factory=list)
@@ -100,30 +110,35 @@ class _Run:
 
 def _runs(life: Life) -> Iterator[_Run]:
     """From each start to the stop that follows: idle time after the last sign or the end of a lease, or the longest
-    run. The launch is a start and a sign of use.
+    run. The launch is a start and a sign of use; a machine that a log-in has woken is seen to run by the next job.
     """
     idle = life.idle_in_force * MINUTE
-    spans = [(life.launched_at, life.launched_at), *((use.begins, use.last_sign) for use in life.uses)]
+    launched = life.launched_at + CARRIED_OUT
+    spans = [(launched, launched), *((use.begins, use.last_sign) for use in life.uses)]
     leases = [ask for ask in life.asks if ask.verb == "lease"]
     place = 0
     while place < len(spans):
         begins, last = spans[place]
-        hard, fired = begins + life.longest_run, []
+        hard, fired = begins + (RUN_EVERY if place else 0 * MINUTE) + life.longest_run, []
         place += 1
         while True:
             leased = max((ask.value for ask in leases if begins <= ask.at <= last), default=begins)
-            idle_at = hard if life.is_silent else max(last + idle, leased)
-            stop = min(idle_at, hard)
+            due = min(hard if life.is_silent else max(last + idle, leased), hard)
+            stop = at_a_run(due)
             if place == len(spans) or spans[place][0] > stop:
                 break
-            if stop == hard:
+            if due == hard:
                 raise ValueError(f"{life.kind}: used again before its longest run was over")
             if spans[place][0] > stop - STOP_WARNING:
                 fired.append(Fired("warned", "idle", stop - STOP_WARNING))
             last = max(last, spans[place][1])
             place += 1
-        rule = "session" if stop == hard else "idle"
-        yield _Run(begins, stop, [*fired, Fired("warned", rule, stop - STOP_WARNING), Fired("stop", rule, stop)])
+        rule = "session" if due == hard else "idle"
+        fired.append(Fired("warned", rule, stop - STOP_WARNING))
+        if life.is_left_to_aws:
+            yield _Run(begins, at_a_run(due + STOPPING), fired)
+        else:
+            yield _Run(begins, stop + CARRIED_OUT, [*fired, Fired("stop", rule, stop)])
 
 
 def _stale(stopped_at: datetime, used_at: datetime | None, asks: Sequence[Ask]) -> Iterator[Fired]:
@@ -132,7 +147,7 @@ def _stale(stopped_at: datetime, used_at: datetime | None, asks: Sequence[Ask]) 
     now, flagged_at, kept_until = stopped_at, None, stopped_at
     while True:
         since = stopped_at + STALE_AFTER if flagged_at is None else flagged_at + STALE_NOTICE
-        due = max(since, kept_until, now)
+        due = at_a_run(max(since, kept_until, now))
         if used_at is not None and used_at <= min([due, *(ask.at for ask in keeps)]):
             return
         if keeps and keeps[0].at <= due:
@@ -177,6 +192,11 @@ def _ends(life: Life) -> Iterator[Fired]:
         else:
             yield Fired("terminate", "lifetime", due)
             return
+
+
+def at_a_run(due: datetime) -> datetime:
+    """The first run of the jobs that is not before it."""
+    return due + (datetime(1970, 1, 1, tzinfo=UTC) - due) % RUN_EVERY
 
 
 def wall(zone: ZoneInfo, day: date, hour: int, minute: int = 0) -> datetime:

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, date, datetime, time
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from functools import partial
 
 import pytest
 from django.db import connections
 
 from forge.db import partitions
 from tests.workspaces.rules import declared
+from tests.workspaces.rules.direct import DirectWalk
 from tests.workspaces.rules.lives import DAY, Life
 from tests.workspaces.rules.walk import Walk
 from workspaces import aws
-from workspaces.models import Decision
+from workspaces.models import Decision, WorkSpace
+from workspaces.simulator.client import Control
+from workspaces.simulator.server import Simulator
 
 TABLE = "workspaces_usagesample"
-LAST = date(2028, 4, 8)
+MEANING = {
+    "AVAILABLE": "AVAILABLE",
+    "ERROR": "AVAILABLE",  # keeps our state, and runs
+    "STOPPED": "STOPPED",
+    "GONE": "TERMINATED",
+}
+UNTIL = datetime(2028, 4, 8, 8, tzinfo=UTC)
 """The sixty days before it have Feb 29, and changes of the clocks in both directions."""
 
 
@@ -31,19 +42,31 @@ def months(django_db_setup, django_db_blocker):
             cursor.execute(f"DROP TABLE IF EXISTS {name}")
 
 
-def walked(world, monkeypatch, days: int, count: int) -> Walk:
+@pytest.fixture
+def days(scale) -> int:
+    return scale(366, 60)
+
+
+@pytest.fixture
+def simulator(settings, days) -> Iterator[Simulator]:
+    """Its clock begins with the walk and stands still between its steps."""
+    with Simulator(speed=0, start=(UNTIL - days * DAY).timestamp()) as running:
+        settings.AWS_ENDPOINT_URL = running.url
+        yield running
+
+
+def walk_through(make: Callable[..., Walk], days: int, count: int) -> Walk:
     """`count` seats walked through so many days; team `bound` gets its ceiling after 25 of them."""
-    until = datetime.combine(LAST, time(8), tzinfo=UTC)
-    start = until - days * DAY
+    start = UNTIL - days * DAY
     bound_at = start + 25 * DAY
-    seats = declared.seats(count, first=start.date() + DAY, until=until, bound_at=bound_at)
-    walk = Walk(world, seats, start=start, until=until)
-    monkeypatch.setattr(aws.Gateway, "connections", lambda _, ids: walk.cloud.connections(ids))
-    monkeypatch.setattr(aws.Metrics, "read", lambda _, ids, **span: walk.cloud.read(ids, **span))
+    seats = declared.seats(count, first=start.date() + DAY, until=UNTIL, bound_at=bound_at)
+    walk = make(seats=seats, start=start, until=UNTIL)
     walk.bind({"idle_minutes": declared.IDLE_OF_ORGANIZATION})
     walk.bind({"idle_minutes": declared.IDLE_OF_SHORT}, team="short")
     walk.bind({"session_hours": declared.RUN_OF_BRIEF}, family="brief")
+    walk.bind({"session_hours": declared.RUN_OF_MUTE}, family="mute")
     walk.bind({"lifetime_days": declared.LIFE_OF_LAB}, family="lab")
+    walk.look_at(bound_at)
     walk.at(bound_at, lambda: walk.bind({"lifetime_days": declared.LIFE_OF_BOUND}, team="bound"))
     walk.go()
     return walk
@@ -56,11 +79,42 @@ def on_days(life: Life, fired) -> Counter:
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_each_rule_fires_on_its_day_and_on_no_other(world, scale, monkeypatch, settings):
-    """Fifty machines over sixty days; at full count five hundred over a year."""
-    count = scale(500, 50)
-    settings.FORGE_LIFECYCLE_AT_MOST = count  # else what many seats have at the same minute waits for the next run
-    walk = walked(world, monkeypatch, scale(366, 60), count)
+def test_each_rule_fires_on_its_day_and_aws_does_it(world, simulator, days, settings):
+    """Fifty seats in the simulator over sixty days; at full count over a year."""
+    settings.FORGE_LIFECYCLE_AT_MOST = 50  # else what many seats have at the same minute waits for the next run
+    settings.FORGE_END_HOOKS = []  # what machines cost is the month's, tests/costs/month
+    walk = walk_through(partial(Walk, world, control=simulator.control), days, 50)
+    assert set(assert_decided(walk)) == {
+        ("warned", "idle"),
+        ("stop", "idle"),
+        ("warned", "session"),
+        ("stop", "session"),
+        ("warned", "lifetime"),
+        ("terminate", "lifetime"),
+        ("flag", "stale"),
+        ("terminate", "stale"),
+    }
+    assert_done(walk, simulator.control)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_the_rules_of_a_large_fleet_fire_on_their_days(world, scale, monkeypatch, settings):
+    """A seat of each kind over twenty days, at full count five hundred over a year, with samples but without AWS."""
+    count = scale(500, len(declared.KINDS))
+    settings.FORGE_LIFECYCLE_AT_MOST = count
+
+    def make(**facts) -> Walk:
+        walk = DirectWalk(world, **facts)
+        monkeypatch.setattr(aws.Gateway, "connections", lambda _, ids: walk.connections(ids))
+        monkeypatch.setattr(aws.Metrics, "read", lambda _, ids, **span: walk.read(ids, **span))
+        return walk
+
+    assert assert_decided(walk_through(make, scale(366, 20), count))
+
+
+def assert_decided(walk: Walk) -> Counter:
+    """Each machine has the decisions that were reckoned, to the minute, and no other; how many of each there are."""
     decided: dict = {machine_id: [] for machine_id in walk.machines}
     for machine_id, *fired in Decision.objects.values_list("workspace", "outcome", "rule", "decided_at"):
         decided[machine_id].append(tuple(fired))
@@ -75,13 +129,16 @@ def test_each_rule_fires_on_its_day_and_on_no_other(world, scale, monkeypatch, s
             wrong.append((life.kind, life.zone.key, life.launched_at, "too much", extra[:3]))
         rules.update((outcome, rule) for outcome, rule, _ in must)
     assert wrong == []
-    assert set(rules) == {
-        ("warned", "idle"),
-        ("stop", "idle"),
-        ("warned", "session"),
-        ("stop", "session"),
-        ("warned", "lifetime"),
-        ("terminate", "lifetime"),
-        ("flag", "stale"),
-        ("terminate", "stale"),
-    }
+    return rules
+
+
+def assert_done(walk: Walk, control: Control) -> None:
+    """Each machine is where AWS has it, which has no other and was asked once for each stop and each end."""
+    there = {one["workspace_id"]: MEANING[one["state"]] for one in control.machines()}
+    assert dict(WorkSpace.objects.values_list("provider_id", "state")) == there
+    assert len(there) == len(walk.machines)
+    ends = Counter(one.outcome for life in walk.machines.values() for one in life.expected)
+    asked = {one["operation"]: one["calls"] for one in control.traffic()}
+    assert asked["CreateWorkspaces"] == len(walk.machines)
+    assert asked["TerminateWorkspaces"] == ends["terminate"]
+    assert asked["StopWorkspaces"] == ends["stop"]

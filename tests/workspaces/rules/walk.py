@@ -1,161 +1,177 @@
-"""A fleet that lives as declared, on a clock that goes from moment to moment: what happens between them is nothing.
+"""A fleet that lives as declared, in the simulator, on a stepped clock that goes from moment to moment.
 
-The moments are those of the declared uses and wishes, and those at which the product says that something is due. What
-it forgets to say is then missing from its decisions, and what it says too early is too much. At each moment AWS is
-asked for samples (`collect_usage`; the two calls are answered here, from the declared uses), the rules are carried out
-(`enforce_lifecycle`), and what was queued has happened.
+The moments are those of the declared uses and wishes, those at which the product says that something is due, and the
+next run of the jobs after somebody has logged on or while a machine is on its way. What it forgets to say is then
+missing from its decisions, and what it says too early is too much.
+
+When the jobs run, Forge asks AWS for samples (`collect_usage`) and carries out the rules (`enforce_lifecycle`), and
+workers do what was asked for, all of it over HTTP and by the real handlers. Before that it looks at AWS (`reconcile`),
+once a day and wherever AWS has done something by itself or is to be told something: after a log-in has woken a
+machine, when AWS's AutoStop comes, when a lease begins.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
 
+from blueprints.models import Blueprint
+from forge.accounts.models import Team, User
+from forge.operations import runner
 from forge.operations.models import Operation
 from tests import factories
-from tests.workspaces.rules.lives import Ask, Life
-from tests.workspaces.rules.support import BUSY, IDLE, machine
-from tests.world import World, actor, engineers
-from workspaces import aws, services
+from tests.workspaces.rules.lives import CARRIED_OUT, DAY, HOUR, MINUTE, RUN_EVERY, Ask, Life, Use, at_a_run
+from tests.world import IMAGE, REGION, World, actor, engineers
+from workspaces import services
 from workspaces.models import WorkSpace
+from workspaces.reconcile import reconcile
 from workspaces.rules import policies, sweep, usage
 from workspaces.rules.reckoning import reckon
+from workspaces.simulator import catalog
+from workspaces.simulator.client import Control
 
-STEP = timedelta(minutes=5)
-"""How often the jobs run: moments are rounded up to it."""
-
-_NEXT = "SELECT least(min(next_action_at), min(warn_at)) FROM workspaces_workspace"
-_STOPPED = """
-    UPDATE workspaces_workspace SET state = 'STOPPED', state_since = %(now)s, stopped_at = %(now)s
-     WHERE id = ANY(%(ids)s)
+_NEXT = """
+    SELECT least(min(next_action_at), min(warn_at)), bool_or(state IN ('STARTING', 'STOPPING', 'TERMINATING'))
+      FROM workspaces_workspace
 """
-_ENDED = """
-    UPDATE workspaces_workspace
-       SET state = 'TERMINATED', state_since = %(now)s, terminated_at = %(now)s, next_action = '', next_action_at = NULL
-     WHERE id = ANY(%(ids)s)
-"""
-_WOKEN = """
-    UPDATE workspaces_workspace SET state = 'AVAILABLE', state_since = %(now)s
-     WHERE id = ANY(%(ids)s) AND state = 'STOPPED'
-"""
-
-
-class DeclaredAws:
-    """Answers the two questions of `collect_usage` from what people declared; `now` is the walk's."""
-
-    def __init__(self, now: datetime) -> None:
-        self.now = now
-        self._lives: dict[str, Life] = {}
-
-    def add(self, provider_id: str, life: Life) -> None:
-        if not life.is_always_on:  # nobody uses those, and no rule asks
-            self._lives[provider_id] = life
-
-    def connections(self, provider_ids: Sequence[str]) -> dict[str, aws.Connection]:
-        found = {}
-        for provider_id, life in self._of(provider_ids):
-            met = [use for use in life.uses if use.is_connected and use.begins <= self.now]
-            last = met[-1] if met else None
-            is_connected = last is not None and self.now < last.ends
-            left_at = None if last is None else min(last.ends, self.now)
-            found[provider_id] = aws.Connection(provider_id, is_connected, left_at)
-        return found
-
-    def read(self, provider_ids: Sequence[str], *, since: datetime, until: datetime) -> list[aws.Figures]:
-        found = []
-        for provider_id, life in self._of(provider_ids):
-            if life.is_silent:
-                continue
-            at = since
-            while at < until:
-                uses = [use for use in life.uses if use.begins < at + STEP and at < use.ends]
-                is_connected = any(use.is_connected for use in uses)
-                found.append(aws.Figures(provider_id, at, float(is_connected), BUSY if uses else IDLE))
-                at += STEP
-        return found
-
-    def _of(self, provider_ids: Sequence[str]) -> Iterator[tuple[str, Life]]:
-        return ((one, self._lives[one]) for one in provider_ids if one in self._lives)
 
 
 class Walk:
     """Lives of `world`, walked through from `start` to `until`; `seats` holds each seat's machines in turn."""
 
-    def __init__(self, world: World, seats: Sequence[Sequence[Life]], *, start: datetime, until: datetime) -> None:
-        self.world, self.now, self.until, self.steps = world, start, until, 0
-        self.cloud = DeclaredAws(start)
+    def __init__(
+        self,
+        world: World,
+        *,
+        seats: Sequence[Sequence[Life]],
+        control: Control | None,
+        start: datetime,
+        until: datetime,
+    ) -> None:
+        self.world, self.control, self.now, self.until = world, control, start, until
         self.machines: dict[uuid.UUID, Life] = {}
-        self._waking: list[uuid.UUID] = []
+        self._due = start
+        self._looks: set[datetime] = set()
+        self._provider_ids: dict[uuid.UUID, str] = {}
         self._todo: dict[datetime, list[Callable[[], Any]]] = defaultdict(list)
-        self._places: dict[str, dict[str, Any]] = {}
+        self._teams: dict[str, Team] = {"": world.team}
+        self._blueprints: dict[str, Blueprint] = {}
+        for number in range((until - start).days + 1):
+            self.look_at(start + number * DAY)
         for owner, lives in zip(engineers(world, len(seats)), seats, strict=True):
             for team in {life.team for life in lives if life.team}:
-                factories.MembershipFactory(user=owner, team=self.place(team)["team"], role="engineer")
+                factories.MembershipFactory(user=owner, team=self.team(team), role="engineer")
             for life in lives:
                 self.at(life.launched_at, lambda life=life, owner=owner: self._launch(life, owner))
 
     def at(self, moment: datetime, do: Callable[[], Any]) -> None:
-        """Do something at a moment, before the jobs look."""
+        """Do something at a moment; the jobs run then if they have to."""
         self._todo[moment].append(do)
 
-    def place(self, team: str = "", family: str = "") -> dict[str, Any]:
-        """The team or blueprint that a ceiling stands over, made when it is first asked for."""
-        key = f"{team}/{family}"
-        if key not in self._places:
-            made: dict[str, Any] = {}
-            if team:
-                made["team"] = factories.TeamFactory(organization=self.world.organization, slug=team)
-            if family:
-                made["blueprint"] = factories.BlueprintFactory(organization=self.world.organization, name=family)
-            self._places[key] = made
-        return self._places[key]
+    def look_at(self, moment: datetime) -> None:
+        """Let the jobs run at a moment, and Forge look at AWS before."""
+        self._looks.add(moment)
+        self.at(moment, lambda: None)
+
+    def team(self, slug: str) -> Team:
+        """The team of that name, made when it is first asked for; without a name the world's."""
+        if slug not in self._teams:
+            self._teams[slug] = factories.TeamFactory(organization=self.world.organization, slug=slug)
+        return self._teams[slug]
+
+    def blueprint(self, family: str) -> Blueprint:
+        """The blueprint of a family for all teams, made when it is first asked for."""
+        if family not in self._blueprints:
+            made = factories.BlueprintFactory(
+                organization=self.world.organization, name=family, bundle=None, status="DRAFT"
+            )
+            bundle_id = catalog.bundle_id(REGION, IMAGE, "STANDARD")
+            factories.BlueprintBundleFactory(blueprint=made, bundle_id=bundle_id)
+            self._blueprints[family] = factories.publish(made)
+        return self._blueprints[family]
 
     def bind(self, ceilings: dict[str, int], *, team: str = "", family: str = "") -> None:
         policies.create_policy(
             actor=actor(self.world.admin),
             organization=self.world.organization,
-            team=self.place(team, family).get("team"),
-            blueprint_name=family,
+            team=self.team(team) if team else None,
+            blueprint_name=self.blueprint(family).name if family else "",
             ceilings=ceilings,
             now=self.now,
         )
 
     def go(self) -> None:
         while self.now <= self.until:
-            self.steps += 1
             for do in self._todo.pop(self.now, ()):
                 do()
-            self._wake()
-            self.cloud.now = self.now
-            usage.collect(now=self.now)
-            sweep.enforce(now=self.now)
-            self._carry_out()
-            self.now = self._next()
+            if self.now in self._looks:
+                self._look()
+            if self.now in self._looks or self.now >= self._due:
+                usage.collect(now=self.now)
+                sweep.enforce(now=self.now)
+            self._work()
+            self._pass_time(self._next())
 
-    def _launch(self, life: Life, owner: Any) -> None:
-        made = machine(
-            self.world,
-            owner=owner,
-            since=life.launched_at,
-            created_at=life.launched_at,
+    def _look(self) -> None:
+        """Forge looks at AWS."""
+        reconcile(now=self.now)
+
+    # -- What people do ----------------------------------------------------------------------------------------------
+
+    def _launch(self, life: Life, owner: User) -> None:
+        made = self._make(life, owner)
+        self.machines[made.id] = life
+        if life.is_left_to_aws:
+            self._leave_to_aws(made, self.now + CARRIED_OUT + HOUR)
+        for use in life.uses:
+            self._plan_use(made, use, life)
+        for ask in life.asks:
+            self.look_at(ask.at)
+            if ask.verb != "bind":
+                self.at(ask.at, lambda ask=ask: self._ask(made, ask))
+
+    def _make(self, life: Life, owner: User) -> WorkSpace:
+        if life.job:
+            self._declare(life.job, life, owner)
+        spec = self.world.spec(
+            blueprint_id=self.blueprint(life.family or "general").id,
+            team=self.team(life.team).slug,
             auto_stop_timeout_minutes=life.idle_minutes,
             max_lifetime_days=life.lifetime_days,
             running_mode="ALWAYS_ON" if life.is_always_on else "AUTO_STOP",
-            **self.place(life.team, life.family),
         )
-        self.machines[made.id] = life
-        self.cloud.add(made.provider_id, life)
-        for use in life.uses:
-            self.at(use.begins, lambda: self._waking.append(made.id))
-            self.at(use.ends, lambda: None)  # AWS is looked at when it ends
-        for ask in life.asks:
-            if ask.verb != "bind":
-                self.at(ask.at, lambda ask=ask: self._ask(made, ask))
+        made = services.launch(actor=actor(owner), spec=spec, now=self.now).workspace
+        assert made is not None
+        if life.is_silent:
+            self.at(self.now + RUN_EVERY, lambda: self.control.set_state(self._provider_id(made), "ERROR"))
+        return made
+
+    def _leave_to_aws(self, made: WorkSpace, stops_at: datetime) -> None:
+        """AWS's AutoStop comes; the next run of the jobs looks."""
+        self.look_at(at_a_run(stops_at))
+
+    def _declare(self, job: tuple[str, str, str], life: Life, owner: User) -> None:
+        """A computation of the machine, which CloudWatch tells of."""
+        day, begins, ends = job
+        pattern = {"time_zone": life.zone.key, "jobs": [{"days": [day], "begins": begins, "ends": ends}]}
+        self.control.declare_usage(pattern, user_name=owner.directory_username)
+
+    def _plan_use(self, made: WorkSpace, use: Use, life: Life) -> None:
+        """A person logs on, which starts a machine that rests, and off, if it is still there."""
+        if not use.is_connected:
+            self.look_at(use.ends)  # CloudWatch is asked for the last minutes only, and no moment may be near
+            return
+        self.at(use.begins, lambda: self.control.connect(self._provider_id(made)))
+        self.look_at(use.begins + RUN_EVERY)
+        if life.ended_at is None or use.ends <= life.ended_at:
+            self.at(use.ends, lambda: self.control.disconnect(self._provider_id(made)))
+        if life.is_left_to_aws:
+            self._leave_to_aws(made, use.ends + HOUR)
 
     def _ask(self, asked: WorkSpace, ask: Ask) -> None:
         who: dict[str, Any] = {"actor": actor(asked.owner), "workspace_id": asked.id, "now": self.now}
@@ -166,35 +182,43 @@ class Walk:
         else:
             services.keep_alive(**who, until=ask.value, reason="leave")
 
-    def _wake(self) -> None:
-        """Whoever signs in to a machine that rests starts it."""
-        if self._waking:
-            with connection.cursor() as cursor:
-                cursor.execute(_WOKEN, {"now": self.now, "ids": self._waking})
-            self._waking = []
-            reckon(now=self.now)
+    def _provider_id(self, made: WorkSpace) -> str:
+        if made.id not in self._provider_ids:
+            made.refresh_from_db(fields=["provider_id"])
+            self._provider_ids[made.id] = made.provider_id
+        return self._provider_ids[made.id]
 
-    def _carry_out(self) -> None:
-        """What was queued has happened, and the next moments of these machines are known."""
-        queued = list(Operation.objects.open().values_list("kind", "target_id"))
-        if not queued:
+    # -- Time --------------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        """Workers ask AWS for what was queued, and are done with it when they look again.
+
+        What is next is reckoned then, as the next run of the rules would.
+        """
+        if not Operation.objects.open().exists():
             return
-        with connection.cursor() as cursor:
-            for kind, statement in (("workspace.stop", _STOPPED), ("workspace.terminate", _ENDED)):
-                cursor.execute(statement, {"now": self.now, "ids": [one for of, one in queued if of == kind]})
-        Operation.objects.open().update(
-            status="succeeded", started_at=self.now, finished_at=self.now, next_attempt_at=None
-        )
+        self._carry_out()
+        self._pass_time(self.now + CARRIED_OUT)
+        self._carry_out()
+        still = list(Operation.objects.open().values_list("kind", "status", "error", "steps")[:3])
+        assert not still, f"{self.now}: still open: {still}"
         reckon(now=self.now)
 
+    def _carry_out(self) -> None:
+        ways = runner.run_due(limit=1_000_000, now=self.now)
+        assert not ways["fault"] + ways["lost"] + ways["failed"] + ways["unknown"], f"{self.now}: {ways}"
+
+    def _pass_time(self, until: datetime) -> None:
+        self.control.advance((until - self.now).total_seconds())
+        self.now = until
+
     def _next(self) -> datetime:
-        """The next moment at which something is declared or due."""
+        """The next moment at which something is declared or due, or a machine is where it was going."""
         with connection.cursor() as cursor:
             cursor.execute(_NEXT)
-            (due,) = cursor.fetchone()
-        moments = [*(at for at in self._todo if at > self.now), *([due] if due else [])]
-        return max(_rounded(min(moments, default=self.until + STEP)), self.now + STEP)
-
-
-def _rounded(at: datetime) -> datetime:
-    return at + (datetime(1970, 1, 1, tzinfo=UTC) - at) % STEP
+            due, is_passing = cursor.fetchone()
+        soon = at_a_run(self.now + MINUTE)
+        if is_passing:
+            self.look_at(soon)
+        self._due = max(at_a_run(due or self.until + RUN_EVERY), soon)
+        return min([self._due, *(at for at in self._todo if at > self.now)])
