@@ -72,7 +72,7 @@ class Migration(migrations.Migration):
             "kept_until",
             models.DateTimeField(
                 blank=True,
-                help_text="End of the hour until which more is held than is needed: the machine has left, or became cheaper.",
+                help_text="End of the hour until which more is held than needed: the machine left or became cheaper.",
                 null=True,
             ),
         ),

@@ -44,7 +44,7 @@ class Reservation(UUIDModel, TimestampedModel):
     )
     kept_until = models.DateTimeField(
         null=True, blank=True,
-        help_text="End of the hour until which more is held than is needed: the machine has left, or became cheaper.",
+        help_text="End of the hour until which more is held than needed: the machine left or became cheaper.",
     )  # fmt: skip
     released_at = models.DateTimeField(null=True, blank=True)
     correlation_id = models.UUIDField()
