@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import ScryptPasswordHasher
 
+from forge.api import turns
 from forge.db.embedded.processes import temporary_folder
 from tests.e2e.demo import Demo
 from tests.plugins.database import django_db_setup, make_app_connection, superuser_connection
@@ -50,6 +51,13 @@ def static_files_when_asked_for():
 def closed_circuits():
     """What a test breaks in its AWS is not held against the next test's."""
     pace.circuit_of.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def nobodys_turn():
+    """A file that a test asked for and did not read is in nobody's way in the next."""
+    yield
+    turns._held.clear()
 
 
 @pytest.fixture(scope="session")

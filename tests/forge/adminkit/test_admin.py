@@ -205,7 +205,7 @@ def test_a_form_is_saved_by_the_service_alone(sign_in, project):
 def test_a_refused_form_comes_back_with_the_reason_and_nothing_is_written(sign_in, project):
     answer = sign_in("admin").post(page(project), {"name": "Gemini", "cost_center": "full", "owner": ""})
     assert answer.status_code == 200
-    assert "No room. limit 3. Choose another." in answer.content.decode()
+    assert "No room. Limit 3. Choose another." in answer.content.decode()
     assert "Gemini" in answer.content.decode()
     assert answer.problem.code == "cost_center_full"
     project.refresh_from_db()
