@@ -27,7 +27,8 @@ def fit(*, workspace: WorkSpace, now: datetime) -> Decimal:
     booked to `now` first, so that its hours as it was are paid out of what it held. Needed are the fees of the hours to
     come, by the modes of the month (costs.dues), and FORGE_RESERVE_HOURS of running. What lacks is not set aside here:
     a modification was admitted with it, and metering tops up the rest. Without a known price nothing changes. What an
-    end within the hour would owe as the machine was stays until the hour is over (budgets.leaving).
+    end within the hour would owe as the machine was stays until the hour is over (budgets.leaving); till then nothing
+    is topped up either, as that goes by the price of the last hour.
     """
     held = Reservation.objects.live().filter(workspace_id=workspace.pk)
     budgets = list(held.values_list("budget_id", flat=True))
@@ -37,12 +38,13 @@ def fit(*, workspace: WorkSpace, now: datetime) -> Decimal:
     holding.lock(budgets)
     needed = _needed(workspace, now)
     bound = list(held.filter(budget_id__in=needed).select_related("budget").order_by("budget_id"))
-    keeps = leaving.keeps(workspace, bound, now=now)
+    was_other = leaving.was_other(workspace, now=now)
+    keeps = leaving.keeps(workspace, bound, now=now) if was_other else {}
     given = Decimal(0)
     for one in bound:
         needs, kept = needed[one.budget_id], keeps.get(one.id, Decimal(0))
         given += holding.give_back(one, one.remaining - max(needs, kept))
-        held.filter(pk=one.pk).update(kept_until=hour_up(now) if kept > needs else None)
+        held.filter(pk=one.pk).update(kept_until=hour_up(now) if was_other and one.remaining > needs else None)
     return given
 
 

@@ -53,6 +53,16 @@ def keeps(workspace: WorkSpace, held: Iterable[Reservation], *, now: datetime) -
     return {one.id: min(one.remaining, owed) for one in paying if owed and one.remaining}
 
 
+def was_other(workspace: WorkSpace, *, now: datetime) -> bool:
+    """Whether the hour that has begun is booked as another kind of machine than it is now."""
+    if hour_of(now) == now:
+        return False
+    record = CostRecord.objects.filter(workspace=workspace, period_start=hour_of(now)).first()
+    stored = workspace.root_volume_gb + workspace.user_volume_gb
+    is_now = (workspace.bundle_type, workspace.running_mode, Decimal(stored))
+    return record is not None and (record.bundle_type, record.running_mode, record.storage_gb) != is_now
+
+
 def _payer(scope: str, record: CostRecord | None, workspace: WorkSpace) -> uuid.UUID | None:
     """Who of this scope pays the hour: as its record says, or the machine where there is none."""
     facts = FACTS[scope]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -130,6 +131,7 @@ def fees_by(
         [kind for row in found for kind in kinds_of(row[:5], row[6])], organization=organization, now=now
     )
     fees: dict[tuple[Group, int], Decimal] = defaultdict(Decimal)
+    whole = cache(lambda dues, first, end: dues.fees_between(first, end))  # most machines live through every piece
     for service_type, region, bundle_type, system, mode, storage_gb, modes, bound, *group, count in found:
         kind = (service_type, region, bundle_type, system, mode)
         dues = dues_of(kind, modes, storage_gb, prices, now=now)
@@ -140,7 +142,7 @@ def fees_by(
             continue
         for nr, (first, end) in enumerate(pairwise(cuts)):
             if first < min(end, bound):
-                fees[tuple(group), nr] += dues.fees_between(hour_up(first), min(hour_up(end), bound)) * count
+                fees[tuple(group), nr] += whole(dues, hour_up(first), min(hour_up(end), bound)) * count
     return fees
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, time
 from typing import Any
 
 from django.db.models import QuerySet
@@ -157,7 +158,7 @@ class CostViewSet(ForgeViewSet):
             "costs": self._daily(request, by),
             "machines": filtered(machines, ForecastMachineFilterSet, self._filters(request, ForecastMachineFilterSet)),
             "organization": organization_of(user),
-            "since": metered_until(organization_of(user).pk, now),
+            "since": max(metered_until(organization_of(user).pk, now), datetime.combine(start, time(), UTC)),
             "until": end,
             "now": now,
         }

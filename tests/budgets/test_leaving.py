@@ -405,3 +405,30 @@ def test_after_that_hour_what_the_smaller_bundle_does_not_need_goes_back(world, 
     assert_sums_agree()
     end(machine, TEN + 3 * HOUR)
     assert figures(team)[1] == 0
+
+
+def test_metering_does_not_fill_up_what_was_given_back_by_the_price_of_the_hour_before(world, owner):
+    machine = machine_of(world, owner, MARCH + timedelta(days=10, hours=4, minutes=45), bundle_type="POWER")
+    metering.meter(now=HALF_PAST)
+    team = adopted(world, "TEAM", world.team.id)
+    shrink(machine, HALF_PAST)
+    given_back = figures(team)[1]
+    metering.meter(now=HALF_PAST + 20 * MINUTE)  # a session hour began at 9:45
+    assert figures(team)[1] <= given_back
+    metering.meter(now=TEN + MINUTE)
+    check_budgets(actor=JOB, now=TEN + MINUTE)
+    assert figures(team)[1] <= given_back
+    assert check_budgets(actor=JOB, now=TEN + MINUTE)["given_back"] == 0
+
+
+def test_a_machine_that_lives_no_longer_than_its_month_is_fitted_once(world, owner):
+    machine = machine_of(world, owner, running_mode="ALWAYS_ON", bundle_type="POWER")
+    WorkSpace.objects.filter(pk=machine.pk).update(max_lifetime_days=15)
+    metering.meter(now=HALF_PAST)
+    adopted(world, "TEAM", world.team.id)
+    shrink(machine, HALF_PAST)
+    fitted = []
+    for hours in range(4):
+        metering.meter(now=TEN + hours * HOUR + MINUTE)
+        fitted.append(check_budgets(actor=JOB, now=TEN + hours * HOUR + MINUTE)["given_back"])
+    assert fitted == [1, 0, 0, 0]
