@@ -26,10 +26,10 @@ def top_up(intent: Intent, budget: Bound) -> None:
     """Add what the budget, locked, must hold more for the machine.
 
     Where that is nothing, a reservation of 0 is written all the same, unless there is one: metering tops up none else.
-    What was kept for a machine that had left the budget is its own again.
+    What was kept for a machine that had left the budget is its own again; where that is enough the sweep fits it later.
     """
     held = Reservation.objects.live().filter(workspace_id=intent.workspace_id, budget_id=budget.id)
-    if not budget.needed and held.filter(kept_until=None).exists():
+    if not budget.needed and held.exists():
         return
     Budget.objects.filter(pk=budget.id).update(reserved=F("reserved") + budget.needed, updated_at=Now())
     more = {"amount": F("amount") + budget.needed, "remaining": F("remaining") + budget.needed}

@@ -19,7 +19,7 @@ from forge.accounts.names import address_of
 class HeldSerializer(serializers.Serializer):
     """What one machine holds; its name only where the caller may see the machine.
 
-    `kept_until` is when what a machine that was moved away still holds goes back, null of all others.
+    `kept_until` is when what is held beyond need goes back: the machine was moved away, or became cheaper. Else null.
     """
 
     workspace = serializers.UUIDField()

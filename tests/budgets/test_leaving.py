@@ -432,3 +432,16 @@ def test_a_machine_that_lives_no_longer_than_its_month_is_fitted_once(world, own
         metering.meter(now=TEN + hours * HOUR + MINUTE)
         fitted.append(check_budgets(actor=JOB, now=TEN + hours * HOUR + MINUTE)["given_back"])
     assert fitted == [1, 0, 0, 0]
+
+
+def test_what_a_machine_that_became_cheaper_kept_goes_back_though_it_moved_away_and_back(world, owner, admin, other):
+    machine = machine_of(world, owner, running_mode="ALWAYS_ON", bundle_type="POWER")
+    metering.meter(now=HALF_PAST)
+    team = adopted(world, "TEAM", world.team.id)
+    shrink(machine, HALF_PAST)
+    move(admin, machine, team=other.slug)
+    move(admin, machine, team=world.team.slug)
+    metering.meter(now=TEN + MINUTE)
+    assert check_budgets(actor=JOB, now=TEN + MINUTE)["given_back"] >= 1
+    assert figures(team)[1] == round(Decimal(35) * (744 - 251) / 744, 6)
+    assert_sums_agree()
