@@ -71,14 +71,21 @@ def outside(settings, tmp_path):
 
 @pytest.fixture
 def archive(settings, tmp_path, superuser_connection, monkeypatch):
-    """The archive's directory, and a retention of KEPT months for the log; the months made for it go afterwards."""
+    """The archive's directory, and a retention of KEPT months for the log; past months of other tests go before, and
+    those made for it afterwards.
+    """
     folder = tmp_path / "archive"
     folder.mkdir()
     settings.FORGE_ARCHIVE = f"directory:{folder}"
     settings.FORGE_AUDIT_RETENTION_MONTHS = KEPT
     settings.FORGE_COST_RETENTION_MONTHS = 1200
     monkeypatch.setattr(places, "LEAST_MONTHS", KEPT)
+    _drop_past_months(superuser_connection)
     yield folder
+    _drop_past_months(superuser_connection)
+
+
+def _drop_past_months(superuser_connection):
     superuser_connection.execute("SET session_replication_role = replica")
     for partition in partitions.attached(TABLE):
         if partition.first < month_of(NOW):
