@@ -183,6 +183,7 @@ def assert_alike(when, minute, mode, steps, sweeps):
     assert_sums_agree()
 
 
+@pytest.mark.timeout(3600)  # three hundred histories at full count
 def test_any_rhythm_books_the_same_whatever_happens_within_an_hour(scale):
     @settings(
         max_examples=scale(300, 3), phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
