@@ -218,13 +218,13 @@ def test_more_groups_than_are_kept_in_memory_are_refused(two_teams):
 
 
 def test_more_parts_than_an_answer_has_are_refused_before_they_are_reckoned(two_teams, monkeypatch):
-    """From the 11th of March to the 7th of April are 28 days, of two teams; five days before have costs too."""
+    """From the 11th of March to the 7th of April are 28 days, of two teams; the months past have parts too."""
     machine, _ = two_teams
-    days = {"by": ["team"], "interval": "day"}
-    rows = len(parts(machine, **days))
-    assert len(parts(machine, **days, most_parts=rows)) == rows
+    days, months = {"by": ["team"], "interval": "day"}, {"by": ["team"], "interval": "month", "start": date(2026, 2, 1)}
+    assert 28 < len(parts(machine, **days, most_parts=2 * 28)) <= 2 * 28
+    assert len(parts(machine, **months, most_parts=5)) == 5
     with pytest.raises(TooManyParts):
-        parts(machine, **days, most_parts=rows - 1)
+        parts(machine, **months, most_parts=4)
     monkeypatch.setattr("costs.outlooks.fees_by", pytest.fail)
     with pytest.raises(TooManyParts):
         parts(machine, **days, most_parts=2 * 28 - 1)
