@@ -11,6 +11,7 @@ from budgets import fitting, guards, leaving, ledger, services
 from budgets.adoption import adopt, foresee
 from budgets.fitting import fit
 from budgets.making_room import suggestions
+from budgets.models import Budget
 from budgets.sweep import check_budgets
 from costs import metering
 from forge.accounts.models import Organization
@@ -35,6 +36,8 @@ from tests.budgets.test_moves import (
     world,
 )  # fmt: skip
 from tests.budgets.test_races import assert_spent_is_the_sum_of_the_records
+from tests.budgets.threads import together
+from workspaces.transitions import lock_machine, lock_scopes_of
 
 __all__ = ["admin", "other", "owner", "world"]
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
@@ -61,11 +64,12 @@ def power(world, owner, **facts):
 def change(machine, now, **facts):
     """As the answer of AWS to a modification does it."""
     with transaction.atomic():
-        machine.refresh_from_db()
+        lock_scopes_of(machine.pk)
+        locked = lock_machine(machine.pk)
         for name, value in {**facts, "configured_at": now}.items():
-            setattr(machine, name, value)
-        machine.save()
-        fit(workspace=machine, now=now)
+            setattr(locked, name, value)
+        locked.save()
+        fit(workspace=locked, now=now)
 
 
 def wanting(world, machine, bundle_type, now=LATER):
@@ -292,3 +296,18 @@ def test_one_that_became_cheaper_would_make_room_by_what_its_end_then_owes(world
     end(machine, LATER)
     after = figures(team)
     assert Decimal(one["frees"]) == sum(before) - sum(after) > 0
+
+
+# -- At once -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_budget_that_is_adopted_while_a_machine_becomes_cheaper_keeps_it_too(world, owner):
+    for n in range(4):
+        machine = power(world, owner)
+        late = budget_of(world, "USER", owner.id, 100_000, adopted_at=None)
+        becomes_cheaper = lambda m=machine: change(m, HALF_PAST, bundle_type="STANDARD")  # noqa: E731
+        jobs = [becomes_cheaper, lambda b=late: adopt(budget_id=b.id, now=HALF_PAST)]
+        together(lambda job: job(), jobs if n % 2 else jobs[::-1])
+        assert held(machine, kept_until=TEN) == {late.id: rest(POWER)}
+        assert_sums_agree()
+        Budget.objects.filter(pk=late.pk).update(is_active=False)
