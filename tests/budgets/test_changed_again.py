@@ -282,6 +282,16 @@ def test_where_no_price_is_known_what_is_kept_waits_for_it_and_is_not_looked_at_
     assert_sums_agree()
 
 
+def test_a_change_after_the_hour_puts_off_nothing_that_a_former_team_gives_back(world, owner, admin, other):
+    machine = power(world, owner)
+    team = adopted(world, "TEAM", world.team.id)
+    move(admin, machine, team=other.slug)
+    assert figures(team)[1] == rest(POWER)
+    change(machine, TEN + MINUTE, bundle_type="STANDARD")
+    assert after_the_hour(2) == 1
+    assert figures(team)[1] == 0
+
+
 # -- What people see ---------------------------------------------------------------------------------------------------
 
 
