@@ -14,10 +14,10 @@ from django.db.models import Exists, OuterRef, Q
 from budgets import leaving
 from budgets.binding import Rate, Scopes
 from budgets.models import EXPIRES_AFTER, Budget, Reservation
-from budgets.rates import rate_or_nothing
+from budgets.rates import rates_or_nothing
 from budgets.scopes import FACTS
 from costs.dues import MODES, Dues
-from costs.pricing import month_of
+from costs.pricing import hour_up, month_of
 from forge.accounts.locks import lock_scope_for_adoption, lock_scopes
 from forge.db.ids import uuid7
 from workspaces.lifecycle import LIVE_STATES
@@ -124,23 +124,30 @@ _CLAIMS = """
                ) AS amount
           FROM owed
          CROSS JOIN LATERAL unnest(owed.ids, owed.launches, owed.bounds) AS one (workspace_id, launched_at, bound)
+    ), kept AS (
+        SELECT * FROM unnest(%(kept_for)s::uuid[], %(kept_amounts)s::numeric[]) AS kept (workspace_id, amount)
+    ), needed AS (
+        SELECT workspace_id, greatest(claim.amount, kept.amount) AS amount,
+               CASE WHEN claim.amount IS NOT NULL AND launched_at IS NULL THEN %(expires_at)s::timestamptz END
+                   AS expires_at,
+               CASE WHEN kept.amount IS NOT NULL THEN %(hour_end)s::timestamptz END AS kept_until
+          FROM claim FULL JOIN kept USING (workspace_id)
     )
 """
 
 _FORESEE = """
-    SELECT coalesce(sum(amount), 0) FROM claim
+    SELECT coalesce(sum(amount), 0) FROM needed
 """
 
 _HOLD = """
     , held AS (
         INSERT INTO budgets_reservation (
-            id, organization_id, budget_id, workspace_id, operation_id, amount, remaining, expires_at, correlation_id,
-            created_at, updated_at
+            id, organization_id, budget_id, workspace_id, operation_id, amount, remaining, expires_at, kept_until,
+            correlation_id, created_at, updated_at
         )
-        SELECT forge_uuid7(), %(organization)s, %(budget)s, workspace_id, NULL, amount, amount,
-               CASE WHEN launched_at IS NULL THEN %(expires_at)s::timestamptz END, %(correlation)s,
-               statement_timestamp(), statement_timestamp()
-          FROM claim
+        SELECT forge_uuid7(), %(organization)s, %(budget)s, workspace_id, NULL, amount, amount, expires_at, kept_until,
+               %(correlation)s, statement_timestamp(), statement_timestamp()
+          FROM needed
         RETURNING amount
     )
     SELECT coalesce(sum(amount), 0) FROM held
@@ -186,8 +193,8 @@ def take_over(*, budget_id: uuid.UUID, now: datetime) -> bool:
     """Adopt a budget whose scope row the caller has FOR UPDATE; False when it is adopted, switched off or to come.
 
     Spent becomes the sum of the scope's records in the period; each live machine gets a reservation, whether it fits
-    or not, and so does one that has left the scope in the hour that has begun (budgets.leaving). What machines still
-    hold in the scope's earlier periods ends with it.
+    or not, and so does one that has left the scope in the hour that has begun; of one that became cheaper in it the
+    larger of both is held (budgets.leaving). What machines still hold in the scope's earlier periods ends with it.
     """
     budget, earlier = locked_with_earlier(budget_id)
     if budget.adopted_at is not None or not budget.is_active or now < budget.period_start:
@@ -197,7 +204,7 @@ def take_over(*, budget_id: uuid.UUID, now: datetime) -> bool:
         if earlier:
             cursor.execute("SELECT budgets_empty(%s, %s)", [earlier, now])
         spent = _one(cursor, budget, parameters, _SPENT)
-        reserved = _one(cursor, budget, parameters, _CLAIMS, _HOLD) + leaving.keep_late(budget, now=now)
+        reserved = _one(cursor, budget, parameters, _CLAIMS, _HOLD)
     budget.spent, budget.reserved, budget.adopted_at = spent, reserved, now
     budget.save(update_fields=["spent", "reserved", "adopted_at", "updated_at"])
     return True
@@ -210,7 +217,7 @@ def foresee(*, budget_id: uuid.UUID, now: datetime) -> tuple[Decimal, Decimal]:
     with connection.cursor() as cursor:
         spent = _one(cursor, budget, parameters, _SPENT)
         reserved = _one(cursor, budget, parameters, _CLAIMS, _FORESEE)
-    return spent, reserved + sum((owed for _, owed in leaving.claims(budget, now=now)), Decimal(0))
+    return spent, reserved
 
 
 def locked_with_earlier(budget_id: uuid.UUID) -> tuple[Budget, list[uuid.UUID]]:
@@ -246,8 +253,9 @@ def _parameters(budget: Budget, now: datetime) -> dict[str, Any]:
     with connection.cursor() as cursor:
         cursor.execute(_KINDS.format(machine_column=FACTS[budget.scope].machine_column, modes=_MODES), common)
         kinds = cursor.fetchall()
-    rates = [rate_or_nothing(budget.organization, kind[:6], modes=kind[6], now=now) for kind in kinds]
-    dues = [_dues(rate, common["turn"]) for rate in rates]
+    rates = rates_or_nothing(budget.organization, [(kind[:6], kind[6]) for kind in kinds], now=now)
+    dues = [_dues(rate, common["turn"]) for rate in rates.values()]
+    kept = leaving.claims(budget, now=now)
     service_types, regions, bundle_types, operating_systems, running_modes, storage_gbs, modes = (
         zip(*kinds, strict=True) if kinds else [()] * 7
     )
@@ -266,6 +274,9 @@ def _parameters(budget: Budget, now: datetime) -> dict[str, Any]:
         "later_storage_fees": [one.later[1] for one in dues],
         "hourlies": [one.hourly for one in dues],
         "runs_free": [one.runs_free for one in dues],
+        "hour_end": hour_up(now),
+        "kept_for": list(kept),
+        "kept_amounts": list(kept.values()),
     }
 
 

@@ -70,7 +70,7 @@ def says(full_at: datetime, now: datetime) -> str:
 def holders_of(budget: Budget, *, user: User, most: int = 10) -> list[dict[str, Any]]:
     """The machines that hold most of the budget: id, state, what they hold, and the name where the person sees them.
 
-    `kept_until` is when what is held for one that has left the budget goes back.
+    `kept_until` is when what is held beyond need for one that has left the budget, or became cheaper, goes back.
     """
     held = budget.reservations.live().select_related("workspace").order_by("-remaining", "id")[:most]
     found = [(one.workspace, one.remaining, one.kept_until) for one in held]

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import F
 from django.db.models.functions import Now
@@ -26,14 +27,17 @@ def top_up(intent: Intent, budget: Bound) -> None:
     """Add what the budget, locked, must hold more for the machine.
 
     Where that is nothing, a reservation of 0 is written all the same, unless there is one: metering tops up none else.
-    What was kept for a machine that had left the budget is its own again; where that is enough the sweep fits it later.
+    What was kept for a machine that had left the budget is its own again; where that is enough the sweep fits it later,
+    and also where it is to be modified: it is so much only once that is done.
     """
     held = Reservation.objects.live().filter(workspace_id=intent.workspace_id, budget_id=budget.id)
     if not budget.needed and held.exists():
         return
     Budget.objects.filter(pk=budget.id).update(reserved=F("reserved") + budget.needed, updated_at=Now())
-    more = {"amount": F("amount") + budget.needed, "remaining": F("remaining") + budget.needed}
-    if not held.update(**more, kept_until=None, updated_at=Now()):
+    more: dict[str, Any] = {"amount": F("amount") + budget.needed, "remaining": F("remaining") + budget.needed}
+    if intent.kind != "modify":
+        more["kept_until"] = None
+    if not held.update(**more, updated_at=Now()):
         Reservation.objects.create(
             organization=intent.organization,
             budget_id=budget.id,

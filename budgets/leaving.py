@@ -9,7 +9,7 @@ has the money meanwhile; `check_budgets` gives back what was not needed. A machi
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import cast
@@ -19,18 +19,23 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from budgets import holding
+from budgets.binding import Bound, Rate
 from budgets.models import Budget, Reservation
-from budgets.rates import kind_of, rate_or_nothing, rest_of_month
+from budgets.rates import Kind, kind_of, rate_or_nothing, rates_or_nothing, rest_of_month
 from budgets.scopes import FACTS
-from costs.dues import modes_of
+from costs.dues import Modes, modes_of
 from costs.models import CostRecord, MeterMark
-from costs.pricing import hour_of, hour_up
-from forge.db.ids import uuid7
+from costs.pricing import hour_of
 from workspaces.lifecycle import LIVE_STATES
 from workspaces.models import WorkSpace
 
-MOVABLE = (Budget.Scope.TEAM, Budget.Scope.PROJECT)
-"""The scopes that a machine may leave."""
+AS_BOOKED = Q(
+    workspace__bundle_type=F("bundle_type"),
+    storage_gb=F("workspace__root_volume_gb") + F("workspace__user_volume_gb"),
+)
+"""Records of machines that are still what the hour was booked as. A switch of the running mode makes none another: what
+the machine owes goes by the modes of the month (costs.dues) all the same, and records show the one that is charged.
+"""
 
 
 def keeps(workspace: WorkSpace, held: Iterable[Reservation], *, now: datetime) -> dict[uuid.UUID, Decimal]:
@@ -55,12 +60,9 @@ def keeps(workspace: WorkSpace, held: Iterable[Reservation], *, now: datetime) -
 
 def was_other(workspace: WorkSpace, *, now: datetime) -> bool:
     """Whether the hour that has begun is booked as another kind of machine than it is now."""
-    if hour_of(now) == now:
-        return False
-    record = CostRecord.objects.filter(workspace=workspace, period_start=hour_of(now)).first()
-    stored = workspace.root_volume_gb + workspace.user_volume_gb
-    is_now = (workspace.bundle_type, workspace.running_mode, Decimal(stored))
-    return record is not None and (record.bundle_type, record.running_mode, record.storage_gb) != is_now
+    hour = hour_of(now)
+    records = CostRecord.objects.filter(workspace=workspace, period_start=hour)
+    return hour < now and records.exclude(AS_BOOKED).exists()
 
 
 def _payer(scope: str, record: CostRecord | None, workspace: WorkSpace) -> uuid.UUID | None:
@@ -70,40 +72,34 @@ def _payer(scope: str, record: CostRecord | None, workspace: WorkSpace) -> uuid.
     return cast("uuid.UUID | None", payer)
 
 
-def claims(budget: Budget, *, now: datetime) -> Iterator[tuple[WorkSpace, Decimal]]:
-    """The machines that left the scope of an adopted budget in the hour that has begun, and what it must keep for each.
+def claims(budget: Budget, *, now: datetime) -> dict[uuid.UUID, Decimal]:
+    """What a budget that is adopted now must hold at least, by machine, until the hour that has begun is over.
 
-    A move has booked the hour to the scope that it left, so the records of the hour tell.
+    Of those that left its scope in the hour, and those that became another kind. Whoever moves or changes a machine
+    books the hour first, so its records tell.
     """
-    if budget.scope not in MOVABLE or hour_of(now) == now:
-        return
-    facts = FACTS[budget.scope]
-    records = CostRecord.objects.filter(
-        **{facts.record_column: budget.scope_id},
-        organization_id=budget.organization_id,
-        period_start=hour_of(now),
-        workspace__state__in=LIVE_STATES,
-    ).exclude(**{f"workspace__{facts.machine_column}": budget.scope_id})
-    for record in records.select_related("workspace__organization").order_by("workspace_id"):
-        yield record.workspace, _owed(record.workspace, record, now)
+    hour, facts = hour_of(now), FACTS[budget.scope]
+    if hour == now or not budget.period_start <= hour < budget.period_end:
+        return {}
+    booked = CostRecord.objects.filter(organization_id=budget.organization_id, period_start=hour)
+    records = booked.filter(workspace__state__in=LIVE_STATES, **{facts.record_column: budget.scope_id}).exclude(
+        AS_BOOKED, **{f"workspace__{facts.machine_column}": budget.scope_id}
+    )
+    found = list(records.select_related("workspace").annotate(modes=Modes(now, "workspace__")))
+    kinds = {record.workspace_id: (kind_then(record.workspace, record), record.modes) for record in found}
+    rates = rates_or_nothing(budget.organization, set(kinds.values()), now=now)
+    return {machine: _owed_by(rates[kind], now) for machine, kind in kinds.items()}
 
 
-def keep_late(budget: Budget, *, now: datetime) -> Decimal:
-    """Write what a budget that is being adopted must keep for the machines that left in this hour; returns the sum."""
-    kept = [
-        Reservation(
-            organization_id=budget.organization_id,
-            budget=budget,
-            workspace=machine,
-            amount=owed,
-            remaining=owed,
-            kept_until=hour_up(now),
-            correlation_id=uuid7(),
-        )
-        for machine, owed in claims(budget, now=now)
-    ]
-    Reservation.objects.bulk_create(kept)
-    return sum((one.remaining for one in kept), Decimal(0))
+def kept_of(workspace: WorkSpace, budgets: Iterable[Bound], *, now: datetime) -> dict[uuid.UUID, Decimal]:
+    """What these budgets keep for the machine, or would keep once they are adopted."""
+    asked = list(budgets)
+    held = Reservation.objects.live().filter(workspace=workspace, budget_id__in=[one.id for one in asked])
+    kept = dict(held.exclude(kept_until=None).values_list("budget_id", "remaining"))
+    late = [one.id for one in asked if not one.is_adopted and one.period_start <= now]
+    for budget in Budget.objects.filter(id__in=late).select_related("organization"):
+        kept[budget.id] = claims(budget, now=now).get(workspace.pk, Decimal(0))
+    return kept
 
 
 def keep(reservation: Reservation, amount: Decimal, *, until: datetime) -> None:
@@ -143,14 +139,17 @@ def over(now: datetime) -> QuerySet[Reservation]:
     return Reservation.objects.live().filter(Exists(booked), kept_until__lte=now)
 
 
-def _owed(workspace: WorkSpace, record: CostRecord | None, now: datetime) -> Decimal:
-    """What the machine owes beyond what is booked if it ends in this hour, and one session hour.
-
-    The hour is priced by what the machine was when it began, which the record tells.
-    """
+def kind_then(workspace: WorkSpace, record: CostRecord | None) -> Kind:
+    """What the machine was when its hour began, which the record tells."""
     kind = kind_of(workspace)
-    if record is not None:
-        kind = (*kind[:2], record.bundle_type, *kind[3:5], int(record.storage_gb))
+    return kind if record is None else (*kind[:2], record.bundle_type, *kind[3:5], int(record.storage_gb))
+
+
+def _owed(workspace: WorkSpace, record: CostRecord | None, now: datetime) -> Decimal:
     modes = modes_of(workspace, now=now)
-    rate = rate_or_nothing(workspace.organization, kind, modes=modes, now=now)
+    return _owed_by(rate_or_nothing(workspace.organization, kind_then(workspace, record), modes=modes, now=now), now)
+
+
+def _owed_by(rate: Rate, now: datetime) -> Decimal:
+    """What a machine owes beyond what is booked if it ends in this hour, and one session hour."""
     return rest_of_month(rate, now) + (Decimal(0) if rate.dues and rate.dues.runs_free else rate.hourly)

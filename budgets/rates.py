@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -56,7 +57,18 @@ def rate_or_nothing(organization: Organization, kind: Kind, *, modes: str, now: 
     """The rate by which metering books such machines now, the last one where prices have ended; nothing where the
     price book never had one, since then nothing can be metered either.
     """
-    return rate_as_booked(organization, kind, modes=modes, now=now) or Rate(Decimal(0), Decimal(0), Decimal(0))
+    return rates_or_nothing(organization, [(kind, modes)], now=now)[kind, modes]
+
+
+def rates_or_nothing(
+    organization: Organization, kinds: Iterable[tuple[Kind, str]], *, now: datetime
+) -> dict[tuple[Kind, str], Rate]:
+    """The same of many kinds and modes, asked of the price book at once."""
+    wanted = list(kinds)
+    of_prices = [one for kind, modes in wanted for one in kinds_of(kind[:5], modes)]
+    prices = prices_of(of_prices, organization=organization, now=now)
+    nothing = Rate(Decimal(0), Decimal(0), Decimal(0))
+    return {one: _booked(*one, prices, now=now) or nothing for one in wanted}
 
 
 def rate_as_booked(organization: Organization, kind: Kind, *, modes: str, now: datetime) -> Rate | None:
@@ -65,8 +77,14 @@ def rate_as_booked(organization: Organization, kind: Kind, *, modes: str, now: d
     `modes` is what the machine is charged by to the end of the month (costs.dues). `is_current` is False where the
     price has ended and is the last that is known: what is booked by it is ESTIMATED.
     """
+    prices = prices_of(kinds_of(kind[:5], modes), organization=organization, now=now)
+    return _booked(kind, modes, prices, now=now)
+
+
+def _booked(
+    kind: Kind, modes: str, prices: Mapping[tuple[str, str, str, str, str], Price], *, now: datetime
+) -> Rate | None:
     of_price, storage_gb = kind[:5], kind[5]
-    prices = prices_of(kinds_of(of_price, modes), organization=organization, now=now)
     price = prices.get(of_price)
     if price is None:
         return None

@@ -25,6 +25,7 @@ from costs.bills.models import BillGap as BillGap
 from costs.bills.models import BillLine as BillLine
 from costs.bills.models import BillPart as BillPart
 from costs.expressions import NO_ORGANIZATION, HourOf, Period
+from costs.marks import MeterMark as MeterMark
 from costs.proof.models import BookFault as BookFault
 from costs.showback.models import IssuedReport as IssuedReport
 from costs.showback.models import ReportFile as ReportFile
@@ -372,32 +373,3 @@ class DailyCost(TimestampedModel):
 
     def __str__(self) -> str:
         return f"{self.day} {self.bundle_type} {self.total_cost}"
-
-
-class MeterMark(TimestampedModel):
-    """How far one machine is metered; made and woken by a trigger on the machine's row, moved by metering alone.
-
-    `next_due_at` is the instant after which there is something to book again, NULL when only a change of state can
-    bring something. `dirty_from` is the business time of the earliest change that metering has not seen: from there
-    the hours are reckoned anew from the machine's history, else onwards from `running_since` and `paid_until`.
-    """
-
-    workspace = models.OneToOneField(WorkSpace, on_delete=models.PROTECT, primary_key=True, related_name="+")
-    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, db_index=False, related_name="+")
-    next_due_at = models.DateTimeField(null=True, blank=True)
-    dirty_from = models.DateTimeField(null=True, blank=True)
-    metered_through = models.DateTimeField(null=True, blank=True)
-    running_since = models.DateTimeField(null=True, blank=True, help_text="Start of the interval that runs now.")
-    paid_until = models.DateTimeField(null=True, blank=True, help_text="End of the last started hour.")
-
-    class Meta:
-        indexes = [
-            models.Index(
-                fields=["next_due_at", "workspace"],
-                condition=Q(next_due_at__isnull=False),
-                name="costs_metermark_due",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.workspace_id} through {self.metered_through}"

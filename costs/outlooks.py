@@ -40,6 +40,10 @@ class TooManyGroups(ValueError):
     """There are more groups than are kept in memory."""
 
 
+class TooManyParts(ValueError):
+    """There are more parts, of intervals and groups, than are reckoned for one answer."""
+
+
 class _Piece(NamedTuple):
     """The part of what lies ahead that falls into one interval; `key` is the interval's first day."""
 
@@ -60,21 +64,24 @@ def outlook(
     by: Sequence[str] = (),
     interval: str | None = None,
     most_groups: int,
+    most_parts: int,
 ) -> list[dict[str, Any]]:
     """What each group and interval of the UTC days [start, until) comes to, in the order of time, the dearest first.
 
     A row has its dimensions, period_start (an interval's first day), spent, fees_to_come, running_to_come and
     total_cost; what comes to nothing is left out. One of `by` and `interval` is there, and all is booked up to `since`.
-    Raises TooManyGroups.
+    Raises TooManyGroups; and TooManyParts, without reckoning them where what lies ahead alone has so many.
     """
     columns = [F(reports.DIMENSIONS[name].column) for name in by]
     of_machines = [MACHINE_COLUMNS[name] for name in by]
     live = machines.filter(state__in=LIVE_STATES)
     paced = costs.filter(day__gte=min(start, now.astimezone(UTC).date() - timedelta(days=PACE_DAYS)))
-    for rows, keys in ((paced, columns), (live, of_machines)):
-        if by and len(rows.values_list(*keys).order_by().distinct()[: most_groups + 1]) > most_groups:
-            raise TooManyGroups(f"There are more than {most_groups} of them.")
     pieces = _pieces(since, datetime.combine(until, time(), UTC), interval)
+    for rows, keys in ((paced, columns), (live, of_machines)):
+        groups = len(rows.values_list(*keys).order_by().distinct()[: most_groups + 1]) if by else 1
+        if groups > most_groups:
+            raise TooManyGroups(f"There are more than {most_groups} of them.")
+        _refuse(groups * len(pieces), most_parts)
     spent = _spent(reports.between(costs, start, until), columns, interval)
     fees = fees_by(
         live, organization=organization, cuts=[pieces[0].begins, *(one.ends for one in pieces)], now=now, by=of_machines
@@ -92,7 +99,14 @@ def outlook(
         ahead[pieces[nr].key, group]["fees_to_come"] += Fraction(amount)
     for (group, nr), cost in running.items():
         ahead[pieces[nr].key, group]["running_to_come"] += cost
-    return _named(costs, by, _rounded(ahead))
+    parts = _rounded(ahead)
+    _refuse(len(parts), most_parts)
+    return _named(costs, by, parts)
+
+
+def _refuse(parts: int, most: int) -> None:
+    if parts > most:
+        raise TooManyParts(f"That is more than {most} figures.")
 
 
 _PARTS = ("spent", "fees_to_come", "running_to_come")

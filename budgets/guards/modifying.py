@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
-from budgets import binding, holding
+from budgets import binding, holding, leaving
 from budgets.adoption import adopt_binding
 from budgets.binding import Bound, Rate, Scopes
 from budgets.figures import bound_figures, money
@@ -51,6 +51,7 @@ def _differences(intent: Intent, scopes: Scopes, rate: Rate) -> list[Bound]:
 
     Both are the fees of the hours that begin after now and FORGE_RESERVE_HOURS of running, as they will be charged
     (costs.dues): a switch to AlwaysOn saves the hours only, one to AutoStop changes nothing before the month's end.
+    What is kept for the hour that has begun (budgets.leaving) is the machine's too: it ends in the hour or lives on.
     """
     machine = machine_of(intent)
     modes = modes_of(machine, now=intent.now)
@@ -63,7 +64,9 @@ def _differences(intent: Intent, scopes: Scopes, rate: Rate) -> list[Bound]:
         "fees_from": hour_up(intent.now),
     }
     needed = {budget.id: budget.needed for budget in binding.read(**what, rate=before)}
+    bound, none = binding.read(**what, rate=rate), Decimal(0)
+    kept = leaving.kept_of(machine, bound, now=intent.now)
     return [
-        budget.needing(max(budget.needed - needed.get(budget.id, Decimal(0)), Decimal(0)))
-        for budget in binding.read(**what, rate=rate)
+        budget.needing(max(budget.needed - max(needed.get(budget.id, none), kept.get(budget.id, none)), none))
+        for budget in bound
     ]

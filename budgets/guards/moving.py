@@ -67,7 +67,7 @@ def move(intent: Intent, scopes: Scopes, rate: Rate, *, dry_run: bool) -> dict[s
 def _entered(intent: Intent, scopes: Scopes, rate: Rate) -> list[Bound]:
     """The budgets that bind a machine only once it has moved, each needing what it costs from the next hour on.
 
-    One that it has left within the running hour needs only what is beyond what it keeps.
+    One that it has left within the running hour needs only what is beyond what it keeps, or will once it is adopted.
     """
     machine, charged_from = machine_of(intent), hour_up(intent.now)
     stays: dict[str, Any] = {Budget.Scope.TEAM: machine.team_id, Budget.Scope.PROJECT: machine.project_id}
@@ -80,11 +80,7 @@ def _entered(intent: Intent, scopes: Scopes, rate: Rate) -> list[Bound]:
         fees_from=charged_from,
     )
     entered = [budget for budget in bound if budget.scope in stays and budget.scope_id != stays[budget.scope]]
-    kept = dict(
-        Reservation.objects.live()
-        .filter(workspace=machine, budget_id__in=[budget.id for budget in entered])
-        .values_list("budget_id", "remaining")
-    )
+    kept = leaving.kept_of(machine, entered, now=intent.now)
     return [budget.needing(max(budget.needed - kept.get(budget.id, Decimal(0)), Decimal(0))) for budget in entered]
 
 

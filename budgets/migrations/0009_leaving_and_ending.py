@@ -9,7 +9,8 @@ A machine that is TERMINATING has no lifetime ahead: until now it was topped up 
 that was over to the end of the period. Now it is topped up to the rest of the month's fees, which its end will owe
 whatever the period, and to no hours of running.
 
-The function is taken as it stands. Back: what is kept is given back at once.
+The function is taken as it stands. Back: what is kept for machines that have left is given back at once. One that
+became cheaper or came back stays bound, so it goes on holding what it holds, and its own charges use that up.
 """
 
 from django.db import migrations, models
@@ -53,7 +54,12 @@ GIVE_BACK = """
 WITH kept AS (
     UPDATE budgets_reservation r SET remaining = 0, released_at = statement_timestamp()
       FROM budgets_reservation before
+      JOIN budgets_budget b ON b.id = before.budget_id
+      JOIN workspaces_workspace w ON w.id = before.workspace_id
      WHERE before.id = r.id AND r.released_at IS NULL AND r.kept_until IS NOT NULL
+       AND b.scope_id IS DISTINCT FROM
+           CASE b.scope WHEN 'USER' THEN w.owner_id WHEN 'TEAM' THEN w.team_id WHEN 'PROJECT' THEN w.project_id
+                        ELSE w.organization_id END
     RETURNING r.budget_id, before.remaining
 )
 UPDATE budgets_budget b SET reserved = b.reserved - k.remaining

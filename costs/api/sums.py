@@ -27,7 +27,7 @@ from costs.api.sum_serializers import CostForecastSerializer, SummarySerializer,
 from costs.api.tags import costs_by_tag
 from costs.metering import metered_until
 from costs.models import CostRecord, DailyCost, DailyTotal, costs_seen_by
-from costs.outlooks import TooManyGroups, outlook
+from costs.outlooks import TooManyGroups, TooManyParts, outlook
 from costs.quotes import price_for, quote
 from forge.accounts.models import Membership
 from forge.accounts.services import organization_of
@@ -183,14 +183,11 @@ class CostViewSet(ForgeViewSet):
     def _parts(given: dict[str, Any], *, by: list[str], interval: str | None) -> list[dict[str, Any]]:
         """The forecast by interval and group; 400 where these are too many."""
         try:
-            parts = outlook(**given, by=by, interval=interval, most_groups=MOST_GROUPS)
+            return outlook(**given, by=by, interval=interval, most_groups=MOST_GROUPS, most_parts=MOST_POINTS)
         except TooManyGroups as error:
             raise invalid("group_by", f"{error} Filter them.") from error
-        if len(parts) > MOST_POINTS:
-            raise invalid(
-                "interval", f"That is more than {MOST_POINTS} figures; ask for longer intervals or less time."
-            )
-        return parts
+        except TooManyParts as error:
+            raise invalid("interval", f"{error} Ask for longer intervals or less time.") from error
 
     def _figures(self, serializer: Any, answer: dict[str, Any], *, by: Sequence[str] = ()) -> Response:
         """The answer with the currency, beside each figure too, and until when metering has booked."""

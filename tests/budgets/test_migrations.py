@@ -9,7 +9,7 @@ from django.db.migrations.executor import MigrationExecutor
 from forge.db.ids import uuid7
 from forge.outbox import sending
 from forge.outbox.models import Mail
-from tests.factories import BudgetFactory, ReservationFactory
+from tests.factories import BudgetFactory, ReservationFactory, TeamFactory, WorkSpaceFactory
 from tests.forge.db.test_migrate import migrate, migrated_database
 
 __all__ = ["migrated_database"]
@@ -77,13 +77,23 @@ def test_notices_become_mail_and_notices_again_and_the_mail_is_sent_as_any_other
 
 
 def test_what_is_kept_for_machines_that_have_left_is_given_back_on_the_way_back(migrated_database):
-    budget = BudgetFactory(reserved=12)
-    kept = ReservationFactory(budget=budget, amount=9, remaining=5, kept_until=FIRED)
-    own = ReservationFactory(budget=budget, amount=7, remaining=7)
+    """What a machine that moved within the hour needs in the budget that it came to stays, and what others hold."""
+    machine, cheaper = WorkSpaceFactory(), WorkSpaceFactory()
+    left = budget_of_team(TeamFactory(organization=machine.organization), reserved=5)
+    entered, own = budget_of_team(machine.team, reserved=6), budget_of_team(cheaper.team, reserved=7)
+    kept = ReservationFactory(budget=left, workspace=machine, amount=9, remaining=5, kept_until=FIRED)
+    needed = ReservationFactory(budget=entered, workspace=machine, amount=6)
+    more = ReservationFactory(budget=own, workspace=cheaper, amount=7, kept_until=FIRED)
     migrate("budgets", "0007_held_by_the_modes_of_the_month")
     migrate("budgets")
-    for row in (budget, kept, own):
+    for row in (left, entered, own, kept, needed, more):
         row.refresh_from_db()
-    assert (budget.reserved, kept.remaining, own.remaining) == (7, 0, 7)
+    assert (left.reserved, entered.reserved, own.reserved) == (0, 6, 7)
+    assert (kept.remaining, needed.remaining, more.remaining) == (0, 6, 7)
     assert kept.released_at is not None
-    assert own.released_at is None
+    assert needed.released_at is None
+    assert more.released_at is None
+
+
+def budget_of_team(team, **facts):
+    return BudgetFactory(organization=team.organization, scope="TEAM", scope_id=team.id, **facts)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from costs import forecasts, reports
 from costs.models import DailyCost
-from costs.outlooks import TooManyGroups, outlook
+from costs.outlooks import TooManyGroups, TooManyParts, outlook
 from tests import world as worlds
 from tests.costs.test_api import COSTS, get, spend
 from tests.factories import (
@@ -135,7 +135,7 @@ def two_teams(machine):
     return machine, other
 
 
-def parts(machine, *, by=(), interval=None, start=date(2026, 3, 1), until=date(2026, 4, 8), most_groups=1000):
+def parts(machine, *, by=(), interval=None, start=date(2026, 3, 1), until=date(2026, 4, 8), **most):
     return outlook(
         costs=DailyCost.objects.filter(organization=machine.organization),
         machines=WorkSpace.objects.filter(organization=machine.organization),
@@ -146,7 +146,7 @@ def parts(machine, *, by=(), interval=None, start=date(2026, 3, 1), until=date(2
         now=NOW,
         by=by,
         interval=interval,
-        most_groups=most_groups,
+        **{"most_groups": 1000, "most_parts": 10_000} | most,
     )
 
 
@@ -215,6 +215,21 @@ def test_more_groups_than_are_kept_in_memory_are_refused(two_teams):
     DailyCost.objects.filter(team=other.team).delete()  # a machine of theirs is there
     with pytest.raises(TooManyGroups):
         parts(machine, by=["team"], most_groups=1)
+
+
+def test_more_parts_than_an_answer_has_are_refused_before_they_are_reckoned(two_teams, monkeypatch):
+    """From the 11th of March to the 7th of April are 28 days, of two teams; the months past have parts too."""
+    machine, _ = two_teams
+    days, months = {"by": ["team"], "interval": "day"}, {"by": ["team"], "interval": "month", "start": date(2026, 2, 1)}
+    assert 28 < len(parts(machine, **days, most_parts=2 * 28)) <= 2 * 28
+    assert len(parts(machine, **months, most_parts=5)) == 5
+    with pytest.raises(TooManyParts):
+        parts(machine, **months, most_parts=4)
+    monkeypatch.setattr("costs.outlooks.fees_by", pytest.fail)
+    with pytest.raises(TooManyParts):
+        parts(machine, **days, most_parts=2 * 28 - 1)
+    with pytest.raises(TooManyParts):
+        parts(machine, interval="day", most_parts=27)
 
 
 def test_the_api_takes_it_apart_too(months):
