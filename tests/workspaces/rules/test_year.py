@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
-from functools import partial
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.db import connections
 
 from forge.db import partitions
 from tests.workspaces.rules import declared
-from tests.workspaces.rules.direct import DirectWalk
 from tests.workspaces.rules.lives import DAY, Life
 from tests.workspaces.rules.walk import Walk
-from workspaces import aws
 from workspaces.models import Decision, WorkSpace
 from workspaces.simulator.client import Control
 from workspaces.simulator.server import Simulator
@@ -29,6 +26,7 @@ MEANING = {
 }
 UNTIL = datetime(2028, 4, 8, 8, tzinfo=UTC)
 """The sixty days before it have Feb 29, and changes of the clocks in both directions."""
+TEAM_IS_BOUND_AFTER = timedelta(days=25)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,17 +53,23 @@ def simulator(settings, days) -> Iterator[Simulator]:
         yield running
 
 
-def walk_through(make: Callable[..., Walk], days: int, count: int) -> Walk:
-    """`count` seats walked through so many days; team `bound` gets its ceiling after 25 of them."""
+@pytest.fixture
+def seats(scale, days) -> list[list[Life]]:
+    """Fifty seats of all kinds and time zones; at full count five hundred."""
     start = UNTIL - days * DAY
-    bound_at = start + 25 * DAY
-    seats = declared.seats(count, first=start.date() + DAY, until=UNTIL, bound_at=bound_at)
-    walk = make(seats=seats, start=start, until=UNTIL)
+    return declared.seats(scale(500, 50), first=start.date() + DAY, until=UNTIL, bound_at=start + TEAM_IS_BOUND_AFTER)
+
+
+def walk_through(world, control: Control, days: int, seats: Sequence[Sequence[Life]]) -> Walk:
+    """The seats walked through so many days; team `bound` gets its ceiling after 25 of them."""
+    start = UNTIL - days * DAY
+    walk = Walk(world, control=control, seats=seats, start=start, until=UNTIL)
     walk.bind({"idle_minutes": declared.IDLE_OF_ORGANIZATION})
     walk.bind({"idle_minutes": declared.IDLE_OF_SHORT}, team="short")
     walk.bind({"session_hours": declared.RUN_OF_BRIEF}, family="brief")
     walk.bind({"session_hours": declared.RUN_OF_MUTE}, family="mute")
     walk.bind({"lifetime_days": declared.LIFE_OF_LAB}, family="lab")
+    bound_at = start + TEAM_IS_BOUND_AFTER
     walk.look_at(bound_at)
     walk.at(bound_at, lambda: walk.bind({"lifetime_days": declared.LIFE_OF_BOUND}, team="bound"))
     walk.go()
@@ -77,14 +81,9 @@ def on_days(life: Life, fired) -> Counter:
     return Counter((outcome, rule, at.astimezone(life.zone).date()) for outcome, rule, at in fired)
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(3600)
-def test_each_rule_fires_on_its_day_and_aws_does_it(world, simulator, days, settings):
-    """Fifty seats in the simulator over sixty days; at full count over a year."""
-    settings.FORGE_LIFECYCLE_AT_MOST = 50  # else what many seats have at the same minute waits for the next run
-    settings.FORGE_END_HOOKS = []  # what machines cost is the month's, tests/costs/month
-    walk = walk_through(partial(Walk, world, control=simulator.control), days, 50)
-    assert set(assert_decided(walk)) == {
+def test_every_rule_has_days_among_the_declared(seats):
+    must = {(one.outcome, one.rule) for lives in seats for life in lives for one in life.expected}
+    assert must == {
         ("warned", "idle"),
         ("stop", "idle"),
         ("warned", "session"),
@@ -94,31 +93,28 @@ def test_each_rule_fires_on_its_day_and_aws_does_it(world, simulator, days, sett
         ("flag", "stale"),
         ("terminate", "stale"),
     }
-    assert_done(walk, simulator.control)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_the_rules_of_a_large_fleet_fire_on_their_days(world, scale, monkeypatch, settings):
-    """A seat of each kind over twenty days, at full count five hundred over a year, with samples but without AWS."""
-    count = scale(500, len(declared.KINDS))
-    settings.FORGE_LIFECYCLE_AT_MOST = count
-
-    def make(**facts) -> Walk:
-        walk = DirectWalk(world, **facts)
-        monkeypatch.setattr(aws.Gateway, "connections", lambda _, ids: walk.connections(ids))
-        monkeypatch.setattr(aws.Metrics, "read", lambda _, ids, **span: walk.read(ids, **span))
-        return walk
-
-    assert assert_decided(walk_through(make, scale(366, 20), count))
+@pytest.mark.parametrize("half", [0, 1])
+@pytest.mark.parametrize("zone", declared.ZONES, ids=str)
+def test_each_rule_fires_on_its_day_and_aws_does_it(world, simulator, days, seats, settings, zone, half):
+    """The seats of one time zone and of every other kind; the rest have moments, and simulators, of their own."""
+    settings.FORGE_LIFECYCLE_AT_MOST = len(seats)  # else what many have at the same minute waits for the next run
+    settings.FORGE_END_HOOKS = []  # what machines cost is the month's, tests/costs/month
+    ours = [lives for number, lives in enumerate(seats) if lives[0].zone == zone and number % 2 == half]
+    walk = walk_through(world, simulator.control, days, ours)
+    assert_decided(walk)
+    assert_done(walk, simulator.control)
 
 
-def assert_decided(walk: Walk) -> Counter:
-    """Each machine has the decisions that were reckoned, to the minute, and no other; how many of each there are."""
+def assert_decided(walk: Walk) -> None:
+    """Each machine has the decisions that were reckoned, to the minute, and no other."""
     decided: dict = {machine_id: [] for machine_id in walk.machines}
     for machine_id, *fired in Decision.objects.values_list("workspace", "outcome", "rule", "decided_at"):
         decided[machine_id].append(tuple(fired))
-    wrong, rules = [], Counter()
+    wrong = []
     for machine_id, life in walk.machines.items():
         must = [(one.outcome, one.rule, one.at) for one in life.expected]
         if on_days(life, decided[machine_id]) != on_days(life, must):
@@ -127,9 +123,7 @@ def assert_decided(walk: Walk) -> Counter:
             wrong.append((life.kind, life.zone.key, life.launched_at, "missing", missing[:3]))
         if extra := sorted(set(decided[machine_id]) - set(must)):
             wrong.append((life.kind, life.zone.key, life.launched_at, "too much", extra[:3]))
-        rules.update((outcome, rule) for outcome, rule, _ in must)
     assert wrong == []
-    return rules
 
 
 def assert_done(walk: Walk, control: Control) -> None:

@@ -49,7 +49,7 @@ class Walk:
         world: World,
         *,
         seats: Sequence[Sequence[Life]],
-        control: Control | None,
+        control: Control,
         start: datetime,
         until: datetime,
     ) -> None:
@@ -110,16 +110,12 @@ class Walk:
             for do in self._todo.pop(self.now, ()):
                 do()
             if self.now in self._looks:
-                self._look()
+                reconcile(now=self.now)
             if self.now in self._looks or self.now >= self._due:
                 usage.collect(now=self.now)
                 sweep.enforce(now=self.now)
             self._work()
             self._pass_time(self._next())
-
-    def _look(self) -> None:
-        """Forge looks at AWS."""
-        reconcile(now=self.now)
 
     # -- What people do ----------------------------------------------------------------------------------------------
 
