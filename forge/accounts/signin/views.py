@@ -44,6 +44,7 @@ from forge.accounts.signin import factors, sessions
 from forge.accounts.signin.forms import SignInForm
 from forge.accounts.signin.refusing import refusal_page
 from forge.accounts.signin.sso import ProviderFailed
+from forge.adminkit.times import look_from
 from forge.api.errors import BadRequest, Denied, Hidden, NotFound, Problem, Unauthenticated
 
 logger = logging.getLogger(__name__)
@@ -238,6 +239,7 @@ class OverviewView(LoginRequiredMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user: Any = self.request.user
+        look_from(user)
         tokens = token_services.live_tokens(user, timezone.now())
         own = UserSession.objects.filter(sessions.is_live(timezone.now()), user=user).order_by("-seen_at", "-id")
         return super().get_context_data(
