@@ -35,6 +35,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html
 from django.views.generic import TemplateView, View
 from requests import RequestException
 
@@ -193,6 +194,9 @@ class RecordedChange:
         if self.proves_factor:
             newest = Authenticator.objects.filter(user=request.user, type__in=factors.FACTORS).latest("id")
             record_authentication(request, request.user, "mfa", id=newest.pk, type=newest.type)
+            if wanted := request.session.pop(factors.WANTED_PAGE, ""):
+                page = format_html('<a class="forge-link" href="{}">Go on to the page that you opened</a>', wanted)
+                messages.success(request, page)
         return response
 
 
