@@ -171,11 +171,11 @@ def _require_no_more_than_used_up(budget: Budget, amount: Decimal) -> None:
     )
     used_up = gone.exclude(pk=budget.pk).first()
     if used_up is not None:
-        raise MayNotRaisePastLimit(_used_up(used_up))
+        raise MayNotRaisePastLimit(_used_up(used_up), extra={"budget": str(used_up.id)})
 
 
 def _used_up(budget: Budget) -> str:
-    return f"Budget {budget.id} has {money(budget.spent)} spent of {money(budget.amount)}."
+    return f"{budget} has {money(budget.spent)} spent of {money(budget.amount)}."
 
 
 def _teams_of(user: User, budget: Budget) -> list[Any]:

@@ -164,7 +164,9 @@ def lock_scope(budget: Budget) -> None:
     column = "id" if budget.scope == Budget.Scope.ORGANIZATION else "organization_id"
     ours = facts.model._default_manager.filter(pk=budget.scope_id, **{column: budget.organization_id})
     if not ours.exists() or not lock_scope_for_adoption(table=facts.table, scope_id=budget.scope_id):
-        raise UnknownScope(f"Your organization has no {budget.scope.lower()} {budget.scope_id}.")
+        raise UnknownScope(
+            f"Your organization has no such {budget.scope.lower()}.", extra={"scope_id": str(budget.scope_id)}
+        )
 
 
 def owner_by(email: str | None, *, organization_id: uuid.UUID | None) -> User | None:

@@ -151,7 +151,9 @@ def _refuse_unusable(blueprint: Blueprint, intent: Intent) -> None:
 
 def _refuse_of_another_team(blueprint: Blueprint, intent: Intent) -> None:
     if blueprint.team_id not in (None, intent.team.id):
-        raise BlueprintNotFound(f"Team {intent.team.slug} has no blueprint {blueprint.id}.")
+        raise BlueprintNotFound(
+            f"Team {intent.team.slug} has no such blueprint.", extra={"blueprint": str(blueprint.id)}
+        )
 
 
 def credentials_valid(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
@@ -164,7 +166,7 @@ def credentials_valid(intent: Intent, *, dry_run: bool) -> dict[str, Any]:
         if person is intent.owner and _is_handed_over(intent):
             continue
         if person is not None and not person.credentials_valid(intent.now):
-            raise CredentialsExpired(f"The credentials of user {person.id} have ended.")
+            raise CredentialsExpired(f"The credentials of {person.email} have ended.", extra={"user": str(person.id)})
     return {}
 
 

@@ -43,4 +43,4 @@ def may(user: User, action: str, workspace: WorkSpace) -> bool:
 def require(user: object, action: str, workspace: WorkSpace) -> None:
     """Raises MayNotControl unless `may`."""
     if not isinstance(user, User) or not may(user, action, workspace):
-        raise MayNotControl(f"You may not {action} machine {workspace.id}.")
+        raise MayNotControl(f"You may not {action} machine {workspace.name}.", extra={"workspace": str(workspace.id)})

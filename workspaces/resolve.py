@@ -185,7 +185,7 @@ def resolve_launch(*, actor: Actor, spec: LaunchSpec, now: datetime, only_quote:
         correlation_id=actor.correlation_id,
     )
     if not only_quote:
-        refuse_second_machine(organization=organization, region=account.region, place=place)
+        refuse_second_machine(caller=caller, region=account.region, place=place)
     return Launch(intent=intent, spec=spec, provider_account=account, place=place, region_choice=choice)
 
 
@@ -205,7 +205,9 @@ def _computer(
     blueprint = _blueprint(organization=organization, team=team, blueprint_id=spec.blueprint_id)
     account, choice = _account(organization=organization, team=team, owner=owner, blueprint=blueprint, spec=spec)
     if not owner.directory_username:
-        raise NoDirectoryUser(f"User {owner.id} has no directory_username; an admin can set it.")
+        raise NoDirectoryUser(
+            f"{owner.email} has no directory_username; an admin can set it.", extra={"user": str(owner.id)}
+        )
     return blueprint, account, Place(account.directory_id, owner.directory_username), choice
 
 
@@ -215,7 +217,10 @@ def _right(
     """A machine of WorkSpaces Applications: a stack that offers all that is asked for, the first by name."""
     refuse_service_off(organization=organization, spec=spec)
     if len(owner.email) > LONGEST_POOL_USER:
-        raise NoDirectoryUser(f"The email address of user {owner.id} is longer than AWS takes ({LONGEST_POOL_USER}).")
+        raise NoDirectoryUser(
+            f"The email address {owner.email} is longer than AWS takes ({LONGEST_POOL_USER}).",
+            extra={"user": str(owner.id)},
+        )
     fitting = _fitting_stacks(organization=organization, spec=spec, may_be_open=may_be_open)
     choice = choose(
         organization=organization,
@@ -284,25 +289,29 @@ def _offer(stack: ApplicationStack) -> dict[str, Any]:
     }
 
 
-def refuse_second_machine(*, organization: Organization, region: str, place: Place) -> None:
+def refuse_second_machine(*, caller: User, region: str, place: Place) -> None:
     """Raises MachineExists when the directory user has a live machine; PostgreSQL enforces it all the same.
 
     User names are the same whatever their case, as in AWS. What belongs to another organization is not told of, only
-    that there is something, as PostgreSQL's refusal would: so a dry run is refused where the launch is.
+    that there is something, as PostgreSQL's refusal would: so a dry run is refused where the launch is. The name of
+    one that the caller does not see is not told either.
     """
     machines = WorkSpace.objects.live().filter(
         region=region, directory_id=place.directory_id, directory_user__iexact=place.directory_user
     )
     with scope.system():  # the directory user may be held where this organization sees nothing
-        held = machines.values_list("id", "state", "organization_id").first()
-    if held is not None:
-        workspace_id, state, organization_id = held
-        if organization_id != organization.id:
-            raise MachineExists("The directory user has a machine already.", suggested_action="Ask your administrator.")
-        raise MachineExists(
-            f"Machine {workspace_id} is {state}; AWS allows one per user of a directory or stack.",
-            extra={"workspace": str(workspace_id), "state": state},
-        )
+        held = machines.first()
+    if held is None:
+        return
+    if held.organization_id != caller.organization_id:
+        raise MachineExists("The directory user has a machine already.", suggested_action="Ask your administrator.")
+    is_seen = WorkSpace.objects.visible_to(caller).filter(pk=held.pk).exists()
+    raise MachineExists(
+        f"Machine {held.name} is {held.state}; AWS allows one per user of a directory or stack."
+        if is_seen
+        else f"The directory user has a machine, which is {held.state}; AWS allows one per user.",
+        extra={"workspace": str(held.pk), "state": held.state},
+    )
 
 
 def _owner(*, caller: User, email: str | None) -> User:
@@ -350,7 +359,7 @@ def _blueprint(*, organization: Organization, team: Team, blueprint_id: uuid.UUI
     of_team = Blueprint.objects.filter(Q(team__isnull=True) | Q(team=team), organization=organization)
     blueprint = of_team.filter(id=blueprint_id).first() if blueprint_id else None
     if blueprint is None:
-        raise BlueprintNotFound(f"Team {team.slug} has no blueprint {blueprint_id}.")
+        raise BlueprintNotFound(f"Team {team.slug} has no such blueprint.", extra={"blueprint": str(blueprint_id)})
     return blueprint
 
 

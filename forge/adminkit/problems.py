@@ -54,10 +54,14 @@ def _said_of(name: str, message: str) -> str:
 
 
 def _is_news(value: Any, detail: str) -> bool:
-    """True for a figure that fits into a sentence and is not in the one before; ids of rows tell people nothing."""
-    if isinstance(value, dict | list | tuple | set | uuid.UUID) or len(text := str(value)) > 80:
+    """True for a figure that fits into a sentence and is no word of the one before.
+
+    Ids of rows tell people nothing, nor does that something is true, or is not there.
+    """
+    if value is None or isinstance(value, bool | dict | list | tuple | set | uuid.UUID) or len(text := str(value)) > 80:
         return False
-    return text.lower() not in detail.lower() and not _ID.fullmatch(text)
+    is_told = re.search(rf"(?<![\w.,]){re.escape(text)}(?![.,]?\w)", detail, re.IGNORECASE)
+    return not is_told and not _ID.fullmatch(text)
 
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

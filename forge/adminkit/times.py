@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from forge.db.zones import in_zone
+
 _ZONE: ContextVar[tzinfo] = ContextVar("zone", default=UTC)
 
 
@@ -45,7 +47,7 @@ def moment(at: datetime | None, *, seconds: bool = False, empty: str = "-") -> S
         '<time datetime="{}" title="{}">{}</time>',
         at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
-        f"{at.astimezone(_ZONE.get()):%Y-%m-%d {clock} %Z}",
+        f"{in_zone(at, _ZONE.get()):%Y-%m-%d {clock} %Z}",
     )
 
 

@@ -28,19 +28,24 @@ from forge.console import queues, switches
 from forge.console.doctor import MENDS
 from forge.console.health import Finding, run_checks
 from forge.db import partitions
-from forge.db.jobs import last_runs
+from forge.db.jobs import FREE, last_runs, slot_of
 from forge.db.models import JobRun, JobSwitch
+from forge.schedule import SLOTS
 
 
 @dataclass(frozen=True)
 class Job:
     """One entry of the schedule with its newest run; `switch` is the one that there is for all, on or off.
 
+    It ticks `every` so often, and is to succeed once in a `slot`.
+
     `own` is that of the organization of whoever looks, where the job has one: admins set it, operators that for all.
     """
 
     name: str
     every: timedelta
+    slot: timedelta
+    next_tick: datetime
     run: JobRun | None
     switch: JobSwitch | None
     own: JobSwitch | None = None
@@ -61,9 +66,11 @@ class Job:
         return self.switch if self.organization_id is None else self.own
 
     @property
-    def due_at(self) -> datetime | None:
-        """When its next slot begins; None before its first run."""
-        return self.run.slot + self.every if self.run else None
+    def due_at(self) -> datetime:
+        """When its next slot begins; a slot that is free still is taken by the next tick."""
+        if self.run is None or self.run.outcome in FREE:
+            return self.next_tick
+        return self.run.slot + self.slot
 
     @property
     def took(self) -> str:
@@ -128,7 +135,7 @@ def system_page(request: HttpRequest, site_context: dict[str, Any]) -> HttpRespo
         "lags": _lags(now),
         "queues": queues.depths(),
         "partitions": partitions.check(now, using="default"),
-        "jobs": jobs(request.user.organization_id),
+        "jobs": jobs(request.user.organization_id, now=now),
         "versions": _versions(),
         "tells_all": request.user.is_operator,
         "may_switch": switches.may_switch(request.actor, request.user.organization_id),  # type: ignore[attr-defined]
@@ -136,7 +143,7 @@ def system_page(request: HttpRequest, site_context: dict[str, Any]) -> HttpRespo
     return TemplateResponse(request, "console/system.html", context)
 
 
-def jobs(organization_id: UUID | None = None) -> list[Job]:
+def jobs(organization_id: UUID | None = None, *, now: datetime) -> list[Job]:
     """Every job of the schedule by name, with those that ran but are no longer scheduled left out.
 
     For somebody of that organization, or None for operators of the installation.
@@ -144,16 +151,19 @@ def jobs(organization_id: UUID | None = None) -> list[Job]:
     runs = {run.job: run for run in last_runs()}
     rows = JobSwitch.objects.filter(Q(organization_id=None) | Q(organization_id=organization_id))
     found = {(row.job, row.organization_id): row for row in rows}
+    ticks = {name: timedelta(seconds=entry["schedule"]) for name, entry in settings.CELERY_BEAT_SCHEDULE.items()}
     return [
         Job(
             name,
-            timedelta(seconds=float(entry["schedule"])),
+            every,
+            timedelta(seconds=SLOTS[name]) if name in SLOTS else every,
+            slot_of(now, every) + every,
             runs.get(name),
             found.get((name, None)),
             found.get((name, organization_id)) if organization_id else None,
             organization_id,
         )
-        for name, entry in sorted(settings.CELERY_BEAT_SCHEDULE.items())
+        for name, every in sorted(ticks.items())
     ]
 
 

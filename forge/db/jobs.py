@@ -21,7 +21,8 @@ LOST_AFTER = timedelta(hours=1)
 KEEP_RUNS = timedelta(days=14)
 
 _UNUSED = ["PAUSED", "LOST"]
-_FREE = ["FAILED", *_UNUSED]
+FREE = ["FAILED", *_UNUSED]
+"""Outcomes after which a tick takes the slot once more."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ERROR_LENGTH = 2000
 
@@ -65,7 +66,7 @@ def claim_slot(job: str, now: datetime, every: timedelta, *, again: bool = True)
                 WHERE run.outcome = ANY(%(free)s)
             RETURNING id
             """,
-            {"job": job, "slot": slot_of(now, every), "now": now, "free": _FREE if again else _UNUSED},
+            {"job": job, "slot": slot_of(now, every), "now": now, "free": FREE if again else _UNUSED},
         )
         claimed = cursor.fetchone()
     return JobRun.objects.get(pk=claimed[0]) if claimed else None

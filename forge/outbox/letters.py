@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 
 from forge.db.ports import resolve
+from forge.db.zones import in_zone
 from forge.outbox.models import Mail
 
 
@@ -30,7 +31,7 @@ class Reader:
 
     def time(self, at: datetime) -> str:
         """An instant to the minute in the reader's zone, which is named."""
-        return f"{at.astimezone(self.zone):%Y-%m-%d %H:%M %Z}"
+        return f"{in_zone(at, self.zone):%Y-%m-%d %H:%M %Z}"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,13 @@ ROWS = {
 }
 """The first row of such a list."""
 
-OTHERS = {"overview": "/admin/", "system": "/admin/system/", "launch": "/admin/workspaces/workspace/add/"}
+OTHERS = {
+    "overview": "/admin/",
+    "system": "/admin/system/",
+    "launch": "/admin/workspaces/workspace/add/",
+    "account": "/account/",
+    "second-factors": "/account/2fa/",
+}
 EVERY = (*OTHERS, *LISTS, *ROWS)
 PICTURED = ("overview", "machines", "machine", "blueprint", "budget", "advice", "audit", "system")
 

@@ -103,7 +103,7 @@ def test_an_admin_launches_a_machine_for_somebody_and_sees_it_come(demo: Demo, b
         one.press_to_send("Launch")
         expect(page.get_by_text("is launched.")).to_be_visible()
         machine = page.url
-        eventually(lambda: page.goto(machine) and page.locator("h3", has_text="Available").count(), within_seconds=120)
+        eventually(lambda: page.goto(machine) and page.locator("h2", has_text="Available").count(), within_seconds=120)
         page.get_by_role("link", name="Audit", exact=True).click()
         expect(page.get_by_role("cell", name="WORKSPACE_PROVISION", exact=True)).to_be_visible()
 

@@ -106,7 +106,18 @@ def test_a_second_machine_for_the_same_person_is_refused_with_the_first_ones_id(
     with pytest.raises(MachineExists) as refusal:
         launch(world)
     assert refusal.value.extra["workspace"] == str(first.pk)
+    assert refusal.value.detail.startswith(f"Machine {first.name} is PENDING;")
     assert WorkSpace.objects.count() == 1
+
+
+def test_who_does_not_see_the_first_machine_is_not_told_its_name(world):
+    other = factories.TeamFactory(organization=world.organization)
+    factories.MembershipFactory(user=world.engineer, team=other)
+    first = launch(world, team=other.slug, blueprint_id=factories.BlueprintFactory(organization=world.organization).id)
+    with pytest.raises(MachineExists) as refusal:
+        launch(world, world.lead, owner=world.engineer.email, team=world.team.slug)
+    assert first.workspace.name not in refusal.value.detail
+    assert refusal.value.detail == "The directory user has a machine, which is PENDING; AWS allows one per user."
 
 
 def test_a_directory_user_is_the_same_whatever_its_case(world):

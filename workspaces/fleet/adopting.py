@@ -111,7 +111,9 @@ def ask(*, actor: Actor, account: ProviderAccount, wish: Wish, now: datetime) ->
         ProviderAccount.objects.select_for_update(no_key=True).get(pk=account.pk)
         running = Operation.objects.open().filter(target_id=account.id, kind=KIND).first()
         if running is not None:
-            raise AdoptionUnderWay(f"Operation {running.id}.", extra={"operation": str(running.id)})
+            raise AdoptionUnderWay(
+                "The machines of this account are being taken over.", extra={"operation": str(running.id)}
+            )
         operation = enqueue(
             id=uuid7(),
             organization_id=account.organization_id,

@@ -154,9 +154,7 @@ class MachineHandler(Handler):
     def retry(self, operation: Operation, *, actor: Actor, now: datetime) -> None:
         """Look again at what is unknown. What has failed is over: its money is released, its guards are to be asked."""
         if operation.status == Operation.Status.FAILED:
-            raise AskAnew(
-                f"{operation.kind} {operation.id} has failed for certain.", extra={"workspace": operation.target_id}
-            )
+            raise AskAnew(f"{operation.kind} has failed for certain.", extra={"workspace": operation.target_id})
         record(
             actor=actor.in_organization(operation.organization_id),
             action=self.outcome_action,

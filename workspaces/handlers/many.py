@@ -79,7 +79,7 @@ class Bulk(Handler):
     def retry(self, operation: Operation, *, actor: Actor, now: datetime) -> None:
         """Look again at what is unknown. What has failed is over, as each of its parts is."""
         if operation.status == Operation.Status.FAILED:
-            raise AskAnew(f"{operation.kind} {operation.id} has failed for certain.")
+            raise AskAnew(f"{operation.kind} has failed for certain.")
         context = {"outcome": "retry"}
         _record_outcome(operation, result="SUCCESS", context=context, now=now, actor=actor)
 

@@ -106,16 +106,17 @@ def hand_over(
     """
     with transaction.atomic():
         lock_scopes_of(workspace_id)
-        _require_admin(actor, WorkSpace.objects.get(pk=workspace_id))
+        asked = WorkSpace.objects.get(pk=workspace_id)
+        _require_admin(actor, asked)
         if not Quarantine.objects.open().filter(workspace_id=workspace_id).exists():
-            raise NotInQuarantine(f"Machine {workspace_id} is not in quarantine.")
+            raise NotInQuarantine(f"Machine {asked.name} is not in quarantine.")
         call_off_automatic("terminate", of="keep-alive", actor=actor, workspace_id=workspace_id, now=now)
         workspace = take(
             actor=actor, workspace_id=workspace_id, action="keep-alive", if_match=if_match, exclusive=False
         )
         made = workspace.quarantines.open().select_for_update(no_key=True).first()
         if made is None:
-            raise NotInQuarantine(f"Machine {workspace_id} is not in quarantine any more.")
+            raise NotInQuarantine(f"Machine {asked.name} is not in quarantine any more.")
         heir = _heir(workspace, heir_email)
         before = _facts(made)
         _keep_for_the_heir(workspace, made, until=until, actor=actor, now=now)
@@ -251,7 +252,7 @@ def _heir(workspace: WorkSpace, email: str) -> User:
     if heir is None:
         raise UnknownHeir("The organization has nobody with this email who is switched on.")
     if heir.id == workspace.owner_id or not may(heir, "start", workspace):
-        raise HeirCannotUseIt(f"User {heir.id} may not control machine {workspace.id}.")
+        raise HeirCannotUseIt(f"{heir.email} may not control machine {workspace.name}.", extra={"user": str(heir.id)})
     return heir
 
 
@@ -273,7 +274,7 @@ def _require_admin(actor: Actor, workspace: WorkSpace) -> None:
         return
     user = actor.user
     if user is None or user.organization_id != workspace.organization_id or not user.has_role(Role.ADMIN):
-        raise MayNotHandOver(f"You may not hand machine {workspace.id} over.")
+        raise MayNotHandOver(f"You may not hand machine {workspace.name} over.", extra={"workspace": str(workspace.id)})
 
 
 def _facts(made: Quarantine) -> dict[str, Any]:

@@ -100,7 +100,8 @@ def withdraw(*, actor: Actor, attestation_id: uuid.UUID, now: datetime) -> Attes
         _require_admin(actor, held.organization_id)
         if held.withdrawn_at is not None:
             raise AttestationWithdrawn(
-                f"Attestation {held.id} was withdrawn.", extra={"withdrawn_at": held.withdrawn_at}
+                f"The attestation of {held.control} was withdrawn.",
+                extra={"attestation": str(held.id), "withdrawn_at": held.withdrawn_at},
             )
         before = _facts(held)
         held.withdrawn_at = max(now, held.attested_at)

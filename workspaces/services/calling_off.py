@@ -64,5 +64,5 @@ def _open(verb: str, workspace_id: uuid.UUID) -> Any:
 
 
 def _under_way(verb: str, operation: Operation) -> Conflict:
-    said = f"Operation {operation.id} is to {verb} the machine."
+    said = f"An operation to {verb} the machine is under way."
     return _UNDER_WAY[verb](said, extra={"operation": str(operation.id), "kind": operation.kind})

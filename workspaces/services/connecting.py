@@ -94,7 +94,7 @@ def show_access(*, actor: Actor, workspace_id: uuid.UUID, now: datetime) -> Acce
     """
     seen = _look(actor=actor, workspace_id=workspace_id)
     if seen.capabilities.starts_by_itself and seen.state == State.STOPPED:
-        raise OpensSession(f"Machine {workspace_id} has no session.", extra={"state": seen.state})
+        raise OpensSession(f"Machine {seen.name} has no session.", extra={"state": seen.state})
     access = _access(seen)
     if actor.user_id != seen.owner_id:
         with transaction.atomic():

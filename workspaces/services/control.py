@@ -210,7 +210,7 @@ def require_use(action: str, workspace: WorkSpace) -> None:
     """Raises InQuarantine where nobody may use the machine, and `action` would be use."""
     if workspace.quarantined_at is not None and action in BARRED_IN_QUARANTINE:
         raise InQuarantine(
-            f"Machine {workspace.id} is in quarantine since {workspace.quarantined_at:%Y-%m-%d %H:%M} UTC.",
+            f"Machine {workspace.name} is in quarantine since {workspace.quarantined_at:%Y-%m-%d %H:%M} UTC.",
             extra={"quarantined_at": workspace.quarantined_at, "legal": legal_of(workspace)},
         )
 

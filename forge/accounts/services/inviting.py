@@ -57,7 +57,7 @@ def invite_again(*, actor: Actor, user: User, now: datetime) -> User:
         User.objects.select_for_update(no_key=True).get(pk=user.pk)
         locked = User.objects.select_related("organization").get(pk=user.pk)
         if not is_awaited(locked):
-            raise AlreadyIn(f"User {locked.pk} needs no invitation.")
+            raise AlreadyIn(f"{locked.email} needs no invitation.", extra={"user": str(locked.pk)})
         may_choose = links.may_choose(locked)
         if locked.organization is None or not (may_choose or links.leads_to_provider(locked)):
             raise MayNotComeIn("The account is switched off, or its credentials have ended.")

@@ -26,6 +26,9 @@ from forge.outbox.services import Owed, owe
 FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 """What counts as a second factor; recovery codes only stand in for one."""
 
+WANTED_PAGE = "wanted_page"
+"""Where the session keeps the page that was opened before its person had set up the factor that it takes."""
+
 
 class SecondFactorRequired(Denied):
     code = "second_factor_required"

@@ -48,6 +48,8 @@ def _to_factors(request: HttpRequest) -> HttpResponse:
     page = factors.page_of_proof(request.user)  # type: ignore[arg-type]
     if page is None:
         messages.warning(request, "Set up a second factor to go on: without one nothing else opens.")
+        if request.method in SAFE_METHODS:
+            request.session[factors.WANTED_PAGE] = request.get_full_path()
         response = HttpResponseRedirect(reverse("mfa_index"))
     else:
         response = HttpResponseRedirect(f"{reverse(page)}?{urlencode({'next': request.get_full_path()})}")

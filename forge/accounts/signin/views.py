@@ -35,6 +35,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html
 from django.views.generic import TemplateView, View
 from requests import RequestException
 
@@ -44,6 +45,7 @@ from forge.accounts.signin import factors, sessions
 from forge.accounts.signin.forms import SignInForm
 from forge.accounts.signin.refusing import refusal_page
 from forge.accounts.signin.sso import ProviderFailed
+from forge.adminkit.times import look_from
 from forge.api.errors import BadRequest, Denied, Hidden, NotFound, Problem, Unauthenticated
 
 logger = logging.getLogger(__name__)
@@ -192,6 +194,9 @@ class RecordedChange:
         if self.proves_factor:
             newest = Authenticator.objects.filter(user=request.user, type__in=factors.FACTORS).latest("id")
             record_authentication(request, request.user, "mfa", id=newest.pk, type=newest.type)
+            if wanted := request.session.pop(factors.WANTED_PAGE, ""):
+                page = format_html('<a class="forge-link" href="{}">Go on to the page that you opened</a>', wanted)
+                messages.success(request, page)
         return response
 
 
@@ -238,6 +243,7 @@ class OverviewView(LoginRequiredMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         user: Any = self.request.user
+        look_from(user)
         tokens = token_services.live_tokens(user, timezone.now())
         own = UserSession.objects.filter(sessions.is_live(timezone.now()), user=user).order_by("-seen_at", "-id")
         return super().get_context_data(

@@ -21,6 +21,12 @@ def moment(at: datetime | str | None) -> str:
 
 
 @register.filter
+def minute(at: datetime) -> str:
+    """An instant in the zone of whoever looks, to the minute."""
+    return times.moment(at)
+
+
+@register.filter
 def amount(figure: Decimal | None) -> str:
     """Money rounded to cents, without its currency."""
     return "-" if figure is None else f"{figure:,.2f}"

@@ -9,7 +9,6 @@ from typing import Any
 from django.db.models import Count, QuerySet, Sum
 
 from blueprints.models import Blueprint
-from costs.pricing import cents
 from forge.console.costs import costs_of, in_currency
 from forge.console.links import address, page_of
 from forge.console.pages.audit import audit_tab
@@ -71,6 +70,7 @@ def _versions(user: Any, blueprint: Blueprint, versions: list[Blueprint], now: d
     first = now.date() - timedelta(days=COST_DAYS - 1)
     sums = costs_of(user).filter(blueprint__in=ids, day__gte=first).order_by().values("blueprint")
     costs = {row["blueprint"]: row for row in sums.annotate(cost=Sum("total_cost"), hours=Sum("billed_hours"))}
+    currency = blueprint.organization.currency
     shown = []
     for version in versions:
         cost = costs.get(version.pk)
@@ -83,8 +83,8 @@ def _versions(user: Any, blueprint: Blueprint, versions: list[Blueprint], now: d
                 "machines": sum(machines for _, machines in users.get(version.pk, ())),
                 "teams": users.get(version.pk, []),
                 "list": address("workspaces.workspace", blueprint__id__exact=version.pk),
-                "cost": in_currency(cost["cost"], blueprint.organization.currency) if cost else None,
-                "per_hour": cents(cost["cost"] / cost["hours"]) if cost and cost["hours"] else None,
+                "cost": in_currency(cost["cost"], currency) if cost else None,
+                "per_hour": in_currency(cost["cost"] / cost["hours"], currency) if cost and cost["hours"] else None,
                 "costs": address("costs.dailycost", q=version.pk, day__gte=first),
             }
         )

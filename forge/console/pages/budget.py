@@ -80,7 +80,8 @@ def _runway(ahead: Any, now: datetime) -> str:
 def _spent_by_day(budget: Budget, now: datetime) -> Chart:
     """The days of the period up to today, at most the last MOST_DAYS; of a budget to come none."""
     last = min(now, budget.period_end - timedelta(microseconds=1)).astimezone(UTC).date()
-    first = max(budget.period_start.astimezone(UTC).date(), last - timedelta(days=MOST_DAYS - 1))
+    since = (last - budget.period_start.astimezone(UTC).date()).days
+    first = last - timedelta(days=min(since, MOST_DAYS - 1))
     rows = _costs(budget).filter(day__gte=first, day__lte=last).order_by().values_list("day")
     sums = {"spent": dict(rows.annotate(cost=Sum("total_cost")))}
     days = max((last - first).days + 1, 0)

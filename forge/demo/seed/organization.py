@@ -70,7 +70,7 @@ class Seeded:
 
 
 BLUEPRINTS_STAND_FOR = timedelta(days=61)
-"""They were published before the first machine of the history was launched."""
+"""They were made and published before the first machine of the history was launched."""
 
 
 def seed_organization(*, actor: Actor, now: datetime, password: str) -> Seeded:
@@ -165,7 +165,9 @@ def _blueprint(
             ],
         )
         if version.status == Blueprint.Status.DRAFT:
-            blueprint_services.publish(actor=actor, blueprint=version, now=now - BLUEPRINTS_STAND_FOR)
+            since = now - BLUEPRINTS_STAND_FOR
+            family.filter(pk=version.pk).update(created_at=since)
+            blueprint_services.publish(actor=actor, blueprint=version, now=since)
     return family.get(version=len(versions))
 
 

@@ -33,6 +33,12 @@ def kinds(kind=Problem):
     return {kind} | {deeper for one in kind.__subclasses__() for deeper in kinds(one)}
 
 
+def test_a_figure_that_is_part_of_another_one_is_told_and_what_is_no_figure_is_not():
+    figures = {"limit": "100.00", "count": 5, "used": "1100.00", "machines": 15, "is_ok": True, "at": None}
+    said = sentence_of(Conflict("1100.00 USD, 15 machines", extra=figures, suggested_action=""))
+    assert said == "1100.00 USD, 15 machines. Limit 100.00, count 5."
+
+
 def test_no_advice_speaks_to_programs():
     assert len(kinds()) > 100
     for kind in kinds():

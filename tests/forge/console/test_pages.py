@@ -209,7 +209,7 @@ def test_a_blueprints_page_says_who_uses_which_version_and_what_it_cost(world, m
         newest, used = page(getattr(world, role), first).context["page"]["versions"]
         assert (newest["machines"], newest["cost"]) == (0, None)
         assert (used["teams"], used["cost"], used["per_hour"]) == (
-            [(world.team.slug, 1)], "2.00 USD", Decimal("0.50"),
+            [(world.team.slug, 1)], "2.00 USD", "0.50 USD",
         )  # fmt: skip
     assert page(world.admin, first).client.get(used["list"]).status_code == 200
     query_counts.hold("console page of a blueprint", lambda: page(world.admin, first))

@@ -28,11 +28,11 @@ def operator(client):
 def run(job="meter_costs", **fields):
     now = timezone.now()
     times = {"slot": now, "started_at": now, "finished_at": now + timedelta(seconds=2.5)}
-    return JobRun.objects.create(job=job, **times, **{"outcome": "SUCCEEDED", **fields})
+    return JobRun.objects.create(job=job, **{"outcome": "SUCCEEDED", **times, **fields})
 
 
 def job(name="meter_costs") -> Job:
-    return next(one for one in jobs() if one.name == name)
+    return next(one for one in jobs(now=timezone.now()) if one.name == name)
 
 
 def test_a_job_says_how_long_it_took_and_when_it_is_due():
@@ -40,6 +40,27 @@ def test_a_job_says_how_long_it_took_and_when_it_is_due():
     assert job().took == "2.5 s"
     assert job().due_at == done.slot + MINUTE
     assert job().why == ""
+
+
+def test_a_job_that_has_not_run_is_due_at_its_next_tick(operator):
+    due = job("collect_usage").due_at
+    assert timedelta(0) < due - timezone.now() <= 5 * MINUTE
+    assert (due.minute % 5, due.second, due.microsecond) == (0, 0, 0)
+    assert f'datetime="{due:%Y-%m-%dT%H:%M:%SZ}"' in operator.get(PAGE).content.decode()
+
+
+def test_a_daily_job_is_due_tomorrow_when_it_succeeded_and_within_the_hour_when_not():
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    done = run("refresh_prices", slot=midnight)
+    assert job("refresh_prices").due_at == midnight + timedelta(days=1)
+    type(done).objects.filter(pk=done.pk).update(outcome="FAILED")
+    assert timedelta(0) < job("refresh_prices").due_at - timezone.now() <= timedelta(hours=1)
+
+
+def test_why_a_job_did_not_run_stands_under_its_name(operator):
+    shown = operator.get(PAGE).content.decode()
+    _, named = shown.split("collect_usage", 1)
+    assert "has not come" in named.split("</th>", 1)[0]
 
 
 @pytest.mark.parametrize(

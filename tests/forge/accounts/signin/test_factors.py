@@ -148,6 +148,18 @@ def test_where_a_factor_is_required_a_session_without_one_opens_only_its_setting
     assert client.get("/api/v1/me/").status_code == 200
 
 
+def test_who_had_to_set_up_a_factor_is_led_on_to_the_page_that_was_opened(admin, settings):
+    settings.FORGE_MFA_REQUIRED = True
+    client = browser()
+    sign_in(client, admin)
+    wanted = "/admin/audit/auditlog/?result__exact=DENIED"
+    assert client.get(wanted)["Location"] == "/account/2fa/"
+    shown = client.get(set_up(client)["Location"]).content.decode()
+    assert f'href="{wanted}">Go on to the page that you opened</a>' in shown
+    assert "Go on" not in client.get("/account/").content.decode()
+    assert client.get(wanted).status_code == 200
+
+
 def test_a_session_of_before_the_rule_shows_the_factor_once(admin, settings):
     secret = with_app(admin)
     client = browser()

@@ -1,0 +1,50 @@
+"""Refusals name people, machines and budgets as people do; ids of rows go beside the sentence, into `extra`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from forge.api.errors import Problem
+
+ROOT = Path(__file__).parents[3]
+ROOMS = ("audit", "blueprints", "budgets", "costs", "forge", "workspaces")
+NAMED_BY_AWS = {"application_id", "directory_id", "provider_id"}
+ASKED_FOR = {("audit/erasure/people.py", "user_id")}
+"""What the asker wrote, of which there may be no row any more that has a name."""
+
+
+def _problems(kind: type = Problem) -> Iterator[str]:
+    for one in kind.__subclasses__():
+        yield one.__name__
+        yield from _problems(one)
+
+
+def _ids_told(tree: ast.AST, problems: set[str]) -> Iterator[str]:
+    """The names of ids in the first argument of each problem that is made."""
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and call.args and _name(call.func) in problems:
+            for part in ast.walk(call.args[0]):
+                if isinstance(part, ast.FormattedValue) and _is_id(_name(part.value)):
+                    yield _name(part.value)
+
+
+def _name(node: ast.AST) -> str:
+    return getattr(node, "attr", None) or getattr(node, "id", "")
+
+
+def _is_id(name: str) -> bool:
+    return name in ("id", "pk") or (name.endswith("_id") and name not in NAMED_BY_AWS)
+
+
+def test_no_sentence_of_a_refusal_names_a_row_by_its_id():
+    problems = set(_problems())
+    assert {"MachineExists", "CredentialsExpired", "MayNotControl"} <= problems
+    told = {
+        (str(path.relative_to(ROOT)), name)
+        for room in ROOMS
+        for path in (ROOT / room).rglob("*.py")
+        for name in _ids_told(ast.parse(path.read_text()), problems)
+    }
+    assert told == ASKED_FOR
