@@ -27,6 +27,7 @@ from workspaces.places import known, place_of
 from workspaces.reconciling import access
 from workspaces.reconciling.beside import compare_tags, follow_drift, settle_auto_stop
 from workspaces.reconciling.following import as_of_now, compare, follow_one
+from workspaces.reconciling.gone_places import end_with_their_place
 from workspaces.reconciling.run import ReconcileFailed, Run
 
 logger = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ def _compare_computers(account: ProviderAccount, run: Run) -> None:
     absent = _absent(account, PERSONAL)
     for machines in _chunks(account, PERSONAL):
         absent.add(machine for machine in machines if machine.provider_id not in seen)
-    _judge(account, absent, gateway, run)
+    _judge(account, PERSONAL, absent, gateway, run)
     _tell_doubted(account, PERSONAL, run)
     if not run.dry_run:
         run.figures.unmanaged += sum(survey.settle(account=account, seen=seen, now=run.now).values())
@@ -116,7 +117,7 @@ def _compare_streams(account: ProviderAccount, run: Run) -> None:
         compare(there, list(shown.values()), gateway, run)
         follow_drift(there, list(shown.values()), run)
         absent.add(machine for machine in machines if machine.provider_id not in shown)
-    _judge(account, absent, gateway, run)
+    _judge(account, APPLICATIONS, absent, gateway, run)
     _tell_doubted(account, APPLICATIONS, run)
 
 
@@ -151,18 +152,21 @@ def _absent(account: ProviderAccount, service_type: str) -> Absent:
     return Absent(_ours(account, service_type).exclude(state=State.TERMINATING).count())
 
 
-def _judge(account: ProviderAccount, absent: Absent, gateway: aws.Provider, run: Run) -> None:
-    """Believe the absence of machines together, once all were looked at."""
+def _judge(account: ProviderAccount, service_type: str, absent: Absent, gateway: aws.Provider, run: Run) -> None:
+    """Believe the absence of machines together, once all were looked at; else of those whose place is gone."""
     run.figures.seen += len(absent.expected) + absent.count
     believed = absent.held
     places = sorted({one.directory_id for one in absent.held})
     doubt = absence.doubt(absent=absent.count, machines=absent.machines, places=places, gateway=gateway)
     if doubt is not None:
-        run.figures.implausible += absent.count
-        told = f"provider account {account.id}: {absent.count} of {absent.machines} machines absent, none believed"
-        run.fault(told)
-        logger.error("%s", told)
         believed = []
+        standing = _ours(account, service_type).exclude(state=State.TERMINATING)
+        left = absent.count - end_with_their_place(account, service_type, standing, gateway, run)
+        if left > 0:
+            run.figures.implausible += left
+            told = f"provider account {account.id}: {left} of {absent.machines} machines absent, none believed"
+            run.fault(told)
+            logger.error("%s", told)
     for machine in absent.expected + believed:
         with run.going_on(f"machine {machine.id}"):
             follow_one(machine, gateway.look(known(machine)), {}, run)

@@ -159,6 +159,7 @@ def columns_of(machine: UnmanagedMachine, intent: Intent, wish: Wish) -> dict[st
         "stopped_at": intent.now if seen.state == State.STOPPED else None,
         "created_at": intent.now,
         "provider_account": machine.provider_account,
+        "aws_account": machine.provider_account.account,
         "directory_id": machine.directory_id,
         "directory_user": machine.directory_user,
         "provider_id": machine.provider_id,

@@ -43,6 +43,24 @@ def machine_of(claim: Claim) -> WorkSpace:
     return WorkSpace.objects.select_related("provider_account", "blueprint").get(pk=claim.operation.target_id)
 
 
+def step_of(claim: Claim, name: str) -> dict[str, Any]:
+    """A step of the operation; one that never happened has no times."""
+    return next((step for step in claim.operation.steps if step["name"] == name), {"times": 0})
+
+
+def times(claim: Claim, name: str) -> int:
+    """How often a step was reached."""
+    times: int = step_of(claim, name)["times"]
+    return times
+
+
+def _is_missed_for_long(claim: Claim) -> bool:
+    """Whether AWS has not shown the machine for long; one that it was asked to end meanwhile was there."""
+    since, asked = datetime.fromisoformat(step_of(claim, "absent")["first_at"]), step_of(claim, "ask").get("at")
+    was_there = asked is not None and datetime.fromisoformat(asked) > since
+    return not was_there and claim.now() - since >= absence.BELIEVED_AFTER
+
+
 class AskAnew(Conflict):
     code = "operation_is_over"
     title = "An operation on a machine that has failed is not tried again"
@@ -117,8 +135,27 @@ class MachineHandler(Handler):
         """
         seen = gateway.look(known(workspace))
         if seen is None:
-            (proof or absence.Proof(gateway)).require(workspace)
+            proof = proof or absence.Proof(gateway)
+            with self.believing_in_time(claim, workspace, proof):
+                proof.require(workspace)
         return seen
+
+    @contextmanager
+    def believing_in_time(self, claim: Claim, workspace: WorkSpace, proof: absence.Proof) -> Iterator[None]:
+        """Let go of a doubt raised inside once it has lasted an hour and the absence is explained.
+
+        Or the operation would look for ever, and keep everybody from asking for the machine's end.
+        """
+        try:
+            yield
+        except absence.AbsenceDoubted as doubt:
+            claim.step("absent", doubt.code)
+            if not _is_missed_for_long(claim) or not self.is_explained(workspace, proof):
+                raise
+
+    def is_explained(self, workspace: WorkSpace, proof: absence.Proof) -> bool:
+        """Whether AWS has the directory, or stack, of the machine surely no more. May raise AwsError."""
+        return proof.is_place_gone(workspace)
 
     def refused(self, claim: Claim, workspace: WorkSpace, error: aws.AwsError) -> None:
         """AWS has refused for good: the operation fails and the machine stays as it is."""
