@@ -107,18 +107,18 @@ class MachineHandler(Handler):
         except (aws.Throttled, aws.Unavailable) as error:
             with transaction.atomic():
                 claim.lock()
-                claim.retry(reason=str(error), code=error.code)
+                claim.retry(self.own_time(claim, self._rested(claim)), reason=str(error), code=error.code)
         except absence.AbsenceDoubted as doubt:
             with transaction.atomic():
                 claim.lock()
-                claim.unknown(doubt.message, claim.now() + SELDOM, code=doubt.code)
+                claim.unknown(doubt.message, self.own_time(claim, claim.now() + SELDOM), code=doubt.code)
         except StateNotKnown as error:
             logger.error("%s %s of machine %s: %s", claim.operation.kind, claim.operation.id, workspace.pk, error)
             self.unclear(claim, workspace, error)
         except aws.UnknownOutcome as error:
             with transaction.atomic():
                 claim.lock()
-                claim.unknown(str(error), self.after_unknown(claim), code=error.code)
+                claim.unknown(str(error), self.own_time(claim, self.after_unknown(claim)), code=error.code)
         except aws.AwsError as error:
             self.refused(claim, workspace, error)
 
@@ -163,14 +163,20 @@ class MachineHandler(Handler):
             self.fail(claim, locked, code=error.code, detail=error.message)
 
     def unclear(self, claim: Claim, workspace: WorkSpace, error: StateNotKnown) -> None:
-        """Look again at what is in a state that Forge does not know; after a day the operation fails, the row stays."""
-        if self.unclear_at_most and claim.now() - claim.operation.created_at >= self.unclear_at_most:
+        """Look again at what is in a state that Forge does not know; after a day the operation fails, the row stays.
+
+        The day begins when AWS was asked, or first showed the state: an operation may wait for days before it begins.
+        """
+        claim.step("unclear", str(error))
+        begins = [step_of(claim, name).get("first_at") for name in ("ask", "unclear")]
+        since = min(datetime.fromisoformat(begin) for begin in begins if begin)
+        if self.unclear_at_most and claim.now() - since >= self.unclear_at_most:
             with self.finishing(claim, workspace) as locked:
                 self.fail(claim, locked, code=STATE_NOT_KNOWN, detail=str(error))
             return
         with transaction.atomic():
             claim.lock()
-            claim.unknown(str(error), claim.now() + SELDOM, code=STATE_NOT_KNOWN)
+            claim.unknown(str(error), self.own_time(claim, claim.now() + SELDOM), code=STATE_NOT_KNOWN)
 
     def may_control(self, user: Any, operation: Operation) -> bool:
         """Whoever asked for it, and those whose role lets them ask for it themselves."""
@@ -312,9 +318,20 @@ class MachineHandler(Handler):
             pause = min(max(elapsed / 4, FIRST_POLL), LONGEST_POLL)
             claim.wait(claim.now() + (BY_ITSELF_AFTER if operation.parent_id else pause))
 
+    @staticmethod
+    def own_time(claim: Claim, at: datetime) -> datetime:
+        """When an operation that rests until `at` is due by itself: one of a bulk operation leaves that a minute."""
+        return at + BY_ITSELF_AFTER if claim.operation.parent_id else at
+
+    def _rested(self, claim: Claim) -> datetime:
+        """When to ask again what AWS has put off."""
+        return _after(claim, self.first_delay, self.longest_delay)
+
     def after_unknown(self, claim: Claim) -> datetime:
         """When to look again at what AWS may have done."""
-        spread = random.random()  # noqa: S311 - it only disperses a crowd
-        return claim.now() + delay(
-            claim.failures + 1, first=self.unknown_delay, cap=self.longest_delay, fraction=spread
-        )
+        return _after(claim, self.unknown_delay, self.longest_delay)
+
+
+def _after(claim: Claim, first: timedelta, cap: timedelta) -> datetime:
+    spread = random.random()  # noqa: S311 - it only disperses a crowd
+    return claim.now() + delay(claim.failures + 1, first=first, cap=cap, fraction=spread)

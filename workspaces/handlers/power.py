@@ -111,12 +111,12 @@ class Power(MachineHandler):
                 self._move(claim, locked, state, reason=f"{claim.operation.kind}: {code}")
             self.fail(claim, locked, code=code, detail=detail)
 
-    @staticmethod
-    def _wait_long(claim: Claim) -> None:
+    def _wait_long(self, claim: Claim) -> None:
         """An end without effect stays open: it is seldom looked at and asked for again."""
+        at = self.own_time(claim, claim.now() + SELDOM)
         with transaction.atomic():
             claim.lock()
-            claim.unknown("AWS took the request, and the machine is still there", claim.now() + SELDOM, code=NO_EFFECT)
+            claim.unknown("AWS took the request, and the machine is still there", at, code=NO_EFFECT)
 
     def _pass(self, claim: Claim, workspace: WorkSpace) -> None:
         """Note that the machine is on its way, unless that is known."""

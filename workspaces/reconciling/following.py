@@ -63,7 +63,9 @@ def _differs(machine: WorkSpace, seen: aws.Machine) -> bool:
     return is_elsewhere or (machine.provider_state, machine.ip_address) != facts
 
 
-def compare(machines: Iterable[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Provider, run: Run) -> None:
+def compare(
+    machines: Iterable[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Provider | aws.StackLook, run: Run
+) -> None:
     """Follow what AWS shows of machines of ours."""
     machines = list(machines)
     by_id = {one.provider_id: one for one in shown}
@@ -181,8 +183,8 @@ def _record_error(machine: WorkSpace, seen: aws.Machine, run: Run) -> None:
 
 
 def _lacks_address(machine: WorkSpace) -> bool:
-    """True for one whose launch did not learn it."""
-    return machine.connection_url is None and machine.launched_at is not None
+    """True for one whose launch did not learn what AWS tells of its directory; a stack has no such address."""
+    return machine.capabilities.address_lasts and machine.connection_url is None and machine.launched_at is not None
 
 
 def _addresses(directory_ids: Iterable[str], gateway: Any) -> dict[str, str | None]:

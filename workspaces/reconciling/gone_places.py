@@ -7,7 +7,6 @@ place for an hour: the open finding of it says since when.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 from django.db.models import Count, Q, QuerySet
 
@@ -16,7 +15,7 @@ from workspaces.models import Finding, ProviderAccount, WorkSpace
 from workspaces.posture import checks
 from workspaces.posture.keeping import keep
 from workspaces.reconciling.following import follow_one
-from workspaces.reconciling.run import Run
+from workspaces.reconciling.run import Run, chunks
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ def end_with_their_place(
     gone = 0
     for place in _missed_for_long(account, service_type, places, missing, run):
         logger.warning("provider account %s: %s is gone from AWS, and so are its machines", account.id, place)
-        for machines in _chunks(made_here.filter(directory_id=place)):
+        for machines in chunks(made_here.filter(directory_id=place), CHUNK):
             shown = gateway.describe([machine.provider_id for machine in machines])
             for machine in machines:
                 if machine.provider_id in shown:
@@ -75,11 +74,3 @@ def _missed_for_long(
     found = Finding.objects.open().filter(provider_account=account, check_name=check, subject__in=missing)
     long_ago = found.filter(found_at__lte=run.now - absence.BELIEVED_AFTER)
     return list(long_ago.order_by("subject").values_list("subject", flat=True))
-
-
-def _chunks(machines: QuerySet[WorkSpace]) -> Iterator[list[WorkSpace]]:
-    """Machines by id, a chunk at a time."""
-    rows, chunk = machines.order_by("id"), list(machines.order_by("id")[:CHUNK])
-    while chunk:
-        yield chunk
-        chunk = list(rows.filter(id__gt=chunk[-1].id)[:CHUNK])
