@@ -16,7 +16,7 @@ from forge.operations.runner import run_due
 from tests import factories
 from tests.workspaces.support import client_of, fresh, problem
 from tests.workspaces.test_admin import page, press
-from tests.workspaces.test_fleet import UNMANAGED, cloud, verdicts
+from tests.workspaces.test_fleet import UNMANAGED, cloud, look, person, verdicts
 from tests.workspaces.test_fleet_judged import fleet, run
 from tests.world import actor
 from workspaces import aws
@@ -152,7 +152,7 @@ def test_the_console_looks_too(world, cloud, simulator, settings):
     browser = Client()
     browser.force_login(world.admin)
     refused = browser.post(page(found("ann"), "do/adopt/"), {"max_lifetime_days": 30}, follow=True)
-    assert "AWS has ended the machine" in refused.content.decode()
+    assert "There is nothing to take over" in refused.content.decode()
     assert not WorkSpace.objects.exists()
     press(browser, found("bea"), "adopt", max_lifetime_days=30)
     assert WorkSpace.objects.get().directory_user == "bea"
@@ -168,3 +168,17 @@ def test_a_called_off_adoption_says_how_many_it_took_over(world, cloud, simulato
     assert (fresh(operation).status, fresh(operation).result) == ("cancelled", {"adopted": 25})
     told = AuditLog.objects.get(action_type="FLEET_ADOPT_OUTCOME")
     assert (told.context["outcome"], told.context["adopted"]) == ("cancelled", 25)
+
+
+def test_an_adopted_machine_has_no_tags_that_a_person_might_not_give_it(world, cloud, simulator):
+    theirs = {f"t{number:02}": "x" for number in range(44)} | {"Forge:x": "1", "FORGE:Team": "2", "cost-center": "r-1"}
+    person(world, "ann")
+    cloud.launch("ann", Tags=[{"Key": key, "Value": value} for key, value in theirs.items()])
+    look(simulator)
+    assert adopt(world, found("ann")).status_code == 201
+    made = WorkSpace.objects.get()
+    assert (len(made.tags), made.tags["cost-center"]) == (40, "r-1")
+    assert not any(key.lower().startswith("forge:") for key in made.tags)
+    client = client_of(world.admin)
+    kept = client.patch(f"/api/v1/workspaces/{made.pk}/", {"tags": made.tags}, format="json")
+    assert kept.status_code in (200, 202), kept.content
