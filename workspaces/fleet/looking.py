@@ -38,11 +38,16 @@ def require_standing(*, actor: Actor, machine: UnmanagedMachine) -> None:
     if machine.adopted_at is not None or machine.gone_at is not None:
         return
     try:
-        is_gone = bool(gone([machine.id], aws.Gateway(place_of(machine.provider_account))))
+        is_gone = gone_now(machine)
     except aws.AwsError as error:
         raise CannotLookNow(str(error), retry_after=30) from error
     if is_gone:
         raise GoneFromAws(f"AWS does not show {machine.provider_id} as a machine that stays.")
+
+
+def gone_now(machine: UnmanagedMachine) -> bool:
+    """Whether AWS does not show the machine, or shows it on its way out; may raise any AwsError."""
+    return bool(gone([machine.id], aws.Gateway(place_of(machine.provider_account))))
 
 
 def gone(machine_ids: Sequence[uuid.UUID], gateway: aws.Gateway) -> set[uuid.UUID]:
