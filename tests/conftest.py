@@ -14,6 +14,7 @@ from tests.e2e.demo import Demo
 from tests.plugins.database import django_db_setup, make_app_connection, superuser_connection
 from tests.plugins.scale import scale
 from workspaces.aws import pace
+from workspaces.fleet import looking
 
 __all__ = ["django_db_setup", "make_app_connection", "scale", "superuser_connection"]
 
@@ -25,6 +26,12 @@ def pytest_collection_modifyitems(config, items):
     in_worker = getattr(config.option, "loadgroup", False)
     if in_worker and any(item.get_closest_marker("xdist_group") and "@" not in item.nodeid for item in items):
         raise pytest.UsageError("pytest-xdist does not group the tests of an xdist_group: each worker would do all.")
+
+
+@pytest.fixture
+def listed_machines_stand(monkeypatch):
+    """AWS, of which these tests have not even a simulator, shows every machine that is listed for adoption."""
+    monkeypatch.setattr(looking, "gone_now", lambda machine: False)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -192,6 +192,7 @@ class WorkSpaceFactory(DjangoModelFactory):
         organization=factory.SelfAttribute("..organization"),
         region=factory.SelfAttribute("..region"),
     )
+    aws_account = factory.SelfAttribute("provider_account.account")
     directory_id = factory.SelfAttribute("provider_account.directory_id")
     directory_user = factory.Sequence("person{}".format)
     created_at = factory.LazyAttribute(lambda o: o.history[0][0])

@@ -3,6 +3,9 @@
 TERMINATED is final and ends a machine's books, and an empty answer is what a wrong role or directory looks like. So an
 absence is believed only where AWS shows enough of the account's other machines, or, of its only one, the place in which
 it stood. Reconcile knows the whole account; an operation asks for a sample of it.
+
+Where the place itself is gone, a stack or directory that somebody deleted, AWS is believed after an hour, if it proves
+that the right account was asked: its own number of it is the one in which the machine was made.
 """
 
 from __future__ import annotations
@@ -10,15 +13,19 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Iterable
+from datetime import timedelta
 
 from django.conf import settings
 
 from workspaces import aws
 from workspaces.lifecycle import State
-from workspaces.models import WorkSpace
+from workspaces.models import ProviderAccount, WorkSpace
 
 SAMPLE = 100
 """So many other machines of an account are asked for: all of a small one. A call takes 25."""
+
+BELIEVED_AFTER = timedelta(hours=1)
+"""So long AWS must miss a machine, or a place, whose absence is not believed at once."""
 
 MACHINES_NOT_SHOWN = "machines_not_shown"
 PLACE_NOT_SHOWN = "place_not_shown"
@@ -59,11 +66,25 @@ def doubt_of_place(place: str, gateway: aws.Provider) -> AbsenceDoubted | None:
     return AbsenceDoubted(PLACE_NOT_SHOWN, f"{told}: look at the account's role and region")
 
 
+def is_right_account(number: str, account: ProviderAccount) -> bool:
+    """Whether `number`, which AWS told, is that of the account in which Forge believes to be."""
+    return number == account.account
+
+
+def was_made_in(workspace: WorkSpace, number: str) -> bool:
+    """Whether a machine was made in the AWS account of this number, in the region in which AWS is asked."""
+    account = workspace.provider_account
+    is_here = workspace.aws_account in ("", number) and workspace.region == account.region
+    return is_here and is_right_account(number, account)
+
+
 class Proof:
     """What AWS shows of the rest of an account, for operations that do not find their machine; asked for once."""
 
     def __init__(self, gateway: aws.Provider) -> None:
         self._gateway = gateway
+        self._number = ""
+        self._places: dict[str, bool] = {}
         self._is_shown: dict[tuple[uuid.UUID, str], dict[str, bool]] = {}
 
     def require(self, workspace: WorkSpace) -> None:
@@ -82,6 +103,23 @@ class Proof:
         )
         if found is not None:
             raise found
+
+    def is_place_shown(self, workspace: WorkSpace) -> bool:
+        """Whether AWS shows the directory or stack in which the machine stood. May raise AwsError."""
+        place = workspace.directory_id
+        if place not in self._places:
+            self._places[place] = self._gateway.has_place(place)
+        return self._places[place]
+
+    def is_place_gone(self, workspace: WorkSpace) -> bool:
+        """Whether AWS surely has that place no more: the account that does not show it is the machine's own.
+
+        May raise AwsError, also where the role may not ask: then nothing is known.
+        """
+        if self.is_place_shown(workspace):
+            return False
+        self._number = self._number or self._gateway.account_number()
+        return was_made_in(workspace, self._number)
 
     def _others(self, workspace: WorkSpace) -> dict[str, bool]:
         key = (workspace.provider_account_id, workspace.service_type)

@@ -8,8 +8,7 @@ its id before its absence is believed.
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime
 
@@ -27,7 +26,8 @@ from workspaces.places import known, place_of
 from workspaces.reconciling import access
 from workspaces.reconciling.beside import compare_tags, follow_drift, settle_auto_stop
 from workspaces.reconciling.following import as_of_now, compare, follow_one
-from workspaces.reconciling.run import ReconcileFailed, Run
+from workspaces.reconciling.gone_places import end_with_their_place
+from workspaces.reconciling.run import ReconcileFailed, Run, chunks
 
 logger = logging.getLogger(__name__)
 
@@ -96,9 +96,9 @@ def _compare_computers(account: ProviderAccount, run: Run) -> None:
         settle_auto_stop(ours, shown, gateway, run)
         compare_tags(account, ours, shown, gateway, run)
     absent = _absent(account, PERSONAL)
-    for machines in _chunks(account, PERSONAL):
+    for machines in chunks(_ours(account, PERSONAL), CHUNK):
         absent.add(machine for machine in machines if machine.provider_id not in seen)
-    _judge(account, absent, gateway, run)
+    _judge(account, PERSONAL, absent, gateway, run)
     _tell_doubted(account, PERSONAL, run)
     if not run.dry_run:
         run.figures.unmanaged += sum(survey.settle(account=account, seen=seen, now=run.now).values())
@@ -110,14 +110,35 @@ def _compare_streams(account: ProviderAccount, run: Run) -> None:
         run.figures.stacks += access.stacks_of(account, run)
     gateway = aws.ApplicationsGateway(place_of(account), patience=run.patience)
     absent = _absent(account, APPLICATIONS)
-    for machines in _chunks(account, APPLICATIONS):
-        shown = gateway.describe([machine.provider_id for machine in machines])
-        there = [machine for machine in machines if machine.provider_id in shown]
-        compare(there, list(shown.values()), gateway, run)
-        follow_drift(there, list(shown.values()), run)
-        absent.add(machine for machine in machines if machine.provider_id not in shown)
-    _judge(account, absent, gateway, run)
+    ours = _ours(account, APPLICATIONS)
+    for stack in ours.order_by("directory_id").values_list("directory_id", flat=True).distinct():
+        _compare_stack(ours.filter(directory_id=stack), gateway, stack, absent, run)
+    _judge(account, APPLICATIONS, absent, gateway, run)
     _tell_doubted(account, APPLICATIONS, run)
+
+
+def _compare_stack(
+    ours: QuerySet[WorkSpace], gateway: aws.ApplicationsGateway, stack: str, absent: Absent, run: Run
+) -> None:
+    """Compare the machines of one stack with what AWS shows of it, which is asked for once, however many there are.
+
+    It is older than the rows that are read afterwards: one that has changed since before waits for the next run.
+    """
+    before = Seen()
+    for rows in chunks(ours.only("id", "version", "state"), CHUNK):
+        before.add(_as_read(row) for row in rows)
+    look = gateway.stack(stack)
+    for machines in chunks(ours, CHUNK):
+        unchanged = [machine for machine in machines if _as_read(machine) in before]
+        shown = look.machines([machine.provider_id for machine in unchanged])
+        there = [machine for machine in unchanged if machine.provider_id in shown]
+        compare(there, list(shown.values()), look, run)
+        follow_drift(there, list(shown.values()), run)
+        absent.add(machine for machine in unchanged if machine.provider_id not in shown)
+
+
+def _as_read(machine: WorkSpace) -> str:
+    return f"{machine.id} {machine.version} {machine.state}"
 
 
 class Absent:
@@ -151,18 +172,21 @@ def _absent(account: ProviderAccount, service_type: str) -> Absent:
     return Absent(_ours(account, service_type).exclude(state=State.TERMINATING).count())
 
 
-def _judge(account: ProviderAccount, absent: Absent, gateway: aws.Provider, run: Run) -> None:
-    """Believe the absence of machines together, once all were looked at."""
+def _judge(account: ProviderAccount, service_type: str, absent: Absent, gateway: aws.Provider, run: Run) -> None:
+    """Believe the absence of machines together, once all were looked at; else of those whose place is gone."""
     run.figures.seen += len(absent.expected) + absent.count
     believed = absent.held
     places = sorted({one.directory_id for one in absent.held})
     doubt = absence.doubt(absent=absent.count, machines=absent.machines, places=places, gateway=gateway)
     if doubt is not None:
-        run.figures.implausible += absent.count
-        told = f"provider account {account.id}: {absent.count} of {absent.machines} machines absent, none believed"
-        run.fault(told)
-        logger.error("%s", told)
         believed = []
+        standing = _ours(account, service_type).exclude(state=State.TERMINATING)
+        left = absent.count - end_with_their_place(account, service_type, standing, gateway, run)
+        if left > 0:
+            run.figures.implausible += left
+            told = f"provider account {account.id}: {left} of {absent.machines} machines absent, none believed"
+            run.fault(told)
+            logger.error("%s", told)
     for machine in absent.expected + believed:
         with run.going_on(f"machine {machine.id}"):
             follow_one(machine, gateway.look(known(machine)), {}, run)
@@ -200,12 +224,3 @@ def _ours(account: ProviderAccount, service_type: str) -> QuerySet[WorkSpace]:
     busy = under_way().filter(target_id=OuterRef("pk"))
     machines = WorkSpace.objects.live().filter(provider_account=account, service_type=service_type)
     return machines.exclude(provider_id="").exclude(Exists(busy))
-
-
-def _chunks(account: ProviderAccount, service_type: str) -> Iterator[Sequence[WorkSpace]]:
-    """The same by id, a chunk at a time."""
-    machines = _ours(account, service_type).order_by("id")
-    after: uuid.UUID | None = None
-    while chunk := list((machines.filter(id__gt=after) if after else machines)[:CHUNK]):
-        yield chunk
-        after = chunk[-1].id

@@ -133,14 +133,19 @@ class Claim:
 
     # -- While working -------------------------------------------------------------------------------------------
 
-    def take_part(self, operation_id: uuid.UUID) -> "Claim | None":
-        """A claim on a part of this operation that nobody holds, before its own time; None when somebody does.
+    def take_part(self, operation_id: uuid.UUID, *, early: timedelta) -> "Claim | None":
+        """A claim on a part of this operation that nobody holds, up to `early` before its own time.
 
-        One that rests after a failure keeps its time.
+        None when somebody holds it, or it rests longer.
         """
+        until = self.now() + early
         resting = Operation.objects.filter(
-            id=operation_id, parent_id=self.operation.id, failures=0, next_attempt_at__gt=self.now()
-        ).filter(status__in=[Operation.Status.QUEUED, Operation.Status.WAITING])
+            id=operation_id,
+            parent_id=self.operation.id,
+            next_attempt_at__gt=self.now(),
+            next_attempt_at__lte=until,
+            status__in=[Operation.Status.QUEUED, Operation.Status.WAITING, Operation.Status.UNKNOWN],
+        )
         resting.update(next_attempt_at=self.now())
         return take(operation_id=operation_id, now=self._fixed_now)
 
@@ -203,9 +208,9 @@ class Claim:
         """It did not happen, and that is certain."""
         self._end(Operation.Status.FAILED, error=self._fault(error_code, detail) | plain(figures or {}))
 
-    def cancelled(self) -> None:
-        """It was called off before anything happened."""
-        self._end(Operation.Status.CANCELLED)
+    def cancelled(self, result: Mapping[str, Any] | None = None) -> None:
+        """It was called off before anything happened, or all that `result` tells."""
+        self._end(Operation.Status.CANCELLED, **({} if result is None else {"result": plain(result)}))
 
     def wait(self, at: datetime) -> None:
         """All is well so far: look again at `at`, which is not another attempt."""

@@ -20,7 +20,7 @@ from tests.audit.walk.marks import (
     undone,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("listed_machines_stand")]
 
 OPEN = {"schema", "docs"}
 """Shown to everybody, so they ask nobody who it is."""

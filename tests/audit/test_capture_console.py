@@ -17,7 +17,7 @@ from tests.audit.walk.console import ADD, BULK, BUTTONS, FORMS, NEW_PASSWORD, OF
 from tests.audit.walk.marks import browser, check_fields, check_receipt, left_by, nowhere, told, undone
 from tests.factories import PASSWORD
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("listed_machines_stand")]
 
 ADMINS = {model._meta.model_name: model_admin for model, model_admin in admin.site._registry.items()}
 ROLES = ("operator", "admin", "finance", "auditor", "lead")

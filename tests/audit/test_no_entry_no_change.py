@@ -25,7 +25,11 @@ from tests.audit.walk.marks import browser, client_of
 from workspaces import providers
 from workspaces import services as machines
 
-pytestmark = [pytest.mark.soak, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("listed_machines_stand"),
+]
 
 
 def _services(world):

@@ -25,7 +25,10 @@ from tests.audit.walk.marks import undone
 from tests.isolation.cells import CALLERS, Foreign, Operation, Request, clients, operations
 from tests.plugins.share import Share
 
-pytestmark = pytest.mark.django_db(databases=["default", "owner"])
+pytestmark = [
+    pytest.mark.django_db(databases=["default", "owner"]),
+    pytest.mark.usefixtures("listed_machines_stand"),
+]
 
 FILE = Path(__file__).with_name("matrix.json")
 RECORD = "RECORD_MATRIX"

@@ -15,7 +15,7 @@ from tests.workspaces.test_bulk import running, states
 from tests.workspaces.test_mending import follow
 from tests.world import actor, engineers
 from workspaces import absence, aws, services
-from workspaces.handlers.power import BELIEVED_AFTER
+from workspaces.absence import BELIEVED_AFTER
 from workspaces.lifecycle import State
 from workspaces.models import ProviderAccount, StateChange, UnmanagedMachine, WorkSpace
 from workspaces.places import place_of

@@ -10,11 +10,12 @@ from django.utils import timezone
 from audit.actors import Actor
 from audit.models import AuditLog
 from tests.workspaces.support import launch, machine
+from tests.workspaces.test_bulk import running
 from tests.world import actor
 from workspaces import autostop, aws, services
 from workspaces.autostop import held_in_aws_until, minutes_wanted
 from workspaces.lifecycle import State
-from workspaces.models import WorkLease
+from workspaces.models import WorkLease, WorkSpace
 from workspaces.places import known, place_of
 from workspaces.reconcile import reconcile
 from workspaces.reconciling.run import ReconcileFailed
@@ -156,3 +157,23 @@ def test_the_time_is_the_machines_own_and_the_lease_on_top_up_to_two_days(own, l
     assert minutes_wanted(own, lease, now=given) == minutes
     assert minutes_wanted(own, lease, now=lease.until) == minutes_wanted(own, None, now=given)
     assert held_in_aws_until(own, lease) == given + held
+
+
+@pytest.mark.parametrize("kind", ["timeout_before", "timeout_after", "throttling", "access_denied"])
+def test_a_machine_whose_time_cannot_be_set_keeps_no_other_from_its_turn(world, simulator, clock, kind):
+    leased, other, gone = running(world, clock, 3)
+    for one in (leased, other):
+        until = clock.now + 8 * HOUR
+        services.lease(actor=actor(one.owner), workspace_id=one.pk, until=until, reason="training", now=clock.now)
+    simulator.control.vanish(gone.provider_id)
+    simulator.control.fault(kind, operation="ModifyWorkspaceProperties", count=99)
+    with pytest.raises(ReconcileFailed, match=f"machine ({leased.pk}|{other.pk})") as failed:
+        reconcile(now=clock.now)
+    assert (failed.value.figures["vanished"], failed.value.figures["unreachable"]) == (1, 0)
+    assert failed.value.figures["failed"] == (1 if kind == "throttling" else 2)  # the other is not even asked for
+    assert set(WorkSpace.objects.exclude(pk=gone.pk).values_list("auto_stop_asked_minutes", flat=True)) == (
+        {540, None} if kind == "throttling" else {540}
+    )
+    simulator.control.withdraw_faults()
+    reconcile(now=clock.now + MINUTE)
+    assert [minutes_in_aws(one) for one in (leased, other)] == [540, 540]

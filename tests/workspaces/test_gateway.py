@@ -189,6 +189,6 @@ def test_auto_stop_times_are_the_next_multiple_of_sixty(minutes, step):
 
 def test_the_gateways_make_no_ec2_client():
     source = "".join(path.read_text() for path in Path(aws.__file__).parent.glob("*.py"))
-    assert get_args(clients.Service) == ("workspaces", "appstream", "cloudwatch", "resourcegroupstaggingapi")
+    assert get_args(clients.Service) == ("workspaces", "appstream", "cloudwatch", "resourcegroupstaggingapi", "sts")
     assert re.findall(r"\.client\(\s*(\S+),", source) == ["service"]
     assert not re.search(r"""["']ec2["']""", source)

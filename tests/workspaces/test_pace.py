@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier, Event
 
 import pytest
 from django.db import connection
@@ -142,3 +143,29 @@ def test_after_its_rest_two_successes_close_the_circuit_and_one_failure_opens_it
         pass
     assert pace.circuit_of(HERE, "").current_state == "closed"
     assert "123456789012/us-east-1: the circuit is open" in caplog.text
+
+
+def test_of_many_that_come_at_once_after_its_rest_one_is_tried():
+    fail(5, aws.Unavailable("EndpointConnectionError", "no route"))
+    rest_is_over()
+    crowd, others_are_done, calls = 8, Event(), []
+    together = Barrier(crowd)
+    refused = []
+
+    def call(number):
+        together.wait()
+        try:
+            with pace.guarded(HERE):
+                calls.append(number)
+                assert others_are_done.wait(10)
+        except aws.Unavailable:
+            refused.append(number)
+            if len(refused) == crowd - 1:
+                others_are_done.set()
+
+    with ThreadPoolExecutor(crowd) as threads:
+        list(threads.map(call, range(crowd)))
+    assert (len(calls), len(refused)) == (1, crowd - 1)
+    with pace.guarded(HERE):
+        pass
+    assert pace.circuit_of(HERE, "").current_state == "closed"

@@ -25,6 +25,7 @@ from workspaces.models import Attestation, Finding, ProviderAccount, WorkSpace
 from workspaces.places import place_of
 from workspaces.posture import attesting, checks, keeping, sweep
 from workspaces.posture.sweep import PostureUnchecked, check
+from workspaces.providers import set_services
 from workspaces.reconcile import reconcile
 
 FINDINGS = "/api/v1/findings/"
@@ -474,3 +475,20 @@ def test_a_machine_says_where_its_findings_are_and_its_page_shows_those_of_its_p
     assert f"Clipboard is off: attested on {day} by {world.admin}, until" in page.attestations(own)
     Attestation.objects.update(withdrawn_at=timezone.now())
     assert "Clipboard is off: not attested" in page.attestations(own)
+
+
+def test_findings_of_a_directory_in_which_nothing_stands_or_is_launched_any_more_are_resolved(world, simulator, clock):
+    cloud = Cloud(simulator.url, access_key=world.account.account)
+    opened = {"EnableInternetAccess": True}
+    cloud.api.modify_workspace_creation_properties(
+        ResourceId=world.account.directory_id, WorkspaceCreationProperties=opened
+    )
+    check(now=clock.now)
+    found = Finding.objects.open().filter(subject=world.account.directory_id)
+    assert found.get(check_name="internet_access")
+    set_services(
+        actor=actor(world.admin), provider_account=world.account, services=["WORKSPACES_APPLICATIONS"], now=clock.now
+    )
+    assert check(now=clock.now)["directories"] == 0
+    assert not found.exists()
+    assert AuditLog.objects.filter(action_type=RESOLVED, context__check="internet_access").count() == 1

@@ -368,7 +368,7 @@ def test_what_aws_may_show_late_or_forge_has_no_word_for_is_not_followed(machine
     assert WorkSpace.objects.get().running_mode == "AUTO_STOP"
 
 
-@pytest.mark.parametrize(("place", "name"), [(aws.StackCatalogue, "offered_to"), (aws.ApplicationsGateway, "describe")])
+@pytest.mark.parametrize(("place", "name"), [(aws.StackCatalogue, "offered_to"), (aws.ApplicationsGateway, "stack")])
 def test_a_service_that_does_not_answer_keeps_the_other_from_nothing(machine, simulator, monkeypatch, place, name):
     """WorkSpaces Applications is not in every region in which WorkSpaces Personal is."""
 

@@ -175,3 +175,20 @@ def test_a_launch_waits_on_as_there_is_a_machine_of_it(world, simulator, clock, 
     services.terminate(actor=actor(world.admin), workspace_id=machine().pk, now=clock.now)
     clock.work(seconds=1)
     assert simulator.control.machines()[0]["state"] == "TERMINATING"
+
+
+def test_one_that_waited_for_days_before_it_began_has_its_day_too(world, simulator, clock, show_strange):
+    clock.finish(launch(world, clock))
+    asked = services.stop(actor=actor(world.engineer), workspace_id=machine().pk, now=clock.now)
+    show_strange(machine().provider_id)
+    clock.now += 3 * UNCLEAR_AT_MOST
+    began = clock.now
+    clock.work(seconds=1)
+    assert fresh(asked.operation).status == Operation.Status.UNKNOWN
+    clock.now = began + UNCLEAR_AT_MOST - SELDOM
+    clock.work(seconds=1)
+    assert fresh(asked.operation).status == Operation.Status.UNKNOWN
+    clock.now = began + UNCLEAR_AT_MOST
+    clock.work(seconds=1)
+    assert fresh(asked.operation).error["code"] == "provider_state_not_known"
+    assert fresh(asked.operation).status == Operation.Status.FAILED

@@ -17,7 +17,7 @@ from forge.operations.api.serializers import OperationSerializer
 from workspaces import actions
 from workspaces.api.accounts import account_of
 from workspaces.api.serializers import WorkSpaceSerializer
-from workspaces.fleet import adopting
+from workspaces.fleet import adopting, looking
 from workspaces.fleet.taking import LIFETIME_DAYS, Wish
 from workspaces.models import UnmanagedMachine, WorkSpace
 
@@ -108,9 +108,15 @@ class UnmanagedMachineViewSet(ReadViewSet):
 
     @extend_schema(request=AdoptSerializer, responses={201: WorkSpaceSerializer})
     @action(detail=True, methods=["post"])
-    @idempotent
     def adopt(self, request: Request, pk: str | None = None) -> Response:
-        """Take one machine over: it is a workspace from now on, and its costs count."""
+        """Take one machine over: it is a workspace from now on, and its costs count. AWS is asked for it first."""
+        looking.require_standing(actor=self.actor, machine=self.get_object())  # no call to AWS inside a transaction
+        return self._adopt(request)
+
+    adopt.idempotent = True
+
+    @idempotent
+    def _adopt(self, request: Request) -> Response:
         made = adopting.adopt(
             actor=self.actor, machine_id=self.get_object().id, wish=self._wish(AdoptSerializer), now=timezone.now()
         )

@@ -1,6 +1,6 @@
 """AWS for machines: the only part of this room that talks to boto3."""
 
-from workspaces.aws.applications import ApplicationsGateway, machine_id
+from workspaces.aws.applications import ApplicationsGateway, StackLook, machine_id
 from workspaces.aws.faults import (
     FORBIDDEN,
     NO_ROOM,
@@ -50,6 +50,7 @@ __all__ = [
     "RoleNotAssumed",
     "Stack",
     "StackCatalogue",
+    "StackLook",
     "StreamingUrl",
     "TagsForbidden",
     "Throttled",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -23,6 +23,7 @@ from workspaces.aws.patience import Patience
 from workspaces.aws.shapes import Connection, Known, Machine, NewMachine, Place, StreamingUrl
 from workspaces.aws.sizes import BUNDLE_OF_INSTANCE
 from workspaces.capabilities import APPLICATIONS
+from workspaces.fleet.seen import Seen
 
 POOL = "USERPOOL"
 STREAMING = "API"
@@ -50,7 +51,7 @@ class ApplicationsGateway(PagedCaller):
 
     def find(self, *, directory_id: str, user_name: str) -> Machine | None:
         """The machine of a user of a stack, or None when the two are not associated."""
-        if not self._users(directory_id, user_name):
+        if not list(self._associated(directory_id, UserName=user_name, AuthenticationType=POOL)):
             return None
         fleet = self._fleet(directory_id)
         streams = self._sessions(directory_id, fleet, user_name)
@@ -60,13 +61,15 @@ class ApplicationsGateway(PagedCaller):
         """The machines with these ids, by id, in as few calls as AWS allows; what is gone is left out."""
         found: dict[str, Machine] = {}
         for stack, users in _by_stack(provider_ids).items():
-            associated = self._users(stack)
-            fleet = self._fleet(stack)
-            streaming = {session["UserId"] for session in self._sessions(stack, fleet)}
-            for user in users & associated:
-                is_streaming = streaming_user(user) in streaming
-                found[machine_id(stack, user)] = _machine(stack, user, fleet, is_streaming=is_streaming)
+            found |= self.stack(stack).machines([machine_id(stack, user) for user in users])
         return found
+
+    def stack(self, name: str) -> StackLook:
+        """All that AWS shows of a stack, each of its lists asked for once."""
+        users = Seen()
+        users.add(self._associated(name))
+        fleet = self._fleet(name)
+        return StackLook(name, users, fleet, {one["UserId"]: one for one in self._sessions(name, fleet)})
 
     def look(self, known: Known) -> Machine | None:
         """One machine; an association is there or not, and AWS is asked for this very one."""
@@ -76,12 +79,10 @@ class ApplicationsGateway(PagedCaller):
         """Who streams now or has just left, by id; AWS forgets sessions that have ended."""
         found: dict[str, Connection] = {}
         for stack, users in _by_stack(provider_ids).items():
-            by_user = {streaming_user(user): user for user in users}
-            for session in self._sessions(stack, self._fleet(stack)):
-                if session["UserId"] in by_user:
-                    name = machine_id(stack, by_user[session["UserId"]])
-                    is_connected = session.get("ConnectionState") == "CONNECTED"
-                    found[name] = Connection(name, is_connected, session.get("StartTime"))
+            fleet = self._fleet(stack)
+            sessions = {one["UserId"]: one for one in self._sessions(stack, fleet)}
+            look = StackLook(stack, Seen(), fleet, sessions)
+            found |= look.connections([machine_id(stack, user) for user in users])
         return found
 
     def create(self, wanted: NewMachine) -> Machine:
@@ -142,16 +143,13 @@ class ApplicationsGateway(PagedCaller):
             return False
         return any(_account_of(stack.get("Arn", "")) == self._place.account for stack in shown)
 
-    def _users(self, stack: str, user: str | None = None) -> set[str]:
+    def _associated(self, stack: str, **user: str) -> Iterator[str]:
         """The users who are associated with a stack: all, or the one asked for; nobody with one that is gone."""
-        asked: dict[str, Any] = {"StackName": stack, "MaxResults": _PAGE_OF_ASSOCIATIONS}
-        if user is not None:
-            asked |= {"UserName": user, "AuthenticationType": POOL}
-        pages = self._pages("describe_user_stack_associations", "UserStackAssociations", **asked)
-        try:
-            return {row["UserName"] for row in pages if row["AuthenticationType"] == POOL}
-        except NotFound:
-            return set()
+        asked = {"StackName": stack, "MaxResults": _PAGE_OF_ASSOCIATIONS, **user}
+        with suppress(NotFound):
+            for row in self._pages("describe_user_stack_associations", "UserStackAssociations", **asked):
+                if row["AuthenticationType"] == POOL:
+                    yield row["UserName"]
 
     def _fleet(self, stack: str) -> Mapping[str, Any] | None:
         """The fleet of a stack as DescribeFleets shows it; AWS allows a stack one. None where either is gone."""
@@ -171,6 +169,33 @@ class ApplicationsGateway(PagedCaller):
             asked |= {"UserId": streaming_user(user), "AuthenticationType": STREAMING}
         running = self._pages("describe_sessions", "Sessions", **asked)
         return [session for session in running if session["State"] == "ACTIVE"]
+
+
+class StackLook:
+    """What AWS showed of one stack: whoever may use it, in eight bytes each, and the sessions that run."""
+
+    def __init__(
+        self, stack: str, users: Seen, fleet: Mapping[str, Any] | None, sessions: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        self._stack, self._users, self._fleet, self._sessions = stack, users, fleet, sessions
+
+    def machines(self, provider_ids: Sequence[str]) -> dict[str, Machine]:
+        """The machines of the stack with these ids, by id; what is gone is left out."""
+        users = {one: parts(one)[1] for one in provider_ids}
+        return {
+            one: _machine(self._stack, user, self._fleet, is_streaming=streaming_user(user) in self._sessions)
+            for one, user in users.items()
+            if user in self._users
+        }
+
+    def connections(self, provider_ids: Sequence[str]) -> dict[str, Connection]:
+        """Who of them streams now or has just left, by id."""
+        sessions = {one: self._sessions.get(streaming_user(parts(one)[1])) for one in provider_ids}
+        return {
+            one: Connection(one, session.get("ConnectionState") == "CONNECTED", session.get("StartTime"))
+            for one, session in sessions.items()
+            if session is not None
+        }
 
 
 def machine_id(stack: str, user: str) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.conf import settings
+
 from workspaces.aws import clients, pace
 from workspaces.aws.faults import Unavailable, translated
 from workspaces.aws.patience import Patience
@@ -29,6 +31,12 @@ class Caller:
         self._place = place
         self._before_call = before_call
         self._patience = patience
+
+    def account_number(self) -> str:
+        """The number of the AWS account in which these calls are made, as AWS itself tells it."""
+        client = clients.client_of(self._place, settings.AWS_ENDPOINT_URL, "sts")
+        answer: str = self._look(client.get_caller_identity)["Account"]
+        return answer
 
     def _look(self, ask: Callable[..., Any], **asked: Any) -> Any:
         """The answer of a call of boto3 that changes nothing."""

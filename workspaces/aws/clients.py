@@ -15,7 +15,7 @@ from forge.metrics.aws import count_calls
 from workspaces.aws.faults import Unavailable, translated
 from workspaces.aws.shapes import Place
 
-Service = Literal["workspaces", "appstream", "cloudwatch", "resourcegroupstaggingapi"]
+Service = Literal["workspaces", "appstream", "cloudwatch", "resourcegroupstaggingapi", "sts"]
 """The services of AWS that this room calls, by their names in boto3."""
 
 

@@ -2,7 +2,7 @@
 
 The bucket is a row per account and region in PostgreSQL, so that any number of workers on any number of machines keep
 the rate together. The breaker is each process's and service's own: it opens after FAILURES calls in a row that did not
-reach AWS or had no clear answer, lets one through after REST, and closes after SUCCESSES that went well.
+reach AWS or had no clear answer, lets one at a time through after REST, and closes after SUCCESSES that went well.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from pybreaker import STATE_OPEN, CircuitBreaker, CircuitBreakerError, CircuitBreakerListener
+from pybreaker import STATE_CLOSED, STATE_OPEN, CircuitBreaker, CircuitBreakerError, CircuitBreakerListener
 
 from forge.metrics.counters import AWS_CIRCUITS_OPENED, AWS_TURNS_REFUSED
 from workspaces.aws.faults import Exists, Invalid, LimitReached, NotFound, NotReady, Throttled, Unavailable
@@ -70,17 +71,40 @@ def guarded(place: Place, service: str = "") -> Iterator[None]:
     """The one call inside counts for the circuit; raises Unavailable without calling while it is open."""
     circuit = circuit_of(place, service)
     try:
-        with circuit.calling():
+        with circuit.one_call():
             yield
     except CircuitBreakerError as error:
         detail = f"{FAILURES} calls in a row failed; none is made for {REST} s"
         raise Unavailable("CircuitOpen", f"{circuit.name}: {detail}") from error
 
 
+class Circuit(CircuitBreaker):
+    """One that is not closed tries one call at a time: pybreaker's own would let through all that come together."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._trial = Lock()
+
+    @contextmanager
+    def one_call(self) -> Iterator[None]:
+        """Count the call inside; raises CircuitBreakerError without calling while the circuit is open, or tried."""
+        if self.current_state == STATE_CLOSED:
+            with self.calling():
+                yield
+            return
+        if not self._trial.acquire(blocking=False):
+            raise CircuitBreakerError(f"{self.name}: another call is tried")
+        try:
+            with self.calling():
+                yield
+        finally:
+            self._trial.release()
+
+
 @cache
-def circuit_of(place: Place, service: str) -> CircuitBreaker:
+def circuit_of(place: Place, service: str) -> Circuit:
     """The circuit of a service in a place, in this process: one that fails keeps no other from its calls."""
-    return CircuitBreaker(
+    return Circuit(
         fail_max=FAILURES,
         reset_timeout=REST,
         success_threshold=SUCCESSES,

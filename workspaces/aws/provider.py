@@ -32,6 +32,9 @@ class Provider(Protocol):
     def has_place(self, directory_id: str) -> bool:
         """Whether AWS shows the directory, or stack, in which machines stand: then it was asked in the right place."""
 
+    def account_number(self) -> str:
+        """The number of the AWS account that answers, whatever account it should be."""
+
     def connections(self, provider_ids: Sequence[str]) -> dict[str, Connection]:
         """Who is connected, by id."""
 

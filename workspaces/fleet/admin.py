@@ -17,7 +17,7 @@ from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from forge.adminkit.links import two_lines
 from workspaces import actions
-from workspaces.fleet import adopting
+from workspaces.fleet import adopting, looking
 from workspaces.fleet.taking import LIFETIME_DAYS, Wish
 from workspaces.models import ProviderAccount, UnmanagedMachine
 
@@ -41,6 +41,7 @@ def _wish(row: Any, team: str, max_lifetime_days: int) -> Wish:
 
 
 def _adopt(request: HttpRequest, machine: UnmanagedMachine, *, team: str, max_lifetime_days: int) -> str:
+    looking.require_standing(actor=request.actor, machine=machine)  # type: ignore[attr-defined]
     made = adopting.adopt(
         actor=request.actor,  # type: ignore[attr-defined]
         machine_id=machine.pk,

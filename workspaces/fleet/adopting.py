@@ -106,7 +106,7 @@ def preview(*, actor: Actor, account: ProviderAccount, wish: Wish, now: datetime
 
 def ask(*, actor: Actor, account: ProviderAccount, wish: Wish, now: datetime) -> Operation:
     """Queue the adoption of all machines of an account that can be taken over; raises MayNotAdopt, AdoptionUnderWay."""
-    _require(actor, account.organization_id)
+    require_may_adopt(actor, account.organization_id)
     with transaction.atomic():
         ProviderAccount.objects.select_for_update(no_key=True).get(pk=account.pk)
         running = Operation.objects.open().filter(target_id=account.id, kind=KIND).first()
@@ -157,7 +157,7 @@ def adopt(
     machine = with_facts(UnmanagedMachine.objects.filter(pk=machine_id)).first()
     if machine is None:
         raise NotFound("No such machine.")
-    _require(actor, machine.organization_id)
+    require_may_adopt(actor, machine.organization_id)
     owner, team = owner_and_team(machine, wish)
     blueprint = of_adopted(
         actor=actor,
@@ -217,6 +217,7 @@ def _require_as_judged(locked: UnmanagedMachine, machine: UnmanagedMachine) -> N
         raise NotAdoptable(f"{machine.provider_id} has changed just now.", extra=why(locked))
 
 
-def _require(actor: Actor, organization_id: uuid.UUID) -> None:
+def require_may_adopt(actor: Actor, organization_id: uuid.UUID) -> None:
+    """Raises MayNotAdopt for whoever is no admin of the organization."""
     if actor.kind != Kind.COMMAND and not may_adopt(actor.user, organization_id):
         raise MayNotAdopt("This needs the role: admin.")

@@ -22,6 +22,7 @@ from workspaces.lifecycle import AWS_STATES, State
 from workspaces.models import UnmanagedMachine, WorkSpace
 from workspaces.resolve import MachineExists
 from workspaces.services.launching import ask_guards
+from workspaces.tagging.wanted import own_of
 
 LIFETIME_DAYS = 365
 """How long an adopted machine may stay unless somebody says otherwise; it was there before anybody asked for an end."""
@@ -159,6 +160,7 @@ def columns_of(machine: UnmanagedMachine, intent: Intent, wish: Wish) -> dict[st
         "stopped_at": intent.now if seen.state == State.STOPPED else None,
         "created_at": intent.now,
         "provider_account": machine.provider_account,
+        "aws_account": machine.provider_account.account,
         "directory_id": machine.directory_id,
         "directory_user": machine.directory_user,
         "provider_id": machine.provider_id,
@@ -172,7 +174,7 @@ def columns_of(machine: UnmanagedMachine, intent: Intent, wish: Wish) -> dict[st
         "max_lifetime_days": wish.max_lifetime_days,
         "next_action": "terminate",
         "next_action_at": intent.lifetime_end,
-        "tags": {key: value for key, value in machine.tags.items() if not key.startswith(("forge:", "aws:"))},
+        "tags": own_of(machine.tags),
     }
 
 

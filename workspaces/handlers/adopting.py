@@ -94,7 +94,10 @@ class AdoptFleet(Handler):
         self._succeed(claim, refusals)
 
     def cancel(self, operation: Operation, *, actor: Actor | None, now: datetime) -> None:
-        _record(operation, result=FAILURE, outcome="cancelled", now=now, actor=actor)
+        adopted = _adopted(operation)
+        operation.result = {"adopted": adopted}
+        operation.save(update_fields=["result", "updated_at"])
+        _record(operation, result=FAILURE, outcome="cancelled", now=now, actor=actor, adopted=adopted)
 
     def cancel_requested(self, operation: Operation, *, actor: Actor, now: datetime) -> None:
         _record(operation, result=FAILURE, outcome="cancel_requested", now=now, actor=actor)

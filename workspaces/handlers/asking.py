@@ -7,13 +7,12 @@ A worker may be killed between any two lines. The steps of the operation say wha
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import transaction
 
 from forge.operations.claims import Claim
 from workspaces import aws
-from workspaces.handlers.common import MachineHandler
+from workspaces.handlers.common import MachineHandler, step_of, times
 from workspaces.lifecycle import BY_ITSELF_AFTER
 from workspaces.models import WorkSpace
 
@@ -82,13 +81,3 @@ class AskingHandler(MachineHandler):
         """Whether the effect of the last request may still come."""
         step = step_of(claim, "ask")
         return self.is_open(claim) and claim.now() - datetime.fromisoformat(step["at"]) < WATCHED_FOR
-
-
-def step_of(claim: Claim, name: str) -> dict[str, Any]:
-    """A step of the operation; one that never happened has no times."""
-    return next((step for step in claim.operation.steps if step["name"] == name), {"times": 0})
-
-
-def times(claim: Claim, name: str) -> int:
-    """How often a step was reached."""
-    return step_of(claim, name)["times"]

@@ -11,7 +11,8 @@ from forge.db import ports
 from forge.operations.claims import Claim
 from forge.operations.models import Operation
 from workspaces import actions, aws
-from workspaces.handlers.asking import MOST_ASKS, AskingHandler, times
+from workspaces.handlers.asking import MOST_ASKS, AskingHandler
+from workspaces.handlers.common import times
 from workspaces.models import WorkSpace
 from workspaces.transitions import lock_machine
 

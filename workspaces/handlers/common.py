@@ -43,6 +43,24 @@ def machine_of(claim: Claim) -> WorkSpace:
     return WorkSpace.objects.select_related("provider_account", "blueprint").get(pk=claim.operation.target_id)
 
 
+def step_of(claim: Claim, name: str) -> dict[str, Any]:
+    """A step of the operation; one that never happened has no times."""
+    return next((step for step in claim.operation.steps if step["name"] == name), {"times": 0})
+
+
+def times(claim: Claim, name: str) -> int:
+    """How often a step was reached."""
+    times: int = step_of(claim, name)["times"]
+    return times
+
+
+def _is_missed_for_long(claim: Claim) -> bool:
+    """Whether AWS has not shown the machine for long; one that it was asked to end meanwhile was there."""
+    since, asked = datetime.fromisoformat(step_of(claim, "absent")["first_at"]), step_of(claim, "ask").get("at")
+    was_there = asked is not None and datetime.fromisoformat(asked) > since
+    return not was_there and claim.now() - since >= absence.BELIEVED_AFTER
+
+
 class AskAnew(Conflict):
     code = "operation_is_over"
     title = "An operation on a machine that has failed is not tried again"
@@ -89,18 +107,18 @@ class MachineHandler(Handler):
         except (aws.Throttled, aws.Unavailable) as error:
             with transaction.atomic():
                 claim.lock()
-                claim.retry(reason=str(error), code=error.code)
+                claim.retry(self.own_time(claim, self._rested(claim)), reason=str(error), code=error.code)
         except absence.AbsenceDoubted as doubt:
             with transaction.atomic():
                 claim.lock()
-                claim.unknown(doubt.message, claim.now() + SELDOM, code=doubt.code)
+                claim.unknown(doubt.message, self.own_time(claim, claim.now() + SELDOM), code=doubt.code)
         except StateNotKnown as error:
             logger.error("%s %s of machine %s: %s", claim.operation.kind, claim.operation.id, workspace.pk, error)
             self.unclear(claim, workspace, error)
         except aws.UnknownOutcome as error:
             with transaction.atomic():
                 claim.lock()
-                claim.unknown(str(error), self.after_unknown(claim), code=error.code)
+                claim.unknown(str(error), self.own_time(claim, self.after_unknown(claim)), code=error.code)
         except aws.AwsError as error:
             self.refused(claim, workspace, error)
 
@@ -117,8 +135,27 @@ class MachineHandler(Handler):
         """
         seen = gateway.look(known(workspace))
         if seen is None:
-            (proof or absence.Proof(gateway)).require(workspace)
+            proof = proof or absence.Proof(gateway)
+            with self.believing_in_time(claim, workspace, proof):
+                proof.require(workspace)
         return seen
+
+    @contextmanager
+    def believing_in_time(self, claim: Claim, workspace: WorkSpace, proof: absence.Proof) -> Iterator[None]:
+        """Let go of a doubt raised inside once it has lasted an hour and the absence is explained.
+
+        Or the operation would look for ever, and keep everybody from asking for the machine's end.
+        """
+        try:
+            yield
+        except absence.AbsenceDoubted as doubt:
+            claim.step("absent", doubt.code)
+            if not _is_missed_for_long(claim) or not self.is_explained(workspace, proof):
+                raise
+
+    def is_explained(self, workspace: WorkSpace, proof: absence.Proof) -> bool:
+        """Whether AWS has the directory, or stack, of the machine surely no more. May raise AwsError."""
+        return proof.is_place_gone(workspace)
 
     def refused(self, claim: Claim, workspace: WorkSpace, error: aws.AwsError) -> None:
         """AWS has refused for good: the operation fails and the machine stays as it is."""
@@ -126,14 +163,20 @@ class MachineHandler(Handler):
             self.fail(claim, locked, code=error.code, detail=error.message)
 
     def unclear(self, claim: Claim, workspace: WorkSpace, error: StateNotKnown) -> None:
-        """Look again at what is in a state that Forge does not know; after a day the operation fails, the row stays."""
-        if self.unclear_at_most and claim.now() - claim.operation.created_at >= self.unclear_at_most:
+        """Look again at what is in a state that Forge does not know; after a day the operation fails, the row stays.
+
+        The day begins when AWS was asked, or first showed the state: an operation may wait for days before it begins.
+        """
+        claim.step("unclear", str(error))
+        begins = [step_of(claim, name).get("first_at") for name in ("ask", "unclear")]
+        since = min(datetime.fromisoformat(begin) for begin in begins if begin)
+        if self.unclear_at_most and claim.now() - since >= self.unclear_at_most:
             with self.finishing(claim, workspace) as locked:
                 self.fail(claim, locked, code=STATE_NOT_KNOWN, detail=str(error))
             return
         with transaction.atomic():
             claim.lock()
-            claim.unknown(str(error), claim.now() + SELDOM, code=STATE_NOT_KNOWN)
+            claim.unknown(str(error), self.own_time(claim, claim.now() + SELDOM), code=STATE_NOT_KNOWN)
 
     def may_control(self, user: Any, operation: Operation) -> bool:
         """Whoever asked for it, and those whose role lets them ask for it themselves."""
@@ -273,9 +316,20 @@ class MachineHandler(Handler):
             pause = min(max(elapsed / 4, FIRST_POLL), LONGEST_POLL)
             claim.wait(claim.now() + (BY_ITSELF_AFTER if operation.parent_id else pause))
 
+    @staticmethod
+    def own_time(claim: Claim, at: datetime) -> datetime:
+        """When an operation that rests until `at` is due by itself: one of a bulk operation leaves that a minute."""
+        return at + BY_ITSELF_AFTER if claim.operation.parent_id else at
+
+    def _rested(self, claim: Claim) -> datetime:
+        """When to ask again what AWS has put off."""
+        return _after(claim, self.first_delay, self.longest_delay)
+
     def after_unknown(self, claim: Claim) -> datetime:
         """When to look again at what AWS may have done."""
-        spread = random.random()  # noqa: S311 - it only disperses a crowd
-        return claim.now() + delay(
-            claim.failures + 1, first=self.unknown_delay, cap=self.longest_delay, fraction=spread
-        )
+        return _after(claim, self.unknown_delay, self.longest_delay)
+
+
+def _after(claim: Claim, first: timedelta, cap: timedelta) -> datetime:
+    spread = random.random()  # noqa: S311 - it only disperses a crowd
+    return claim.now() + delay(claim.failures + 1, first=first, cap=cap, fraction=spread)

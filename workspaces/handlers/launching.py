@@ -111,7 +111,7 @@ class Launch(MachineHandler):
                 self._note_refusal(claim, asked_before, code=error.code)
                 if asked_before is not None and claim.now() - asked_before < VISIBLE_AFTER:
                     raise aws.UnknownOutcome(error.code, f"an earlier request may have passed: {error}") from error
-                self._require_place(workspace, gateway, asked_before)
+                self._require_place(claim, workspace, gateway, asked_before)
                 self._give_up(claim, workspace, code=error.code, detail=error.message)
                 return
         if not is_made_now and not self._is_ours(claim, found, gateway, asked_before=asked_before):
@@ -151,7 +151,9 @@ class Launch(MachineHandler):
                 self.poll_later(claim)
                 return
             if seen is None:
-                absence.Proof(gateway).require(workspace)
+                proof = absence.Proof(gateway)
+                with self.believing_in_time(claim, workspace, proof):
+                    proof.require(workspace)
             if self._is_called_off(claim):
                 self._give_up(claim, workspace, code=CALLED_OFF, detail="Called off; its machine is gone")
             elif self._may_try_again(claim, workspace):
@@ -225,15 +227,14 @@ class Launch(MachineHandler):
         """What the machine's `connection_url` becomes; may raise any AwsError."""
         return connection_url(gateway.registration_code(workspace.directory_id))
 
-    @staticmethod
-    def _require_place(workspace: WorkSpace, gateway: aws.Provider, asked_before: datetime | None) -> None:
-        """Raise AbsenceDoubted where a machine may have been made and AWS does not show the place that it would be in.
-
-        Without an earlier request there is none to be missed.
-        """
+    def _require_place(
+        self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider, asked_before: datetime | None
+    ) -> None:
+        """Raise AbsenceDoubted where a machine may have been made, if asked for, and AWS does not show its place."""
         doubt = None if asked_before is None else absence.doubt_of_place(workspace.directory_id, gateway)
         if doubt is not None:
-            raise doubt
+            with self.believing_in_time(claim, workspace, absence.Proof(gateway)):
+                raise doubt
 
     def _end_without_machine(self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider) -> None:
         """Called off, and no machine is seen: over, once one that was asked for would have been seen."""
@@ -241,7 +242,7 @@ class Launch(MachineHandler):
         if asked_at is not None and claim.now() - asked_at < VISIBLE_AFTER:
             self.poll_later(claim)
             return
-        self._require_place(workspace, gateway, asked_at)
+        self._require_place(claim, workspace, gateway, asked_at)
         self._give_up(claim, workspace, code=CALLED_OFF, detail="Called off; AWS has no machine of it")
 
     def _give_up(self, claim: Claim, workspace: WorkSpace, *, code: str, detail: str) -> None:

@@ -19,26 +19,33 @@ from django.db import transaction
 
 from audit.actors import Actor
 from audit.services import record
+from forge.accounts.models import User
 from forge.api.errors import Problem
+from forge.db import scope
 from forge.operations.claims import CancelRequested, Claim, LeaseLost
 from forge.operations.handlers import Handler
 from forge.operations.models import Operation
-from forge.operations.runner import cancel
+from forge.operations.runner import UNEXPECTED, cancel
+from forge.operations.services import NotYourOperation, OperationFinished, OperationNotCancellable
+from forge.operations.services import cancel as call_off
 from workspaces import absence, actions, aws, services
 from workspaces.handlers.common import AskAnew, machine_of
 from workspaces.handlers.mending import Reboot
 from workspaces.handlers.power import Power
-from workspaces.lifecycle import TERMINAL_STATES
+from workspaces.lifecycle import BY_ITSELF_AFTER, TERMINAL_STATES
 from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.places import place_of
 
 POLL = timedelta(seconds=5)
 NOTHING_DONE = "nothing_done"
+CALLED_OFF = "called_off"
 
 LAUNCH = "workspace.launch"
 LAUNCH_IS_OFF = (Operation.Status.CANCELLED, Operation.Status.FAILED)
 """How a launch ends that leaves no machine; the end of a machine that is being launched calls its launch off."""
 _LAUNCHED = {"code": "launched", "detail": "The launch was done before it could be called off: the machine is there"}
+
+_NOT_ASKED = {"code": CALLED_OFF, "detail": "It was called off before the machine's turn came"}
 
 _VERBS = {
     "start": services.start,
@@ -63,11 +70,17 @@ class Bulk(Handler):
 
     def run(self, claim: Claim) -> None:
         admitted = self._admit(claim)
+        self._call_off(claim)
         for account, batch in self._batches(claim):
             claim.heartbeat()
+            self._call_off(claim)
             with suppress(aws.Throttled, aws.Unavailable):  # the parts are due again, here or by themselves
                 self._carry(claim, account, batch)
         self._conclude(claim, admitted)
+
+    def is_cancellable(self, operation: Operation) -> bool:
+        """While it, or a part of it, can be called off."""
+        return operation.cancellable or _parts_to_call_off(operation).exists()
 
     def cancel(self, operation: Operation, *, actor: Actor | None, now: datetime) -> None:
         _record_outcome(operation, result="FAILURE", context={"outcome": "cancelled"}, now=now, actor=actor)
@@ -100,13 +113,16 @@ class Bulk(Handler):
         actor = Actor.of_operation(claim.operation)
         for start in range(0, len(missing), aws.BATCH):
             for workspace_id in missing[start : start + aws.BATCH]:
-                admitted[workspace_id] = _ask(claim, spec["action"], uuid.UUID(workspace_id), actor)
+                is_off = claim.operation.cancel_requested_at is not None
+                asked = _NOT_ASKED if is_off else _ask(claim, spec["action"], uuid.UUID(workspace_id), actor)
+                admitted[workspace_id] = asked
             claim.step("admit", admitted, progress=5 + 20 * start // len(missing))
         return admitted
 
     def _batches(self, claim: Claim) -> list[tuple[ProviderAccount, list[Operation]]]:
-        """The open parts, up to 25 of one provider account each, but for those that rest after a failure."""
-        parts = list(Operation.objects.open().filter(parent_id=claim.operation.id, failures=0).order_by("id"))
+        """The parts that are due, whatever befell them before, up to 25 of one provider account each."""
+        parts = list(Operation.objects.open().filter(parent_id=claim.operation.id).order_by("id"))
+        parts = [part for part in parts if _is_due(part, claim.now())]
         machines = WorkSpace.objects.select_related("provider_account").in_bulk([part.target_id for part in parts])
         parts = [part for part in parts if _is_batched(machines[part.target_id])]
         parts.sort(key=lambda part: (machines[part.target_id].provider_account_id, part.id))
@@ -132,7 +148,7 @@ class Bulk(Handler):
             self._ask_all(claim.operation.spec["action"], gateway, asking)
 
     def _part(self, claim: Claim, operation: Operation, seen: aws.Machine | None) -> _Part | None:
-        part = claim.take_part(operation.id)
+        part = claim.take_part(operation.id, early=BY_ITSELF_AFTER)
         if part is None or not isinstance(part.handler, Power | Reboot):
             return None
         return _Part(part, part.handler, machine_of(part), seen)
@@ -149,6 +165,16 @@ class Bulk(Handler):
             own = fault or refused.get(part.workspace.provider_id)
             _settled(part, lambda one, own=own: _conclude_part(one, own))
 
+    def _call_off(self, claim: Claim) -> None:
+        """Where somebody asked for it, call off the parts that can be; the others go on to their end."""
+        if claim.operation.cancel_requested_at is None:
+            return
+        actor = _who_called_off(claim.operation)
+        for part in _parts_to_call_off(claim.operation).order_by("id"):
+            claim.heartbeat()
+            with suppress(NotYourOperation, OperationFinished, OperationNotCancellable):
+                call_off(operation=part, actor=actor, now=claim.now())
+
     def _conclude(self, claim: Claim, admitted: dict[str, dict[str, str]]) -> None:
         ids = [item["operation"] for item in admitted.values() if "operation" in item]
         parts = {str(part.id): part for part in Operation.objects.filter(id__in=ids)}
@@ -163,14 +189,39 @@ class Bulk(Handler):
             is_any = counts.get("succeeded", 0) > 0
             if is_any:
                 claim.succeed(result)
+            elif counts.keys() == {"cancelled"}:
+                claim.cancelled(result)
             else:
                 claim.fail(NOTHING_DONE, "None of the machines was changed", result)
             _record_outcome(
                 claim.operation,
                 result="SUCCESS" if is_any else "FAILURE",
-                context={"outcome": "succeeded" if is_any else "failed", "counts": counts},
+                context={"outcome": str(claim.operation.status), "counts": counts},
                 now=claim.now(),
             )
+
+
+def _parts_to_call_off(operation: Operation) -> Any:
+    """The parts of a bulk operation that can be called off, and are not yet about to be."""
+    parts = Operation.objects.open().filter(parent_id=operation.id, cancellable=True)
+    return parts.filter(cancel_requested_at__isnull=True)
+
+
+def _who_called_off(operation: Operation) -> Actor:
+    """Whoever asked to call the operation off; a job or command where it was no person."""
+    if operation.cancel_requested_by is None:
+        return Actor.job("operations", operation.organization_id, correlation_id=operation.correlation_id)
+    with scope.system():  # an operator belongs to no organization
+        user = User.objects.get(pk=operation.cancel_requested_by)
+    return Actor.of_user(user, correlation_id=operation.correlation_id)
+
+
+def _is_due(part: Operation, now: datetime) -> bool:
+    """Whether the bulk operation may take a part: its own time is up to a minute later; a fault of ours keeps its."""
+    if part.next_attempt_at is None:
+        return part.status == Operation.Status.RUNNING  # of a worker that may have vanished
+    early = timedelta() if part.error.get("code") == UNEXPECTED else BY_ITSELF_AFTER
+    return part.next_attempt_at <= now + early
 
 
 def _is_batched(machine: WorkSpace) -> bool:
@@ -226,7 +277,8 @@ def _conclude_part(part: _Part, fault: aws.AwsError | None) -> None:
 def _result(workspace_id: str, item: dict[str, str], parts: dict[str, Operation]) -> dict[str, Any]:
     part = parts.get(item.get("operation", ""))
     if part is None:
-        return {"id": workspace_id, "status": "refused", **item}
+        status = str(Operation.Status.CANCELLED) if item.get("code") == CALLED_OFF else "refused"
+        return {"id": workspace_id, "status": status, **item}
     if part.kind == LAUNCH and part.status in LAUNCH_IS_OFF:  # it was to end, and so it has
         return {"id": workspace_id, "operation": str(part.id), "status": str(Operation.Status.SUCCEEDED)}
     if part.kind == LAUNCH:

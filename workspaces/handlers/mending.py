@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from forge.operations.claims import Claim
 from workspaces import actions, aws
-from workspaces.handlers.asking import MOST_ASKS, AskingHandler, times
+from workspaces.handlers.asking import MOST_ASKS, AskingHandler
+from workspaces.handlers.common import times
 from workspaces.models import WorkSpace
 
 NOT_SEEN = "not_seen"

@@ -5,7 +5,7 @@ The first look says whether AWS was asked before, so a worker killed after its c
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import Max
@@ -13,8 +13,7 @@ from django.db.models import Max
 from forge.operations.claims import Claim
 from forge.operations.models import Operation
 from workspaces import absence, actions, aws
-from workspaces.handlers.asking import step_of, times
-from workspaces.handlers.common import SELDOM, MachineHandler
+from workspaces.handlers.common import SELDOM, MachineHandler, times
 from workspaces.lifecycle import AUTOMATIC, State, StateNotKnown, may_move, meaning_of
 from workspaces.models import WorkSpace
 from workspaces.rules import reckoning
@@ -28,8 +27,6 @@ LEAST_ASKS = 3
 """AWS is asked so often at most, and past the operation's deadline so often at least, before it counts as deaf."""
 
 NO_EFFECT = "no_effect"
-BELIEVED_AFTER = timedelta(hours=1)
-"""So long AWS must miss a machine that people want ended, where it misses too many at once but shows their place."""
 
 
 class Power(MachineHandler):
@@ -114,12 +111,12 @@ class Power(MachineHandler):
                 self._move(claim, locked, state, reason=f"{claim.operation.kind}: {code}")
             self.fail(claim, locked, code=code, detail=detail)
 
-    @staticmethod
-    def _wait_long(claim: Claim) -> None:
+    def _wait_long(self, claim: Claim) -> None:
         """An end without effect stays open: it is seldom looked at and asked for again."""
+        at = self.own_time(claim, claim.now() + SELDOM)
         with transaction.atomic():
             claim.lock()
-            claim.unknown("AWS took the request, and the machine is still there", claim.now() + SELDOM, code=NO_EFFECT)
+            claim.unknown("AWS took the request, and the machine is still there", at, code=NO_EFFECT)
 
     def _pass(self, claim: Claim, workspace: WorkSpace) -> None:
         """Note that the machine is on its way, unless that is known."""
@@ -189,24 +186,9 @@ class Terminate(Power):
     action = "terminate"
     origin, passing, wanted = None, State.TERMINATING, State.TERMINATED
 
-    def look(
-        self, claim: Claim, workspace: WorkSpace, gateway: aws.Provider, proof: absence.Proof | None = None
-    ) -> aws.Machine | None:
+    def is_explained(self, workspace: WorkSpace, proof: absence.Proof) -> bool:
         """Of a fleet that somebody deleted in AWS the end is believed in time, or its rows would stay for ever."""
-        try:
-            return super().look(claim, workspace, gateway, proof)
-        except absence.AbsenceDoubted as doubt:
-            claim.step("absent", doubt.code)
-            if not self._is_missed_for_long(claim) or absence.doubt_of_place(workspace.directory_id, gateway):
-                raise
-            return None
-
-    @staticmethod
-    def _is_missed_for_long(claim: Claim) -> bool:
-        """Whether AWS has not shown it for long; one that it was asked to end meanwhile was there."""
-        since, asked = datetime.fromisoformat(step_of(claim, "absent")["first_at"]), step_of(claim, "ask").get("at")
-        was_there = asked is not None and datetime.fromisoformat(asked) > since
-        return not was_there and claim.now() - since >= BELIEVED_AFTER
+        return proof.is_place_shown(workspace) or super().is_explained(workspace, proof)
 
     def ask(self, gateway: aws.Provider, provider_id: str) -> None:
         gateway.terminate(provider_id)

@@ -15,8 +15,7 @@ from forge.operations.claims import Claim
 from forge.operations.models import Operation
 from workspaces import actions, aws
 from workspaces.busy import TAG_KIND
-from workspaces.handlers.asking import times
-from workspaces.handlers.common import MachineHandler
+from workspaces.handlers.common import MachineHandler, times
 from workspaces.lifecycle import TERMINAL_STATES
 from workspaces.models import WorkSpace
 from workspaces.tagging.wanted import MOST, TOO_MANY, Difference, difference, wanted_of

@@ -96,6 +96,14 @@ class WorkSpace(UUIDModel, TimestampedModel):
     provider_id = models.CharField(
         max_length=255, blank=True, default="", help_text="AWS WorkspaceId, ws-…; of Applications stack/user."
     )
+    aws_account = models.CharField(
+        max_length=12,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="Number of the AWS account in which it was made; empty = that of its provider account.",
+    )
     provider_state = models.CharField(max_length=32, blank=True, default="")
     health = models.CharField(max_length=32, blank=True, default="")
     region = models.CharField(max_length=32)

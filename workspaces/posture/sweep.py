@@ -108,12 +108,15 @@ def _check_computers(
     wanted = sorted(own | machines.keys())
     directories = gateway.directories(wanted)
     figures.directories += len(directories)
-    missed = Finding.objects.open().filter(provider_account=account, check_name=checks.MISSING)
     note(
-        [*wanted, *missed.values_list("subject", flat=True)],  # one that nothing stands in any more is not missed
+        wanted,
         checks.PLACE_CHECKS,
         checks.missing((one for one in wanted if one not in directories), machines=machines),
     )
+    of_directories = (*checks.PLACE_CHECKS, *checks.DIRECTORY_CHECKS)
+    found = Finding.objects.open().filter(provider_account=account, check_name__in=of_directories)
+    left = found.exclude(subject__in=wanted).order_by("subject").values_list("subject", flat=True).distinct()
+    note(list(left), of_directories, [])  # one in which nothing stands, or is launched, any more is nobody's business
     note(
         list(directories),
         checks.DIRECTORY_CHECKS,

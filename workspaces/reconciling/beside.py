@@ -33,13 +33,19 @@ def follow_drift(machines: Sequence[WorkSpace], shown: Sequence[aws.Machine], ru
 def settle_auto_stop(
     machines: Sequence[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Gateway, run: Run
 ) -> None:
-    """Let AWS's own AutoStop wait as long as work leases last, and no longer."""
+    """Let AWS's own AutoStop wait as long as work leases last, and no longer.
+
+    What AWS does not do for one machine is a fault of that one; once it puts one off, the others wait for the next run.
+    """
     by_id = {one.provider_id: one for one in shown}
     asked: set[uuid.UUID] = set()
+    is_put_off = False
     for machine, minutes, lease in autostop.unlike(machines, by_id, now=run.now):
         asked.add(machine.id)
         if run.dry_run:
             run.figures.auto_stops += 1
+            continue
+        if is_put_off:
             continue
         before = by_id[machine.provider_id].auto_stop_minutes
         try:
@@ -47,9 +53,11 @@ def settle_auto_stop(
                 run.figures.auto_stops += autostop.tell(
                     machine, minutes, lease, before=before, gateway=gateway, actor=run.actor, now=run.now
                 )
-        except aws.Invalid as error:
+        except aws.AwsError as error:
+            is_put_off = isinstance(error, aws.Throttled | aws.Unavailable)
             run.figures.failed += 1
             run.fault(f"machine {machine.id}: {error}")
+            logger.warning("the AutoStop time of machine %s could not be set: %s", machine.id, error)
     if not run.dry_run:
         autostop.note_arrived(machines, asked)
 

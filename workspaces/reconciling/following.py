@@ -63,7 +63,9 @@ def _differs(machine: WorkSpace, seen: aws.Machine) -> bool:
     return is_elsewhere or (machine.provider_state, machine.ip_address) != facts
 
 
-def compare(machines: Iterable[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Provider, run: Run) -> None:
+def compare(
+    machines: Iterable[WorkSpace], shown: Sequence[aws.Machine], gateway: aws.Provider | aws.StackLook, run: Run
+) -> None:
     """Follow what AWS shows of machines of ours."""
     machines = list(machines)
     by_id = {one.provider_id: one for one in shown}
@@ -102,14 +104,16 @@ def _awaits_session(machine: WorkSpace, seen: aws.Machine, connected_at: datetim
     return not came and now < machine.state_since + SESSION_EXPECTED
 
 
-def follow_one(machine: WorkSpace, seen: aws.Machine | None, beside: Mapping[str, Any], run: Run) -> None:
-    """Bring one machine to what AWS shows; `beside` are further facts to keep when it is there."""
+def follow_one(
+    machine: WorkSpace, seen: aws.Machine | None, beside: Mapping[str, Any], run: Run, *, why: str = "vanished from AWS"
+) -> None:
+    """Bring one machine to what AWS shows; `beside` are facts to keep when it is there, `why` the reason when not."""
     target = State.TERMINATED if seen is None else AWS_STATES[seen.state].state
     if target is not None and target != machine.state:
         if not may_move(machine.state, target):
             run.figures.unexplained += 1
             logger.warning("machine %s is %s here and %s in AWS", machine.id, machine.state, target)
-        elif run.dry_run or _follow(machine, seen, target, run):
+        elif run.dry_run or _follow(machine, why if seen is None else f"AWS shows {seen.state}", target, run):
             run.figures.moved += 1
             run.figures.vanished += seen is None
     if seen is not None:
@@ -118,7 +122,7 @@ def follow_one(machine: WorkSpace, seen: aws.Machine | None, beside: Mapping[str
             run.figures.refreshed += _refresh(machine, seen, beside, run)
 
 
-def _follow(machine: WorkSpace, seen: aws.Machine | None, target: State, run: Run) -> bool:
+def _follow(machine: WorkSpace, reason: str, target: State, run: Run) -> bool:
     """Move one machine where AWS has it, unless anything has been done to it since it was read."""
     actor, now = run.actor.for_one_of(machine.organization_id), run.now
     source, version = machine.state, machine.version
@@ -128,7 +132,6 @@ def _follow(machine: WorkSpace, seen: aws.Machine | None, target: State, run: Ru
         busy = under_way().filter(target_id=machine.id).exists()
         if busy or (workspace.state, workspace.version) != (source, version):
             return False
-        reason = "vanished from AWS" if seen is None else f"AWS shows {seen.state}"
         move(workspace=workspace, target=target, occurred_at=now, reason=reason, actor=actor, now=now)
         record(
             actor=actor,
@@ -180,8 +183,8 @@ def _record_error(machine: WorkSpace, seen: aws.Machine, run: Run) -> None:
 
 
 def _lacks_address(machine: WorkSpace) -> bool:
-    """True for one whose launch did not learn it."""
-    return machine.connection_url is None and machine.launched_at is not None
+    """True for one whose launch did not learn what AWS tells of its directory; a stack has no such address."""
+    return machine.capabilities.address_lasts and machine.connection_url is None and machine.launched_at is not None
 
 
 def _addresses(directory_ids: Iterable[str], gateway: Any) -> dict[str, str | None]:

@@ -12,11 +12,12 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
+from django.db.models import QuerySet
 
 from audit.actors import Actor
 from forge.db.jobs import JobFault
 from workspaces import aws
-from workspaces.models import ProviderAccount
+from workspaces.models import ProviderAccount, WorkSpace
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,15 @@ SHOWN = 20
 
 class ReconcileFailed(JobFault):
     """Part of the machines could not be compared; all others were."""
+
+
+def chunks(machines: QuerySet[WorkSpace], size: int) -> Iterator[list[WorkSpace]]:
+    """Machines by id, so many at a time."""
+    rows = machines.order_by("id")
+    chunk = list(rows[:size])
+    while chunk:
+        yield chunk
+        chunk = list(rows.filter(id__gt=chunk[-1].id)[:size])
 
 
 @dataclass

@@ -141,6 +141,7 @@ def _columns(resolved: Launch) -> dict[str, Any]:
         "state_since": intent.now,
         "created_at": intent.now,
         "provider_account": account,
+        "aws_account": account.account,
         "directory_id": resolved.place.directory_id,
         "directory_user": resolved.place.directory_user,
         "region": intent.region,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -104,6 +105,19 @@ def check_own(tags: Mapping[str, str]) -> None:
             raise TagValueRefused(
                 f"Value of tag {key!r}: at most {LONGEST_VALUE} {_ALLOWED}, not beginning with aws:.", extra=shown
             )
+
+
+def own_of(shown: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a machine in AWS that become people's own when it is taken over: those that `check_own` lets pass.
+
+    Of more than MOST_OWN the first by key, and the cost center before all. The others stay in AWS as others' tags.
+    """
+    own: dict[str, str] = {}
+    for key in sorted(shown, key=lambda key: (key != OWN_COST_CENTER, key)):
+        with suppress(TagsRefused):
+            check_own({**own, key: shown[key]})
+            own[key] = shown[key]
+    return own
 
 
 def wanted_of(machine: Machine) -> dict[str, str]:

@@ -8,7 +8,7 @@ from django.contrib import admin
 from tests import world as worlds
 from tests.audit.walk.marks import browser, left_by, nowhere, told
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("listed_machines_stand")]
 
 
 @pytest.fixture(autouse=True)
