@@ -37,6 +37,7 @@ def end_with_their_place(
     places = dict(ours.order_by().values_list("directory_id").annotate(Count("id")))
     missing = [one for one in sorted(places) if not gateway.has_place(one)]
     if not missing:
+        _note(account, service_type, places, missing, run)  # one that is back begins its hour anew
         return 0
     number = gateway.account_number()
     if not absence.is_right_account(number, account):
@@ -44,7 +45,8 @@ def end_with_their_place(
         return 0
     made_here = ours.filter(Q(aws_account="") | Q(aws_account=number), region=account.region)
     gone = 0
-    for place in _missed_for_long(account, service_type, places, missing, run):
+    _note(account, service_type, places, missing, run)
+    for place in _missed_for_long(account, service_type, missing, run):
         logger.warning("provider account %s: %s is gone from AWS, and so are its machines", account.id, place)
         for machines in chunks(made_here.filter(directory_id=place), CHUNK):
             shown = gateway.describe([machine.provider_id for machine in machines])
@@ -57,20 +59,26 @@ def end_with_their_place(
     return gone
 
 
-def _missed_for_long(
+def _note(
     account: ProviderAccount, service_type: str, places: dict[str, int], missing: list[str], run: Run
-) -> list[str]:
-    """Note which places are missing, and since when; returns those that have been so for long."""
+) -> None:
+    """Open the findings of the places that are missing, and resolve those of the others."""
+    if run.dry_run:
+        return
     check, deviations = _CHECKS[WorkSpace.ServiceType(service_type)]
-    if not run.dry_run:
-        keep(
-            account=account,
-            subjects=sorted(places),
-            checks=[check],
-            deviations=deviations(missing, machines=places),
-            actor=run.actor,
-            now=run.now,
-        )
+    keep(
+        account=account,
+        subjects=sorted(places),
+        checks=[check],
+        deviations=deviations(missing, machines=places),
+        actor=run.actor,
+        now=run.now,
+    )
+
+
+def _missed_for_long(account: ProviderAccount, service_type: str, missing: list[str], run: Run) -> list[str]:
+    """Those of the missing places that have been so for long."""
+    check, _ = _CHECKS[WorkSpace.ServiceType(service_type)]
     found = Finding.objects.open().filter(provider_account=account, check_name=check, subject__in=missing)
     long_ago = found.filter(found_at__lte=run.now - absence.BELIEVED_AFTER)
     return list(long_ago.order_by("subject").values_list("subject", flat=True))
