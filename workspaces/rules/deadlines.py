@@ -130,6 +130,11 @@ class Plan:
         """When the next warning falls due."""
         return min((step.warn_at for step in self.steps if step.warn_at is not None), default=None)
 
+    def step_of(self, action: str, rule: str) -> Step | None:
+        """The stop, or the end by `rule`: each rule ends a machine at a time of its own, and warns of that."""
+        found = (step for step in self.steps if step.action == action and (action == STOP or step.rule == rule))
+        return next(found, None)
+
     def due(self, now: datetime) -> Step | None:
         """The step that may be taken now, an end before a stop; one that waits is not, before people were told."""
         takeable = [step for step in self.steps if step.at <= now and not (step.waits and step.warn_at)]

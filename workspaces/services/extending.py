@@ -37,8 +37,9 @@ def extend(
 ) -> WorkSpace:
     """Let a machine's lifetime end at `until`, or `days` later than now agreed; whole days from its launch are given.
 
-    An automatic end that is queued is called off with it. Raises ExtensionOutOfRange for what is no extension, lies in
-    the past or beyond the smallest ceiling, EndUnderWay, and what `start` raises but for OperationInProgress.
+    An automatic end that is queued is called off with it, but not the end of a stale machine, which has nothing to do
+    with its lifetime. Raises ExtensionOutOfRange for what is no extension, lies in the past or beyond the smallest
+    ceiling, EndUnderWay, and what `start` raises but for OperationInProgress.
     """
     if (until is None) == (days is None):
         raise ValueError("An extension has either an end or a number of days")
