@@ -18,12 +18,13 @@ from workspaces import actions, mails
 from workspaces.busy import under_way
 from workspaces.lifecycle import AUTOMATIC
 from workspaces.models import WorkSpace
-from workspaces.rules.deadlines import FLAG, STOP, TERMINATE, Facts, Plan, Rule, Step
+from workspaces.rules.deadlines import FLAG, STOP, TERMINATE, Facts, Plan, Rule, Step, lifetime_bound
 from workspaces.rules.evidence import Evidence
 from workspaces.rules.judging import WARNED_COLUMN, Outcome, mark, turn_of, wait, warnings_of
 from workspaces.rules.models import Decision
 from workspaces.rules.pausing import pause_of, unpaused
 from workspaces.rules.reckoning import apply
+from workspaces.rules.settings import terms
 from workspaces.services.control import queue
 from workspaces.transitions import lock_machine, lock_scopes_of
 
@@ -203,9 +204,10 @@ def inputs_of(workspace: WorkSpace, step: Step, facts: Facts, evidence: Evidence
             "warned_at": facts.stop_warned_at.isoformat() if facts.stop_warned_at else None,
         }
     elif step.rule == Rule.LIFETIME:
+        end, bound = lifetime_bound(facts.created_at, facts.lifetime, ceilings, terms())
         inputs |= {
-            "lifetime_end": workspace.lifetime_end.isoformat(),
-            "lifetime_ceiling": ceilings.lifetime.source,
+            "lifetime_end": end.isoformat(),
+            "lifetime_ceiling": bound.source if bound else None,
             "let_go_at": facts.let_go_at.isoformat() if facts.let_go_at else None,
             "warned_at": facts.end_warned_at.isoformat() if facts.end_warned_at else None,
         }

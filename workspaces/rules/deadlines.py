@@ -39,13 +39,18 @@ class Ceiling:
 
 @dataclass(frozen=True)
 class Ceilings:
-    """The smallest ceilings that bind a machine; idle time alone may have none."""
+    """The smallest ceilings that bind a machine; idle time alone may have none.
+
+    `other_lifetimes` are the larger ones, of wider scopes or of before a policy was tightened: one that has held for
+    longer may end a machine sooner than the smallest, which leaves the time of a warning.
+    """
 
     idle: Ceiling | None
     session: Ceiling
     lifetime: Ceiling
     lease: Ceiling
     keep_alive: Ceiling
+    other_lifetimes: tuple[Ceiling, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,14 +162,24 @@ def gap_worth_writing(timeout: timedelta) -> timedelta:
     return timeout / SHARE_WORTH_WRITING
 
 
+def lifetime_bound(
+    created_at: datetime, lifetime: timedelta, ceilings: Ceilings, terms: Terms
+) -> tuple[datetime, Ceiling | None]:
+    """When a lifetime is over, the earliest by all ceilings, and by which of them; None = by the machine's own.
+
+    A ceiling that came later than the machine leaves the time of a warning.
+    """
+    end, by = created_at + lifetime, None
+    for ceiling in (ceilings.lifetime, *ceilings.other_lifetimes):
+        bound = _later(created_at + ceiling.value, ceiling.since + terms.end_warning if ceiling.since else None)
+        if bound < end:
+            end, by = bound, ceiling
+    return end, by
+
+
 def end_of_lifetime(facts: Facts, terms: Terms) -> datetime:
-    """When the agreed lifetime is over. A ceiling that comes later leaves the time of a warning."""
-    own = facts.created_at + facts.lifetime
-    ceiling = facts.ceilings.lifetime
-    if ceiling.value >= facts.lifetime:
-        return own
-    bound = facts.created_at + ceiling.value
-    return bound if ceiling.since is None else min(own, max(bound, ceiling.since + terms.end_warning))
+    """When the lifetime in force is over."""
+    return lifetime_bound(facts.created_at, facts.lifetime, facts.ceilings, terms)[0]
 
 
 def plan(facts: Facts, terms: Terms) -> Plan:

@@ -8,7 +8,7 @@ from typing import Any
 
 from workspaces.lifecycle import State
 from workspaces.models import WorkLease, WorkSpace
-from workspaces.rules.deadlines import Ceiling, Facts, Plan, Rule, Step, end_of_lifetime, plan
+from workspaces.rules.deadlines import Ceiling, Facts, Plan, Rule, Step, end_of_lifetime, lifetime_bound, plan
 from workspaces.rules.evidence import Evidence, evidence_of
 from workspaces.rules.pausing import Pause, pause_of
 from workspaces.rules.price import monthly_price
@@ -137,9 +137,8 @@ def _session(facts: Facts, step: Step) -> str:
 
 
 def _lifetime(facts: Facts, step: Step) -> str:
-    end = end_of_lifetime(facts, terms())
-    ceiling = facts.ceilings.lifetime
-    by = f" ({ceiling.source})" if ceiling.value < facts.lifetime else ""
+    end, ceiling = lifetime_bound(facts.created_at, facts.lifetime, facts.ceilings, terms())
+    by = f" ({ceiling.source})" if ceiling else ""
     said = f"Its lifetime ends at {_time(end)}{by}."
     if facts.let_go_at and step.at > end:
         days = terms().end_warning.days
