@@ -83,6 +83,12 @@ class WorkSpace(UUIDModel, TimestampedModel):
     configured_at = models.DateTimeField(
         null=True, blank=True, help_text="Business time of the last change to the five facts above; none = as launched."
     )
+    mode_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Business time of the last change of the running mode; none = as launched.",
+    )
 
     state = models.CharField(max_length=12, choices=State.choices, default=State.PENDING)
     state_since = models.DateTimeField()

@@ -78,6 +78,7 @@ class Facts:
     lifetime: timedelta
     ceilings: Ceilings
     keeps_state: bool = True
+    mode_since: datetime | None = None
     last_activity_at: datetime | None = None
     leased_until: datetime | None = None
     keep_alive: bool = False
@@ -100,9 +101,14 @@ class Facts:
         return idle_time_in_force(self.idle_timeout, self.ceilings.idle)
 
     @property
+    def runs_since(self) -> datetime:
+        """When the run that the rules may stop began: with its state, or later with the switch to AutoStop."""
+        return _later(self.state_since, self.mode_since)
+
+    @property
     def hard_deadline(self) -> datetime:
         """A running machine is stopped then, used or not, leased or not."""
-        return self.state_since + self.ceilings.session.value
+        return self.runs_since + self.ceilings.session.value
 
 
 @dataclass(frozen=True)
@@ -206,7 +212,7 @@ def _stop(facts: Facts, terms: Terms) -> Step:
     rule = Rule.SESSION if at >= hard else Rule.IDLE  # a stop that waited for samples waits no longer than that
     warn_at = at - terms.stop_warning
     warned_at = facts.stop_warned_at
-    if warned_at is not None and warned_at >= max(warn_at, facts.state_since):
+    if warned_at is not None and warned_at >= max(warn_at, facts.runs_since):
         return Step(STOP, rule, max(at, warned_at + terms.stop_warning))
     return Step(STOP, rule, at, warn_at, waits=True)
 

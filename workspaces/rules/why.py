@@ -133,7 +133,7 @@ def _idle(facts: Facts, step: Step) -> str:
 
 def _session(facts: Facts, step: Step) -> str:
     hours = int(facts.ceilings.session.value.total_seconds() // 3600)
-    return f"It may run {hours} hours at most ({facts.ceilings.session.source}), since {_time(facts.state_since)}."
+    return f"It may run {hours} hours at most ({facts.ceilings.session.source}), since {_time(facts.runs_since)}."
 
 
 def _lifetime(facts: Facts, step: Step) -> str:
