@@ -15,7 +15,7 @@ from forge.outbox.models import Mail
 from workspaces.lifecycle import AUTOMATIC, TERMINAL_STATES, State
 from workspaces.models import WorkSpace
 from workspaces.rules.deadlines import STOP, TERMINATE, Rule
-from workspaces.rules.reckoning import plans_of
+from workspaces.rules.reckoning import lifetime_ends, plans_of
 from workspaces.services.calling_off import rule_behind
 from workspaces.services.connecting import CLIENTS
 
@@ -34,7 +34,7 @@ def ready(mail: Mail, reader: Reader) -> Letter:
         rows=[*_described(workspace), *steps],
         paragraphs=[
             *_first_steps(workspace),
-            f"Its agreed lifetime ends at {reader.time(workspace.lifetime_end)}.",
+            f"Its lifetime ends at {reader.time(lifetime_ends([workspace])[workspace.id])}.",
         ],
     )
 
