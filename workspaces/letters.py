@@ -147,8 +147,8 @@ def quarantined(mail: Mail, reader: Reader) -> Letter:
         "quarantine: nobody starts it or connects to it.",
         rows=_kept(mail, workspace, reader),
         paragraphs=[
-            "If something on it is still needed, ask an admin to hand it over to you before that time.",
-            "Afterwards the rules of its lifetime apply again, and its end takes its data with it.",
+            _to_save(workspace, "If something on it is still needed, ask an admin to hand it over before that time."),
+            "Afterwards the rules of its lifetime apply again, and its end takes what is on it with it.",
             *_while_it_runs(workspace),
         ],
     )
@@ -179,7 +179,11 @@ def kept_no_longer(mail: Mail, reader: Reader) -> Letter:
         sentence=f"Machine {workspace.name} of {workspace.owner.full_name}, whose account is switched off, is kept "
         "for a few days more.",
         rows=_kept(mail, workspace, reader),
-        paragraphs=["What is needed of it must be saved by then; an admin can hand it over or keep it alive longer."],
+        paragraphs=[
+            _to_save(
+                workspace, "What is needed of it must be saved by then; an admin can hand it over or keep it longer."
+            )
+        ],
     )
 
 
@@ -199,6 +203,12 @@ def moved(mail: Mail, reader: Reader) -> Letter:
         ],
         paragraphs=["What it cost up to the end of that hour stays where it was. The machine runs on as it is."],
     )
+
+
+def _to_save(workspace: WorkSpace, how: str) -> str:
+    """How what is on the machine of a leaver is saved, where there is anything."""
+    nothing = "It keeps nothing between sessions, so there is nothing on it to save, and it is not handed over."
+    return how if workspace.capabilities.can_be_handed_over else nothing
 
 
 def machine_of(mail: Mail) -> WorkSpace:
