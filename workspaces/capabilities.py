@@ -12,12 +12,13 @@ from dataclasses import dataclass
 class Capabilities:
     """Flags of one service.
 
-    `can_be_handed_over`: another person may take the machine over with what is on it. `keeps_state_on_stop`: what is
-    open and stored is there after a stop. `can_resize`: its size may be changed while it lives. `can_be_rebuilt`: it
-    has a system of its own to reboot, rebuild and restore. `has_running_modes`: people choose AutoStop or AlwaysOn.
-    `starts_by_itself`: there is nothing to start, because connecting does it. `joins_domain`: it is a computer of the
-    directory. `address_lasts`: the address to connect to is known once and for all, else it is made for each time.
-    `takes_batches`: AWS starts, stops and ends many in one call. `takes_tags`: AWS can tag it.
+    `can_be_handed_over`: there is something on it that the heir of a leaver may be let in to save.
+    `keeps_state_on_stop`: what is open and stored is there after a stop. `can_resize`: its size may be changed while it
+    lives. `can_be_rebuilt`: it has a system of its own to reboot, rebuild and restore. `has_running_modes`: people
+    choose AutoStop or AlwaysOn. `starts_by_itself`: there is nothing to start, because connecting does it.
+    `joins_domain`: it is a computer of the directory. `address_lasts`: the address to connect to is known once and for
+    all, else it is made for each time. `takes_batches`: AWS starts, stops and ends many in one call. `takes_tags`: AWS
+    can tag it.
     """
 
     can_be_handed_over: bool
@@ -46,7 +47,7 @@ class Capabilities:
 
 
 PERSONAL = Capabilities(
-    can_be_handed_over=False,
+    can_be_handed_over=True,
     keeps_state_on_stop=True,
     can_resize=True,
     can_be_rebuilt=True,

@@ -15,7 +15,8 @@ from forge.outbox.models import Mail
 from workspaces.lifecycle import AUTOMATIC, TERMINAL_STATES, State
 from workspaces.models import WorkSpace
 from workspaces.rules.deadlines import STOP, TERMINATE, Rule
-from workspaces.rules.reckoning import plans_of
+from workspaces.rules.reckoning import lifetime_ends, plans_of
+from workspaces.services.calling_off import rule_behind
 from workspaces.services.connecting import CLIENTS
 
 CODE_OF_URL = "registrationCode="
@@ -33,7 +34,7 @@ def ready(mail: Mail, reader: Reader) -> Letter:
         rows=[*_described(workspace), *steps],
         paragraphs=[
             *_first_steps(workspace),
-            f"Its agreed lifetime ends at {reader.time(workspace.lifetime_end)}.",
+            f"Its lifetime ends at {reader.time(lifetime_ends([workspace])[workspace.id])}.",
         ],
     )
 
@@ -101,20 +102,21 @@ def about_to_end(mail: Mail, reader: Reader) -> Letter:
 
     A mail that was held up until then is sent all the same: whoever loses data hears of it.
     """
-    is_stale = mail.facts["rule"] == Rule.STALE
     workspace = machine_of(mail)
-    if _is_being_ended_by_a_rule(workspace):
-        return _being_ended(workspace, is_stale=is_stale)
+    ended_by = _rule_that_ends(workspace)
+    if ended_by is not None:
+        return _being_ended(workspace, is_stale=ended_by == Rule.STALE)
     workspace, at = _still_ahead(mail, TERMINATE)
+    is_stale = mail.facts["rule"] == Rule.STALE
     why = "it has been stopped for a long time" if is_stale else "its agreed lifetime is over then"
-    use = "start it, " if is_stale else ""
+    rescue = "start it" if is_stale else "extend its lifetime"
     return Letter(
         subject=f"Forge: your machine {workspace.name} is about to be ended",
         sentence=f"Your machine {workspace.name} is about to be ended, because {why}.",
         rows=[*_described(workspace), ("Ends at", reader.time(at))],
         paragraphs=[
             "Its end takes everything on its volumes with it.",
-            f"If you still need it, {use}extend its lifetime or have it kept alive before that time.",
+            f"If you still need it, {rescue} or have it kept alive before that time.",
         ],
     )
 
@@ -129,10 +131,11 @@ def _being_ended(workspace: WorkSpace, *, is_stale: bool) -> Letter:
     )
 
 
-def _is_being_ended_by_a_rule(workspace: WorkSpace) -> bool:
+def _rule_that_ends(workspace: WorkSpace) -> str | None:
+    """The rule by which the machine is being ended; None where it is not, or a person asked for it."""
     asked = Operation.objects.filter(target_id=workspace.id, kind="workspace.terminate").order_by("-created_at", "-id")
     operation = asked.first() if workspace.state == State.TERMINATING else None
-    return operation is not None and operation.spec == AUTOMATIC
+    return rule_behind(operation) if operation is not None else None
 
 
 def quarantined(mail: Mail, reader: Reader) -> Letter:
@@ -144,8 +147,8 @@ def quarantined(mail: Mail, reader: Reader) -> Letter:
         "quarantine: nobody starts it or connects to it.",
         rows=_kept(mail, workspace, reader),
         paragraphs=[
-            "If something on it is still needed, ask an admin to hand it over to you before that time.",
-            "Afterwards the rules of its lifetime apply again, and its end takes its data with it.",
+            _to_save(workspace, "If something on it is still needed, ask an admin to hand it over before that time."),
+            "Afterwards the rules of its lifetime apply again, and its end takes what is on it with it.",
             *_while_it_runs(workspace),
         ],
     )
@@ -176,7 +179,11 @@ def kept_no_longer(mail: Mail, reader: Reader) -> Letter:
         sentence=f"Machine {workspace.name} of {workspace.owner.full_name}, whose account is switched off, is kept "
         "for a few days more.",
         rows=_kept(mail, workspace, reader),
-        paragraphs=["What is needed of it must be saved by then; an admin can hand it over or keep it alive longer."],
+        paragraphs=[
+            _to_save(
+                workspace, "What is needed of it must be saved by then; an admin can hand it over or keep it longer."
+            )
+        ],
     )
 
 
@@ -196,6 +203,12 @@ def moved(mail: Mail, reader: Reader) -> Letter:
         ],
         paragraphs=["What it cost up to the end of that hour stays where it was. The machine runs on as it is."],
     )
+
+
+def _to_save(workspace: WorkSpace, how: str) -> str:
+    """How what is on the machine of a leaver is saved, where there is anything."""
+    nothing = "It keeps nothing between sessions, so there is nothing on it to save, and it is not handed over."
+    return how if workspace.capabilities.can_be_handed_over else nothing
 
 
 def machine_of(mail: Mail) -> WorkSpace:
@@ -230,18 +243,17 @@ def _first_steps(workspace: WorkSpace) -> list[str]:
 
 
 def _still_ahead(mail: Mail, action: str) -> tuple[WorkSpace, datetime]:
-    """The machine, and when the rules do `action` to it by what they know now: what `next_action_at` follows from.
+    """The machine, and when the rule of the mail does `action` to it by what is known now.
 
-    Raises NothingToTell where they do so no longer, or later than the mail was written about; then comes another one.
+    Raises NothingToTell where it does so no longer, or later than the mail was written about; then comes another one.
     """
     workspace = WorkSpace.objects.select_related("blueprint").get(pk=mail.target_id)
-    steps = plans_of([workspace], now=mail.created_at)[workspace.id].steps
-    at = min((step.at for step in steps if step.action == action), default=None)
-    if at is None:
+    step = plans_of([workspace], now=mail.created_at)[workspace.id].step_of(action, mail.facts["rule"])
+    if step is None:
         raise NothingToTell(f"no rule is about to {action} the machine any more")
-    if at > datetime.fromisoformat(mail.facts["at"]):
+    if step.at > datetime.fromisoformat(mail.facts["at"]):
         raise NothingToTell(f"the rule will {action} the machine later")
-    return workspace, at
+    return workspace, step.at
 
 
 def _in_quarantine(mail: Mail) -> WorkSpace:

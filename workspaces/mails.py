@@ -66,6 +66,6 @@ def moved(workspace: WorkSpace, *, is_launched: bool, reason: str, actor: Actor,
 
 
 def about_to(workspace: WorkSpace, kind: str, *, at: datetime, rule: str, actor: Actor, now: datetime) -> Owed:
-    """The warning that a rule will stop or end the machine at `at`, the time that `next_action_at` shows too."""
+    """The warning that a rule will stop or end the machine at `at`; two rules may warn of their ends in one run."""
     facts = {"at": at.isoformat(), "rule": rule}
-    return about(workspace, kind, actor=actor, once=now.isoformat(), facts=facts)
+    return about(workspace, kind, actor=actor, once=f"{rule}:{now.isoformat()}", facts=facts)

@@ -90,6 +90,17 @@ def test_machines_of_a_deleted_directory_are_ended_after_an_hour(computers, cloc
     assert states() == {State.TERMINATED: 3}
 
 
+def test_a_directory_that_was_back_meanwhile_is_believed_gone_an_hour_later_again(computers, clock, monkeypatch):
+    look(clock, 12)
+    with monkeypatch.context() as back:
+        back.setattr(aws.Gateway, "has_place", lambda self, place: True)
+        look(clock, 1)
+    look(clock, 12)
+    assert states() == {State.AVAILABLE: 3}
+    look(clock, 1)
+    assert states() == {State.TERMINATED: 3}
+
+
 def test_a_dry_run_says_which_it_would_end_and_notes_nothing(streaming, simulator, clock):
     deleted(simulator)
     with pytest.raises(ReconcileFailed):

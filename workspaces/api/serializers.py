@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django.utils import timezone
@@ -15,8 +18,11 @@ from workspaces.intents import LaunchSpec
 from workspaces.lifecycle import State
 from workspaces.models import ApplicationStack, ConfigurationChange, Quarantine, StateChange, WorkSpace
 from workspaces.permissions import may
+from workspaces.rules.reckoning import lifetime_ends
 from workspaces.services.control import legal_of
 from workspaces.services.many import MOST, VERBS
+
+_TIME = serializers.DateTimeField()
 
 
 class WorkSpaceSerializer(serializers.ModelSerializer):
@@ -27,7 +33,7 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
     project = serializers.CharField(source="project.slug", read_only=True, allow_null=True, default=None)
     blueprint = serializers.UUIDField(source="blueprint_id", read_only=True, allow_null=True)
     currency = serializers.CharField(source="organization.currency", read_only=True)
-    lifetime_end = serializers.DateTimeField(read_only=True)
+    lifetime_end = serializers.SerializerMethodField(help_text="Of the lifetime in force: a ceiling may be shorter.")
     connection_url = serializers.SerializerMethodField(
         help_text="Null until the machine is AVAILABLE. Of Applications: where a POST gives a streaming URL."
     )
@@ -86,6 +92,16 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
             "updated_at",
         ]
         read_only_fields = fields
+
+    @extend_schema_field(serializers.DateTimeField())
+    def get_lifetime_end(self, workspace: WorkSpace) -> str:
+        return _TIME.to_representation(self._lifetime_ends[workspace.id])
+
+    @cached_property
+    def _lifetime_ends(self) -> dict[uuid.UUID, datetime]:
+        """Those of all machines that are shown, in one query."""
+        is_one_of_many = isinstance(self.parent, serializers.ListSerializer)
+        return lifetime_ends(self.parent.instance if is_one_of_many else [self.instance])
 
     def get_connection_url(self, workspace: WorkSpace) -> str | None:
         url = workspace.connection_url

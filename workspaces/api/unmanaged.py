@@ -120,7 +120,7 @@ class UnmanagedMachineViewSet(ReadViewSet):
         made = adopting.adopt(
             actor=self.actor, machine_id=self.get_object().id, wish=self._wish(AdoptSerializer), now=timezone.now()
         )
-        shown = WorkSpace.objects.select_related("owner", "team", "project", "organization").get(pk=made.pk)
+        shown = WorkSpace.objects.with_names().get(pk=made.pk)
         body = WorkSpaceSerializer(shown, context=self.get_serializer_context()).data
         return self.created(made, body, address=f"/api/v1/workspaces/{made.id}/")
 

@@ -59,7 +59,7 @@ _DRY_RUN = OpenApiParameter("dry_run", bool, description="Answer what it would c
 class WorkSpaceViewSet(ReadViewSet):
     """Machines that the caller may see: one's own, those of teams one leads, all for organization-wide roles."""
 
-    queryset = WorkSpace.objects.select_related("owner", "team", "project", "organization")
+    queryset = WorkSpace.objects.with_names()
     serializer_class = WorkSpaceSerializer
     filterset_class = WorkSpaceFilterSet
     ordering_fields = ("created_at", "name")

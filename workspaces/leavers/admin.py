@@ -49,7 +49,7 @@ def _hand_over(request: HttpRequest, workspace: WorkSpace, *, heir: str, days: i
 
 def _may_hand_over(user: Any, workspace: WorkSpace) -> bool:
     is_admin = user.organization_id == workspace.organization_id and user.has_role(Membership.Role.ADMIN)
-    return is_admin and workspace.quarantines.open().exists()
+    return is_admin and workspace.capabilities.can_be_handed_over and workspace.quarantines.open().exists()
 
 
 def _explain(request: HttpRequest, workspace: WorkSpace) -> list[str]:
@@ -81,13 +81,15 @@ def shown_quarantine(workspace: WorkSpace) -> str:
         return "No."
     who = f"kept for {held.heir}" if held.heir else "kept for the admins"
     is_used = held.is_handed_over(timezone.now())
+    may_be = workspace.capabilities.can_be_handed_over
     return format_html(
-        "{}: {} is switched off since {} UTC or before; {} until {} UTC.",
+        "{}: {} is switched off since {} UTC or before; {} until {} UTC.{}",
         "Handed over" if is_used else "In quarantine, nobody uses it",
         workspace.owner,
         f"{held.began_at:%Y-%m-%d %H:%M}",
         who,
         f"{held.kept_until:%Y-%m-%d %H:%M}",
+        "" if may_be else " It cannot be handed over, because it keeps nothing between sessions.",
     )
 
 

@@ -43,6 +43,13 @@ class NotInQuarantine(Conflict):
     advice = "Switch the owner off first, and wait for a few minutes."
 
 
+class CannotBeHandedOver(Refused):
+    code = "cannot_be_handed_over"
+    title = "There is nothing on the machine to hand over"
+    suggested_action = "Let the heir launch a machine of their own, and end this one."
+    advice = "Let the heir launch a machine of their own, and end this one."
+
+
 class HeirCannotUseIt(Refused):
     code = "heir_cannot_use_it"
     title = "This person may not control the machine"
@@ -102,21 +109,26 @@ def hand_over(
 ) -> Quarantine:
     """Give the heir the use of a machine in quarantine until a time, and tell how its data are saved.
 
-    For admins. Raises MayNotHandOver, NotInQuarantine, UnknownHeir, HeirCannotUseIt, KeepAliveOutOfRange, EndUnderWay.
+    For admins. Raises MayNotHandOver, CannotBeHandedOver, NotInQuarantine, UnknownHeir, HeirCannotUseIt,
+    KeepAliveOutOfRange, EndUnderWay.
     """
     with transaction.atomic():
         lock_scopes_of(workspace_id)
-        asked = WorkSpace.objects.get(pk=workspace_id)
-        _require_admin(actor, asked)
+        seen = WorkSpace.objects.get(pk=workspace_id)
+        _require_admin(actor, seen)
+        if not seen.capabilities.can_be_handed_over:
+            raise CannotBeHandedOver(
+                f"{seen.get_service_type_display()} keeps nothing between sessions, and AWS binds it to one user name."
+            )
         if not Quarantine.objects.open().filter(workspace_id=workspace_id).exists():
-            raise NotInQuarantine(f"Machine {asked.name} is not in quarantine.")
+            raise NotInQuarantine(f"Machine {seen.name} is not in quarantine.")
         call_off_automatic("terminate", of="keep-alive", actor=actor, workspace_id=workspace_id, now=now)
         workspace = take(
             actor=actor, workspace_id=workspace_id, action="keep-alive", if_match=if_match, exclusive=False
         )
         made = workspace.quarantines.open().select_for_update(no_key=True).first()
         if made is None:
-            raise NotInQuarantine(f"Machine {asked.name} is not in quarantine any more.")
+            raise NotInQuarantine(f"Machine {seen.name} is not in quarantine any more.")
         heir = _heir(workspace, heir_email)
         before = _facts(made)
         _keep_for_the_heir(workspace, made, until=until, actor=actor, now=now)

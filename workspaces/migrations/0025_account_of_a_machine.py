@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("workspaces", "0022_keep_alives_put_aside")]
+    dependencies = [("workspaces", "0024_since_when_in_a_running_mode")]
 
     operations = [
         migrations.AddField(

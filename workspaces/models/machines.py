@@ -40,6 +40,11 @@ class WorkSpaceQuerySet(models.QuerySet["WorkSpace"]):
         """Machines that are neither TERMINATED nor FAILED."""
         return self.filter(state__in=LIVE_STATES)
 
+    def with_names(self) -> WorkSpaceQuerySet:
+        """With the rows that a list of machines names and reckons by; of the blueprint without its long texts."""
+        texts = ("blueprint__software_manifest", "blueprint__configuration", "blueprint__description")
+        return self.select_related("owner", "team", "project", "organization", "blueprint").defer(*texts)
+
 
 class WorkSpace(UUIDModel, TimestampedModel):
     """One cloud workstation, from the wish for it to its end."""
@@ -82,6 +87,12 @@ class WorkSpace(UUIDModel, TimestampedModel):
     user_volume_gb = models.PositiveIntegerField()
     configured_at = models.DateTimeField(
         null=True, blank=True, help_text="Business time of the last change to the five facts above; none = as launched."
+    )
+    mode_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Business time of the last change of the running mode; none = as launched.",
     )
 
     state = models.CharField(max_length=12, choices=State.choices, default=State.PENDING)

@@ -18,12 +18,13 @@ from workspaces import actions, mails
 from workspaces.busy import under_way
 from workspaces.lifecycle import AUTOMATIC
 from workspaces.models import WorkSpace
-from workspaces.rules.deadlines import FLAG, STOP, TERMINATE, Facts, Plan, Rule, Step
+from workspaces.rules.deadlines import FLAG, STOP, TERMINATE, Facts, Plan, Rule, Step, lifetime_bound
 from workspaces.rules.evidence import Evidence
 from workspaces.rules.judging import WARNED_COLUMN, Outcome, mark, turn_of, wait, warnings_of
 from workspaces.rules.models import Decision
 from workspaces.rules.pausing import pause_of, unpaused
 from workspaces.rules.reckoning import apply
+from workspaces.rules.settings import terms
 from workspaces.services.control import queue
 from workspaces.transitions import lock_machine, lock_scopes_of
 
@@ -80,8 +81,7 @@ def _flag(workspace: WorkSpace, step: Step, facts: Facts, *, actor: Actor, now: 
     before = workspace.stale_notified_at
     workspace.stale_notified_at = now
     workspace.save(update_fields=["stale_notified_at", "updated_at"])
-    ahead = apply([workspace], now=now)[workspace.id].next
-    ends_at = ahead.at.isoformat() if ahead else None
+    end = apply([workspace], now=now)[workspace.id].step_of(TERMINATE, Rule.STALE)
     record(
         actor=actor.in_organization(workspace.organization_id),
         action=actions.WORKSPACE_STALE,
@@ -92,11 +92,11 @@ def _flag(workspace: WorkSpace, step: Step, facts: Facts, *, actor: Actor, now: 
             "before": {"stale_notified_at": before.isoformat() if before else None},
             "after": {"stale_notified_at": now.isoformat()},
         },
-        context={"stopped_since": workspace.state_since.isoformat(), "ends_at": ends_at},
+        context={"stopped_since": workspace.state_since.isoformat(), "ends_at": end.at.isoformat() if end else None},
         occurred_at=now,
     )
-    if ahead is not None and ahead.action == TERMINATE:
-        owed = mails.about_to(workspace, mails.ABOUT_TO_END, at=ahead.at, rule=ahead.rule.value, actor=actor, now=now)
+    if end is not None:
+        owed = mails.about_to(workspace, mails.ABOUT_TO_END, at=end.at, rule=end.rule.value, actor=actor, now=now)
         owe([owed], now=now)
     _decide(workspace, step, FLAG, inputs, actor=actor, now=now)
 
@@ -152,8 +152,10 @@ def _warnings(
     kinds = {STOP: mails.ABOUT_TO_STOP, TERMINATE: mails.ABOUT_TO_END}
     owed = []
     for machine, step in told:
-        at = min((one.at for one in ahead[machine.id].steps if one.action == step.action), default=step.at)
-        owed.append(mails.about_to(machine, kinds[step.action], at=at, rule=step.rule.value, actor=actor, now=now))
+        planned = ahead[machine.id].step_of(step.action, step.rule) or step
+        owed.append(
+            mails.about_to(machine, kinds[step.action], at=planned.at, rule=step.rule.value, actor=actor, now=now)
+        )
     return owed
 
 
@@ -202,9 +204,10 @@ def inputs_of(workspace: WorkSpace, step: Step, facts: Facts, evidence: Evidence
             "warned_at": facts.stop_warned_at.isoformat() if facts.stop_warned_at else None,
         }
     elif step.rule == Rule.LIFETIME:
+        end, bound = lifetime_bound(facts.created_at, facts.lifetime, ceilings, terms())
         inputs |= {
-            "lifetime_end": workspace.lifetime_end.isoformat(),
-            "lifetime_ceiling": ceilings.lifetime.source,
+            "lifetime_end": end.isoformat(),
+            "lifetime_ceiling": bound.source if bound else None,
             "let_go_at": facts.let_go_at.isoformat() if facts.let_go_at else None,
             "warned_at": facts.end_warned_at.isoformat() if facts.end_warned_at else None,
         }

@@ -24,6 +24,7 @@ from workspaces.models import Decision, LifecyclePolicy, WorkSpace
 from workspaces.permissions import may
 from workspaces.rules import policies
 from workspaces.rules.models import MOST_KEEP_ALIVE_DAYS, MOST_LIFETIME_DAYS
+from workspaces.rules.reckoning import lifetime_ends
 
 OVERSIGHT = ("team_lead", "finance", "auditor", "admin")
 
@@ -131,7 +132,9 @@ EXTEND = Button(
     run=_extend,
     form=ExtendForm,
     legal=_legal("extend"),
-    explain=lambda _, row: [f"The lifetime of {row.name} ends at {row.lifetime_end:%Y-%m-%d %H:%M} UTC now."],
+    explain=lambda _, row: [
+        f"The lifetime of {row.name} ends at {lifetime_ends([row])[row.id]:%Y-%m-%d %H:%M} UTC now."
+    ],
 )
 
 

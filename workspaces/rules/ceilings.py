@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -18,11 +18,10 @@ INSTALLATION = "installation"
 _FIELDS = {
     "idle": ("idle_minutes", "minutes"),
     "session": ("session_hours", "hours"),
-    "lifetime": ("lifetime_days", "days"),
     "lease": ("lease_hours", "hours"),
     "keep_alive": ("keep_alive_days", "days"),
 }
-"""Ceiling → the field of a policy that holds it, and its unit."""
+"""Ceiling → the field of a policy that holds it, and its unit; a lifetime's has a past too, see `_lifetimes`."""
 
 Scope = tuple[uuid.UUID, uuid.UUID | None, str]
 
@@ -36,20 +35,34 @@ def ceilings_of(machines: Sequence[Any]) -> dict[uuid.UUID, Ceilings]:
 def smallest(policies: Iterable[LifecyclePolicy]) -> Ceilings:
     """Of each kind the smallest ceiling; of equal ones the one of the narrowest scope, which stands first."""
     found: dict[str, Ceiling] = {}
+    lifetimes: list[Ceiling] = []
     for policy in policies:
+        lifetimes += _lifetimes(policy)
         for kind, (field, unit) in _FIELDS.items():
             most = getattr(policy, field)
             if most is not None:
-                _lower(found, kind, Ceiling(timedelta(**{unit: most}), policy.source, policy.effective_at))
+                _lower(found, kind, Ceiling(timedelta(**{unit: most}), policy.source))
     for kind, ceiling in _of_the_installation().items():
         _lower(found, kind, ceiling)
+    lifetimes.append(Ceiling(timedelta(days=MOST_LIFETIME_DAYS), INSTALLATION))
+    lifetime = min(lifetimes, key=lambda one: one.value)
     return Ceilings(
         idle=found.get("idle"),
         session=found["session"],
-        lifetime=found["lifetime"],
+        lifetime=lifetime,
         lease=found["lease"],
         keep_alive=found["keep_alive"],
+        other_lifetimes=tuple(one for one in lifetimes if one is not lifetime),
     )
+
+
+def _lifetimes(policy: LifecyclePolicy) -> list[Ceiling]:
+    """The lifetime ceiling of a policy, and those that it had before it was tightened."""
+    if policy.lifetime_days is None:
+        return []
+    held = [(policy.lifetime_days, policy.lifetime_since)]
+    held += [(days, datetime.fromisoformat(since)) for days, since in policy.lifetime_before]
+    return [Ceiling(timedelta(days=days), policy.source, since) for days, since in held]
 
 
 def _lower(found: dict[str, Ceiling], kind: str, ceiling: Ceiling) -> None:
@@ -60,7 +73,6 @@ def _lower(found: dict[str, Ceiling], kind: str, ceiling: Ceiling) -> None:
 def _of_the_installation() -> dict[str, Ceiling]:
     return {
         "session": Ceiling(timedelta(hours=settings.FORGE_SESSION_HOURS_AT_MOST), INSTALLATION),
-        "lifetime": Ceiling(timedelta(days=MOST_LIFETIME_DAYS), INSTALLATION),
         "lease": Ceiling(timedelta(hours=settings.FORGE_LEASE_HOURS_AT_MOST), INSTALLATION),
         "keep_alive": Ceiling(timedelta(days=MOST_KEEP_ALIVE_DAYS), INSTALLATION),
     }

@@ -39,13 +39,18 @@ class Ceiling:
 
 @dataclass(frozen=True)
 class Ceilings:
-    """The smallest ceilings that bind a machine; idle time alone may have none."""
+    """The smallest ceilings that bind a machine; idle time alone may have none.
+
+    `other_lifetimes` are the larger ones, of wider scopes or of before a policy was tightened: one that has held for
+    longer may end a machine sooner than the smallest, which leaves the time of a warning.
+    """
 
     idle: Ceiling | None
     session: Ceiling
     lifetime: Ceiling
     lease: Ceiling
     keep_alive: Ceiling
+    other_lifetimes: tuple[Ceiling, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ class Facts:
     lifetime: timedelta
     ceilings: Ceilings
     keeps_state: bool = True
+    mode_since: datetime | None = None
     last_activity_at: datetime | None = None
     leased_until: datetime | None = None
     keep_alive: bool = False
@@ -95,9 +101,14 @@ class Facts:
         return idle_time_in_force(self.idle_timeout, self.ceilings.idle)
 
     @property
+    def runs_since(self) -> datetime:
+        """When the run that the rules may stop began: with its state, or later with the switch to AutoStop."""
+        return _later(self.state_since, self.mode_since)
+
+    @property
     def hard_deadline(self) -> datetime:
         """A running machine is stopped then, used or not, leased or not."""
-        return self.state_since + self.ceilings.session.value
+        return self.runs_since + self.ceilings.session.value
 
 
 @dataclass(frozen=True)
@@ -130,6 +141,11 @@ class Plan:
         """When the next warning falls due."""
         return min((step.warn_at for step in self.steps if step.warn_at is not None), default=None)
 
+    def step_of(self, action: str, rule: str) -> Step | None:
+        """The stop, or the end by `rule`: each rule ends a machine at a time of its own, and warns of that."""
+        found = (step for step in self.steps if step.action == action and (action == STOP or step.rule == rule))
+        return next(found, None)
+
     def due(self, now: datetime) -> Step | None:
         """The step that may be taken now, an end before a stop; one that waits is not, before people were told."""
         takeable = [step for step in self.steps if step.at <= now and not (step.waits and step.warn_at)]
@@ -152,14 +168,24 @@ def gap_worth_writing(timeout: timedelta) -> timedelta:
     return timeout / SHARE_WORTH_WRITING
 
 
+def lifetime_bound(
+    created_at: datetime, lifetime: timedelta, ceilings: Ceilings, terms: Terms
+) -> tuple[datetime, Ceiling | None]:
+    """When a lifetime is over, the earliest by all ceilings, and by which of them; None = by the machine's own.
+
+    A ceiling that came later than the machine leaves the time of a warning.
+    """
+    end, by = created_at + lifetime, None
+    for ceiling in (ceilings.lifetime, *ceilings.other_lifetimes):
+        bound = _later(created_at + ceiling.value, ceiling.since + terms.end_warning if ceiling.since else None)
+        if bound < end:
+            end, by = bound, ceiling
+    return end, by
+
+
 def end_of_lifetime(facts: Facts, terms: Terms) -> datetime:
-    """When the agreed lifetime is over. A ceiling that comes later leaves the time of a warning."""
-    own = facts.created_at + facts.lifetime
-    ceiling = facts.ceilings.lifetime
-    if ceiling.value >= facts.lifetime:
-        return own
-    bound = facts.created_at + ceiling.value
-    return bound if ceiling.since is None else min(own, max(bound, ceiling.since + terms.end_warning))
+    """When the lifetime in force is over."""
+    return lifetime_bound(facts.created_at, facts.lifetime, facts.ceilings, terms)[0]
 
 
 def plan(facts: Facts, terms: Terms) -> Plan:
@@ -186,7 +212,7 @@ def _stop(facts: Facts, terms: Terms) -> Step:
     rule = Rule.SESSION if at >= hard else Rule.IDLE  # a stop that waited for samples waits no longer than that
     warn_at = at - terms.stop_warning
     warned_at = facts.stop_warned_at
-    if warned_at is not None and warned_at >= max(warn_at, facts.state_since):
+    if warned_at is not None and warned_at >= max(warn_at, facts.runs_since):
         return Step(STOP, rule, max(at, warned_at + terms.stop_warning))
     return Step(STOP, rule, at, warn_at, waits=True)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,6 +33,27 @@ from workspaces.transitions import lock_machine, lock_scopes_of
 
 WARNING_HOLDS = timedelta(hours=1)
 """A stop follows its warning within this, else people are told anew."""
+
+
+@dataclass(frozen=True)
+class Announced:
+    """An early stop that a machine's people were told of, and because of what."""
+
+    told_at: datetime
+    because: Mapping[str, Any]
+
+    @property
+    def step(self) -> Step:
+        return Step(STOP, Rule.IDLE, self.told_at + terms().stop_warning)
+
+
+def announced(machine: WorkSpace, *, now: datetime) -> Announced | None:
+    """The early stop that lies ahead of a machine: of which people were told, and which nothing has voided since."""
+    told_at = warned_at([machine], now=now).get(machine.id)
+    if told_at is None or not stoppable(WorkSpace.objects.filter(pk=machine.pk), now=now).exists():
+        return None
+    told = machine.decisions.filter(inputs__has_key="because", decided_at=told_at)
+    return Announced(told_at, told.values_list("inputs__because", flat=True)[0])
 
 
 def stoppable(machines: QuerySet[WorkSpace], *, now: datetime) -> QuerySet[WorkSpace]:

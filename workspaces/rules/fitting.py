@@ -50,7 +50,7 @@ def _past(workspace: WorkSpace, moved: WorkSpace, now: datetime) -> Iterator[tup
     leased = facts.leased_until
     if new.lease.value < own.lease.value and leased is not None and leased > now + new.lease.value:
         yield "lease", "its work lease lasts too long", new.lease
-    if new.session.value < own.session.value and runs and facts.state_since + new.session.value <= now:
+    if new.session.value < own.session.value and runs and facts.runs_since + new.session.value <= now:
         yield "session", "it has run for too long", new.session
 
 

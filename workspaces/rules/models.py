@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from forge.accounts.models import Organization, Team, User
@@ -83,6 +84,15 @@ class LifecyclePolicy(UUIDModel, TimestampedModel):
     lease_hours = models.PositiveIntegerField(null=True, blank=True, help_text="Longest lease.")
     keep_alive_days = models.PositiveIntegerField(null=True, blank=True, help_text="Longest keep-alive.")
     effective_at = models.DateTimeField(default=timezone.now, help_text="When its ceilings were last changed.")
+    lifetime_since = models.DateTimeField(
+        default=timezone.now, db_default=Now(), editable=False, help_text="Since when no longer lifetime was allowed."
+    )
+    lifetime_before = models.JSONField(
+        default=list,
+        db_default=[],
+        editable=False,
+        help_text="Longer lifetimes that were allowed before, as days and since when; they end machines still.",
+    )
     spread_after = models.UUIDField(null=True, blank=True, editable=False)
     is_spread = models.BooleanField(default=False, editable=False)
 

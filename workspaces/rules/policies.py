@@ -70,7 +70,9 @@ def create_policy(
     held = LifecyclePolicy.objects.filter(**scope).values_list("id", flat=True).first()
     exists = PolicyExists(f"Policy {held} has this scope.", extra={"policy": str(held)})
     with refusing({"workspaces_lifecyclepolicy_one_per_scope": exists}):
-        made = LifecyclePolicy.objects.create(**scope, **_known(ceilings), effective_at=now, created_at=now)
+        made = LifecyclePolicy.objects.create(
+            **scope, **_known(ceilings), effective_at=now, lifetime_since=now, created_at=now
+        )
         record(
             actor=actor.in_organization(organization.id),
             action=actions.LIFECYCLE_POLICY_CREATE,
@@ -91,7 +93,10 @@ def change_policy(
         policy = LifecyclePolicy.objects.select_for_update(no_key=True, of=("self",)).get(pk=policy_id)
         _require_may_set(actor, policy.organization_id)
         before = _facts(policy)
-        for name, value in _known(ceilings).items():
+        wanted = _known(ceilings)
+        if "lifetime_days" in wanted:
+            relimit(policy, wanted["lifetime_days"], now)
+        for name, value in wanted.items():
             setattr(policy, name, value)
         if _facts(policy) == before:
             return policy
@@ -108,6 +113,21 @@ def change_policy(
             occurred_at=now,
         )
     return policy
+
+
+def relimit(policy: LifecyclePolicy, days: int | None, now: datetime) -> None:
+    """Set, not in the database, the lifetime ceiling of a policy and since when no longer lifetime was allowed.
+
+    A tighter one begins now, beside those before it, so that no end that they have brought comes later. A looser one
+    has held for as long as what it loosens.
+    """
+    held = [*policy.lifetime_before]
+    if policy.lifetime_days is not None:
+        held.append([policy.lifetime_days, policy.lifetime_since.isoformat()])
+    within = [since for most, since in held if days is not None and most <= days]
+    policy.lifetime_before = [[most, since] for most, since in held if days is not None and most > days]
+    policy.lifetime_days = days
+    policy.lifetime_since = datetime.fromisoformat(within[0]) if within else now
 
 
 def _known(ceilings: Mapping[str, int | None]) -> dict[str, int | None]:

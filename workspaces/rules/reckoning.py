@@ -16,7 +16,7 @@ from django.db.models import Max
 from workspaces.lifecycle import LIVE_STATES
 from workspaces.models import WorkSpace
 from workspaces.rules.ceilings import bound_by, ceilings_of
-from workspaces.rules.deadlines import Facts, Plan, plan
+from workspaces.rules.deadlines import Facts, Plan, lifetime_bound, plan
 from workspaces.rules.models import LifecyclePolicy, WorkLease
 from workspaces.rules.settings import terms
 
@@ -48,6 +48,7 @@ def facts_of(machines: Sequence[WorkSpace], *, now: datetime) -> dict[uuid.UUID,
             idle_timeout=timedelta(minutes=machine.auto_stop_timeout_minutes),
             lifetime=timedelta(days=machine.max_lifetime_days),
             ceilings=ceilings[machine.id],
+            mode_since=machine.mode_since,
             last_activity_at=machine.last_activity_at,
             leased_until=leases.get(machine.id),
             keep_alive=machine.keep_alive,
@@ -60,6 +61,15 @@ def facts_of(machines: Sequence[WorkSpace], *, now: datetime) -> dict[uuid.UUID,
             stop_put_off_until=machine.stop_put_off_until,
         )
         for machine in machines
+    }
+
+
+def lifetime_ends(machines: Sequence[WorkSpace]) -> dict[uuid.UUID, datetime]:
+    """When the lifetime in force of each machine is over, by id, in one query; `blueprint` of each is read already."""
+    bound, the_terms = ceilings_of(machines), terms()
+    return {
+        one.id: lifetime_bound(one.created_at, timedelta(days=one.max_lifetime_days), bound[one.id], the_terms)[0]
+        for one in machines
     }
 
 

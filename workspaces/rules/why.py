@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from workspaces.lifecycle import State
 from workspaces.models import WorkLease, WorkSpace
-from workspaces.rules.deadlines import Ceiling, Facts, Plan, Rule, Step, end_of_lifetime, plan
+from workspaces.rules.deadlines import STOP, Ceiling, Facts, Plan, Rule, Step, end_of_lifetime, lifetime_bound, plan
+from workspaces.rules.early import Announced, announced
 from workspaces.rules.evidence import Evidence, evidence_of
 from workspaces.rules.pausing import Pause, pause_of
 from workspaces.rules.price import monthly_price
@@ -24,8 +25,9 @@ def why(*, workspace: WorkSpace, now: datetime) -> dict[str, Any]:
     It is reckoned at `now` from the same facts as the rules', so it is right also before the next sweep has run.
     """
     facts = facts_of([workspace], now=now)[workspace.id]
-    ahead = plan(facts, terms())
     runs = facts.is_auto_stop and facts.state == State.AVAILABLE
+    early = announced(workspace, now=now) if runs else None
+    ahead = _with_early_stop(plan(facts, terms()), early)
     evidence = evidence_of([workspace], now=now)[workspace.id] if runs else None
     waits_until = workspace.stop_put_off_until if runs else None
     pause = pause_of(workspace.organization_id)
@@ -33,10 +35,10 @@ def why(*, workspace: WorkSpace, now: datetime) -> dict[str, Any]:
         "workspace": workspace.id,
         "state": workspace.state,
         "now": now,
-        "next": _shown(ahead.next, facts, now) if ahead.next else None,
-        "steps": [_shown(step, facts, now) for step in ahead.steps],
+        "next": _shown(ahead.next, facts, early, now) if ahead.next else None,
+        "steps": [_shown(step, facts, early, now) for step in ahead.steps],
         "paused": asdict(pause) if pause else None,
-        "reasons": reasons(facts, ahead, evidence, pause, now=now),
+        "reasons": reasons(facts, ahead, early, evidence, pause, now=now),
         "last_signal": {"at": facts.active_at, "signal": _signal(workspace, facts)},
         "hard_deadline": facts.hard_deadline if runs else None,
         "evidence": evidence.as_json() if evidence else None,
@@ -45,7 +47,7 @@ def why(*, workspace: WorkSpace, now: datetime) -> dict[str, Any]:
         "leased_until": facts.leased_until,
         "keep_alive_until": facts.keep_alive_until,
         "monthly_price": monthly_price(workspace, now=now),
-        "stop_warned_at": workspace.stop_warned_at,
+        "stop_warned_at": early.told_at if early else workspace.stop_warned_at,
         "end_warned_at": workspace.end_warned_at,
         "stale_notified_at": workspace.stale_notified_at,
         "put_off_until": workspace.put_off_until if _ahead(workspace.put_off_until, now) else None,
@@ -59,7 +61,24 @@ def leases_of(workspace: WorkSpace) -> list[WorkLease]:
     return list(workspace.leases.select_related("created_by").order_by("-until", "-id")[:1000])
 
 
-def reasons(facts: Facts, ahead: Plan, evidence: Evidence | None, pause: Pause | None, *, now: datetime) -> list[str]:
+def _with_early_stop(ahead: Plan, early: Announced | None) -> Plan:
+    """A machine is stopped once: early, or by its own plan if that comes sooner."""
+    own = next((step for step in ahead.steps if step.action == STOP), None)
+    if early is None or own is None or own.at <= early.step.at:
+        return ahead
+    others = [step for step in ahead.steps if step is not own]
+    return replace(ahead, steps=tuple(sorted([*others, early.step], key=lambda step: step.at)))
+
+
+def reasons(
+    facts: Facts,
+    ahead: Plan,
+    early: Announced | None,
+    evidence: Evidence | None,
+    pause: Pause | None,
+    *,
+    now: datetime,
+) -> list[str]:
     """Why it is so, in sentences: what the next step follows from, and what holds it up."""
     said = []
     step = ahead.next
@@ -68,7 +87,7 @@ def reasons(facts: Facts, ahead: Plan, evidence: Evidence | None, pause: Pause |
     if step is None:
         said.append(_nothing_ahead(facts))
     else:
-        said.append(_BECAUSE[step.rule](facts, step))
+        said.append(_because(step, facts, early))
     if _ahead(facts.leased_until, now) and facts.state == State.AVAILABLE and facts.is_auto_stop:
         leased = facts.leased_until
         until = min(leased, facts.hard_deadline) if leased else None
@@ -113,15 +132,22 @@ def _ceiling(ceiling: Ceiling | None, unit: timedelta, own: timedelta | None = N
     }
 
 
-def _shown(step: Step, facts: Facts, now: datetime) -> dict[str, Any]:
+def _shown(step: Step, facts: Facts, early: Announced | None, now: datetime) -> dict[str, Any]:
     return {
         "action": step.action,
         "at": step.at,
         "in_seconds": max(0, int((step.at - now).total_seconds())),
         "rule": step.rule.value,
         "warn_at": step.warn_at,
-        "reason": _BECAUSE[step.rule](facts, step),
+        "reason": _because(step, facts, early),
     }
+
+
+def _because(step: Step, facts: Facts, early: Announced | None) -> str:
+    if early is None or step != early.step:
+        return _BECAUSE[step.rule](facts, step)
+    what = ", ".join(f"{name} {value}" for name, value in sorted(early.because.items()))
+    return f"It stops before its idle time is over ({what}); its owner was told at {_time(early.told_at)}."
 
 
 def _idle(facts: Facts, step: Step) -> str:
@@ -133,13 +159,12 @@ def _idle(facts: Facts, step: Step) -> str:
 
 def _session(facts: Facts, step: Step) -> str:
     hours = int(facts.ceilings.session.value.total_seconds() // 3600)
-    return f"It may run {hours} hours at most ({facts.ceilings.session.source}), since {_time(facts.state_since)}."
+    return f"It may run {hours} hours at most ({facts.ceilings.session.source}), since {_time(facts.runs_since)}."
 
 
 def _lifetime(facts: Facts, step: Step) -> str:
-    end = end_of_lifetime(facts, terms())
-    ceiling = facts.ceilings.lifetime
-    by = f" ({ceiling.source})" if ceiling.value < facts.lifetime else ""
+    end, ceiling = lifetime_bound(facts.created_at, facts.lifetime, facts.ceilings, terms())
+    by = f" ({ceiling.source})" if ceiling else ""
     said = f"Its lifetime ends at {_time(end)}{by}."
     if facts.let_go_at and step.at > end:
         days = terms().end_warning.days

@@ -13,7 +13,7 @@ from forge.api.errors import Refused
 from workspaces import actions
 from workspaces.models import WorkSpace
 from workspaces.rules.ceilings import ceilings_of
-from workspaces.rules.reckoning import apply
+from workspaces.rules.reckoning import apply, lifetime_ends
 from workspaces.services.calling_off import call_off_automatic, refuse_while_under_way
 from workspaces.services.control import take
 
@@ -37,8 +37,9 @@ def extend(
 ) -> WorkSpace:
     """Let a machine's lifetime end at `until`, or `days` later than now agreed; whole days from its launch are given.
 
-    An automatic end that is queued is called off with it. Raises ExtensionOutOfRange for what is no extension, lies in
-    the past or beyond the smallest ceiling, EndUnderWay, and what `start` raises but for OperationInProgress.
+    An automatic end that is queued is called off with it, but not the end of a stale machine, which has nothing to do
+    with its lifetime. Raises ExtensionOutOfRange for what is no extension, lies in the past or beyond the smallest
+    ceiling, EndUnderWay, and what `start` raises but for OperationInProgress.
     """
     if (until is None) == (days is None):
         raise ValueError("An extension has either an end or a number of days")
@@ -77,15 +78,16 @@ def _days_until(workspace: WorkSpace, until: datetime | None) -> int:
 def _require_in_range(workspace: WorkSpace, wanted: int, *, now: datetime) -> None:
     ceiling = ceilings_of([workspace])[workspace.id].lifetime
     most = ceiling.value.days
+    end = lifetime_ends([workspace])[workspace.id]
     figures = {
-        "lifetime_end": workspace.lifetime_end,
+        "lifetime_end": end,
         "latest": workspace.created_at + ceiling.value,
         "days_at_most": most,
         "ceiling": ceiling.source,
     }
-    if wanted <= workspace.max_lifetime_days:
-        raise ExtensionOutOfRange(f"The lifetime ends at {workspace.lifetime_end:%Y-%m-%d %H:%M} UTC.", extra=figures)
     if wanted > most:
         raise ExtensionOutOfRange(f"It may last {most} days at most ({ceiling.source}).", extra=figures)
+    if wanted <= workspace.max_lifetime_days:
+        raise ExtensionOutOfRange(f"The lifetime ends at {end:%Y-%m-%d %H:%M} UTC.", extra=figures)
     if workspace.created_at + timedelta(days=wanted) <= now:
         raise ExtensionOutOfRange("That would be over already.", extra=figures)

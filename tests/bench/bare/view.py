@@ -22,6 +22,7 @@ from forge.accounts.models import User
 from forge.db import scope
 from workspaces.models import WorkSpace
 from workspaces.permissions import may
+from workspaces.rules.reckoning import lifetime_ends
 from workspaces.services.control import legal_of
 
 PAGE = 100
@@ -32,13 +33,15 @@ def workspaces(request: HttpRequest) -> HttpResponse:
     with scope.system():
         user, _ = TokenAuthentication().authenticate(request)
     scope.belongs_to(user.organization_id)
-    machines = WorkSpace.objects.select_related("owner", "team", "project", "organization").visible_to(user)
+    machines = WorkSpace.objects.with_names().visible_to(user)
     page = list(machines.order_by("-created_at", "-pk")[: PAGE + 1])
-    body = {"next": None, "previous": None, "results": [_shown(machine, user, request) for machine in page[:PAGE]]}
+    ends = lifetime_ends(page)
+    results = [_shown(machine, ends[machine.id], user, request) for machine in page[:PAGE]]
+    body = {"next": None, "previous": None, "results": results}
     return HttpResponse(json.dumps(body), content_type="application/json")
 
 
-def _shown(machine: WorkSpace, user: User, request: HttpRequest) -> dict[str, Any]:
+def _shown(machine: WorkSpace, lifetime_end: datetime, user: User, request: HttpRequest) -> dict[str, Any]:
     actions = legal_of(machine)
     url = machine.connection_url
     return {
@@ -73,7 +76,7 @@ def _shown(machine: WorkSpace, user: User, request: HttpRequest) -> dict[str, An
         "currency": machine.organization.currency,
         "auto_stop_timeout_minutes": machine.auto_stop_timeout_minutes,
         "max_lifetime_days": machine.max_lifetime_days,
-        "lifetime_end": _time(machine.lifetime_end),
+        "lifetime_end": _time(lifetime_end),
         "last_connected_at": _time(machine.last_connected_at),
         "keep_alive": machine.keep_alive,
         "keep_alive_until": _time(machine.keep_alive_until),
