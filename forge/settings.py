@@ -201,7 +201,7 @@ CSRF_TRUSTED_ORIGINS = FORGE_PORTAL_ORIGINS
 CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key", "if-match", "x-request-id"]
 CORS_EXPOSE_HEADERS = [
     "Location", "ETag", "X-Request-ID", "Audit-Receipt", "Idempotency-Replayed", "Retry-After",
-    "Content-Disposition", "Repr-Digest",
+    "Content-Disposition", "Repr-Digest", "Deprecation", "Sunset", "Link",
     "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",
 ]  # fmt: skip
 FORGE_TRUSTED_PROXIES = env.int("FORGE_TRUSTED_PROXIES", default=0)
