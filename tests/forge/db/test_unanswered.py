@@ -53,8 +53,3 @@ def test_a_socket_of_this_machine_takes_the_options_too(tmp_path):
     there = connections["default"].settings_dict | {"HOST": str(tmp_path), "PORT": 5432}
     with pytest.raises(OperationalError, match="No such file"):
         DatabaseWrapper(there, alias="default").ensure_connection()
-
-
-def test_that_the_process_lives_is_said_without_a_database(client):
-    """This test has no database: asking for one is an error."""
-    assert client.get("/healthz").json() == {"status": "ok"}
