@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
-from django.db import OperationalError, connections
+from django.db import Error, OperationalError, connections
 
 from forge.db.backend.base import DatabaseWrapper
 
@@ -53,3 +53,40 @@ def test_a_socket_of_this_machine_takes_the_options_too(tmp_path):
     there = connections["default"].settings_dict | {"HOST": str(tmp_path), "PORT": 5432}
     with pytest.raises(OperationalError, match="No such file"):
         DatabaseWrapper(there, alias="default").ensure_connection()
+
+
+@pytest.mark.django_db
+@pytest.mark.timeout(120, func_only=True)
+@pytest.mark.parametrize("end", ["frozen", "closed"])
+def test_a_kept_connection_that_answers_no_more_is_not_used_again(silent, end):
+    kept = DatabaseWrapper(connections["default"].settings_dict, alias="default")
+    kept.connect()
+    assert kept.is_usable()
+    assert kept.is_usable()
+    with kept.cursor() as cursor:
+        cursor.execute("SELECT 2")
+        assert cursor.fetchone() == (2,)
+    with socket.create_connection(("127.0.0.1", silent)) as frozen:
+        os.dup2(frozen.fileno(), kept.connection.pgconn.socket)  # what is sent arrives, and nothing comes back
+        if end == "closed":
+            frozen.shutdown(socket.SHUT_RDWR)
+        assert not kept.is_usable()
+    kept.close()
+    assert not kept.is_usable()
+
+
+@pytest.mark.django_db
+def test_a_transaction_that_failed_or_goes_on_does_not_end_by_the_question():
+    kept = DatabaseWrapper(connections["default"].settings_dict, alias="default")
+    kept.connect()
+    kept.set_autocommit(False)
+    with kept.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE kept (n int)")
+        assert kept.is_usable()
+        cursor.execute("SELECT count(*) FROM kept")
+        with pytest.raises(Error):
+            cursor.execute("SELECT 1 / 0")
+        assert not kept.is_usable()  # nothing can be asked in it; what Django's own says too
+    kept.rollback()
+    assert kept.is_usable()
+    kept.close()
