@@ -23,4 +23,4 @@ ENV PATH=/opt/forge/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /srv/forge
 USER 10001:10001
 EXPOSE 8000
-CMD ["gunicorn", "forge.wsgi", "--bind", "0.0.0.0:8000", "--workers", "4", "--threads", "4", "--preload", "--limit-request-line", "8190", "--logger-class", "forge.weblog.Lines", "--worker-tmp-dir", "/tmp"]
+CMD ["gunicorn", "forge.wsgi", "--bind", "0.0.0.0:8000", "--workers", "4", "--threads", "4", "--preload", "--limit-request-line", "8190", "--no-control-socket", "--logger-class", "forge.weblog.Lines", "--worker-tmp-dir", "/tmp"]

@@ -7,6 +7,8 @@ A view says more by attributes, on the class or (in DRF) as arguments of `@actio
   one of that type too;
 - `audit_resource`: the resource type; the id is the address's `object_id` (in the console), else its last argument;
 - `audit_sign_in = True`: a step of signing in; one that is not accepted is AUTH_FAILED and denied;
+- `audit_may_fail = True`: its refusals leave also where their entry cannot be written, for they tell nothing that the
+  log has to vouch for (`/metrics`);
 - `audit_as_read = True`: a POST that changes nothing (quote, check, a confirmation page) and counts as a GET; set on
   the request it says so of this one alone (a form that showed a price first, a button that was told only to look).
 """
@@ -114,6 +116,13 @@ def owed(request: HttpRequest, response: HttpResponseBase, left: list[Left]) -> 
     if address.is_sign_in and (result == DENIED or (status < 400 and result != SUCCESS)):
         action, result = actions.AUTH_FAILED, DENIED
     return _entry(request, address, status, problem, action=action, result=result)
+
+
+def may_fail(request: HttpRequest, response: HttpResponseBase) -> bool:
+    """Whether the answer leaves although its entry cannot be written."""
+    match = getattr(request, "resolver_match", None)
+    is_refusal = response.status_code in _DENIED_STATUSES and request.method in SAFE_METHODS
+    return match is not None and is_refusal and bool(_View(match.func, "get").says("audit_may_fail"))
 
 
 def _resource_id(match: ResolverMatch) -> str:

@@ -34,7 +34,7 @@ class AuditMiddleware:
                 _complete(request, response, left)
             except (AuditUnavailable, DatabaseError, InterfaceError) as error:
                 logger.error("%s %s: its audit entry cannot be written (%s)", request.method, request.path, error)
-                return _unavailable(request)
+                return response if capture.may_fail(request, response) else _unavailable(request)
             if request.method not in capture.SAFE_METHODS and (entries := left.entries()):
                 # One transaction keeps one lane, so its last receipt vouches for the entries before it too.
                 response.setdefault("Audit-Receipt", str(entries[-1].receipt))

@@ -100,6 +100,13 @@ TEMPLATES = [
 # -- Databases ---------------------------------------------------------------------------------------------------
 _DATABASE_HINT = "`make demo` starts an embedded PostgreSQL; or set it to postgresql://user:password@host:5432/name."
 
+# libpq's: who does not answer holds no thread for long. Sockets of this machine take no notice, a pooler is not told.
+_PATIENCE = {
+    "connect_timeout": 3,  # seconds, until the server has taken us in
+    "keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,  # milliseconds that what was sent may stay without a sign of arrival
+}  # fmt: skip
+
 
 def _database(url_name: str, fallback: dict | None = None) -> dict:
     if fallback is not None and not env.str(url_name, default=""):
@@ -108,7 +115,10 @@ def _database(url_name: str, fallback: dict | None = None) -> dict:
     config = env.db_url(url_name)
     if config["ENGINE"] != "django.db.backends.postgresql":
         raise ImproperlyConfigured(f"{url_name} must be a postgresql:// URL: Forge relies on PostgreSQL 15 or newer.")
-    return config | {"ENGINE": "forge.db.backend", "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    options = _PATIENCE | config.get("OPTIONS", {})
+    return config | {
+        "ENGINE": "forge.db.backend", "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, "OPTIONS": options,
+    }  # fmt: skip
 
 
 _default = _database("DATABASE_URL")
@@ -201,7 +211,7 @@ CSRF_TRUSTED_ORIGINS = FORGE_PORTAL_ORIGINS
 CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key", "if-match", "x-request-id"]
 CORS_EXPOSE_HEADERS = [
     "Location", "ETag", "X-Request-ID", "Audit-Receipt", "Idempotency-Replayed", "Retry-After",
-    "Content-Disposition", "Repr-Digest",
+    "Content-Disposition", "Repr-Digest", "Deprecation", "Sunset", "Link",
     "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",
 ]  # fmt: skip
 FORGE_TRUSTED_PROXIES = env.int("FORGE_TRUSTED_PROXIES", default=0)

@@ -2,17 +2,21 @@
 
 `tests/api_contract.txt` is what was promised so far. A promise that vanishes (an address, a parameter, a field, its
 type, a value) or a new demand on what was there already (a field or parameter that is now needed) breaks callers.
+What is deprecated (forge.api.deprecations) may go from its sunset on, a promise too: `Point.day until 2027-12-01`.
 No kept tool for this installs from pip or npm: they are Go binaries that are downloaded.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("api_contract.txt")
 NEEDS = " needs "
+UNTIL = " until "
 Schema = dict[str, Any]
 
 
@@ -25,9 +29,10 @@ def of(document: Schema) -> set[str]:
     return lines
 
 
-def broken(promised: set[str], present: set[str]) -> list[str]:
+def broken(promised: set[str], present: set[str], *, today: date) -> list[str]:
     """What a caller of `promised` meets in `present` and cannot know: `gone: …` and `new demand: …`."""
-    gone = [f"gone: {line}" for line in promised - present if NEEDS not in line]
+    lost = {line for line in promised - present if NEEDS not in line and UNTIL not in line}
+    gone = [f"gone: {line}" for line in lost - _past_sunset(promised, today=today) | _sooner(promised, present)]
     demands = [
         f"new demand: {line}"
         for line in present - promised
@@ -36,8 +41,36 @@ def broken(promised: set[str], present: set[str]) -> list[str]:
     return sorted(gone + demands)
 
 
+def _past_sunset(promised: set[str], *, today: date) -> set[str]:
+    """The lines of what may be gone, and those of schemas that nothing else speaks of."""
+    over = {name for name, sunset in _sunsets(promised).items() if sunset <= today}
+    free: set[str] = set()
+    while over:
+        free |= {line for line in promised for name in over if re.match(rf"{re.escape(name)}(?=[ :.]|$)", line)}
+        over = (_spoken_of(free) - _spoken_of(promised - free)) & (promised - free)
+    return free
+
+
+def _spoken_of(lines: set[str]) -> set[str]:
+    """The names of the types in the lines."""
+    return {word for line in lines for word in re.findall(r"\w+", line.partition(": ")[2])}
+
+
+def _sunsets(lines: set[str]) -> dict[str, date]:
+    parts = [line.partition(UNTIL) for line in lines if UNTIL in line]
+    return {name: date.fromisoformat(day) for name, _, day in parts}
+
+
+def _sooner(promised: set[str], present: set[str]) -> set[str]:
+    """Sunsets that came nearer than was promised."""
+    now = _sunsets(present)
+    return {f"{name}{UNTIL}{day}" for name, day in _sunsets(promised).items() if now.get(name, day) < day}
+
+
 def _operation(name: str, operation: Schema) -> Iterator[str]:
     yield name
+    if "x-sunset" in operation:
+        yield f"{name}{UNTIL}{operation['x-sunset']}"
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":
             continue
@@ -62,6 +95,8 @@ def _component(name: str, schema: Schema) -> Iterator[str]:
     yield from (f"{name} = {value}" for value in _values(schema))
     for field, facts in schema.get("properties", {}).items():
         yield f"{name}.{field}: {_type(facts)}"
+        if "x-sunset" in facts:
+            yield f"{name}.{field}{UNTIL}{facts['x-sunset']}"
     if name.endswith("Request"):
         yield from (f"{name}{NEEDS}{field}" for field in schema.get("required", ()))
 

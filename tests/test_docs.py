@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from forge.api.pagination import KeysetPagination
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
@@ -56,3 +58,7 @@ def test_every_setting_that_is_read_is_explained():
     read = set(re.findall(r'(?:env\.\w+|_database)\(\s*"([A-Z_]+)"', source))
     told = set(re.findall(r"`([A-Z_]+)`", (ROOT / "docs/settings.md").read_text()))
     assert read <= told, read - told
+
+
+def test_the_guide_names_the_largest_page_that_is_given():
+    assert f"`page_size` goes up to {KeysetPagination.max_page_size:,}." in read("docs/reference/using-the-api.md")

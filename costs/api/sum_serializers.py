@@ -95,7 +95,7 @@ class PointSerializer(GroupSumSerializer):
     """The sums of one interval, and of one group in it."""
 
     period_start = serializers.SerializerMethodField()
-    day = serializers.DateField(required=False, help_text="The same, where the interval is a day.")
+    day = serializers.DateField(required=False, help_text="Use period_start; the same where the interval is a day.")
     is_cut = serializers.BooleanField(help_text="True where the range holds only a part of the week or month.")
 
     @extend_schema_field(serializers.CharField(help_text="First UTC day of the interval, or the instant of the hour."))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from django.db.models import QuerySet
@@ -31,6 +31,7 @@ from costs.outlooks import TooManyGroups, TooManyParts, outlook
 from costs.quotes import price_for, quote
 from forge.accounts.models import Membership
 from forge.accounts.services import organization_of
+from forge.api.deprecations import deprecated
 from forge.api.filters import filtered
 from forge.api.views import ForgeViewSet
 from workspaces.api.serializers import launch_spec
@@ -105,6 +106,7 @@ class CostViewSet(ForgeViewSet):
 
     @extend_schema(parameters=[*_RANGE, _INTERVAL, _GROUP_BY], responses={200: TimeseriesSerializer})
     @action(detail=False, methods=["get"], extra_parameters=(*extra_parameters, "interval"))
+    @deprecated(since=date(2026, 12, 1), sunset=date(2027, 12, 1), field="Point.day")
     def timeseries(self, request: Request) -> Response:
         """The sums of each hour, day, week or month, by up to two dimensions."""
         interval = interval_of(request)

@@ -7,9 +7,11 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer
 from rest_framework import serializers
 
+from forge.api.deprecations import deprecation_of
 from forge.api.errors import CONTENT_TYPE, problem_of_status
 from forge.api.views import DRY_RUN
 
@@ -59,6 +61,19 @@ def problem(status: int) -> dict[tuple[int, str], OpenApiResponse]:
 
 class ForgeSchema(AutoSchema):
     """drf-spectacular's schema with what every endpoint of Forge has in common."""
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
+        """With the marks of what is deprecated, on the operation or on the field that it is."""
+        operation = super().get_operation(*args, **kwargs)
+        deprecation = deprecation_of(self.view, getattr(self.view, "action", None))
+        if operation is None or deprecation is None:
+            return operation
+        marked = operation
+        if deprecation.field:
+            name, _, field = deprecation.field.partition(".")
+            marked = self.registry[name, ResolvedComponent.SCHEMA].schema["properties"][field]
+        marked.update(deprecation.marks)
+        return operation
 
     def get_override_parameters(self) -> list[OpenApiParameter]:
         parameters = super().get_override_parameters()

@@ -28,6 +28,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from forge.api import bodies
+from forge.api.deprecations import deprecation_of
 from forge.api.errors import Hidden, NotFound, parameter_error
 from forge.api.etags import etag_of, if_match
 from forge.api.filters import InvalidParameter, refuse_unknown
@@ -74,6 +75,14 @@ class ForgeViewSet(InOwnScope, GenericViewSet):
         if self.action is not None and (self.detail or request.method not in ("GET", "HEAD")):
             dry_run = (DRY_RUN,) if self.action in self.dry_run_actions else ()
             refuse_unknown(request, (*dry_run, *self.extra_parameters))
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Says with every answer, refusals too, what of the operation is deprecated."""
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if (deprecation := deprecation_of(self, self.action)) is not None:
+            for name, value in deprecation.headers.items():
+                response[name] = value
+        return response
 
     def get_queryset(self) -> QuerySet:
         """The rows that the caller may see."""

@@ -142,11 +142,15 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 @scope.system()
 def run_checks() -> dict[str, Finding]:
-    """What every check of CHECKS found; one that PostgreSQL does not answer has failed."""
-    findings = {}
+    """What every check of CHECKS found; one that PostgreSQL does not answer has failed.
+
+    After it did not answer the first, only Redis is asked: each further one would wait for a connection once more.
+    """
+    findings: dict[str, Finding] = {}
     for name, check in CHECKS.items():
+        is_lost = "database" in findings and findings["database"].status == "failed"
         try:
-            findings[name] = check()
+            findings[name] = Finding("failed", "not asked") if is_lost and name != "redis" else check()
         except Error as exc:
             findings[name] = Finding("failed", type(exc).__name__)
     return findings

@@ -4,6 +4,7 @@ the processes that share a folder have counted (forge.metrics.counters).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -28,6 +29,18 @@ from forge.db import partitions, scope
 from forge.metrics.counters import may_read, processes
 from workspaces.models import Finding
 
+logger = logging.getLogger(__name__)
+
+
+class Away(Collector):
+    """What is told where the database does not answer."""
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield _database_up(False)
+
 
 class DatabaseCollector(Collector):
     """Every figure, as one read of the database at `now` has it. Raises what the database raises."""
@@ -40,6 +53,7 @@ class DatabaseCollector(Collector):
         return []
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield _database_up(True)
         yield from self._sealing()
         yield from self._verification()
         yield from self._partitions()
@@ -139,14 +153,26 @@ def metrics(request: HttpRequest) -> HttpResponse:
         answer = _plain("Send `Authorization: Bearer <FORGE_METRICS_TOKEN>`.", 401)
         answer["WWW-Authenticate"] = 'Bearer realm="forge-metrics"'
         return answer
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(DatabaseCollector(timezone.now()))
     try:
         with scope.system():
-            text = generate_latest(registry) + generate_latest(processes())
-    except Error:
-        return _plain("The database does not answer.", 503)
-    return HttpResponse(text, content_type=CONTENT_TYPE_LATEST)
+            figures = _text_of(DatabaseCollector(timezone.now()))
+    except Error as error:
+        logger.warning("The database does not answer: %s", error)
+        figures = _text_of(Away())
+    return HttpResponse(figures + generate_latest(processes()), content_type=CONTENT_TYPE_LATEST)
+
+
+metrics.audit_may_fail = True  # type: ignore[attr-defined]  # it is asked most when the database is away
+
+
+def _text_of(collector: Collector) -> bytes:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    return generate_latest(registry)
+
+
+def _database_up(is_up: bool) -> GaugeMetricFamily:
+    return _gauge("forge_database_up", "1 while the database answers; its figures are missing otherwise.", float(is_up))
 
 
 def _gauge(name: str, help_: str, value: float) -> GaugeMetricFamily:

@@ -36,8 +36,8 @@ DATA: dict[str, Any] = {
 """Of the API's answers, which are no pages."""
 
 _DOCS = re.compile(r"/api/v1/docs/?")
-_SIGN_IN = re.compile(r"/(admin|account)/login/|/account/(oidc|saml)/[^/]+/login/")
-"""The pages whose forms lead to identity providers; browsers hold a form's redirect against form-action too."""
+_SIGN_IN = re.compile(r"/(admin|account)/login/")
+"""The pages with a button for each listed identity provider; an unlisted one is named on its own page alone."""
 
 
 def policy_of(path: str) -> dict[str, Any]:
@@ -46,10 +46,15 @@ def policy_of(path: str) -> dict[str, Any]:
         return PAGE if _DOCS.fullmatch(path) else DATA
     if not path.startswith(("/admin/", "/account/")):
         return PAGE
-    if not _SIGN_IN.fullmatch(path):
-        return THEMED
-    origins = sorted({origin for one in settings.FORGE_IDENTITY_PROVIDERS for origin in one.origins})
-    return THEMED | {"form-action": [SELF, *origins]}
+    return THEMED | {"form-action": [SELF, *_led_to(path)]}
+
+
+def _led_to(path: str) -> list[str]:
+    """Where a page's forms lead beside this host; browsers hold a form's redirect against form-action too."""
+    is_shared = _SIGN_IN.fullmatch(path)
+    known = settings.FORGE_IDENTITY_PROVIDERS
+    named = [one for one in known if (one.is_listed if is_shared else one.login_path == path)]
+    return sorted({origin for one in named for origin in one.origins})
 
 
 class PolicyMiddleware(CSPMiddleware):

@@ -200,6 +200,7 @@ class Demo:
             "--preload",
             "--limit-request-line",
             "8190",
+            "--no-control-socket",
             "--graceful-timeout",
             "5",
             "--logger-class",

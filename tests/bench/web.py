@@ -42,7 +42,7 @@ def listening(application: str, *, workers: int, threads: int) -> Iterator[int]:
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", application, "--bind", f"{LOOPBACK}:{port}", "--preload"]
     command += ["--workers", str(workers), "--worker-class", "gthread", "--threads", str(threads)]
-    command += ["--keep-alive", "60"]
+    command += ["--keep-alive", "60", "--no-control-socket"]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "gunicorn.log"
         process = spawn(command, log=log, env=dict(os.environ), cwd=BASE_DIR)

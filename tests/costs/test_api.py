@@ -103,10 +103,18 @@ def test_total_groups_days_records_and_the_machine_agree(world):
         (world.project.slug, "STANDARD"),
         (None, "STANDARD"),
     }
-    assert [row["day"] for row in by_day["results"]] == sorted(row["day"] for row in by_day["results"])
+    assert [row["period_start"] for row in by_day["results"]] == sorted(row["day"] for row in by_day["results"])
     records = get(world.finance, f"{COSTS}/records?page_size=1000")
     assert sum(Decimal(row["total_cost"]) for row in records["results"]) == spent
     assert {(row["currency"], row["basis"]) for row in records["results"]} == {("USD", "METERED")}
+
+
+def test_what_is_deprecated_is_told_by_its_operation_and_by_no_other(world):
+    answer = client_of(world.finance).get(f"{COSTS}/timeseries/")
+    assert answer["Deprecation"] == f"@{datetime(2026, 12, 1, tzinfo=UTC).timestamp():.0f}"
+    assert answer["Sunset"] == "Wed, 01 Dec 2027 00:00:00 GMT"
+    assert answer["Link"] == '</api/v1/docs/>; rel="deprecation"; type="text/html"'
+    assert "Deprecation" not in client_of(world.finance).get(f"{COSTS}/summary/")
 
 
 def test_records_come_in_pages_that_miss_none_and_repeat_none(world):

@@ -5,6 +5,8 @@ import re
 import threading
 
 import pytest
+import yaml
+from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.db import connection, connections
 from django.utils import timezone
@@ -17,6 +19,7 @@ from audit.actors import Actor
 from audit.models import AuditLog
 from forge.accounts.models import Team
 from forge.accounts.token_services import issue_token
+from forge.db.ids import uuid7
 from tests.factories import MembershipFactory, TeamFactory
 
 TEAMS = "/api/v1/teams/"
@@ -51,6 +54,26 @@ def test_a_replay_repeats_the_receipt_and_leaves_no_entry_of_its_own():
     assert first.headers["Audit-Receipt"] == again.headers["Audit-Receipt"]
     assert again.headers["Idempotency-Replayed"] == "true"
     assert [entry.action_type for entry in entries()] == ["TEAM_CREATE"]
+
+
+CHANGES_NOTHING = {"/api/v1/budgets/check/", "/api/v1/costs/quote/"}
+
+
+@pytest.mark.django_db
+def test_every_post_obeys_an_idempotency_key_or_refuses_it():
+    document = yaml.load((settings.BASE_DIR / "docs/openapi.yaml").read_text(), Loader=yaml.CSafeLoader)
+    posts = {path: methods["post"] for path, methods in document["paths"].items() if "post" in methods}
+    admin = client_of("admin")
+    told = {}
+    for path in posts.keys() - CHANGES_NOTHING:
+        answer = admin.post(re.sub(r"{\w+}", str(uuid7()), path), {}, HTTP_IDEMPOTENCY_KEY="k" * 256)
+        told[path] = (answer.status_code, answer.json()["code"])
+    takes = {path for path, post in posts.items() if "Idempotency-Key" in str(post.get("parameters"))}
+    assert not takes & CHANGES_NOTHING
+    assert told == {
+        path: (400, "invalid_idempotency_key" if path in takes else "idempotency_key_not_taken") for path in told
+    }
+    assert len(told) > 50
 
 
 @pytest.mark.django_db

@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from forge import checks
+from forge.accounts.signin.providers import BadProvider, parse
 from forge.env import BASE_DIR, identity_providers, networks, rate
 from tests.audit.support import SIGNING_KEY
 from tests.plugins.database import superuser_url
@@ -146,7 +147,14 @@ def test_the_command_that_checks_names_settings_of_links(manage):
     assert "forge.E005" in done.stderr
 
 
-PROVIDER = {"id": "acme", "kind": "oidc", "name": "A", "organization": "acme", "server_url": "u", "client_id": "c"}
+PROVIDER = {
+    "id": "acme", "kind": "oidc", "name": "A", "organization": "acme", "client_id": "c",
+    "server_url": "https://acme.okta.com/oauth2/default",
+}  # fmt: skip
+SAML_PROVIDER = {
+    "id": "acme", "kind": "saml", "name": "A", "organization": "acme", "entity_id": "urn:acme",
+    "sso_url": "https://accounts.google.com/o/saml2/idp?idpid=C0", "certificate_file": "/dev/null",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -161,13 +169,53 @@ PROVIDER = {"id": "acme", "kind": "oidc", "name": "A", "organization": "acme", "
         ({"kind": "saml"}, "acme: client_id is not known"),
         ({"client_secret_env": "PATH", "leads_to": "https://b.example"}, "acme: leads_to is a list of origins"),
         ({"client_secret_env": "PATH", "leads_to": ["https://b.example/c"]}, "acme: leads_to is a list of origins"),
-        ({"client_secret_env": "PATH", "leads_to": ["b.example; script-src *"]}, "acme: leads_to is a list of origins"),
+        (
+            {"client_secret_env": "PATH", "leads_to": ["b.example; script-src *"]},
+            "acme: leads_to has 'b.example; script-src",
+        ),
     ],
 )
 def test_an_identity_provider_that_cannot_be_meant_stops_the_start_with_its_name(monkeypatch, changes, said):
     monkeypatch.setenv("FORGE_IDENTITY_PROVIDERS", json.dumps([PROVIDER | changes]))
     with pytest.raises(ImproperlyConfigured, match=re.escape(said)):
         identity_providers("FORGE_IDENTITY_PROVIDERS")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("acme.okta.com", "which is no address such as https://login.acme.example"),
+        ("ldap://a.example", "no address"),
+        ("https://", "no address"),
+        ("https://a.example;script-src *", "no address"),
+        ("https://a.example/;script-src *", "no address"),
+        ("https://a.example,b.example", "no address"),
+        ("https://*.example", "no address"),
+        ("https://user@b.example", "no address"),
+        ("https://a.example:", "no address"),
+        ("https://a.example:99999", "has the port 99999: 1 to 65535"),
+        ("https://a.example:0", "has the port 0"),
+        ("https://münchen.example", "no address"),
+        (" https://a.example", "no address"),
+        (None, "no address"),
+    ],
+)
+@pytest.mark.parametrize("name", ["server_url", "sso_url", "leads_to"])
+def test_an_address_of_an_identity_provider_is_one(name, address, said):
+    provider = (SAML_PROVIDER if name == "sso_url" else PROVIDER) | {name: [address] if name == "leads_to" else address}
+    if provider["kind"] == "oidc":
+        provider["client_secret_env"] = "ACME"
+    with pytest.raises(BadProvider, match=re.escape(said)) as fault:
+        parse(json.dumps([provider]), environment={"ACME": "a secret"})
+    assert str(fault.value).startswith(f"acme: {name} has ")
+
+
+@pytest.mark.parametrize("origin", ["https://a.example", "http://127.0.0.1:8080", "https://idp_1:65535", "http://idp"])
+def test_an_address_that_is_one_has_its_origin(origin):
+    found = parse(
+        json.dumps([SAML_PROVIDER | {"sso_url": f"{origin}/a?b=c", "leads_to": [f"{origin}/"]}]), environment={}
+    )
+    assert found[0].origins == (origin, origin)
 
 
 def test_an_identity_providers_secret_is_read_from_where_it_is_named(monkeypatch, tmp_path):

@@ -124,7 +124,10 @@ def test_gunicorns_own_lines_are_json_too_also_after_a_reload_and_a_request_has_
     arguments = [sys.executable, "-m", "gunicorn", "forge.wsgi", "--bind", f"127.0.0.1:{port}", "--preload"]
     with log.open("wb") as file:
         web = subprocess.Popen(
-            [*arguments, "--logger-class", "forge.weblog.Lines"], cwd=BASE_DIR, env=environment, stderr=file
+            [*arguments, "--no-control-socket", "--logger-class", "forge.weblog.Lines"],
+            cwd=BASE_DIR,
+            env=environment,
+            stderr=file,
         )
     try:
         _until(lambda: _said(log, "Booting worker") == 1)

@@ -188,6 +188,14 @@ def test_the_image_runs_as_nobody_and_holds_no_secret():
     assert yaml.safe_load(command.removeprefix("CMD "))[:2] == ["gunicorn", "forge.wsgi"]
 
 
+def test_nobody_commands_gunicorn_by_a_socket_in_a_home_that_is_not_there():
+    [container] = PODS["web"]["spec"]["containers"]
+    image = next(line for line in (BASE_DIR / "Dockerfile").read_text().splitlines() if line.startswith("CMD"))
+    for command in (container["command"], yaml.safe_load(image.removeprefix("CMD "))):
+        assert "--no-control-socket" in command
+    assert "command" not in COMPOSE["services"]["web"]  # the image's
+
+
 def test_secrets_are_made_once_and_forge_starts_with_them(tmp_path):
     folder = tmp_path / "secrets"
     make = [sys.executable, "-m", "forge.make_secrets", "--folder", str(folder), "--origin", "forge.test/audit"]

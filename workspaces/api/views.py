@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from forge.api.etags import require_version
-from forge.api.idempotency import idempotent
+from forge.api.idempotency import idempotent, refuse_key
 from forge.api.schema import problem
 from forge.api.views import ReadViewSet
 from forge.operations.api.serializers import OperationSerializer
@@ -316,7 +316,10 @@ class WorkSpaceViewSet(ReadViewSet):
     @extend_schema(request=ConnectSerializer, responses={200: AccessSerializer})
     @connect.mapping.post
     def open(self, request: Request, pk: str | None = None) -> Response:
-        """The same, and a machine of Applications that has no session begins to run."""
+        """The same, and a machine of Applications that has no session begins to run; the address is shown once, so an
+        Idempotency-Key is refused.
+        """
+        refuse_key(request)
         wanted = self.validated(ConnectSerializer)
         workspace = self.get_object()
         require_version(workspace, self.if_match)  # AWS is asked outside a transaction, so nothing is locked

@@ -181,6 +181,7 @@ class TokenViewSet(ListModelMixin, ForgeViewSet):
 
     @extend_schema(request=None, responses={200: serializers.TokenSerializer})
     @action(detail=True, methods=["post"])
+    @idempotent
     def revoke(self, request: Request, pk: str | None = None) -> Response:
         """End a token at once."""
         token = token_services.revoke_token(actor=self.actor, token=self.get_object(), now=timezone.now())

@@ -17,12 +17,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 OIDC, SAML = "oidc", "saml"
-_ORIGIN = re.compile(r"(https?://[^/?#\s;,'\"]+)/?")
+_HOST = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"  # what a host may be in a page's security policy
+_ADDRESS = re.compile(rf"(?P<origin>https?://{_HOST}(?::(?P<port>[0-9]+))?)(?P<rest>[/?][!-~]*)?")
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _COMMON = {"id", "kind", "name", "organization", "trust_email", "sign_up_team", "is_listed", "attributes", "leads_to"}
+_ADDRESS_OF = {OIDC: "server_url", SAML: "sso_url"}
 _OWN = {
     OIDC: {"server_url", "client_id", "client_secret_env", "client_secret_file"},
     SAML: {"entity_id", "sso_url", "certificate_file"},
@@ -57,8 +58,8 @@ class IdentityProvider:
     @property
     def origins(self) -> tuple[str, ...]:
         """Where a form that begins a sign-in may end up, for the pages' security policy."""
-        its_own = urlsplit(self.facts["server_url" if self.kind == OIDC else "sso_url"])
-        return f"{its_own.scheme}://{its_own.netloc.rpartition('@')[2]}", *self.leads_to
+        its_own, _ = _parts(self.id, _ADDRESS_OF[self.kind], self.facts[_ADDRESS_OF[self.kind]])
+        return its_own, *self.leads_to
 
     @property
     def login_path(self) -> str:
@@ -102,6 +103,7 @@ def _parse_one(entry: dict[str, Any], environment: Mapping[str, str]) -> Identit
     optional |= {"client_secret_env", "client_secret_file"}
     if missing := sorted((_COMMON | _OWN[kind]) - optional - entry.keys()):
         raise BadProvider(f"{key}: {missing[0]} is missing")
+    _parts(key, _ADDRESS_OF[kind], entry[_ADDRESS_OF[kind]])
     return IdentityProvider(
         id=key,
         kind=kind,
@@ -118,9 +120,26 @@ def _parse_one(entry: dict[str, Any], environment: Mapping[str, str]) -> Identit
 
 
 def _origins(key: str, wanted: Any) -> tuple[str, ...]:
-    if not isinstance(wanted, list) or not all(_ORIGIN.fullmatch(str(one)) for one in wanted):
-        raise BadProvider(f"{key}: leads_to is a list of origins such as https://login.acme.example")
-    return tuple(str(one).rstrip("/") for one in wanted)
+    fault = BadProvider(f"{key}: leads_to is a list of origins such as https://login.acme.example")
+    if not isinstance(wanted, list):
+        raise fault
+    parts = [_parts(key, "leads_to", one) for one in wanted]
+    if any(rest not in ("", "/") for _, rest in parts):
+        raise fault
+    return tuple(origin for origin, _ in parts)
+
+
+def _parts(key: str, name: str, address: Any) -> tuple[str, str]:
+    """The origin of an address, and what follows it."""
+    found = _ADDRESS.fullmatch(str(address))
+    if found is None:
+        raise BadProvider(
+            f"{key}: {name} has {address!r}, which is no address such as https://login.acme.example: http or https,"
+            " a host in ASCII, no user"
+        )
+    if found["port"] is not None and not 0 < int(found["port"]) <= 65535:
+        raise BadProvider(f"{key}: {name} has the port {found['port']}: 1 to 65535")
+    return found["origin"], found["rest"] or ""
 
 
 def _secret(key: str, entry: dict[str, Any], environment: Mapping[str, str]) -> str:

@@ -101,16 +101,19 @@ def require_operator(email: str, *, is_locking: bool = False) -> User:
     return user
 
 
-def recover_operator(*, actor: Actor, email: str, password: str, without_factors: bool = False) -> User:
+def recover_operator(*, actor: Actor, email: str, password: str, without_factors: bool = False) -> tuple[User, bool]:
     """Give an operator of the installation, whom no mail helps, a new password; for the command line alone.
 
-    Sessions end, a lock opens; second factors stay unless `without_factors`. Raises MayNotManagePeople,
+    Sessions end, a lock opens; second factors stay unless `without_factors`. Answers the operator, and whether factors
+    were taken away. Raises MayNotManagePeople,
     NoSuchOperator, PasswordRefused.
     """
     if actor.kind != Kind.COMMAND:
         raise MayNotManagePeople("Operators of the installation are helped on the command line alone.")
     with transaction.atomic():
         user = require_operator(email, is_locking=True)
+        if user.check_password(password):
+            raise PasswordRefused("It is the password that the operator has now; nothing was changed.")
         _give(user, password, actor=actor)
         record(
             actor=actor,
@@ -119,9 +122,8 @@ def recover_operator(*, actor: Actor, email: str, password: str, without_factors
             resource_id=str(user.pk),
             description=f"A new password of operator {user.pk} of the installation, on the command line",
         )
-        if without_factors:
-            factors.take_away(user, actor=actor)
-    return user
+        had_factors = without_factors and factors.take_away(user, actor=actor)
+    return user, had_factors
 
 
 def _give(user: User, password: str, *, actor: Actor) -> None:

@@ -11,6 +11,7 @@ CONCURRENTLY): its sessions are the system's from their beginning, by a paramete
 
 from __future__ import annotations
 
+import selectors
 from typing import Any, cast
 
 import psycopg
@@ -18,13 +19,16 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.postgresql import base, operations
 from psycopg import sql
-from psycopg.pq import TransactionStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 
 from forge.db import scope
 
 OWNER = "owner"
 _UNKNOWN = None
 """What PostgreSQL has after a savepoint was rolled back, which takes back what was set since."""
+
+_ANSWERS_WITHIN = 3.0
+"""Seconds in which a kept connection has to answer before it is used again."""
 
 _SET = f"SET LOCAL {scope.SETTING} = "
 
@@ -109,6 +113,30 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self.is_scoped and not settings.DEBUG and scope.process_is_nobodys():
             with psycopg.ClientCursor(self.connection) as cursor:
                 self._refuse_the_almighty(cursor)
+
+    def is_usable(self) -> bool:
+        """Whether the server still answers a kept connection; Django's own waits for ever for one that is frozen."""
+        if self.connection is None:
+            return False
+        try:
+            return self._answers(self.connection.pgconn)
+        except psycopg.Error:
+            return False
+
+    @staticmethod
+    def _answers(pgconn: Any) -> bool:
+        pgconn.send_query(b"SELECT 1")
+        is_answered = False
+        with selectors.DefaultSelector() as selector:
+            selector.register(pgconn.socket, selectors.EVENT_READ)
+            while True:
+                while pgconn.is_busy():
+                    if not selector.select(_ANSWERS_WITHIN):
+                        return False
+                    pgconn.consume_input()
+                if (result := pgconn.get_result()) is None:
+                    return is_answered
+                is_answered = result.status == ExecStatus.TUPLES_OK
 
     def create_cursor(self, name: str | None = None) -> Any:
         """A cursor on the server only within a transaction: outside one it would not know the scope any more."""

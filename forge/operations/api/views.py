@@ -8,6 +8,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from forge.api.idempotency import idempotent
 from forge.api.views import ReadViewSet
 from forge.operations import services
 from forge.operations.api.filters import OperationFilterSet
@@ -33,6 +34,7 @@ class OperationViewSet(ReadViewSet):
 
     @extend_schema(request=None, responses={200: OperationSerializer, 202: _STOPS})
     @action(detail=True, methods=["post"])
+    @idempotent
     def cancel(self, request: Request, pk: str | None = None) -> Response:
         """Call it off: 200 when it is cancelled, 202 when its worker has yet to see the request."""
         operation = services.cancel(operation=self.get_object(), actor=self.actor, now=timezone.now())
@@ -41,6 +43,7 @@ class OperationViewSet(ReadViewSet):
 
     @extend_schema(request=None, responses={202: OperationSerializer})
     @action(detail=True, methods=["post"])
+    @idempotent
     def retry(self, request: Request, pk: str | None = None) -> Response:
         """Try it again, after it failed or its outcome stayed unknown."""
         operation = services.retry(operation=self.get_object(), actor=self.actor, now=timezone.now())

@@ -158,8 +158,9 @@ def test_recover_gives_an_operator_a_new_password_opens_the_lock_and_ends_the_se
     assert (entry.resource_id, entry.organization_id) == (str(operator.pk), None)
 
 
-def test_recover_takes_second_factors_away_where_that_is_asked_for():
+def test_recover_takes_second_factors_away_where_that_is_asked_for(monkeypatch):
     make()
+    monkeypatch.setenv("FORGE_OPERATOR_PASSWORD", OTHER)
     operator = User.objects.get()
     Authenticator.objects.create(user=operator, type=Authenticator.Type.TOTP, data={})
     assert "Second factors are gone." in make(recover=True, without_factors=True)
@@ -168,6 +169,21 @@ def test_recover_takes_second_factors_away_where_that_is_asked_for():
     assert [one["type"] for one in entry.changes["before"]["factors"]] == ["totp"]
     with pytest.raises(CommandError, match="goes with --recover"):
         make(without_factors=True)
+
+
+def test_recover_speaks_of_no_factors_where_there_were_none(monkeypatch):
+    make()
+    monkeypatch.setenv("FORGE_OPERATOR_PASSWORD", OTHER)
+    assert make(recover=True, without_factors=True).endswith("There were no second factors.\n")
+
+
+def test_recover_refuses_the_password_that_the_operator_has():
+    make()
+    Authenticator.objects.create(user=User.objects.get(), type=Authenticator.Type.TOTP, data={})
+    with pytest.raises(CommandError, match="the password that the operator has now; nothing was changed"):
+        make(recover=True, without_factors=True)
+    assert Authenticator.objects.exists()
+    assert not AuditLog.objects.filter(action_type="PASSWORD_RESET").exists()
 
 
 @pytest.mark.parametrize("who", ["nobody", "person", "off"])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from django.db import connection
 from django.http import HttpRequest
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import action
@@ -15,6 +17,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from forge.api.deprecations import deprecated
 from forge.api.errors import Conflict, Refused
 from forge.api.etags import require_version
 from forge.api.filters import ForgeFilterSet
@@ -146,6 +149,32 @@ class SwitchViewSet(ForgeViewSet):
         row.version = 7
         require_version(row, self.if_match)
         return self.shown(row, self.body_of(row))
+
+
+class AgingViewSet(ForgeViewSet):
+    """An operation that is deprecated, and one of whose answer a field is."""
+
+    authentication_classes = (HeaderAuthentication,)
+    queryset = JobSwitch.objects.all()
+    serializer_class = SwitchSerializer
+    filter_backends = ()
+    pagination_class = None
+
+    @deprecated(since=date(2026, 1, 1), sunset=date(2027, 1, 1))
+    def list(self, request: Request) -> Response:
+        return Response([])
+
+    @deprecated(since=date(2026, 1, 1), sunset=date(2028, 1, 1))
+    @idempotent
+    def create(self, request: Request) -> Response:
+        wanted = self.validated(SwitchBody)
+        return Response(wanted, status=201)
+
+    @extend_schema(responses=SwitchSerializer)
+    @action(detail=False, methods=["get"])
+    @deprecated(since=date(2026, 1, 1), sunset=date(2027, 1, 1), field="Switch.reason")
+    def newest(self, request: Request) -> Response:
+        return Response(SwitchSerializer(JobSwitch(organization_id=uuid.uuid4(), job="a")).data)
 
 
 class CrashingViewSet(ForgeViewSet):

@@ -11,6 +11,7 @@ from tests.forge.api import support
 router = OptionalSlashRouter()
 router.register("runs", support.RunViewSet, basename="run")
 router.register("switches", support.SwitchViewSet, basename="switch")
+router.register("aging", support.AgingViewSet, basename="aging")
 router.register("crash", support.CrashingViewSet, basename="crash")
 
 

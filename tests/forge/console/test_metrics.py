@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from audit.models import AuditLog
 from audit.sealing.sealer import seal
+from audit.services import AuditUnavailable
 from forge.celery import app
 from forge.console import health, metrics
 from forge.db import jobs, partitions
@@ -119,13 +120,28 @@ def test_it_says_how_jobs_ended_and_when_they_last_succeeded(client, token):
 
 
 @pytest.mark.django_db
-def test_a_lost_database_is_503_and_tells_nothing_else(client, token, monkeypatch):
+def test_without_a_database_it_says_so_and_what_processes_counted(client, token, monkeypatch):
     def lost():
         raise OperationalError("password and host")
 
+    client.get("/healthz")
+    assert figures(client)["forge_database_up",] == 1
     monkeypatch.setattr(metrics.seals, "status", lost)
-    answer = scrape(client)
-    assert (answer.status_code, answer.content) == (503, b"The database does not answer.\n")
+    assert b"password" not in scrape(client).content
+    found = figures(client)
+    assert found["forge_database_up",] == 0
+    assert found["forge_http_requests_total", "/healthz/", "200", "GET"] >= 1
+    assert ("forge_audit_tree_size",) not in found
+
+
+@pytest.mark.django_db
+def test_without_a_log_another_token_reads_nothing_either_and_is_told_so(client, token, monkeypatch):
+    def fail(entry):
+        raise AuditUnavailable
+
+    monkeypatch.setattr("audit.middleware.append", fail)
+    assert scrape(client, "another").status_code == 401
+    assert client.get("/api/v1/me/").status_code == 503
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "owner"])

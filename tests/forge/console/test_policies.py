@@ -15,15 +15,21 @@ from tests.forge.console.test_sites import signed_in
 
 pytestmark = pytest.mark.django_db
 
+ADFS, CODES, LOGIN = "https://adfs.acme.example", "https://codes.acme.example", "https://login.acme.example:8443"
 PROVIDERS = [
     {
         "id": "acme-oidc", "kind": "oidc", "name": "Acme", "organization": "acme", "client_id": "forge",
-        "server_url": "https://ada@login.acme.example:8443/realms/a", "client_secret_env": "ACME",
+        "server_url": "https://login.acme.example:8443/realms/a", "client_secret_env": "ACME",
         "leads_to": ["https://codes.acme.example/"],
     },
     {
         "id": "acme-saml", "kind": "saml", "name": "Acme", "organization": "acme", "entity_id": "urn:acme",
         "sso_url": "https://adfs.acme.example/adfs/ls/", "certificate_file": "/dev/null",
+    },
+    {
+        "id": "quiet", "kind": "oidc", "name": "Quiet", "organization": "acme", "client_id": "forge",
+        "server_url": "https://login.quiet.example", "client_secret_env": "ACME", "is_listed": False,
+        "leads_to": ["https://codes.quiet.example"],
     },
 ]  # fmt: skip
 
@@ -86,10 +92,17 @@ def test_the_start_of_the_docs_page_is_a_script_with_an_address():
     assert "SwaggerUIBundle" in script.content.decode()
 
 
-def test_forms_of_the_sign_in_pages_lead_to_the_identity_providers_and_no_others(settings):
+@pytest.mark.parametrize(
+    ("address", "led_to"),
+    [
+        *((path, [CODES, ADFS, LOGIN]) for path in ("/admin/login/", "/account/login/")),
+        ("/account/oidc/acme-oidc/login/", [CODES, LOGIN]),
+        ("/account/saml/acme-saml/login/", [ADFS]),
+        ("/account/oidc/quiet/login/", ["https://codes.quiet.example", "https://login.quiet.example"]),
+        *((path, []) for path in ("/account/saml/quiet/login/", "/account/oidc/none/login/", "/account/oidc/login/")),
+        *((path, []) for path in ("/account/password/forgotten/", "/account/oidc/quiet/login/callback/", "/nowhere/")),
+    ],
+)
+def test_a_page_leads_to_the_identity_providers_that_it_names_and_to_no_others(settings, address, led_to):
     settings.FORGE_IDENTITY_PROVIDERS = parse(json.dumps(PROVIDERS), environment={"ACME": "a secret"})
-    theirs = ["https://adfs.acme.example", "https://codes.acme.example", "https://login.acme.example:8443"]
-    for address in ("/admin/login/", "/account/login/", "/account/oidc/none/login/"):
-        assert policy(Client().get(address))["form-action"] == ["'self'", *theirs]
-    for address in ("/account/password/forgotten/", "/account/oidc/none/login/callback/", "/nowhere/"):
-        assert policy(Client().get(address))["form-action"] == ["'self'"]
+    assert policy(Client().get(address))["form-action"] == ["'self'", *sorted(led_to)]

@@ -63,7 +63,9 @@ def children(pid):
 
 def test_a_workers_exporter_adds_up_web_workers_even_one_that_was_killed(started):
     web, metrics = free_port(), free_port()
-    gunicorn = started("gunicorn", "forge.wsgi", "--bind", f"{LOOPBACK}:{web}", "--workers", "2", "--preload")
+    gunicorn = started(
+        "gunicorn", "forge.wsgi", "--bind", f"{LOOPBACK}:{web}", "--workers", "2", "--preload", "--no-control-socket"
+    )
     started(
         "celery", "-A", "forge", "worker", "-Q", "a-queue-of-this-test", "-P", "solo", "--without-gossip",
         FORGE_METRICS_PORT=str(metrics), FORGE_METRICS_TOKEN=TOKEN,

@@ -157,6 +157,20 @@ def test_what_is_queued_is_cancelled_with_200(enqueue, client, handler):
     assert again.json()["operation_status"] == "cancelled"
 
 
+@pytest.mark.parametrize("verb", ["cancel", "retry"])
+def test_the_same_key_calls_off_or_asks_again_once(enqueue, client, handler, verb):
+    operation = enqueue()
+    if verb == "retry":
+        fail(operation)
+
+    first, again = (client.post(f"{LIST}{operation.id}/{verb}/", HTTP_IDEMPOTENCY_KEY="a") for _ in range(2))
+
+    assert first.status_code == again.status_code == (200 if verb == "cancel" else 202)
+    assert (first.content, first.get("Location")) == (again.content, again.get("Location"))
+    assert again["Idempotency-Replayed"] == "true"
+    assert [name for name, _ in handler.calls].count(verb) == 1
+
+
 def test_what_runs_is_asked_to_stop_with_202(enqueue, client):
     operation = enqueue()
     claims.take()

@@ -65,11 +65,12 @@ class Command(BaseCommand):
 
     def _recover(self, asked: dict[str, str], without_factors: bool) -> str:
         require_operator(asked["email"])
-        operator = recover_operator(
+        operator, had_factors = recover_operator(
             actor=Actor.command("make_operator"),
             email=asked["email"],
             password=password_of("operator", variable="FORGE_OPERATOR_PASSWORD"),
             without_factors=without_factors,
         )
-        factors = "Second factors are gone." if without_factors else "Second factors are as they were."
+        gone = "Second factors are gone." if had_factors else "There were no second factors."
+        factors = gone if without_factors else "Second factors are as they were."
         return f"{operator.email} has a new password; every session has ended. {factors}"
