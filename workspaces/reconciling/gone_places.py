@@ -59,9 +59,7 @@ def end_with_their_place(
     return gone
 
 
-def _note(
-    account: ProviderAccount, service_type: str, places: dict[str, int], missing: list[str], run: Run
-) -> None:
+def _note(account: ProviderAccount, service_type: str, places: dict[str, int], missing: list[str], run: Run) -> None:
     """Open the findings of the places that are missing, and resolve those of the others."""
     if run.dry_run:
         return
