@@ -8,6 +8,7 @@ crash finds the records that are done at their new price, and passes them over.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -121,9 +122,9 @@ class Rerate(Handler):
     def retry(self, operation: Operation, *, actor: Actor, now: datetime) -> None:
         _record(operation, outcome="retry", result="SUCCESS", now=now, actor=actor)
 
-    def is_cancellable(self, operation: Operation) -> bool:
-        """Never: half of it would leave two prices for one hour. Another correction undoes it."""
-        return False
+    def cancellable(self, operations: Sequence[Operation]) -> set[uuid.UUID]:
+        """None: half of it would leave two prices for one hour. Another correction undoes it."""
+        return set()
 
     def may_control(self, user: Any, operation: Operation) -> bool:
         return permissions.may_price(user, operation.organization_id)

@@ -48,7 +48,7 @@ def _may_cancel(user: Any, operation: Operation) -> bool:
     handler = _handler(operation)
     if handler is None or operation.is_final:
         return False
-    return handler.is_cancellable(operation) and handler.may_control(user, operation)
+    return operation.id in handler.cancellable([operation]) and handler.may_control(user, operation)
 
 
 def _may_retry(user: Any, operation: Operation) -> bool:

@@ -1,6 +1,9 @@
 """What a room above supplies to have its operations carried out, and how a kind finds its handler."""
 
+import uuid
 from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -59,12 +62,13 @@ class Handler(ABC):
         """Whether `user` may cancel and retry it; a room that knows the target's permissions narrows it down."""
         return operation.is_controllable_by(user)
 
-    def is_cancellable(self, operation: Operation) -> bool:
-        """Whether a request to cancel the open operation can have an effect.
+    def cancellable(self, operations: Sequence[Operation]) -> set[uuid.UUID]:
+        """Those of open operations of its kind that a request to cancel can still have an effect on, by id.
 
-        A handler that says so past the point of no return sees `cancel_requested_at` set and undoes what it did.
+        A handler that names one past its point of no return sees `cancel_requested_at` set and undoes what it did. It
+        asks the database once however many there are.
         """
-        return operation.cancellable
+        return {one.id for one in operations if one.cancellable}
 
     def is_retryable(self, operation: Operation) -> bool:
         """Whether `retry` will not refuse it for good; for buttons that stand only where they work."""
@@ -93,3 +97,12 @@ def handler_of(kind: str) -> Handler:
     if not isinstance(handler, Handler):
         raise ImproperlyConfigured(f"{path} is not a forge.operations.handlers.Handler.")
     return handler
+
+
+def cancellable_of(operations: Iterable[Operation]) -> set[uuid.UUID]:
+    """Those of any operations that a request to cancel can have an effect on, by id; a query for each kind at most."""
+    by_kind = defaultdict(list)
+    for operation in operations:
+        if not operation.is_final and operation.kind in settings.FORGE_OPERATION_HANDLERS:
+            by_kind[operation.kind].append(operation)
+    return {one for kind, some in by_kind.items() for one in handler_of(kind).cancellable(some)}

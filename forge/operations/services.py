@@ -94,7 +94,7 @@ def cancel(*, operation: Operation, actor: Any, now: datetime) -> Operation:
         operation = _locked(operation, actor)
         if operation.is_final:
             raise OperationFinished(extra={"operation_status": operation.status})
-        if not handler.is_cancellable(operation):
+        if operation.id not in handler.cancellable([operation]):
             raise OperationNotCancellable(extra={"operation_status": operation.status})
         if operation.is_leased(now) or not operation.cancellable:
             _change(

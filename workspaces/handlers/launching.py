@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -74,9 +75,11 @@ class Launch(MachineHandler):
         """Where else the same could be launched, when the region has no room for it."""
         return {"alternatives": elsewhere(workspace)} if code in aws.NO_ROOM else {}
 
-    def is_cancellable(self, operation: Operation) -> bool:
+    def cancellable(self, operations: Sequence[Operation]) -> set[uuid.UUID]:
         """Past the point of no return too, while there is no machine to use: what comes of it is ended at once."""
-        return operation.cancellable or WorkSpace.objects.filter(pk=operation.target_id, state=State.PENDING).exists()
+        passed = {one.target_id: one.id for one in operations if not one.cancellable}
+        pending = WorkSpace.objects.filter(id__in=list(passed), state=State.PENDING).values_list("id", flat=True)
+        return super().cancellable(operations) | {passed[machine_id] for machine_id in pending}
 
     def cancel(self, operation: Operation, *, actor: Actor | None, now: datetime) -> None:
         workspace = lock_machine(operation.target_id)

@@ -16,6 +16,7 @@ from itertools import groupby
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from audit.actors import Actor
 from audit.services import record
@@ -78,9 +79,11 @@ class Bulk(Handler):
                 self._carry(claim, account, batch)
         self._conclude(claim, admitted)
 
-    def is_cancellable(self, operation: Operation) -> bool:
-        """While it, or a part of it, can be called off."""
-        return operation.cancellable or _parts_to_call_off(operation).exists()
+    def cancellable(self, operations: Sequence[Operation]) -> set[uuid.UUID]:
+        """Those that can be called off themselves, or have parts that can."""
+        passed = [one.id for one in operations if not one.cancellable]
+        parents = _parts_to_call_off(passed).values_list("parent_id", flat=True).distinct()
+        return super().cancellable(operations) | {parent for parent in parents if parent}
 
     def cancel(self, operation: Operation, *, actor: Actor | None, now: datetime) -> None:
         _record_outcome(operation, result="FAILURE", context={"outcome": "cancelled"}, now=now, actor=actor)
@@ -170,7 +173,7 @@ class Bulk(Handler):
         if claim.operation.cancel_requested_at is None:
             return
         actor = _who_called_off(claim.operation)
-        for part in _parts_to_call_off(claim.operation).order_by("id"):
+        for part in _parts_to_call_off([claim.operation.id]).order_by("id"):
             claim.heartbeat()
             with suppress(NotYourOperation, OperationFinished, OperationNotCancellable):
                 call_off(operation=part, actor=actor, now=claim.now())
@@ -201,9 +204,9 @@ class Bulk(Handler):
             )
 
 
-def _parts_to_call_off(operation: Operation) -> Any:
-    """The parts of a bulk operation that can be called off, and are not yet about to be."""
-    parts = Operation.objects.open().filter(parent_id=operation.id, cancellable=True)
+def _parts_to_call_off(bulk_ids: Sequence[uuid.UUID]) -> QuerySet[Operation]:
+    """The parts of bulk operations that can be called off, and are not yet about to be."""
+    parts = Operation.objects.open().filter(parent_id__in=bulk_ids, cancellable=True)
     return parts.filter(cancel_requested_at__isnull=True)
 
 

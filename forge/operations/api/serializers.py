@@ -1,11 +1,14 @@
 """Operations as the API shows them."""
 
+import uuid
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from forge.operations.handlers import cancellable_of
 from forge.operations.models import Operation
 
 FOR_PEOPLE_ON_CALL = frozenset({"internal"})
@@ -44,6 +47,7 @@ class OperationSerializer(serializers.ModelSerializer):
     steps = serializers.SerializerMethodField()
     error = serializers.SerializerMethodField()
     attempts = serializers.IntegerField(source="attempt", read_only=True)
+    cancellable = serializers.SerializerMethodField(help_text="Whether a request to cancel it can have an effect.")
     cancel_requested = serializers.SerializerMethodField()
     queued_seconds = serializers.SerializerMethodField()
     running_seconds = serializers.SerializerMethodField()
@@ -91,6 +95,15 @@ class OperationSerializer(serializers.ModelSerializer):
     def get_error(self, operation: Operation) -> dict[str, Any] | None:
         shown = {name: value for name, value in operation.error.items() if name not in FOR_PEOPLE_ON_CALL}
         return shown or None
+
+    def get_cancellable(self, operation: Operation) -> bool:
+        return operation.id in self._cancellable
+
+    @cached_property
+    def _cancellable(self) -> set[uuid.UUID]:
+        """Those of all operations that are shown, in one query for each kind at most."""
+        is_one_of_many = isinstance(self.parent, serializers.ListSerializer)
+        return cancellable_of(self.parent.instance if is_one_of_many else [self.instance])
 
     def get_cancel_requested(self, operation: Operation) -> bool:
         return operation.cancel_requested_at is not None
