@@ -229,7 +229,8 @@ def _has_secret_key() -> bool:
 
 def _is_one_role() -> bool:
     default, owner = settings.DATABASES["default"], settings.DATABASES["owner"]
-    return default.get("USER") == owner.get("USER") and default.get("OPTIONS") == owner.get("OPTIONS")
+    facts = [(one.get("USER"), one.get("OPTIONS", {}).get("options")) for one in (default, owner)]  # of SET role too
+    return facts[0] == facts[1]
 
 
 def _judge_policies() -> Iterator[checks.CheckMessage]:

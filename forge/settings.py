@@ -103,8 +103,8 @@ _DATABASE_HINT = "`make demo` starts an embedded PostgreSQL; or set it to postgr
 # libpq's: who does not answer holds no thread for long. Sockets of this machine take no notice, a pooler is not told.
 _PATIENCE = {
     "connect_timeout": 3,  # seconds, until the server has taken us in
-    "keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,  # milliseconds that what was sent may stay without a sign of arrival
+    "keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5,
+    "tcp_user_timeout": 15_000,  # milliseconds without a sign of the other side, of keepalives too
 }  # fmt: skip
 
 

@@ -2,8 +2,8 @@
 
 `@deprecated(since=date(2026, 12, 1), sunset=date(2027, 12, 1))` on a viewset's method deprecates its operation; with
 `field="Point.day"` only that field of its answers (schema and member, as the OpenAPI document names them). Answers then
-carry `Deprecation` (RFC 9745), `Sunset` (RFC 8594) and a `Link` to the docs, and the document says `deprecated` and
-`x-sunset`. tests/test_contract.py lets nothing go before its sunset.
+carry a `Link` to the docs and, where the operation goes, `Deprecation` (RFC 9745) and `Sunset` (RFC 8594); the document
+says `deprecated` and `x-sunset` in either case. tests/test_contract.py lets nothing go before its sunset.
 """
 
 from __future__ import annotations
@@ -31,12 +31,11 @@ class Deprecation:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What an answer carries."""
-        return {
-            "Deprecation": f"@{_unix(self.since)}",
-            "Sunset": http_date(_unix(self.sunset)),
-            "Link": f'<{DOCS}>; rel="deprecation"; type="text/html"',
-        }
+        """What an answer carries; where the operation stays and only a field goes, the link alone."""
+        link = {"Link": f'<{DOCS}>; rel="deprecation"; type="text/html"'}
+        if self.field:
+            return link
+        return link | {"Deprecation": f"@{_unix(self.since)}", "Sunset": http_date(_unix(self.sunset))}
 
     @property
     def marks(self) -> dict[str, Any]:

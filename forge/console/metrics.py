@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from django.conf import settings
-from django.db import Error
+from django.db import InterfaceError, OperationalError
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -156,7 +156,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     try:
         with scope.system():
             figures = _text_of(DatabaseCollector(timezone.now()))
-    except Error as error:
+    except (InterfaceError, OperationalError) as error:
         logger.warning("The database does not answer: %s", error)
         figures = _text_of(Away())
     return HttpResponse(figures + generate_latest(processes()), content_type=CONTENT_TYPE_LATEST)

@@ -28,7 +28,7 @@ from forge.console import queues, switches
 from forge.console.doctor import MENDS
 from forge.console.health import Finding, run_checks
 from forge.db import partitions
-from forge.db.jobs import FREE, last_runs, slot_of
+from forge.db.jobs import FREE, last_runs
 from forge.db.models import JobRun, JobSwitch
 from forge.schedule import SLOTS
 
@@ -45,7 +45,6 @@ class Job:
     name: str
     every: timedelta
     slot: timedelta
-    next_tick: datetime
     run: JobRun | None
     switch: JobSwitch | None
     own: JobSwitch | None = None
@@ -66,11 +65,16 @@ class Job:
         return self.switch if self.organization_id is None else self.own
 
     @property
-    def due_at(self) -> datetime:
-        """When its next slot begins; a slot that is free still is taken by the next tick."""
-        if self.run is None or self.run.outcome in FREE:
-            return self.next_tick
-        return self.run.slot + self.slot
+    def due_at(self) -> datetime | None:
+        """When its next slot begins; one that is free still is taken by the next tick. None before its first tick."""
+        if self.run is None:
+            return None
+        return self.run.started_at + self.every if self.run.outcome in FREE else self.run.slot + self.slot
+
+    @property
+    def rhythm(self) -> str:
+        """How often it ticks."""
+        return _in_words(self.every)
 
     @property
     def took(self) -> str:
@@ -100,7 +104,7 @@ class Job:
         if self.own is not None and self.own.is_paused:
             return f"It leaves your organization alone, which has paused it. {self.own.reason}".strip()
         if self.run is None:
-            return f"Its first slot has not come: it runs every {_in_words(self.every)}."
+            return f"Its first slot has not come: it runs every {self.rhythm}."
         return {
             JobRun.Outcome.PAUSED: "Its slot passed while it was paused.",
             JobRun.Outcome.LOST: "Its worker went away; the next tick takes the slot again.",
@@ -157,7 +161,6 @@ def jobs(organization_id: UUID | None = None, *, now: datetime) -> list[Job]:
             name,
             every,
             timedelta(seconds=SLOTS[name]) if name in SLOTS else every,
-            slot_of(now, every) + every,
             runs.get(name),
             found.get((name, None)),
             found.get((name, organization_id)) if organization_id else None,

@@ -191,7 +191,8 @@ def test_an_identity_provider_that_cannot_be_meant_stops_the_start_with_its_name
         ("https://a.example/;script-src *", "no address"),
         ("https://a.example,b.example", "no address"),
         ("https://*.example", "no address"),
-        ("https://user@b.example", "no address"),
+        ("https://user:s3cret@b.example", "has 'https://…@b.example', which is no address"),
+        ("HTTPS://a.example", "in small letters"),
         ("https://a.example:", "no address"),
         ("https://a.example:99999", "has the port 99999: 1 to 65535"),
         ("https://a.example:0", "has the port 0"),
@@ -261,6 +262,13 @@ def test_two_roles_are_as_it_should_be():
 
 
 def test_one_role_for_application_and_owner_is_a_warning(one_role):
+    assert ids(checks.check_owner_role(None)) == ["forge.W001"]
+
+
+def test_one_role_by_addresses_of_other_times_is_one_role(settings, monkeypatch):
+    default = settings.DATABASES["default"]
+    other = default | {"OPTIONS": default["OPTIONS"] | {"connect_timeout": 9}}
+    monkeypatch.setitem(settings.DATABASES, "owner", other)
     assert ids(checks.check_owner_role(None)) == ["forge.W001"]
 
 

@@ -61,12 +61,6 @@ def test_the_empty_form_offers_to_show_the_price_and_nothing_else(browser):
     assert 'name="price_seen"' not in page
 
 
-def test_the_link_to_launch_stands_on_the_list_and_not_on_the_page_that_it_leads_to(browser):
-    link = f'href="{ADD}"'
-    assert link in browser.get("/admin/workspaces/workspace/").content.decode()
-    assert link not in browser.get(ADD).content.decode()
-
-
 def test_the_first_press_shows_what_a_quote_and_a_dry_run_say_and_spends_nothing(world, browser, wanted, client):
     budget = factories.BudgetFactory(
         organization=world.organization, scope="TEAM", scope_id=world.team.pk, amount=500,

@@ -50,8 +50,10 @@ def call_off_automatic(verb: str, *, of: str, actor: Actor, workspace_id: uuid.U
     if queued is None:
         return
     if of == "extend" and rule_behind(queued) == Rule.STALE:
-        said = f"Operation {queued.id} ends the machine because it is stale; it must be kept alive to stay."
-        raise StaleEndUnderWay(said, extra={"operation": str(queued.id), "kind": queued.kind})
+        raise StaleEndUnderWay(
+            "The machine is being ended because it is stale; it must be kept alive to stay.",
+            extra={"operation": str(queued.id), "kind": queued.kind},
+        )
     try:
         operations.cancel(operation=queued, actor=actor, now=now)
     except operations.OperationFinished:

@@ -133,9 +133,10 @@ def _parts(key: str, name: str, address: Any) -> tuple[str, str]:
     """The origin of an address, and what follows it."""
     found = _ADDRESS.fullmatch(str(address))
     if found is None:
+        told = re.sub("//[^/]*@", "//…@", str(address))  # a password may stand there
         raise BadProvider(
-            f"{key}: {name} has {address!r}, which is no address such as https://login.acme.example: http or https,"
-            " a host in ASCII, no user"
+            f"{key}: {name} has {told!r}, which is no address such as https://login.acme.example: http or https in"
+            " small letters, a host by name or IPv4 address, all of it in ASCII, no user"
         )
     if found["port"] is not None and not 0 < int(found["port"]) <= 65535:
         raise BadProvider(f"{key}: {name} has the port {found['port']}: 1 to 65535")

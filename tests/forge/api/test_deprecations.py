@@ -32,7 +32,7 @@ def test_refusals_replays_and_head_say_it_too(client, make_client):
     answers = [client.post(AGING, {"job": "a"}, **key) for _ in range(2)] + [
         client.post(AGING, {"job": ""}),
         client.get(f"{AGING}?odd=1"),
-        client.head(f"{AGING}newest/"),
+        client.head(AGING),
     ]
     assert [answer.status_code for answer in answers] == [201, 201, 400, 200, 200]
     assert answers[1]["Idempotency-Replayed"] == "true"
@@ -40,6 +40,11 @@ def test_refusals_replays_and_head_say_it_too(client, make_client):
     stranger = make_client()
     stranger.credentials()
     assert set(stranger.get(AGING).headers) >= HEADERS
+
+
+def test_an_operation_that_stays_though_a_field_goes_has_the_link_alone(client):
+    answer = client.get(f"{AGING}newest/")
+    assert HEADERS & set(answer.headers) == {"Link"}
 
 
 def test_what_is_not_deprecated_says_nothing(client):

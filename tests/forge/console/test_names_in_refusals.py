@@ -22,12 +22,30 @@ def _problems(kind: type = Problem) -> Iterator[str]:
 
 
 def _ids_told(tree: ast.AST, problems: set[str]) -> Iterator[str]:
-    """The names of ids in the first argument of each problem that is made."""
-    for call in ast.walk(tree):
-        if isinstance(call, ast.Call) and call.args and _name(call.func) in problems:
-            for part in ast.walk(call.args[0]):
-                if isinstance(part, ast.FormattedValue) and _is_id(_name(part.value)):
-                    yield _name(part.value)
+    """The names of ids in the first argument of each problem that is made, also of one that was written before."""
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef):
+            assigned = _assigned(function)
+            for call in ast.walk(function):
+                if isinstance(call, ast.Call) and call.args and _name(call.func) in problems:
+                    said = call.args[0]
+                    yield from _ids_in(said)
+                    yield from (one for text in assigned.get(_name(said), ()) for one in _ids_in(text))
+
+
+def _assigned(function: ast.FunctionDef) -> dict[str, list[ast.AST]]:
+    found: dict[str, list[ast.AST]] = {}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                found.setdefault(_name(target), []).append(node.value)
+    return found
+
+
+def _ids_in(said: ast.AST) -> Iterator[str]:
+    for part in ast.walk(said):
+        if isinstance(part, ast.FormattedValue) and _is_id(_name(part.value)):
+            yield _name(part.value)
 
 
 def _name(node: ast.AST) -> str:
