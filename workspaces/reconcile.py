@@ -23,10 +23,9 @@ from workspaces.fleet.seen import Seen
 from workspaces.lifecycle import State
 from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.places import known, place_of
-from workspaces.reconciling import access
+from workspaces.reconciling import access, gone_places
 from workspaces.reconciling.beside import compare_tags, follow_drift, settle_auto_stop
 from workspaces.reconciling.following import as_of_now, compare, follow_one
-from workspaces.reconciling.gone_places import end_with_their_place
 from workspaces.reconciling.run import ReconcileFailed, Run, chunks
 
 logger = logging.getLogger(__name__)
@@ -178,10 +177,16 @@ def _judge(account: ProviderAccount, service_type: str, absent: Absent, gateway:
     believed = absent.held
     places = sorted({one.directory_id for one in absent.held})
     doubt = absence.doubt(absent=absent.count, machines=absent.machines, places=places, gateway=gateway)
-    if doubt is not None:
+    if doubt is None:
+        gone_places.forget(account, service_type, run)
+    else:
         believed = []
         standing = _ours(account, service_type).exclude(state=State.TERMINATING)
-        left = absent.count - end_with_their_place(account, service_type, standing, gateway, run)
+        left = absent.count
+        try:
+            left -= gone_places.end_with_their_place(account, service_type, standing, gateway, run)
+        except aws.AwsError as error:  # nothing is known of the places; the rest of the look goes on
+            run.fault(f"provider account {account.id}: {error}")
         if left > 0:
             run.figures.implausible += left
             told = f"provider account {account.id}: {left} of {absent.machines} machines absent, none believed"

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 Loss = Literal["request", "answer"]
 
@@ -26,7 +26,8 @@ class LossyProxy:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                operation = self.headers["X-Amz-Target"].rpartition(".")[2]
+                target = self.headers["X-Amz-Target"]  # STS names its operation in the form that it is sent
+                operation = target.rpartition(".")[2] if target else parse_qs(body.decode())["Action"][0]
                 proxy.calls[operation] += 1
                 losses = proxy._losses[operation]
                 loss = losses.pop(0) if losses else None

@@ -18,6 +18,7 @@ from tests.world import engineers
 from workspaces import absence, aws
 from workspaces.lifecycle import State
 from workspaces.models import Finding, StateChange, WorkSpace
+from workspaces.posture import sweep
 from workspaces.reconcile import reconcile
 from workspaces.reconciling.run import ReconcileFailed
 
@@ -99,6 +100,44 @@ def test_a_directory_that_was_back_meanwhile_is_believed_gone_an_hour_later_agai
     assert states() == {State.AVAILABLE: 3}
     look(clock, 1)
     assert states() == {State.TERMINATED: 3}
+
+
+def test_one_empty_look_after_an_hour_of_whole_ones_ends_nothing(world, simulator, clock, monkeypatch):
+    running(world, clock, 3)
+    for rounds in (13, 1):
+        with monkeypatch.context() as empty:
+            for name in ("directories", "describe"):
+                empty.setattr(aws.Gateway, name, lambda self, ids: {})
+            empty.setattr(aws.Gateway, "listed", lambda self, directory_id: iter(()))
+            figures, _ = look(clock, 1)
+            assert figures["implausible"] == 3
+        assert look(clock, rounds)[1] is False
+    assert states() == {State.AVAILABLE: 3}
+
+
+def test_an_hour_in_which_another_account_answered_counts_for_nothing(computers, clock, monkeypatch):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(aws.Gateway, "account_number", lambda self: ELSEWHERE)
+        sweep.check(now=clock.now)
+        look(clock, 13)
+    look(clock, 12)
+    assert states() == {State.AVAILABLE: 3}
+    look(clock, 1)
+    assert states() == {State.TERMINATED: 3}
+
+
+def test_an_operation_that_doubted_for_an_hour_for_other_reasons_waits_another(computers, world, clock, monkeypatch):
+    operation = ask_many(world, clock, "stop", computers[:1]).operation
+    with monkeypatch.context() as there:
+        there.setattr(aws.Gateway, "has_place", lambda self, place: True)
+        for _ in range(14):
+            clock.work(seconds=300)
+    for _ in range(12):
+        clock.work(seconds=300)
+    assert states() == {State.AVAILABLE: 3}
+    for _ in range(3):
+        clock.work(seconds=300)
+    assert (states(), fresh(operation).is_final) == ({State.AVAILABLE: 2, State.TERMINATED: 1}, True)
 
 
 def test_a_dry_run_says_which_it_would_end_and_notes_nothing(streaming, simulator, clock):

@@ -54,11 +54,11 @@ def times(claim: Claim, name: str) -> int:
     return times
 
 
-def _is_missed_for_long(claim: Claim) -> bool:
-    """Whether AWS has not shown the machine for long; one that it was asked to end meanwhile was there."""
-    since, asked = datetime.fromisoformat(step_of(claim, "absent")["first_at"]), step_of(claim, "ask").get("at")
-    was_there = asked is not None and datetime.fromisoformat(asked) > since
-    return not was_there and claim.now() - since >= absence.BELIEVED_AFTER
+def _explained_since(claim: Claim) -> datetime | None:
+    """Since when every look has explained the machine's absence; one that AWS was asked to end meanwhile was there."""
+    told, asked = (step_of(claim, "absent").get("detail") or {}).get("explained_since"), step_of(claim, "ask").get("at")
+    since = datetime.fromisoformat(told) if told else None
+    return None if since and asked and datetime.fromisoformat(asked) > since else since
 
 
 class AskAnew(Conflict):
@@ -138,19 +138,26 @@ class MachineHandler(Handler):
             proof = proof or absence.Proof(gateway)
             with self.believing_in_time(claim, workspace, proof):
                 proof.require(workspace)
+        elif _explained_since(claim):
+            claim.step("absent", {"explained_since": None})
         return seen
 
     @contextmanager
     def believing_in_time(self, claim: Claim, workspace: WorkSpace, proof: absence.Proof) -> Iterator[None]:
-        """Let go of a doubt raised inside once it has lasted an hour and the absence is explained.
+        """Let go of a doubt raised inside once every look of an hour has explained the absence.
 
         Or the operation would look for ever, and keep everybody from asking for the machine's end.
         """
         try:
             yield
         except absence.AbsenceDoubted as doubt:
-            claim.step("absent", doubt.code)
-            if not _is_missed_for_long(claim) or not self.is_explained(workspace, proof):
+            try:
+                is_explained = self.is_explained(workspace, proof)
+            except aws.AwsError as error:  # this look neither explains it nor says otherwise
+                raise doubt from error
+            since = (_explained_since(claim) or claim.now()) if is_explained else None
+            claim.step("absent", {"code": doubt.code, "explained_since": since and since.isoformat()})
+            if since is None or claim.now() - since < absence.BELIEVED_AFTER:
                 raise
 
     def is_explained(self, workspace: WorkSpace, proof: absence.Proof) -> bool:

@@ -59,6 +59,12 @@ class ProviderAccount(UUIDModel, TimestampedModel):
         help_text="What is launched there; AWS is asked for nothing else, unless machines of it stand there.",
     )
     enabled = models.BooleanField(default=True)
+    gone_since = models.JSONField(
+        default=dict,
+        db_default={},
+        editable=False,
+        help_text="Of each service the places that AWS has no more, and since when each look has proved it.",
+    )
 
     objects = ProviderAccountQuerySet.as_manager()
 

@@ -1,17 +1,19 @@
 """Ending machines whose directory or stack somebody deleted in AWS: else they would be billed for ever.
 
-AWS is believed where the account that answers is the one in which the machines were made, and where it has not had the
-place for an hour: the open finding of it says since when.
+AWS is believed where every look of an hour showed that it has the place no more, and the account that answered was the
+one in which the machines were made. A look that shows it, or that another account answers, begins the hour anew.
 """
 
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 
 from workspaces import absence, aws
-from workspaces.models import Finding, ProviderAccount, WorkSpace
+from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.posture import checks
 from workspaces.posture.keeping import keep
 from workspaces.reconciling.following import follow_one
@@ -30,33 +32,51 @@ _CHECKS = {
 def end_with_their_place(
     account: ProviderAccount, service_type: str, ours: QuerySet[WorkSpace], gateway: aws.Provider, run: Run
 ) -> int:
-    """End those of our machines whose place AWS surely has no more; returns how many do not stand there.
+    """End those of our machines whose place AWS surely has no more; returns how many have ended.
 
     May raise AwsError, also where the role may not ask: then nothing is known.
     """
     places = dict(ours.order_by().values_list("directory_id").annotate(Count("id")))
     missing = [one for one in sorted(places) if not gateway.has_place(one)]
-    if not missing:
-        _note(account, service_type, places, missing, run)  # one that is back begins its hour anew
-        return 0
-    number = gateway.account_number()
+    number = gateway.account_number() if missing else account.account
     if not absence.is_right_account(number, account):
         run.fault(f"provider account {account.id}: AWS answers as account {number}")
-        return 0
+        missing = []
+    since = _remember(account, service_type, missing, run)
+    if missing:
+        _note(account, service_type, places, missing, run)
     made_here = ours.filter(Q(aws_account="") | Q(aws_account=number), region=account.region)
     gone = 0
-    _note(account, service_type, places, missing, run)
-    for place in _missed_for_long(account, service_type, missing, run):
+    for place in (one for one in missing if since[one] <= run.now - absence.BELIEVED_AFTER):
         logger.warning("provider account %s: %s is gone from AWS, and so are its machines", account.id, place)
         for machines in chunks(made_here.filter(directory_id=place), CHUNK):
             shown = gateway.describe([machine.provider_id for machine in machines])
             for machine in machines:
                 if machine.provider_id in shown:
                     continue
-                gone += 1
+                before = run.figures.vanished
                 with run.going_on(f"machine {machine.id}"):
                     follow_one(machine, None, {}, run, why=f"vanished from AWS with {place}")
+                gone += run.figures.vanished - before
     return gone
+
+
+def forget(account: ProviderAccount, service_type: str, run: Run) -> None:
+    """Every place of the service was shown, or what AWS says of it is believed at once."""
+    if account.gone_since.get(service_type):
+        _remember(account, service_type, [], run)
+
+
+def _remember(account: ProviderAccount, service_type: str, gone: list[str], run: Run) -> dict[str, datetime]:
+    """Note which places are gone; returns since when each has been so at every look."""
+    with transaction.atomic():
+        locked = ProviderAccount.objects.select_for_update(no_key=True).get(pk=account.pk)
+        known = locked.gone_since.get(service_type, {})
+        since = {place: known.get(place, run.now.isoformat()) for place in gone}
+        if since != known and not run.dry_run:
+            remembered = locked.gone_since | {service_type: since}
+            ProviderAccount.objects.filter(pk=account.pk).update(gone_since=remembered)
+    return {place: datetime.fromisoformat(at) for place, at in since.items()}
 
 
 def _note(account: ProviderAccount, service_type: str, places: dict[str, int], missing: list[str], run: Run) -> None:
@@ -72,11 +92,3 @@ def _note(account: ProviderAccount, service_type: str, places: dict[str, int], m
         actor=run.actor,
         now=run.now,
     )
-
-
-def _missed_for_long(account: ProviderAccount, service_type: str, missing: list[str], run: Run) -> list[str]:
-    """Those of the missing places that have been so for long."""
-    check, _ = _CHECKS[WorkSpace.ServiceType(service_type)]
-    found = Finding.objects.open().filter(provider_account=account, check_name=check, subject__in=missing)
-    long_ago = found.filter(found_at__lte=run.now - absence.BELIEVED_AFTER)
-    return list(long_ago.order_by("subject").values_list("subject", flat=True))
