@@ -227,7 +227,7 @@ def test_a_region_that_the_new_team_may_not_use_is_refused(world, standing, othe
 def test_what_the_policy_of_the_new_team_would_end_or_cut_at_once_is_refused(
     world, standing, other, clock, ceiling, most, facts
 ):
-    LifecyclePolicy.objects.create(organization=world.organization, team=other, **{ceiling: most})
+    policy(world, other, clock.now - timedelta(days=60), **{ceiling: most})
     held = {name: clock.now + value if isinstance(value, timedelta) else value for name, value in facts.items()}
     if held:
         WorkSpace.objects.update(**held)
@@ -241,6 +241,26 @@ def test_what_the_policy_of_the_new_team_would_end_or_cut_at_once_is_refused(
     assert (named["source"], named["ceiling"]) == ("team build", ceiling.rpartition("_")[0])
     LifecyclePolicy.objects.update(team=None)  # the same ceiling of the whole organization binds now already
     assert post(world.lead, standing, {"team": "build"}).status_code == 202
+
+
+def policy(world, team, since, **ceilings):
+    return LifecyclePolicy.objects.create(
+        organization=world.organization, team=team, lifetime_since=since, effective_at=since, **ceilings
+    )
+
+
+def test_a_lifetime_that_the_new_team_has_shortened_of_late_leaves_its_time(world, standing, other, clock):
+    WorkSpace.objects.update(created_at=clock.now - timedelta(days=70))
+    policy(world, other, clock.now - timedelta(days=1), lifetime_days=60)
+    assert post(world.lead, standing, {"team": "build"}).status_code == 202
+
+
+def test_a_longer_lifetime_that_is_over_is_refused_where_the_shorter_one_leaves_time(world, standing, other, clock):
+    WorkSpace.objects.update(created_at=clock.now - timedelta(days=70))
+    policy(world, world.team, clock.now - timedelta(days=1), lifetime_days=30)
+    policy(world, other, clock.now - timedelta(days=365), lifetime_days=60)
+    told = problem(post(world.lead, standing, {"team": "build"}), 422, "beyond_ceilings")
+    assert told["ceilings"] == [{"ceiling": "lifetime", "most": "60 days", "source": "team build"}]
 
 
 def test_nothing_is_moved_where_it_is_already_or_while_something_is_done_to_it(world, standing, other, clock):

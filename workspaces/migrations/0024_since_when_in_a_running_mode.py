@@ -20,16 +20,6 @@ $body$;
 CREATE TRIGGER forge_mode_since BEFORE UPDATE OF running_mode ON workspaces_workspace
 FOR EACH ROW WHEN (OLD.running_mode IS DISTINCT FROM NEW.running_mode)
 EXECUTE FUNCTION forge_mode_since();
-
-UPDATE workspaces_workspace AS machine
-   SET mode_since = changed.at, is_unreckoned = true
-  FROM (
-      SELECT workspace_id, max(occurred_at) AS at
-        FROM workspaces_configurationchange
-       WHERE before_running_mode <> after_running_mode
-       GROUP BY workspace_id
-  ) AS changed
- WHERE machine.id = changed.workspace_id AND machine.state NOT IN ('TERMINATED', 'FAILED');
 """
 
 REVERSE = """

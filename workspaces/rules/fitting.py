@@ -10,8 +10,9 @@ from forge.accounts.models import Team
 from forge.api.errors import Refused
 from workspaces.lifecycle import State
 from workspaces.models import WorkSpace
-from workspaces.rules.deadlines import Ceiling
+from workspaces.rules.deadlines import Ceiling, end_of_lifetime, lifetime_bound
 from workspaces.rules.reckoning import facts_of
+from workspaces.rules.settings import terms
 
 
 class BeyondCeilings(Refused):
@@ -23,7 +24,8 @@ class BeyondCeilings(Refused):
 def refuse_beyond_ceilings(workspace: WorkSpace, *, team: Team, now: datetime) -> None:
     """Raises BeyondCeilings where the team's policy would stop or end the machine at once, or cut what was promised.
 
-    That is an age, a run, a work lease or a keep-alive beyond a ceiling that is smaller than the one that binds now.
+    That is an age that ends it there and not here, or a run, a work lease or a keep-alive beyond a ceiling that is
+    smaller than the one that binds now.
     A smaller ceiling that leaves time binds after the move, as it binds a launch.
     """
     moved = copy(workspace)
@@ -43,8 +45,9 @@ def _past(workspace: WorkSpace, moved: WorkSpace, now: datetime) -> Iterator[tup
     own, new = facts.ceilings, facts_of([moved], now=now)[workspace.id].ceilings
     kept, until = workspace.is_kept_alive(now), workspace.keep_alive_until
     runs = facts.is_auto_stop and facts.state == State.AVAILABLE
-    if new.lifetime.value < own.lifetime.value and not kept and facts.created_at + new.lifetime.value <= now:
-        yield "lifetime", "it is too old", new.lifetime
+    over_at, by = lifetime_bound(facts.created_at, facts.lifetime, new, terms())
+    if by is not None and not kept and over_at <= now < end_of_lifetime(facts, terms()):
+        yield "lifetime", "it is too old", by
     if new.keep_alive.value < own.keep_alive.value and kept and (until is None or until > now + new.keep_alive.value):
         yield "keep_alive", "it is kept alive for too long", new.keep_alive
     leased = facts.leased_until
