@@ -87,13 +87,13 @@ class Circuit(CircuitBreaker):
 
     @contextmanager
     def one_call(self) -> Iterator[None]:
-        """Count the call inside; raises CircuitBreakerError without calling while the circuit is open, or tried."""
+        """Count the call inside; uncalled, raises CircuitBreakerError while open and Unavailable while one is tried."""
         if self.current_state == STATE_CLOSED:
             with self.calling():
                 yield
             return
         if not self._trial.acquire(blocking=False):
-            raise CircuitBreakerError(f"{self.name}: another call is tried")
+            raise Unavailable("CircuitOpen", f"{self.name}: one call is tried first")
         try:
             with self.calling():
                 yield
