@@ -84,15 +84,21 @@ def idempotent(method: Callable[..., HttpResponse]) -> Callable[..., HttpRespons
 
     @wraps(method)
     def wrapper(view: Any, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
-        key = request.headers.get("Idempotency-Key")
-        if key is None or view.dry_run:
+        key = None if view.dry_run else key_of(request)
+        if key is None:
             return method(view, request, *args, **kwargs)
-        if not _KEY.fullmatch(key):
-            raise InvalidIdempotencyKey("The key is not 1 to 255 printable ASCII characters.")
         return _answer_once(request, key, lambda: method(view, request, *args, **kwargs))
 
     wrapper.idempotent = True  # type: ignore[attr-defined]  # the OpenAPI schema shows the header
     return wrapper
+
+
+def key_of(request: Request) -> str | None:
+    """The Idempotency-Key that was sent; raises InvalidIdempotencyKey."""
+    key: str | None = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise InvalidIdempotencyKey("The key is not 1 to 255 printable ASCII characters.")
+    return key
 
 
 def refuse_key(request: Request) -> None:

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from forge.api.fields import Text
 from forge.api.filters import ForgeFilterSet
-from forge.api.idempotency import idempotent
+from forge.api.idempotency import idempotent, key_of
 from forge.api.views import ReadViewSet
 from forge.operations.api.serializers import OperationSerializer
 from workspaces import actions
@@ -110,7 +110,8 @@ class UnmanagedMachineViewSet(ReadViewSet):
     @action(detail=True, methods=["post"])
     def adopt(self, request: Request, pk: str | None = None) -> Response:
         """Take one machine over: it is a workspace from now on, and its costs count. AWS is asked for it first."""
-        looking.require_standing(actor=self.actor, machine=self.get_object())  # no call to AWS inside a transaction
+        key_of(request)  # one that is none is refused before AWS is asked, which is no call for a key's transaction
+        looking.require_standing(actor=self.actor, machine=self.get_object())
         return self._adopt(request)
 
     adopt.idempotent = True
