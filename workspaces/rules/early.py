@@ -48,7 +48,7 @@ class Announced:
 
 
 def announced(machine: WorkSpace, *, now: datetime) -> Announced | None:
-    """The early stop that lies ahead of a machine: of which people were told, and which nothing has voided since."""
+    """The early stop that people were told of and that may still come; the budget may have got room since."""
     told_at = warned_at([machine], now=now).get(machine.id)
     if told_at is None or not stoppable(WorkSpace.objects.filter(pk=machine.pk), now=now).exists():
         return None
