@@ -5,8 +5,10 @@ allows, and none ends a machine without the time of a warning.
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ from workspaces.rules.policies import change_policy, create_policy, relimit
 from workspaces.rules.settings import terms
 from workspaces.rules.why import why
 
+CEILINGS_OF_BEFORE = import_module("workspaces.migrations.0023_lifetime_ceilings_of_before").FORWARD
 DAY = timedelta(days=1)
 WEEK = 7 * DAY
 
@@ -126,3 +129,11 @@ def test_whatever_is_changed_an_end_moves_only_as_far_as_the_ceiling_now_allows(
         assert allowed <= end <= max(before, allowed)
         assert end >= min(before, at + WEEK)
         before = end
+
+
+def test_a_policy_of_before_counts_its_lifetime_from_when_it_last_took_effect(world, now):
+    made = policy(world, now - 9 * DAY, lifetime_days=30)
+    LifecyclePolicy.objects.filter(pk=made.pk).update(lifetime_since=now)
+    with connection.cursor() as cursor:
+        cursor.execute(CEILINGS_OF_BEFORE)
+    assert LifecyclePolicy.objects.get(pk=made.pk).lifetime_since == now - 9 * DAY

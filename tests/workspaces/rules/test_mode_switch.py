@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from audit.actors import Actor
@@ -13,12 +15,19 @@ from workspaces import drift
 from workspaces.models import WorkSpace
 from workspaces.rules.why import why
 
+MODES_OF_BEFORE = import_module("workspaces.migrations.0027_modes_of_before").FORWARD
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 
 @pytest.fixture
 def now():
     return timezone.now()
+
+
+@pytest.fixture(autouse=True)
+def nobody_pays(settings):
+    """What a switch costs is shown elsewhere, in months that have tables."""
+    settings.FORGE_CHANGE_HOOKS = []
 
 
 @pytest.fixture
@@ -58,6 +67,18 @@ def test_a_machine_in_use_runs_on_for_its_longest_run(always_on, now, switch):
     assert f"since {now:%Y-%m-%d %H:%M} UTC" in said
     use(always_on, now + 7 * DAY)
     assert run(now + 7 * DAY) == {"due": 1, "stopped": 1}
+
+
+def test_what_was_switched_before_that_was_noted_has_its_time_and_what_has_one_keeps_it(always_on, world, now):
+    by_forge(always_on, now - DAY)
+    assert fresh(always_on).mode_since == now - DAY
+    with connection.cursor() as cursor:
+        for known, filled in ((None, now - DAY), (now, now)):
+            WorkSpace.objects.filter(pk=always_on.pk).update(mode_since=known)
+            cursor.execute(MODES_OF_BEFORE)
+            assert fresh(always_on).mode_since == filled
+    unchanged = machine(world, since=now, created_at=now)
+    assert fresh(unchanged).mode_since is None
 
 
 def test_a_switch_counts_from_the_statement_where_nobody_says_when(always_on):
