@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from django.db import transaction
@@ -234,7 +235,7 @@ def test_what_they_keep_is_one_question_for_however_many_machines(world, owner, 
     machines = [power(world, owner, **facts) for facts in [{}, *kinds]]
     late = budget_of(world, "TEAM", world.team.id, adopted_at=None)
     shrink(machines[0], HALF_PAST)
-    ask = lambda: leaving.claims(late, now=LATER)  # noqa: E731
+    ask = partial(leaving.claims, late, now=LATER)
     assert query_counts.hold("what a budget made late keeps", ask) == {machines[0].pk: rest(POWER)}
     for machine in machines[1:3]:
         shrink(machine, HALF_PAST)
@@ -315,8 +316,8 @@ def test_a_budget_that_is_adopted_while_a_machine_becomes_cheaper_keeps_it_too(w
     for n in range(4):
         machine = power(world, owner)
         late = budget_of(world, "USER", owner.id, 100_000, adopted_at=None)
-        becomes_cheaper = lambda m=machine: change(m, HALF_PAST, bundle_type="STANDARD")  # noqa: E731
-        jobs = [becomes_cheaper, lambda b=late: adopt(budget_id=b.id, now=HALF_PAST)]
+        becomes_cheaper = partial(change, machine, HALF_PAST, bundle_type="STANDARD")
+        jobs = [becomes_cheaper, partial(adopt, budget_id=late.id, now=HALF_PAST)]
         together(lambda job: job(), jobs if n % 2 else jobs[::-1])
         assert held(machine, kept_until=TEN) == {late.id: rest(POWER)}
         assert_sums_agree()

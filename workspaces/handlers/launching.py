@@ -48,7 +48,6 @@ _NOT_JOINED = re.compile(r"domain.?join|join\w* .*\bdomain", re.IGNORECASE)
 """How AWS says so in a machine's ErrorCode and ErrorMessage, which it names nowhere in full."""
 
 CALLED_OFF = "called_off"
-
 _UP = (State.AVAILABLE, State.STOPPING, State.STOPPED)
 
 
