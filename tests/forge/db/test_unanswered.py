@@ -34,7 +34,7 @@ def test_who_does_not_answer_is_waited_for_no_longer_than_seconds(silent, alias)
 
 
 def test_every_database_has_the_same_patience():
-    patience = {"connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"}
+    patience = {"connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval"}
     for database in settings.DATABASES.values():
         assert {*patience, "tcp_user_timeout"} <= database["OPTIONS"].keys()
 
