@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -16,6 +18,7 @@ from workspaces.intents import Intent
 
 class BudgetExceeded(Refused):
     code = "budget_exceeded"
+    are_figures_told = True
     title = "A budget has no room for this"
     suggested_action = (
         "Choose a smaller bundle, end machines that you do not need, or ask the budget's owner to raise it."
@@ -41,8 +44,9 @@ def refuse_without_room(bound: Sequence[Bound], *, scopes: Scopes, intent: Inten
     first, currency = lacking[0], intent.organization.currency
     figures = bound_figures(first, scopes)
     raise BudgetExceeded(
-        f"The {first.scope.lower()} budget of {money(first.amount)} {currency} has {money(first.spent)} spent and "
-        f"{money(first.reserved)} reserved; this needs {money(first.needed)}.",
+        f"The {first.scope.lower()} budget of {figures['name']} has {_told(first.amount)} {currency} until "
+        f"{first.period_end.astimezone(UTC):%Y-%m-%d %H:%M} UTC, of which {_told(first.spent)} are spent and "
+        f"{_told(first.reserved)} reserved; this needs {_told(first.needed)}.",
         extra={
             "budget": figures["id"],
             "scope": figures["scope"],
@@ -57,6 +61,11 @@ def refuse_without_room(bound: Sequence[Bound], *, scopes: Scopes, intent: Inten
         },
         room=partial(suggestions, budget_id=first.id, user=_person(intent), now=intent.now),
     )
+
+
+def _told(amount: Decimal) -> str:
+    """An amount as people read it: in cents, or with all the places that tell it from a limit."""
+    return f"{amount:,.2f}" if amount == round(amount, 2) else f"{amount.normalize():,f}"
 
 
 def _person(intent: Intent) -> User | None:

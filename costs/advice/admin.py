@@ -22,6 +22,7 @@ from costs.pricing import cents
 from forge.accounts.models import Membership
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
+from forge.operations.links import with_link
 from workspaces.permissions import may
 
 
@@ -35,7 +36,7 @@ class SnoozeForm(DismissForm):
 
 def _accept(request: HttpRequest, advice: Advice) -> str:
     answer = services.accept(actor=request.actor, advice_id=advice.pk, now=timezone.now())  # type: ignore[attr-defined]
-    return f"It is carried out by operation {answer.operation.pk}."
+    return with_link("It is carried out.", answer.operation)
 
 
 def _snooze(request: HttpRequest, advice: Advice, *, days: int, reason: str) -> str:

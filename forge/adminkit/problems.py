@@ -21,7 +21,8 @@ def sentence_of(problem: Problem) -> str:
     if problem.errors:
         named = ((error.get("field") or error.get("parameter") or "", error["message"]) for error in problem.errors)
         return " ".join([f"{problem.detail.rstrip('.')}.", *(_said_of(name, message) for name, message in named)])
-    untold = ((name, value) for name, value in problem.extra.items() if _is_news(value, problem.detail))
+    extra = {} if problem.are_figures_told else problem.extra
+    untold = ((name, value) for name, value in extra.items() if _is_news(value, problem.detail))
     figures = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in untold)
     parts = [problem.detail.rstrip("."), figures[:1].upper() + figures[1:], advice_of(problem).rstrip(".")]
     return ". ".join(part for part in parts if part) + "."

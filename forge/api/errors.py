@@ -43,6 +43,7 @@ class Problem(Exception):
     """A refusal or failure with a stable `code`; `extra` carries the figures that the reader needs.
 
     `advice` is what a person may do in the console, where `suggested_action` speaks of the API; empty = the same.
+    Where `are_figures_told`, the detail says those of `extra` in words, and the console does not repeat them.
     """
 
     status = 500
@@ -53,6 +54,7 @@ class Problem(Exception):
     retryable = False
     retry_after: int | None = None
     audit_result = "FAILURE"
+    are_figures_told = False
 
     def __init_subclass__(cls) -> None:
         """An action of its own is not told in the words of its parent's advice."""

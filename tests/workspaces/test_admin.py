@@ -217,7 +217,8 @@ def test_stop_is_queued_by_the_service_with_one_entry_of_the_console(sign_in, ma
     assert not Operation.objects.exists()
     [message] = press(browser, machine, "stop")
     operation = Operation.objects.get()
-    assert message == f"It stops. Operation {operation.pk}."
+    assert message.startswith("It stops. <a ")
+    assert browser.get(re.search(r'href="([^"]+)"', message)[1]).context["original"] == operation
     entry = AuditLog.objects.get(action_type="WORKSPACE_STOP")
     assert (entry.interface, entry.user_id, entry.result) == ("ADMIN", browser.user.pk, "SUCCESS")
     [message] = press(browser, machine, "stop")

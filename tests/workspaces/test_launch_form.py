@@ -121,12 +121,15 @@ def test_a_price_that_changed_meanwhile_is_shown_before_it_is_spent(browser, wan
 
 def test_what_the_budgets_cannot_hold_is_refused_at_the_first_press_and_recorded(world, browser, wanted):
     factories.BudgetFactory(
-        organization=world.organization, scope="TEAM", scope_id=world.team.pk, amount=Decimal("0.01"),  # even of a month that ends
+        organization=world.organization, scope="TEAM", scope_id=world.team.pk,
+        amount=Decimal("0.01"),  # too little for the last hour of a month, too
         period_start=_month(0), period_end=_month(1),
     )  # fmt: skip
     answer = browser.post(ADD, wanted)
     assert shown(answer) is None
-    assert "budget of 0.010000 USD" in answer.content.decode()
+    said = answer.content.decode()
+    assert f"team budget of {world.team.slug} has 0.01 USD until {_month(1):%Y-%m-%d} 00:00 UTC" in said
+    assert "Limit 0.01" not in said
     entry = AuditLog.objects.latest("id")
     assert (entry.action_type, entry.result) == ("WORKSPACE_PROVISION", "DENIED")
 

@@ -21,6 +21,7 @@ from forge.accounts.models import Membership, User
 from forge.adminkit.buttons import TYPED, TypedField
 from forge.adminkit.problems import sentence_of
 from forge.api.errors import Problem
+from forge.operations.links import with_link
 from workspaces import actions, services
 from workspaces.services.many import MOST, VERBS
 
@@ -103,9 +104,8 @@ class ActsOnWhatItShows:
             response.problem = problem  # type: ignore[attr-defined]
             return response
         counts = answer.counts
-        messages.success(
-            request, f"{verb}: {counts['accepted']} machines, {counts['refused']} refused. {answer.operation}."
-        )
+        words = f"{verb.capitalize()}: {counts['accepted']} machines, {counts['refused']} refused."
+        messages.success(request, with_link(words, answer.operation))
         return response
 
     def _page(self, request: HttpRequest, verb: str, form: forms.Form, sentences: list[str]) -> HttpResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -13,6 +14,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 
 from blueprints.models import BundleType
 from forge.adminkit.buttons import Button
+from forge.operations.links import with_link
 from workspaces import actions, services
 from workspaces.models import WorkSpace
 from workspaces.permissions import may
@@ -34,7 +36,7 @@ def ask(service: Callable[..., services.Accepted], words: str) -> Callable[..., 
 
     def run(request: HttpRequest, workspace: WorkSpace) -> str:
         accepted = service(actor=request.actor, workspace_id=workspace.pk, now=timezone.now())  # type: ignore[attr-defined]
-        return f"{words} Operation {accepted.operation.pk}."
+        return with_link(words, accepted.operation)
 
     return run
 
@@ -68,7 +70,8 @@ def _modify(request: HttpRequest, workspace: WorkSpace, *, if_match: frozenset[s
         if_match=if_match,
     )
     figures = answer.figures
-    return f"It changes; {figures['reservation']} {figures['currency']} more are reserved. {answer.operation}."
+    more = Decimal(figures["reservation"])
+    return with_link(f"It changes; {more:,.2f} {figures['currency']} more are reserved.", answer.operation)
 
 
 def _explain_modify(request: HttpRequest, workspace: WorkSpace) -> list[str]:
