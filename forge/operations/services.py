@@ -85,8 +85,8 @@ def cancel(*, operation: Operation, actor: Any, now: datetime) -> Operation:
 
     What rests is cancelled here, together with the handler's business effects and audit entry; so is what ran under
     a lease that has run out. A live worker sees the request at its next step. Past the point of no return a handler
-    that undoes what it did is sent to work with the request noted. Raises OperationFinished, or
-    OperationNotCancellable where the handler can no longer do anything.
+    that undoes what it did is sent to work with the request noted. Asking again while a request is noted is no fault.
+    Raises OperationFinished, or OperationNotCancellable where the handler can no longer do anything.
     """
     handler = handler_of(operation.kind)
     with transaction.atomic():
@@ -94,7 +94,7 @@ def cancel(*, operation: Operation, actor: Any, now: datetime) -> Operation:
         operation = _locked(operation, actor)
         if operation.is_final:
             raise OperationFinished(extra={"operation_status": operation.status})
-        if operation.id not in handler.cancellable([operation]):
+        if operation.cancel_requested_at is None and operation.id not in handler.cancellable([operation]):
             raise OperationNotCancellable(extra={"operation_status": operation.status})
         if operation.is_leased(now) or not operation.cancellable:
             _change(

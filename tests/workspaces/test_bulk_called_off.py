@@ -64,6 +64,9 @@ def test_what_aws_was_asked_for_goes_on_and_the_rest_is_called_off(world, simula
         patch.setattr(aws.Gateway, "describe", once)
         run_one(operation.pk, now=clock.now)
     assert call_off(world, operation, by="admin").status_code == 202
+    follow(clock, operation, rounds=2)
+    assert Operation.objects.filter(parent_id=operation.pk, status="cancelled").count() == MANY - 25
+    assert call_off(world, operation, by="admin").status_code == 202  # asked again while it is seen to
     over = follow(clock, operation)
     assert (over.status, over.result["counts"]) == ("succeeded", {"succeeded": 25, "cancelled": MANY - 25})
     assert states() == {State.STOPPED: 25, State.AVAILABLE: MANY - 25}
