@@ -23,7 +23,6 @@ from costs.charges import EPOCH, Charges
 from costs.models import MeterMark
 from forge.accounts.locks import lock_scopes
 from forge.db import partitions, ports
-from forge.db.months import months
 from workspaces.models import WorkSpace
 
 logger = logging.getLogger(__name__)
@@ -129,7 +128,7 @@ def meter(*, now: datetime, chunk: int = CHUNK, dry_run: bool = False) -> dict[s
     figures = Figures()
     failed: list[uuid.UUID] = []
     oldest = _oldest_due(now)
-    if oldest is not None and dry_run and not _has_months(oldest, now):
+    if oldest is not None and dry_run and not partitions.has_span(TABLE, oldest, now):
         figures.machines = MeterMark.objects.filter(next_due_at__lt=now).count()
     elif oldest is not None:
         if not dry_run:
@@ -179,15 +178,7 @@ def metered_until(organization_id: uuid.UUID, now: datetime) -> datetime:
 
 def ensure_months(first: datetime, last: datetime) -> None:
     """Make the partitions from `first` to `last` where one is missing; call it before a transaction begins."""
-    if not _has_months(first, last):
-        partitions.ensure(TABLE, first.date(), last.date())
-
-
-def _has_months(first: datetime, last: datetime) -> bool:
-    names = [partitions.name_of(TABLE, month) for month in months(first, last)]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(%s::text[]) AS name", [names])
-        return cursor.fetchone()[0]
+    partitions.ensure_span(TABLE, first, last)
 
 
 def _oldest_due(now: datetime) -> datetime | None:

@@ -171,6 +171,23 @@ def ensure(table: str, first: date, last: date, *, using: str = "owner") -> list
     return [name for name in made if name]
 
 
+def has_span(table: str, first: datetime, last: datetime) -> bool:
+    """Whether each month of [first, last] has its partition; asks with the privileges of the application."""
+    names = [name_of(table, month) for month in months(first, last)]
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(%s::text[]) AS name", [names])
+        return cursor.fetchone()[0]
+
+
+def ensure_span(table: str, first: datetime, last: datetime) -> None:
+    """Make what is missing of the months of [first, last] for rows to come; where nothing is, one query says so.
+
+    Call it before a transaction begins. Raises what `ensure` does.
+    """
+    if not has_span(table, first, last):
+        ensure(table, first, last)
+
+
 def ensure_ahead(now: datetime, months_ahead: int = MONTHS_AHEAD, *, using: str = "owner") -> dict[str, list[str]]:
     """Make the month of `now` and `months_ahead` more for each existing table; table → names of those made.
 

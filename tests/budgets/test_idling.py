@@ -183,11 +183,11 @@ def test_a_refusal_names_the_resting_and_idle_machines_that_the_person_sees_the_
     holding(rest, budget, 20, "STOPPED")
     holding(idle, budget, 30)
     holding(busy, budget, 40)
-    holding(poor, budget, "0.000001", "STOPPED")
+    owed = rest_of_month(Decimal("9.75"), hour_of(now))
+    holding(poor, budget, min(owed, Decimal("0.000001")), "STOPPED")
     with pytest.raises(guards.BudgetExceeded) as refusal:
         admit(world.intent(user=lead, now=now), world.account)
     found = refusal.value.document()["make_room"]
-    owed = rest_of_month(Decimal("9.75"), hour_of(now))
     assert [(one["workspace"], Decimal(one["frees"])) for one in found] == [
         (str(idle.id), 30 - owed),
         (str(rest.id), 20 - owed),

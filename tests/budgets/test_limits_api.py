@@ -11,12 +11,14 @@ from budgets.models import Budget, BudgetRaise
 from costs.pricing import HOUR, hour_of
 from tests import factories, query_counts
 from tests import world as worlds
-from tests.budgets.test_api import END, LIST, body, budget_of, client_of
+from tests.budgets.test_api import END, LESS_THAN_AN_HOUR, LIST, body, budget_of, client_of
 from tests.workspaces.rules.support import idle_samples
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 
 RAISES = "/api/v1/budget-raises/"
+LATER = END + timedelta(days=31)
+"""On the last evening of a month, too, machines that rest hold something until then."""
 
 
 @pytest.fixture
@@ -34,7 +36,8 @@ def test_a_budget_shows_what_lies_ahead_and_what_holds_it(world):
         for owner in (world.engineer, world.lead)
     )  # fmt: skip
     idle_samples(own, now)
-    made = client_of(world.finance).post(LIST, body("TEAM", world.team.id, amount="1"), format="json").json()
+    wanted = body("TEAM", world.team.id, amount=str(LESS_THAN_AN_HOUR), period_end=LATER.isoformat())
+    made = client_of(world.finance).post(LIST, wanted, format="json").json()
     client = client_of(world.engineer)
     shown = query_counts.hold("GET /api/v1/budgets/{id}/", lambda: client.get(f"{LIST}{made['id']}/")).json()
     forecast = shown["forecast"]
@@ -75,7 +78,7 @@ def test_thresholds_are_set_shown_and_changed(world):
 
 
 def _soon():
-    return (hour_of(timezone.now()) + 2 * HOUR).isoformat()
+    return min(hour_of(timezone.now()) + 2 * HOUR, END).isoformat()
 
 
 def test_a_raise_is_made_shown_and_ended_and_moves_the_limit(world):
@@ -150,7 +153,8 @@ def test_a_refused_launch_says_what_would_make_room(world):
         organization=world.organization, owner=world.engineer, team=world.team, blueprint=world.blueprint,
         history=[(now - HOUR, "PENDING"), (now - HOUR, "AVAILABLE"), (now, "STOPPING"), (now, "STOPPED")],
     )  # fmt: skip
-    client_of(world.finance).post(LIST, body("TEAM", world.team.id, amount="1"), format="json")
+    wanted = body("TEAM", world.team.id, amount=str(LESS_THAN_AN_HOUR), period_end=LATER.isoformat())
+    client_of(world.finance).post(LIST, wanted, format="json")
     checked = client_of(world.lead).post(f"{LIST}check/", world.body(), format="json").json()
     assert [one["workspace"] for one in checked["make_room"]] == [str(machine.id)]
     for headers in ({}, {"Idempotency-Key": "k"}, {"Idempotency-Key": "k"}):

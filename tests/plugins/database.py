@@ -17,11 +17,13 @@ from django.core.management import call_command
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import TransactionTestCase
+from django.utils import timezone
 from psycopg import sql
 from psycopg.pq import ExecStatus, TransactionStatus
 
-from forge.db import scope
+from forge.db import partitions, scope
 from forge.db.embedded.postgres import APP, OWNER, create_database, has_database
+from forge.db.months import add_months, month_of
 from forge.db.operations import DETACHED
 from tests.plugins.servers import FOLDER, SUPERUSER_URL, database_name, in_database, template_name
 
@@ -191,6 +193,8 @@ def _make_template(connection: psycopg.Connection, template: str) -> None:
     create_database(connection, name)
     _point_at(name)
     call_command("migrate", database="owner", verbosity=0, interactive=False)
+    now = timezone.now()
+    partitions.ensure("workspaces_usagesample", add_months(month_of(now), -1), now)  # of hours ago, on a month's first
     connections.close_all()
     with connect_as_superuser(name) as own:
         own.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(_REFERENCE_SCHEMA)))

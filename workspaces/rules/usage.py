@@ -12,6 +12,7 @@ from typing import Any
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from forge.db import partitions
 from forge.db.jobs import JobFault
 from forge.db.models import JobRun
 from workspaces import aws
@@ -25,6 +26,7 @@ from workspaces.rules.settings import COLLECT_EVERY, RECENT, idle_cpu
 logger = logging.getLogger(__name__)
 
 JOB = "collect_usage"
+TABLE = "workspaces_usagesample"
 CHUNK = 500
 MOST_BEHIND = timedelta(hours=3)
 """After an outage the figures of CloudWatch are read this far back."""
@@ -118,6 +120,7 @@ def collect(*, now: datetime) -> dict[str, int]:
     figures = Figures()
     faults: list[str] = []
     since = _since(now)
+    partitions.ensure_span(TABLE, since, now)
     patience = aws.Patience()
     for account in ProviderAccount.objects.order_by("id"):
         try:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connections
 
+from forge.db.months import add_months, month_of
 from forge.operations.models import Operation
 from forge.operations.runner import run_due
 from tests.workspaces.rules.support import fresh, machine, run
@@ -45,6 +47,29 @@ def test_a_running_machine_has_a_sample_each_five_minutes_once_however_often_it_
     assert {(one.connected, one.cpu < 10, one.in_session_latency) for one in measured} == {(False, True, None)}
     assert measured[0].memory > 0
     assert UsageSample.objects.get(source="CONNECTION").connected is False
+
+
+@pytest.fixture
+def first_of_a_month(clock, simulator):
+    """Four minutes after the beginning of one for which, and for the one before, nothing has made a partition."""
+    month = add_months(month_of(clock.now), 14)
+    yield datetime(month.year, month.month, 1, 0, 4, tzinfo=UTC)
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("SELECT relid::regclass::text FROM pg_partition_tree(%s) WHERE isleaf", [usage.TABLE])
+        for name in [name for (name,) in cursor.fetchall() if name > f"{usage.TABLE}_{add_months(month, -8):%Y_%m}"]:
+            cursor.execute(f"DROP TABLE {name}")
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "owner"])
+def test_samples_of_the_month_before_have_their_place_on_a_new_installation(
+    launched, clock, simulator, first_of_a_month
+):
+    simulator.control.connect(launched.provider_id)
+    advance(clock, simulator, (first_of_a_month - clock.now) / MINUTE)
+    usage.collect(now=clock.now)
+    filed = {(one.year, one.month) for one in UsageSample.objects.values_list("at", flat=True)}
+    before = first_of_a_month - timedelta(days=1)
+    assert filed == {(before.year, before.month), (first_of_a_month.year, first_of_a_month.month)}
 
 
 def test_a_connection_is_a_sign_of_use_and_written_once_a_twentieth_of_the_timeout_has_passed(
