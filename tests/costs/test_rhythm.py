@@ -92,7 +92,7 @@ class House:
         kind = (self.machine.bundle_type, self.machine.running_mode)
         if self.price[kind].valid_from > at:
             return
-        if is_corrected:
+        if is_corrected and hour_of(at) < at:  # what begins now corrects nothing
             self.set_price(kind, hour_of(at), now=at, times=times, reason="it was read wrongly")
             rerated(now=at)
         else:
@@ -194,6 +194,7 @@ def test_any_rhythm_books_the_same_whatever_happens_within_an_hour(scale):
     @example("mid-month", 55, "AUTO_STOP", [(90, LARGER), (100, ("user_volume_gb", 300)), (105, ("team", 1))], [101])
     @example("mid-month", 50, "AUTO_STOP", [(90, LARGER), (115, ("state", "TERMINATED"))], [100])
     @example("mid-month", 55, "AUTO_STOP", [(70, LARGER), (80, ("corrected", 3)), (82, ("dearer", 2))], [75, 81])
+    @example("turn of the month", 57, "AUTO_STOP", [(0, ("corrected", 4)), (56, ("state", "TERMINATED"))], [13, 54])
     @example("turn of the month", 55, "ALWAYS_ON", [(90, ("running_mode", "AUTO_STOP")), (95, LARGER)], [92, 100])
     @example("turn of the month", 55, "AUTO_STOP", [(90, ("running_mode", "ALWAYS_ON")), (130, LARGER)], [140])
     @given(
