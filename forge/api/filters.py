@@ -16,6 +16,7 @@ from django.db.models import Q, QuerySet
 from django_filters import fields
 from django_filters import rest_framework as drf_filters
 from django_filters.rest_framework.filterset import FILTER_FOR_DBFIELD_DEFAULTS
+from drf_spectacular.drainage import set_override
 from rest_framework.request import Request
 
 from forge.api.errors import BadRequest, parameter_error
@@ -46,6 +47,33 @@ class TrueOrFalseFilter(drf_filters.TypedChoiceFilter):
 
 class ChoiceInFilter(drf_filters.BaseInFilter, drf_filters.ChoiceFilter):
     """`?state__in=A,B`, each of which must be a state; django-filter's own takes any word."""
+
+
+class WordFilter(drf_filters.CharFilter):
+    """A word of one `shape` (a regular expression); another one is refused by `hint` instead of found nowhere."""
+
+    field_class = forms.RegexField
+    also = ""
+
+    def __init__(self, *, shape: str, hint: str, **kwargs: Any) -> None:
+        super().__init__(regex=shape, error_messages={"invalid": hint}, **kwargs)
+        schema = {"type": "string", "pattern": shape, "description": f"{hint}{self.also}"}
+        set_override(self, "field", schema)
+
+
+class WordInFilter(drf_filters.BaseInFilter, WordFilter):
+    """`?region__in=us-east-1,eu-west-1`, each of the shape."""
+
+    also = " Multiple values may be separated by commas."
+
+
+REGION = {"shape": "^[a-z]{2}(-[a-z]+)+-[0-9]$", "hint": "An AWS region such as us-east-1."}
+WORDS = {
+    "region": REGION,
+    "kind": {"shape": "^[a-z_]+([.][a-z_]+)+$", "hint": "A kind such as workspace.launch."},
+    "bundle_type": {"shape": "^[A-Z][A-Z0-9_]*$", "hint": "A bundle type such as STANDARD."},
+}
+"""By the name of a column without choices: which words stand in it."""
 
 
 class InstantField(fields.IsoDateTimeField):
@@ -96,6 +124,8 @@ class ForgeFilterSet(drf_filters.FilterSet):
     def filter_for_lookup(cls, field: models.Field, lookup_type: str) -> tuple[type[drf_filters.Filter] | None, dict]:
         if lookup_type == "in" and getattr(field, "choices", None):
             return ChoiceInFilter, {"choices": field.choices}
+        if lookup_type in ("exact", "in") and field.name in WORDS and not getattr(field, "choices", None):
+            return (WordInFilter if lookup_type == "in" else WordFilter), dict(WORDS[field.name])
         return super().filter_for_lookup(field, lookup_type)
 
 

@@ -559,3 +559,18 @@ def test_the_list_makes_as_many_queries_for_one_machine_as_for_many(world):
         machine_of(world, person, project=world.project)
     answer = query_counts.hold("GET /api/v1/workspaces/", lambda: admin.get(WORKSPACES))
     assert len(answer.json()["results"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("address", "hint"),
+    [
+        ("/api/v1/workspaces/?region=us_east_1", "An AWS region such as us-east-1."),
+        ("/api/v1/workspaces/?region__in=us-east-1,false", "An AWS region such as us-east-1."),
+        ("/api/v1/operations/?kind=launch", "A kind such as workspace.launch."),
+        ("/api/v1/unmanaged-machines/?bundle_type__in=STANDARD,power", "A bundle type such as STANDARD."),
+        ("/api/v1/applications/?region=everywhere", "An AWS region such as us-east-1."),
+    ],
+)
+def test_a_filter_for_what_cannot_be_there_is_refused(world, address, hint):
+    shown = problem(client_of(world.admin).get(address), 400, "invalid_parameter")
+    assert [error["message"] for error in shown["errors"]] == [hint]

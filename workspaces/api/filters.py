@@ -6,7 +6,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django_filters import rest_framework as filters
 
-from forge.api.filters import ForgeFilterSet, TrueOrFalseFilter
+from forge.api.filters import REGION, ForgeFilterSet, TrueOrFalseFilter, WordFilter
 from workspaces.models import ApplicationStack, WorkSpace, kept_alive
 
 
@@ -36,7 +36,7 @@ class WorkSpaceFilterSet(ForgeFilterSet):
 
 
 class ApplicationStackFilterSet(ForgeFilterSet):
-    region = filters.CharFilter(field_name="provider_account__region", label="AWS region.")
+    region = WordFilter(field_name="provider_account__region", label="AWS region.", **REGION)
     application = filters.CharFilter(method="filter_application", label="Offers this application.")
 
     class Meta:
