@@ -19,9 +19,22 @@ TABLE = "audit_auditlog"
 KEPT = 2
 """Months of the retention in most tests."""
 ACTOR = Actor.job("test")
-NOW = timezone.now()
-BEGUN = NOW - timedelta(days=8)
+STEPS_LAST = timedelta(days=8)
+"""From the first steps to the ones that must wait."""
+
+
+def _now():
+    """Now, or in the first days of a month the end of the last one: no further month may fall due between the steps."""
+    now = timezone.now()
+    begun = now - STEPS_LAST
+    return now if month_of(begun) == month_of(now) else now.replace(day=1, hour=0, minute=0) - timedelta(minutes=5)
+
+
+NOW = _now()
+BEGUN = NOW - STEPS_LAST
 """When the first steps are taken, so that the later ones are due now."""
+FALLEN_DUE = int(month_of(NOW) < month_of(timezone.now()))
+"""Further months that are due by the clock on the wall, in the first days of a month."""
 
 
 EVERY = timedelta(hours=6)
@@ -94,6 +107,11 @@ def leave_the_database(month):
     assert steps() == ({"drop": [name_of(month)]}, [])
     seal()
     assert steps() == ({"remove": [name_of(month)]}, [])
+
+
+def due_by_the_clock(oldest):
+    """The names of the months that commands and jobs, which look at the clock, find past their retention."""
+    return [name_of(add_months(oldest, later)) for later in range(1 + FALLEN_DUE)]
 
 
 def entries(action):

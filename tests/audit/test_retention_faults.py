@@ -21,7 +21,20 @@ from audit.models import AuditLog
 from audit.sealing.sealer import seal
 from forge.db import detached
 from forge.db.models import ArchivedMonth
-from tests.audit.history import ACTOR, BEGUN, KEPT, NOW, TABLE, build, command, entries, name_of, steps, whole
+from tests.audit.history import (
+    ACTOR,
+    BEGUN,
+    FALLEN_DUE,
+    KEPT,
+    NOW,
+    TABLE,
+    build,
+    command,
+    entries,
+    name_of,
+    steps,
+    whole,
+)
 from tests.factories import UserFactory
 
 pytestmark = [pytest.mark.django_db(transaction=True, databases=["default", "owner"])]
@@ -248,7 +261,7 @@ def test_a_month_whose_copy_is_not_right_any_more_is_not_dropped(oldest, outside
     flip(folder / "manifest.json")
     code, out = command(capsys)
     assert (code, "FAULT" in out) == (1, True)
-    assert len(detached.months_of(TABLE)) == 1
+    assert name_of(oldest) in [one.name for one in detached.months_of(TABLE)]
     whole(outside)
 
 
@@ -295,7 +308,7 @@ def test_a_clock_set_back_drops_nothing_and_loses_nothing(oldest, outside):
 
 
 def test_a_clock_that_runs_ahead_of_the_database_makes_no_month_older(superuser, outside, archive):
-    build(superuser, kept=KEPT, over=0)
+    build(superuser, kept=KEPT, over=-FALLEN_DUE)
     assert steps(NOW + timedelta(days=4000)) == ({}, [])
     assert AuditLog.objects.filter(action_type="AUDIT_MONTH_DETACH").count() == 0
 

@@ -369,8 +369,9 @@ def tag_key(world):
 
 def report_subscription(world):
     """Made in time for the report of the last month."""
+    made_at = hour().replace(day=1) - timedelta(days=1)
     return ReportSubscription.objects.create(
-        organization=world.organization, user=world.finance, by="team", created_at=hour() - timedelta(days=40)
+        organization=world.organization, user=world.finance, by="team", created_at=made_at
     )
 
 
