@@ -23,6 +23,7 @@ from audit.exports.answers import file_response
 from audit.exports.formats import FORMATS
 from audit.models import AuditExport, AuditLog, may_export
 from forge.api.errors import BadRequest, Denied, field_error, parameter_error
+from forge.api.fields import Text
 from forge.api.filters import ForgeFilterSet, InvalidParameter, UnknownParameter, filtered
 from forge.api.idempotency import idempotent
 from forge.api.views import ReadViewSet
@@ -43,7 +44,7 @@ class NewExportSerializer(serializers.Serializer):
 
     format = serializers.ChoiceField(sorted(FORMATS))
     filters = serializers.DictField(
-        child=serializers.CharField(), default=dict, help_text="Parameters of GET /api/v1/audit/ with their values."
+        child=Text(), default=dict, help_text="Parameters of GET /api/v1/audit/ with their values."
     )
 
     def validate_filters(self, filters: dict[str, str]) -> dict[str, str]:

@@ -27,6 +27,7 @@ from costs.showback.permissions import own_team
 from forge.accounts.models import Organization, Team
 from forge.accounts.services import organization_of
 from forge.api.errors import Refused
+from forge.api.fields import Text
 from forge.api.files import foretold
 from forge.api.filters import ForgeFilterSet, refuse_unknown
 from forge.api.idempotency import idempotent
@@ -80,7 +81,7 @@ class NewReportSubscriptionSerializer(serializers.Serializer):
 
     kind = serializers.ChoiceField(ReportKind.choices, default=ReportKind.SHOWBACK)
     by = serializers.ChoiceField(ReportBy.choices)
-    team = serializers.CharField(default=None, allow_null=True, help_text="Slug: that team's costs alone.")
+    team = Text(default=None, allow_null=True, help_text="Slug: that team's costs alone.")
 
 
 class IssuedReportFilterSet(ForgeFilterSet):

@@ -37,3 +37,11 @@ class Text(serializers.CharField):
         if has_controls(text):
             self.fail("control")
         return text
+
+
+class Slug(Text, serializers.SlugField):
+    """Letters, digits, hyphens and underscores; a number is no slug."""
+
+
+class Matching(Text, serializers.RegexField):
+    """Text of one shape, first argument a regular expression; a number is no text."""

@@ -194,7 +194,8 @@ def _make_template(connection: psycopg.Connection, template: str) -> None:
     _point_at(name)
     call_command("migrate", database="owner", verbosity=0, interactive=False)
     now = timezone.now()
-    partitions.ensure("workspaces_usagesample", add_months(month_of(now), -1), now)  # of hours ago, on a month's first
+    for table in ("costs_costrecord", "workspaces_usagesample"):  # of hours and days ago, on a month's first
+        partitions.ensure(table, add_months(month_of(now), -1), now)
     connections.close_all()
     with connect_as_superuser(name) as own:
         own.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(_REFERENCE_SCHEMA)))

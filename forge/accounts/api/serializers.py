@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from forge.accounts.models import ApiToken, Membership, Organization, Project, Team, User, UserSession
 from forge.accounts.scopes import SCOPES
-from forge.api.fields import Text
+from forge.api.fields import Matching, Slug, Text
 
 
 class OrganizationSerializer(serializers.ModelSerializer):
@@ -28,7 +28,7 @@ class TeamSerializer(serializers.ModelSerializer):
 class TeamCreateSerializer(serializers.Serializer):
     example = {"slug": "platform", "name": "Platform"}
 
-    slug = serializers.SlugField(max_length=63)
+    slug = Slug(max_length=63)
     name = Text(max_length=200)
 
 
@@ -45,13 +45,11 @@ class ProjectSerializer(serializers.ModelSerializer):
 class ProjectCreateSerializer(serializers.Serializer):
     example = {"slug": "apollo", "name": "Apollo", "cost_center": "r-100", "teams": ["platform"]}
 
-    slug = serializers.SlugField(max_length=63)
+    slug = Slug(max_length=63)
     name = Text(max_length=200)
     cost_center = Text(max_length=100, required=False, default="", allow_blank=True)
     owner = serializers.EmailField(required=False, allow_null=True, default=None)
-    teams = serializers.ListField(
-        child=serializers.SlugField(max_length=63), required=False, default=list, max_length=200
-    )
+    teams = serializers.ListField(child=Slug(max_length=63), required=False, default=list, max_length=200)
 
 
 class ProjectChangeSerializer(serializers.Serializer):
@@ -112,8 +110,8 @@ class MemberCreateSerializer(serializers.Serializer):
 
     email = serializers.EmailField(max_length=254)
     full_name = Text(max_length=200)
-    directory_username = serializers.RegexField(r"^[\w.@\\-]{1,63}$", required=False, default="", allow_blank=True)
-    team = serializers.SlugField(max_length=63, required=False, allow_null=True, default=None)
+    directory_username = Matching(r"^[\w.@\\-]{1,63}$", required=False, default="", allow_blank=True)
+    team = Slug(max_length=63, required=False, allow_null=True, default=None)
     role = serializers.ChoiceField(Membership.Role.choices)
     location = Text(max_length=64, required=False, default="", allow_blank=True)
     credentials_expire_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
@@ -175,9 +173,9 @@ class ServiceAccountSerializer(serializers.ModelSerializer):
 class ServiceAccountCreateSerializer(serializers.Serializer):
     example = {"name": "nightly-build", "role": "engineer", "team": "platform"}
 
-    name = serializers.SlugField(max_length=63)
+    name = Slug(max_length=63)
     role = serializers.ChoiceField(Membership.SERVICE_ROLES)
-    team = serializers.SlugField(max_length=63, required=False, allow_null=True, default=None)
+    team = Slug(max_length=63, required=False, allow_null=True, default=None)
     credentials_expire_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
 

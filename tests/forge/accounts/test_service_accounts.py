@@ -98,6 +98,12 @@ def test_a_name_is_given_once_and_in_another_organization_again(world):
     problem(foreign, 404, "not_found")
 
 
+def test_a_number_is_no_name(world):
+    problem(made(world, name=0), 400, "invalid")
+    problem(made(world, team=7), 400, "invalid")
+    assert not User.objects.filter(full_name="0").exists()
+
+
 def test_one_that_is_switched_off_or_past_its_end_works_no_more(world):
     service = made(world).json()["id"]
     client = APIClient()
