@@ -167,6 +167,7 @@ FORGE_INVITATION_DAYS = env.int("FORGE_INVITATION_DAYS", default=7)
 FORGE_RATE_PASSWORD_RESET = rate("FORGE_RATE_PASSWORD_RESET", default="20/hour")
 FORGE_LOCKOUT_FAILURES = env.int("FORGE_LOCKOUT_FAILURES", default=5)
 FORGE_LOCKOUT_MINUTES = env.int("FORGE_LOCKOUT_MINUTES", default=30)
+SESSION_ENGINE = "forge.accounts.signin.session_store"
 SESSION_COOKIE_AGE = env.int("FORGE_SESSION_HOURS", default=12) * 3600
 SESSION_COOKIE_SECURE = env.bool("SESSION_COOKIE_SECURE", default=not DEBUG)
 CSRF_COOKIE_SECURE = env.bool("CSRF_COOKIE_SECURE", default=not DEBUG)
@@ -198,6 +199,10 @@ MFA_ADAPTER = "forge.accounts.signin.adapters.FactorAdapter"
 MFA_FORMS = {
     "authenticate": "forge.accounts.signin.forms.CodeForm",
     "reauthenticate": "forge.accounts.signin.forms.ReauthenticationCodeForm",
+    "add_webauthn": "forge.accounts.signin.key_forms.AddKeyForm",
+    "authenticate_webauthn": "forge.accounts.signin.key_forms.KeyForm",
+    "reauthenticate_webauthn": "forge.accounts.signin.key_forms.KeyAgainForm",
+    "login_webauthn": "forge.accounts.signin.key_forms.PasskeyForm",
 }
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True

@@ -37,6 +37,7 @@ from forge.adminkit.changelists import KeysetChangeList
 from forge.adminkit.exports import READS, ExportsWhatItShows
 from forge.adminkit.filters import VisibleRelatedFilter, lookups_of, visible
 from forge.adminkit.orders import is_placed
+from forge.adminkit.prefills import readable
 from forge.adminkit.problems import refused, refused_with_message, sentence_of
 from forge.adminkit.times import column
 from forge.api.errors import Denied, Hidden, NotFound, PreconditionFailed, Problem
@@ -218,6 +219,9 @@ class ForgeModelAdmin(ReadByRole, ExportsWhatItShows, ModelAdmin):
         form = super().get_form(request, obj, change=change, **kwargs)
         problem = getattr(request, "problem", None)
         return form if problem is None else type(form.__name__, (form,), {"clean": _refusing(problem)})
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return readable(self.opts, super().get_changeform_initial_data(request))
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None:
         """Nothing: the audit log has it, from the service."""

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
@@ -15,10 +16,23 @@ from django.views.decorators.http import require_POST
 
 from forge.accounts import actions
 from forge.accounts.models import SavedList
-from forge.accounts.saved_lists import forget_list, save_list
+from forge.accounts.saved_lists import NothingToSave, forget_list, save_list
 from forge.adminkit.problems import refused_with_message
 from forge.api.errors import NotFound, Problem
 from forge.console.links import address
+
+
+class SavedForm(forms.Form):
+    """What is to be saved, free of NUL; lengths are the service's."""
+
+    name = forms.CharField(required=False)
+    query = forms.CharField(required=False)
+
+    def clean_query(self) -> str:
+        query = _clean(self.cleaned_data["query"])
+        if "%00" in query:  # no page opens such an address
+            raise forms.ValidationError("Null characters are not allowed.")
+        return query
 
 
 def list_context(request: HttpRequest, label: str) -> dict[str, Any]:
@@ -36,17 +50,20 @@ def list_context(request: HttpRequest, label: str) -> dict[str, Any]:
 
 def save_view(request: HttpRequest, opens: Callable[[str], bool]) -> HttpResponse:
     """POST: keep a list under a name; back to it."""
-    label, query = request.POST.get("model_label", ""), _clean(request.POST.get("query", ""))
+    label, form = request.POST.get("model_label", ""), SavedForm(request.POST)
     if not opens(label):
         return refused_with_message(
             request, NotFound(f"There is no list {label[:100]!r} here."), reverse("admin:index")
         )
+    if not form.is_valid():
+        return refused_with_message(request, NothingToSave("Null characters are not allowed."), address(label))
+    query = form.cleaned_data["query"]
     back = f"{address(label)}?{query}"
     try:
         kept = save_list(
             actor=request.actor,  # type: ignore[attr-defined]
             model_label=label,
-            name=request.POST.get("name", ""),
+            name=form.cleaned_data["name"],
             query=query,
             now=timezone.now(),
         )

@@ -104,3 +104,10 @@ def test_who_may_not_come_in_saves_nothing(client):
     save(client)
     assert not SavedList.objects.exists()
     assert told("LIST_SAVE") == ["DENIED"]
+
+
+@pytest.mark.parametrize("changes", [{"name": "a\x00b"}, {"query": "q=%00"}, {"query": "q=a\x00b"}])
+def test_null_characters_are_not_saved(browser, changes):
+    assert save(browser, **changes).status_code == 302
+    assert not SavedList.objects.exists()
+    assert told("LIST_SAVE") == ["DENIED"]

@@ -138,3 +138,38 @@ def test_a_key_confirms_a_session_too(admin, key):
         options = options_on(client.get(page), "request_options")
         assert client.post(page, {"credential": signer.sign(options)})["Location"] == expected
     assert left("AUTH_FAILED") == [("AUTH_FAILED", "DENIED", "")]
+
+
+NO_KEYS = [
+    '{"id":1}',
+    "[]",
+    "7",
+    '{"id":"a","rawId":"a","type":"public-key","response":{}}',
+    '{"id":"YQ","rawId":"YQ","type":"public-key","response":{}}',
+    '{"id":"YQ","rawId":"YQ","type":"public-key","response":{"clientDataJSON":"YQ","attestationObject":"YQ",'
+    '"authenticatorData":"YQ","signature":"YQ"}}',
+]
+
+
+@pytest.mark.parametrize("sent", NO_KEYS)
+def test_what_is_no_key_is_refused_like_a_wrong_key(admin, key, sent):
+    client = browser()
+    sign_in(client, admin)
+    add(client, key)
+    client.get(ADD)
+    assert client.post(ADD, {"name": "x", "credential": sent}).status_code == 200
+    again = "/account/2fa/webauthn/reauthenticate/"
+    Authenticator.objects.filter(type="recovery_codes").delete()
+    client.get(again)
+    assert client.post(again, {"credential": sent})["Location"] == "/account/login/"
+
+    waiting = browser()
+    sign_in(waiting, admin)
+    waiting.get(CODE)
+    assert waiting.post(CODE, {"credential": sent}).status_code == 200
+
+    nobody = browser()
+    nobody.get(PASSKEY, headers={"accept": "application/json"})
+    assert nobody.post(PASSKEY, {"credential": sent})["Location"] == "/account/login/"
+    assert left("AUTH_FAILED") == [("AUTH_FAILED", "DENIED", "")] * 3
+    assert Authenticator.objects.filter(type="webauthn").count() == 1
