@@ -116,7 +116,7 @@ def _day(request: Request, name: str) -> date | None:
     except ValueError:
         day = None
     if day is None or not 2000 <= day.year <= 9000:
-        raise invalid(name, "A day such as 2026-03-01.")
+        raise invalid(name, "A day from 2000-01-01 to 9000-12-31, such as 2026-03-01.")
     return day
 
 
@@ -129,5 +129,5 @@ def _instant(request: Request, name: str) -> datetime | None:
     except ValueError:
         at = None
     if at is None or not 2000 <= at.year <= 9000:
-        raise invalid(name, "An instant such as 2026-03-01T00:00:00Z.")
+        raise invalid(name, "An instant of the years 2000 to 9000, such as 2026-03-01T00:00:00Z.")
     return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -29,7 +29,7 @@ class MaximumLengthValidator:
 
 class PasswordRefused(Refused):
     code = "password_refused"
-    title = "The password is too weak"
+    title = "The password is not taken"
 
 
 class OthersPassword(Denied):

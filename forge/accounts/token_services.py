@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -12,6 +13,7 @@ from audit.actors import Actor, Interface
 from audit.services import record
 from forge.accounts import actions, tokens
 from forge.accounts import networks as networks_of
+from forge.accounts.authentication import TokenExpired
 from forge.accounts.models import ApiToken, Membership, User
 from forge.accounts.scopes import SCOPES
 from forge.accounts.services import MayNotManagePeople, require_role
@@ -72,7 +74,8 @@ def issue_token(
     """A new token and its text, which is shown this once; for oneself, or by an admin for others.
 
     A token issues none that ends later, has other scopes or is used from elsewhere than itself, or whoever finds it
-    could keep it for ever. Raises LucyIssuesNoTokens, WiderThanItsIssuer, TokenEndInPast, ServiceTokenNeedsEnd,
+    could keep it for ever. Whoever ends tokens of the person meanwhile waits, or is waited for: what is ended makes
+    none. Raises TokenExpired, LucyIssuesNoTokens, WiderThanItsIssuer, TokenEndInPast, ServiceTokenNeedsEnd,
     UnknownScope, NotANetwork, MayNotManagePeople.
     """
     _require_may_manage(actor, user)
@@ -86,9 +89,11 @@ def issue_token(
     if unknown:
         raise UnknownScope(f"{unknown[0]!r} is not one of: {', '.join(SCOPES)}.")
     allowed = _canonical(networks)
-    _require_within_issuer(actor, scopes, allowed, expires_at)
     parts = tokens.generate()
     with transaction.atomic():
+        _lock_people(actor.user_id, user.id)
+        _require_live(actor, now)
+        _require_within_issuer(actor, scopes, allowed, expires_at)
         token = ApiToken.objects.create(
             organization_id=user.organization_id,
             user=user,
@@ -124,6 +129,7 @@ def revoke_token(*, actor: Actor, token: ApiToken, now: datetime) -> ApiToken:
     if actor.kind != "COMMAND" and not may_revoke(actor.user, token):
         raise MayNotManagePeople("Only its owner, a lead of the owner's team and admins revoke a token.")
     with transaction.atomic():
+        _lock_people(token.user_id)
         locked = ApiToken.objects.select_for_update(no_key=True).get(pk=token.pk)
         if locked.revoked_at is not None:
             raise TokenAlreadyRevoked(f"It was revoked at {locked.revoked_at.isoformat()}.")
@@ -148,6 +154,7 @@ def revoke_all(*, actor: Actor, user: User, now: datetime) -> int:
     if actor.user_id != user.id:
         raise MayNotManagePeople("People revoke all of their own tokens alone.")
     with transaction.atomic():
+        _lock_people(user.id)
         held = live_tokens(user, now).select_for_update(no_key=True).order_by("id")
         ids = list(held.values_list("pk", flat=True))
         if not ids:
@@ -184,6 +191,25 @@ def may_revoke(user: object, token: ApiToken) -> bool:
 def _require_may_manage(actor: Actor, user: User) -> None:
     if actor.kind != "COMMAND" and actor.user_id != user.id:
         require_role(actor, user.organization_id, Membership.Role.ADMIN)
+
+
+def _lock_people(*ids: uuid.UUID | None) -> None:
+    """Let one transaction at a time make or end tokens of these people, or switch them off."""
+    people = User.objects.select_for_update(no_key=True, of=("self",)).filter(pk__in=[one for one in ids if one])
+    list(people.order_by("pk").values_list("pk", flat=True))
+
+
+def _require_live(actor: Actor, now: datetime) -> None:
+    """Look again, under the lock, at what authenticated the actor. Raises TokenExpired."""
+    if not actor.has_account:
+        return
+    person = User.objects.filter(pk=actor.user_id).first()
+    if person is None or not person.credentials_valid(now):
+        raise TokenExpired("The person's credentials have ended.")
+    if actor.credential_id is not None:
+        issuer = ApiToken.objects.filter(pk=actor.credential_id).first()
+        if issuer is None or not issuer.is_live(now):
+            raise TokenExpired("Ask for a new one under /api/v1/tokens/.")
 
 
 def _canonical(given: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from forge.adminkit.filters import WordFilter
 from forge.operations import services
-from forge.operations.handlers import Handler, handler_of, kinds
+from forge.operations.handlers import Handler, cancellable_of, handler_of, kinds
 from forge.operations.models import Operation
 
 Status = Operation.Status
@@ -109,7 +109,7 @@ class OperationAdmin(ForgeModelAdmin):
             {
                 "fields": (
                     "leased_by", "lease_expires_at", "heartbeat_at", "fencing_token", "attempt", "failures",
-                    "cancellable", "cancel_requested_at", "cancel_requested_by",
+                    "may_be_cancelled", "cancel_requested_at", "cancel_requested_by",
                 )
             },
         ),
@@ -175,6 +175,10 @@ class OperationAdmin(ForgeModelAdmin):
     def shown_steps(self, operation: Operation) -> str:
         rows = ((step["at"], step["name"], step["times"], step["detail"] or "") for step in operation.steps)
         return format_html_join("", "<div>{} {} ({} times) {}</div>", rows) or "None yet."
+
+    @display(description="cancelling it has an effect", boolean=True)
+    def may_be_cancelled(self, operation: Operation) -> bool:
+        return operation.id in cancellable_of([operation])
 
     @display(description="last fault")
     def fault(self, operation: Operation) -> str:
