@@ -43,7 +43,7 @@ def in_thread(work):
     def run():
         try:
             got.append(work())
-        except Exception as error:
+        except TokenExpired as error:
             got.append(error)
         finally:
             connections.close_all()

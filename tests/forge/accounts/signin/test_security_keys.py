@@ -146,8 +146,10 @@ NO_KEYS = [
     "7",
     '{"id":"a","rawId":"a","type":"public-key","response":{}}',
     '{"id":"YQ","rawId":"YQ","type":"public-key","response":{}}',
-    '{"id":"YQ","rawId":"YQ","type":"public-key","response":{"clientDataJSON":"YQ","attestationObject":"YQ",'
-    '"authenticatorData":"YQ","signature":"YQ"}}',
+    (
+        '{"id":"YQ","rawId":"YQ","type":"public-key","response":{"clientDataJSON":"YQ","attestationObject":"YQ",'
+        '"authenticatorData":"YQ","signature":"YQ"}}'
+    ),
 ]
 
 
