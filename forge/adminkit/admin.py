@@ -221,7 +221,7 @@ class ForgeModelAdmin(ReadByRole, ExportsWhatItShows, ModelAdmin):
         return form if problem is None else type(form.__name__, (form,), {"clean": _refusing(problem)})
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        return readable(self.opts, super().get_changeform_initial_data(request))
+        return readable(self.get_form(request).base_fields, super().get_changeform_initial_data(request))
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None:
         """Nothing: the audit log has it, from the service."""

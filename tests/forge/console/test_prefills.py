@@ -18,7 +18,7 @@ VALUES = ["2026-12-31", "2026-12-31T10:00:00Z", "zz", "", "2026-13-45", "0001-01
 
 def add_pages():
     return [
-        (model_admin, reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add"))
+        reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_add")
         for model, model_admin in admin.site._registry.items()
         if getattr(model_admin, "add_roles", ())
     ]
@@ -29,15 +29,15 @@ def test_every_add_page_opens_with_a_date_in_each_field(client):
     opened = set()
     for user in (world.admin, world.finance, world.auditor, UserFactory(organization=None)):
         client.force_login(user)
-        for _, page in add_pages():
+        for page in set(add_pages()) - opened:
             answer = client.get(page)
             if answer.status_code != 200:
                 continue
             opened.add(page)
-            for name in answer.context["adminform"].form.fields:
-                for value in VALUES:
-                    assert client.get(page, {name: value}).status_code == 200, (page, name, value)
-    assert opened == {page for _, page in add_pages()}
+            for value in VALUES:
+                prefilled = dict.fromkeys(answer.context["adminform"].form.fields, value)
+                assert client.get(page, prefilled).status_code == 200, (page, value)
+    assert opened == set(add_pages())
 
 
 def test_a_date_in_the_address_stands_in_the_form(client):
