@@ -2,7 +2,6 @@
 
 import random
 import threading
-import time
 from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
@@ -32,6 +31,7 @@ from tests.budgets.support import (
 from tests.budgets.test_ledger import price, spend
 from tests.budgets.threads import outcome, together
 from tests.factories import WorkSpaceFactory
+from tests.races.threads import wait_until_somebody_waits_for_a_lock
 from workspaces.intents import RepairFirst
 from workspaces.models import WorkSpace
 
@@ -149,21 +149,6 @@ def attempt(world, user):
     finally:
         connection.close()
     return None
-
-
-def wait_until_somebody_waits_for_a_lock():
-    """Polls the server's own view of who waits, which stands still within a transaction unless it is told to look."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_stat_clear_snapshot()")
-            cursor.execute(
-                "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
-                " WHERE NOT l.granted AND a.datname = current_database())"
-            )
-            if cursor.fetchone()[0]:
-                return
-    raise AssertionError("nobody waited for a lock within a minute")
 
 
 def in_a_thread(work):

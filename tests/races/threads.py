@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from django.db import connections
+from django.db import connection, connections
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -29,3 +30,18 @@ def at_once(work: Callable[[Given], Made], things: Sequence[Given]) -> list[Made
 
     with ThreadPoolExecutor(max_workers=len(things)) as pool:
         return list(pool.map(run, things))
+
+
+def wait_until_somebody_waits_for_a_lock() -> None:
+    """Polls the server's own view of who waits, which stands still within a transaction unless it is told to look."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute(
+                "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+                " WHERE NOT l.granted AND a.datname = current_database())"
+            )
+            if cursor.fetchone()[0]:
+                return
+    raise AssertionError("nobody waited for a lock within a minute")

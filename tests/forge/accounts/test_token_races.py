@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connections, transaction
 from django.utils import timezone
 
 from audit.actors import Actor, Interface, Kind
@@ -12,6 +12,7 @@ from forge.accounts.authentication import TokenExpired
 from forge.accounts.models import ApiToken
 from forge.accounts.services import set_active
 from tests.factories import MembershipFactory
+from tests.races.threads import wait_until_somebody_waits_for_a_lock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,23 +54,12 @@ def in_thread(work):
     return thread, got
 
 
-def wait_until_blocked(thread):
-    """Until another connection of this database waits for a lock, or the thread is over."""
-    while thread.is_alive():
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-            if cursor.fetchone()[0]:
-                return
-
-
 def test_revoke_all_ends_what_a_token_is_just_making(user):
     stolen = make(user)
     with transaction.atomic():
         make(user, stolen)
         thread, got = in_thread(lambda: token_services.revoke_all(actor=actor_of(user), user=user, now=timezone.now()))
-        wait_until_blocked(thread)
+        wait_until_somebody_waits_for_a_lock()
     thread.join()
     assert got == [2]
     assert not token_services.live_tokens(user, timezone.now()).exists()
@@ -86,7 +76,7 @@ def test_a_token_that_is_being_ended_makes_no_other(user, how):
         else:
             set_active(actor=Actor.command("test"), user=user, is_active=False)
         thread, got = in_thread(lambda: make(user, stolen))
-        wait_until_blocked(thread)
+        wait_until_somebody_waits_for_a_lock()
     thread.join()
     assert isinstance(got[0], TokenExpired)
     assert ApiToken.objects.count() == 1

@@ -10,6 +10,7 @@ from allauth.mfa.models import Authenticator
 
 from audit.models import AuditLog
 from forge.accounts.models import User
+from forge.api.models import DenialCount
 from tests.factories import MembershipFactory
 from tests.forge.accounts.signin.security_key import SecurityKey
 from tests.forge.accounts.signin.support import browser, is_in, left, sign_in
@@ -173,5 +174,6 @@ def test_what_is_no_key_is_refused_like_a_wrong_key(admin, key, sent):
     nobody = browser()
     nobody.get(PASSKEY, headers={"accept": "application/json"})
     assert nobody.post(PASSKEY, {"credential": sent})["Location"] == "/account/login/"
-    assert left("AUTH_FAILED") == [("AUTH_FAILED", "DENIED", "")] * 3
+    assert left("AUTH_FAILED") == [("AUTH_FAILED", "DENIED", "")], "the first of the minute; the others are counted"
+    assert [one.count for one in DenialCount.objects.all()] == [3]
     assert Authenticator.objects.filter(type="webauthn").count() == 1
