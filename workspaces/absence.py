@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 
@@ -26,6 +26,9 @@ SAMPLE = 100
 
 BELIEVED_AFTER = timedelta(hours=1)
 """So long AWS must miss a machine, or a place, whose absence is not believed at once."""
+
+SILENCE_AT_MOST = timedelta(minutes=30)
+"""So long apart two looks of that time may be; who looks every five minutes may miss some, as AWS does not answer."""
 
 MACHINES_NOT_SHOWN = "machines_not_shown"
 PLACE_NOT_SHOWN = "place_not_shown"
@@ -64,6 +67,11 @@ def doubt_of_place(place: str, gateway: aws.Provider) -> AbsenceDoubted | None:
         return None
     told = f"AWS does not show {place}, so whether the machine is there is not known"
     return AbsenceDoubted(PLACE_NOT_SHOWN, f"{told}: look at the account's role and region")
+
+
+def is_silence(looked_at: datetime, now: datetime) -> bool:
+    """Whether nothing was seen for so long that the time in which AWS must miss something begins anew."""
+    return now - looked_at > SILENCE_AT_MOST
 
 
 def is_right_account(number: str, account: ProviderAccount) -> bool:

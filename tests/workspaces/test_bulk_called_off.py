@@ -10,7 +10,8 @@ from forge.operations.models import Operation
 from forge.operations.runner import run_one
 from tests.workspaces.support import client_of, fresh, problem
 from tests.workspaces.test_bulk import ask, follow, standing, states
-from workspaces import aws
+from tests.world import actor
+from workspaces import aws, services
 from workspaces.handlers import many
 from workspaces.lifecycle import BY_ITSELF_AFTER, State
 
@@ -50,6 +51,33 @@ def test_what_has_not_begun_is_called_off_whole(world, simulator, clock, monkeyp
     assert (states(), proxy.calls["TerminateWorkspaces"]) == ({State.AVAILABLE: MANY}, 0)
     outcomes = AuditLog.objects.filter(action_type="WORKSPACE_TERMINATE_OUTCOME", context__outcome="cancelled")
     assert Counter(outcomes.values_list("user_id", flat=True)) == {world.lead.pk: MANY}
+
+
+def test_a_machine_that_was_refused_does_not_make_a_failure_of_what_was_called_off(
+    world, simulator, clock, monkeypatch
+):
+    fleet = standing(world, simulator, 3)
+    operation = ask(world, clock, "stop", fleet).operation
+    services.reboot(actor=actor(world.lead), workspace_id=fleet[0].pk, now=clock.now)
+    with monkeypatch.context() as patch:
+        patch.setattr(aws.Gateway, "describe", busy)
+        run_one(operation.pk, now=clock.now)
+    assert call_off(world, operation).status_code == 202
+    over = follow(clock, operation, rounds=3)
+    assert (over.status, over.result["counts"]) == ("cancelled", {"refused": 1, "cancelled": 2})
+
+
+def test_parts_of_which_nothing_is_known_are_looked_at_when_they_are_due(world, simulator, clock, monkeypatch):
+    fleet = standing(world, simulator, 3)
+    for one in fleet:
+        simulator.control.vanish(one.provider_id)
+    operation = ask(world, clock, "stop", fleet).operation
+    looks = []
+    monkeypatch.setattr(many.Bulk, "_call_off", lambda self, claim: looks.append(clock.now))
+    for _ in range(120):
+        clock.work(seconds=5)
+    assert {one.status for one in Operation.objects.filter(parent_id=operation.pk)} == {"unknown"}
+    assert len(looks) <= 15
 
 
 def test_what_aws_was_asked_for_goes_on_and_the_rest_is_called_off(world, simulator, clock, monkeypatch):

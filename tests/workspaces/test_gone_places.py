@@ -115,6 +115,47 @@ def test_one_empty_look_after_an_hour_of_whole_ones_ends_nothing(world, simulato
     assert states() == {State.AVAILABLE: 3}
 
 
+@pytest.mark.parametrize(("silent", "looks"), [(5, 12), (7, 20)])
+def test_the_hour_begins_anew_after_half_an_hour_without_an_answer(streaming, simulator, clock, silent, looks):
+    deleted(simulator)
+    look(clock, 1)
+    simulator.control.fault("timeout_before", operation="DescribeStacks", rate=1.0)
+    look(clock, silent)
+    simulator.control.withdraw_faults()
+    look(clock, looks - 1 - silent)
+    assert states() == {State.AVAILABLE: 3}
+    look(clock, 1)
+    assert states() == {State.TERMINATED: 3}
+
+
+@pytest.mark.parametrize(("silence", "is_over"), [(timedelta(minutes=25), True), (timedelta(minutes=35), False)])
+def test_so_does_an_operations(computers, world, clock, silence, is_over):
+    operation = ask_many(world, clock, "stop", computers[:1]).operation
+    for _ in range(6):
+        clock.work(seconds=300)
+    clock.now += silence
+    for _ in range(2):
+        clock.work(seconds=300)
+    assert fresh(operation).is_final is is_over
+    for _ in range(14):
+        clock.work(seconds=300)
+    assert fresh(operation).is_final
+
+
+def test_a_doubt_noted_by_the_release_before_explains_nothing(computers, world, clock):
+    ask_many(world, clock, "stop", computers[:1])
+    clock.work(seconds=300)
+    part = Operation.objects.get(parent_id__isnull=False)
+    for step in part.steps:
+        if step["name"] == "absent":
+            step["detail"] = absence.MACHINES_NOT_SHOWN
+    Operation.objects.filter(pk=part.pk).update(steps=part.steps)
+    clock.work(seconds=300)
+    assert fresh(part).status == "unknown"
+    noted = next(step for step in fresh(part).steps if step["name"] == "absent")["detail"]
+    assert noted == {"code": absence.MACHINES_NOT_SHOWN, "explained_since": noted["explained_since"]}
+
+
 def test_an_hour_in_which_another_account_answered_counts_for_nothing(computers, clock, monkeypatch):
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(aws.Gateway, "account_number", lambda self: ELSEWHERE)

@@ -55,10 +55,17 @@ def times(claim: Claim, name: str) -> int:
 
 
 def _explained_since(claim: Claim) -> datetime | None:
-    """Since when every look has explained the machine's absence; one that AWS was asked to end meanwhile was there."""
-    told, asked = (step_of(claim, "absent").get("detail") or {}).get("explained_since"), step_of(claim, "ask").get("at")
-    since = datetime.fromisoformat(told) if told else None
-    return None if since and asked and datetime.fromisoformat(asked) > since else since
+    """Since when every look has explained the machine's absence; None after a silence, and where it was just there.
+
+    AWS took it on to end where it was asked meanwhile: the machine was there.
+    """
+    step, asked = step_of(claim, "absent"), step_of(claim, "ask").get("at")
+    noted = step.get("detail")
+    told = noted.get("explained_since") if isinstance(noted, dict) else None
+    if told is None or absence.is_silence(datetime.fromisoformat(step["at"]), claim.now()):
+        return None
+    since = datetime.fromisoformat(told)
+    return None if asked and datetime.fromisoformat(asked) > since else since
 
 
 class AskAnew(Conflict):

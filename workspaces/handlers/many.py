@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -183,8 +183,8 @@ class Bulk(Handler):
         parts = {str(part.id): part for part in Operation.objects.filter(id__in=ids)}
         with transaction.atomic():
             claim.lock()
-            if not all(part.is_final for part in parts.values()):
-                claim.wait(claim.now() + POLL)
+            if unfinished := [part for part in parts.values() if not part.is_final]:
+                claim.wait(_next_look(unfinished, claim.now()))
                 return
             items = [_result(one, admitted[one], parts) for one in claim.operation.spec["ids"]]
             counts = dict(Counter(item["status"] for item in items))
@@ -192,7 +192,7 @@ class Bulk(Handler):
             is_any = counts.get("succeeded", 0) > 0
             if is_any:
                 claim.succeed(result)
-            elif counts.keys() == {"cancelled"}:
+            elif _is_called_off(claim.operation, counts):
                 claim.cancelled(result)
             else:
                 claim.fail(NOTHING_DONE, "None of the machines was changed", result)
@@ -223,8 +223,23 @@ def _is_due(part: Operation, now: datetime) -> bool:
     """Whether the bulk operation may take a part: its own time is up to a minute later; a fault of ours keeps its."""
     if part.next_attempt_at is None:
         return part.status == Operation.Status.RUNNING  # of a worker that may have vanished
-    early = timedelta() if part.error.get("code") == UNEXPECTED else BY_ITSELF_AFTER
-    return part.next_attempt_at <= now + early
+    return part.next_attempt_at - _early(part) <= now
+
+
+def _early(part: Operation) -> timedelta:
+    return timedelta() if part.error.get("code") == UNEXPECTED else BY_ITSELF_AFTER
+
+
+def _next_look(parts: Sequence[Operation], now: datetime) -> datetime:
+    """When the first of the unfinished parts may be taken; those that rest are left to, for a minute at a time."""
+    times = [part.next_attempt_at - _early(part) if part.next_attempt_at else now for part in parts]
+    return min(max(min(times), now + POLL), now + BY_ITSELF_AFTER)
+
+
+def _is_called_off(operation: Operation, counts: Mapping[str, int]) -> bool:
+    """Whether nothing was changed because somebody called it off, though some machines may have been refused before."""
+    others = counts.keys() - {"cancelled"}
+    return "cancelled" in counts and (not others or operation.cancel_requested_at is not None)
 
 
 def _is_batched(machine: WorkSpace) -> bool:

@@ -1,7 +1,8 @@
 """Ending machines whose directory or stack somebody deleted in AWS: else they would be billed for ever.
 
-AWS is believed where every look of an hour showed that it has the place no more, and the account that answered was the
-one in which the machines were made. A look that shows it, or that another account answers, begins the hour anew.
+AWS is believed where every look of an hour that it answered showed that it has the place no more, and the account that
+answered was the one in which the machines were made. A look that shows it, or that another account answers, begins the
+hour anew, and so does half an hour without an answer.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from workspaces.reconciling.run import Run, chunks
 logger = logging.getLogger(__name__)
 
 CHUNK = 500
+
+LOOKED_AT = "looked_at"
+"""Beside the services in `gone_since`: when each was last looked at while a place of it was missing."""
 
 _CHECKS = {
     WorkSpace.ServiceType.PERSONAL: (checks.MISSING, checks.missing),
@@ -69,13 +73,17 @@ def forget(account: ProviderAccount, service_type: str, run: Run) -> None:
 
 def _remember(account: ProviderAccount, service_type: str, gone: list[str], run: Run) -> dict[str, datetime]:
     """Note which places are gone; returns since when each has been so at every look."""
+    now = run.now.isoformat()
     with transaction.atomic():
         locked = ProviderAccount.objects.select_for_update(no_key=True).get(pk=account.pk)
-        known = locked.gone_since.get(service_type, {})
-        since = {place: known.get(place, run.now.isoformat()) for place in gone}
-        if since != known and not run.dry_run:
-            remembered = locked.gone_since | {service_type: since}
-            ProviderAccount.objects.filter(pk=account.pk).update(gone_since=remembered)
+        remembered, looked = locked.gone_since, locked.gone_since.get(LOOKED_AT, {})
+        last = looked.get(service_type)
+        is_anew = last is None or absence.is_silence(datetime.fromisoformat(last), run.now)
+        known = {} if is_anew else remembered.get(service_type, {})
+        since = {place: known.get(place, now) for place in gone}
+        if not run.dry_run and (since or remembered.get(service_type)):
+            noted = remembered | {service_type: since, LOOKED_AT: looked | {service_type: now}}
+            ProviderAccount.objects.filter(pk=account.pk).update(gone_since=noted)
     return {place: datetime.fromisoformat(at) for place, at in since.items()}
 
 
