@@ -10,6 +10,7 @@ from django.db import connections
 
 from forge.db import partitions
 from forge.db.embedded.postgres import create_database
+from forge.db.months import add_months, month_of
 from tests.forge.db.conftest import owner_query
 from tests.plugins.database import connect_as_superuser, copied_database, drop_database
 from tests.plugins.servers import database_name
@@ -95,8 +96,13 @@ def test_everything_migrates_forwards_back_to_zero_and_forwards_again(empty, mig
     if not scale(10, 0):
         return
     migrate()
-    assert objects() == full
+    assert objects() == {item for item in full if not any(_of_the_month_before() in str(name) for name in item)}
     _months_are_there()
+
+
+def _of_the_month_before() -> str:
+    """What names end in, or hold, of partitions that the tests' database has and `migrate` alone does not make."""
+    return f"_{add_months(month_of(datetime.now(UTC)), -1):%Y_%m}"
 
 
 def _months_are_there() -> None:
