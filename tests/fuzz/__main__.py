@@ -1,13 +1,14 @@
 """`python -m tests.fuzz [CASES]`: schemathesis against a demo, told by docs/openapi.yaml.
 
 The demo that runs here is asked, else one of its own. As an admin everything but what would lock this admin out; that
-as an engineer.
+as an engineer. Then walks as the admin, from row to row along the links that the document's names imply.
 The status is schemathesis's: 1 where an answer was a 5xx, or other than the document says.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,9 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 HOME = ROOT / ".forge" / "fuzz"
 OPERATIONS = 154  # about as many as the document has: cases are asked for by the operation
+CASES_FOR_A_WALK = 600
+"""A walk is over when rows that others changed turn up in it again, after some hundred requests; so there are many."""
+SCENARIOS_AT_MOST = 200  # of a walk
 LOCKS_OUT = ("/api/v1/tokens/{id}/revoke/", "/api/v1/members/{id}/")
 
 
@@ -30,9 +34,15 @@ def main(cases: int) -> int:
     rest = [option for path in LOCKS_OUT for option in ("--include-path", path)]
     with _demo() as demo:
         url, tokens = demo.facts["base_url"], {user["role"]: user["api_token"] for user in demo.facts["users"]}
+        each_alone = ["--phases", "examples,coverage,fuzzing"]
+        walks = max(1, cases // CASES_FOR_A_WALK)
         return max(
-            _run(url, tokens["admin"], each, ["--phases", "examples,coverage,fuzzing,stateful", *everything]),
-            _run(url, tokens["engineer"], each, ["--phases", "examples,coverage,fuzzing", *rest]),
+            _run(url, tokens["admin"], each, [*each_alone, *everything]),
+            _run(url, tokens["engineer"], each, [*each_alone, *rest]),
+            *(
+                _run(url, tokens["admin"], SCENARIOS_AT_MOST, ["--phases", "stateful", *everything])
+                for _ in range(walks)
+            ),
         )
 
 
@@ -55,7 +65,8 @@ def _run(url: str, token: str, each: int, options: list[str]) -> int:
         "--url", url, "--header", f"Authorization: Bearer {token}", "--checks", "all", "--max-examples", str(each),
         "--continue-on-failure", "--warnings", "off", "--request-timeout", "60", *options,
     ]  # fmt: skip
-    return subprocess.run([str(word) for word in command], cwd=HOME, check=False).returncode
+    hooks = {"PYTHONPATH": str(HERE), "SCHEMATHESIS_HOOKS": "hooks"}
+    return subprocess.run([str(word) for word in command], cwd=HOME, env=os.environ | hooks, check=False).returncode
 
 
 def _schemathesis() -> Path:
