@@ -55,10 +55,7 @@ def is_known(differing: Mapping[str, Any]) -> bool:
 
 
 def follow(machine: WorkSpace, differing: Mapping[str, Any], *, actor: Actor, now: datetime) -> bool:
-    """Bring the row to what AWS shows, unless anything has been done to the machine since it was read.
-
-    One that AWS showed in another state too has been moved by then, and is left to the next look, if it is still there.
-    """
+    """Bring the row to what AWS shows, unless anything but this look has done something to the machine since then."""
     with transaction.atomic():
         lock_scopes_of(machine.id)
         locked = lock_machine(machine.id)

@@ -45,6 +45,16 @@ def test_a_machine_changed_and_ended_between_two_looks_is_charged_its_end_once(m
         assert charged(machine) == once
 
 
+def test_one_look_follows_both_the_state_and_the_kind(machine, now, simulator):  # noqa: F811
+    change_in_aws(machine, running_mode="ALWAYS_ON")
+    simulator.control.set_state(machine.provider_id, "STOPPED")
+    figures = reconcile(now=now)
+    assert (figures["moved"], figures["drifted"]) == (1, 1)
+    machine.refresh_from_db()
+    assert (machine.state, machine.running_mode) == (State.STOPPED, "ALWAYS_ON")
+    assert reconcile(now=now + timedelta(minutes=30))["drifted"] == 0
+
+
 @pytest.mark.parametrize("state", [State.TERMINATED, State.STOPPED])
 def test_what_another_run_has_moved_meanwhile_is_not_followed(machine, now, state):  # noqa: F811
     read = WorkSpace.objects.get(pk=machine.pk)

@@ -123,7 +123,7 @@ def follow_one(
 
 
 def _follow(machine: WorkSpace, reason: str, target: State, run: Run) -> bool:
-    """Move one machine where AWS has it, unless anything has been done to it since it was read."""
+    """Move one machine where AWS has it, unless anything was done to it since it was read; `machine` is then so."""
     actor, now = run.actor.for_one_of(machine.organization_id), run.now
     source, version = machine.state, machine.version
     with transaction.atomic():
@@ -143,6 +143,7 @@ def _follow(machine: WorkSpace, reason: str, target: State, run: Run) -> bool:
             context={"reason": reason},
             occurred_at=now,
         )
+    machine.state, machine.state_since = workspace.state, workspace.state_since
     return True
 
 
