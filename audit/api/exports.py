@@ -26,6 +26,7 @@ from forge.api.errors import BadRequest, Denied, field_error, parameter_error
 from forge.api.fields import Text
 from forge.api.filters import ForgeFilterSet, InvalidParameter, UnknownParameter, filtered
 from forge.api.idempotency import idempotent
+from forge.api.schema import problem
 from forge.api.views import ReadViewSet
 
 FORMAT = OpenApiParameter("format", str, enum=sorted(FORMATS), required=True, description="What to write.")
@@ -113,7 +114,7 @@ class AuditExportViewSet(ReadViewSet):
         )
         return self.accepted(operation, self.body_of(export))
 
-    @extend_schema(responses=FILES)
+    @extend_schema(responses=FILES | problem(409))
     @action(detail=True, audit_get=True, content_negotiation_class=AnyAccept)
     def download(self, request: Request, pk: str | None = None) -> StreamingHttpResponse:
         """The file; 409 `export_not_ready` while it is written, 404 `export_gone` when its days are over."""

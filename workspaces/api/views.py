@@ -191,7 +191,8 @@ class WorkSpaceViewSet(ReadViewSet):
     def move(self, request: Request, pk: str | None = None) -> Response:
         """Charge the machine to another team or project from the next hour on; what was booked stays where it is.
 
-        202 with the operation that brings its tags in AWS after; 200 on a dry run, and where AWS takes no tags.
+        202 with the operation that brings its tags in AWS after; 200 with the machine as it is now on a dry run, and
+        where AWS takes no tags.
         """
         wanted = self.validated(MoveSerializer)
         answer = services.move(
@@ -203,9 +204,7 @@ class WorkSpaceViewSet(ReadViewSet):
             if_match=self.if_match,
             dry_run=self.dry_run,
         )
-        if answer.workspace is None:
-            return Response(answer.figures)
-        if answer.operation is not None:
+        if answer.workspace is not None and answer.operation is not None:
             return self._accepted(answer.workspace.id, answer.operation, answer.figures)
         workspace = self.get_object()
         return self.shown(workspace, {**self.body_of(workspace), **answer.figures})
