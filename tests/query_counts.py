@@ -18,11 +18,17 @@ FILE = Path(__file__).with_name("query_counts.json")
 RECORD = "RECORD_QUERY_COUNTS"
 
 
+def on_file() -> dict[str, int]:
+    """Queries by name."""
+    figures: dict[str, int] = json.loads(FILE.read_text()) if FILE.exists() else {}
+    return figures
+
+
 def hold(name: str, ask: Callable[[], Any]) -> Any:
     """Run `ask` and assert that it makes as many queries as are on file under `name`; returns its answer."""
     with CaptureQueriesContext(connection) as queries:
         answer = ask()
-    counts = json.loads(FILE.read_text()) if FILE.exists() else {}
+    counts = on_file()
     if os.environ.get(RECORD):
         counts[name] = len(queries)
         FILE.write_text(json.dumps(counts, indent=2, sort_keys=True) + "\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from audit.actors import Actor, Interface, Kind
@@ -75,6 +75,32 @@ def actor(user: User) -> Actor:
 def engineers(world: World, count: int) -> list[User]:
     """More engineers of the world's team."""
     return _members(world.organization, [(world.team, "engineer", {})] * count)
+
+
+def beside(world: World) -> World:
+    """Another team of the organization with an engineer, a lead, a project, a blueprint and an account of its own.
+
+    Its account is in another region. The lead of `world` leads this team too; everybody else is the same.
+    """
+    organization = world.organization
+    number = ProviderAccount.objects.filter(organization=organization).count() + 1
+    region = f"eu-central-{number}"
+    team = factories.TeamFactory(organization=organization)
+    engineer, lead = _members(organization, [(team, "engineer", {}), (team, "team_lead", {})])
+    factories.MembershipFactory(user=world.lead, team=team, role="team_lead")
+    project = factories.ProjectFactory(organization=organization, owner=engineer)
+    project.teams.add(team)
+    return replace(
+        world,
+        team=team,
+        project=project,
+        engineer=engineer,
+        lead=lead,
+        blueprint=factories.BlueprintFactory(
+            organization=organization, team=team, created_by=engineer, bundle__region=region
+        ),
+        account=factories.ProviderAccountFactory(organization=organization, region=region),
+    )
 
 
 def build(*, region: str = REGION, expire_at: datetime | None = None) -> World:

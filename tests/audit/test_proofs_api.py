@@ -8,7 +8,6 @@ from audit.sealing.sealer import seal
 from audit.verifier import proofs
 from audit.verifier.notes import VerifierKey, read_checkpoint
 from forge.accounts.models import Membership
-from tests import query_counts
 from tests.audit.support import leave, leave_one, person
 from tests.audit.test_api import client_of, leave_for, member
 from tests.factories import OrganizationFactory, TeamFactory, UserFactory
@@ -129,10 +128,3 @@ def test_checkpoints_are_listed_newest_first_once_signed(outside, admin, setting
     assert client_of(admin).get(f"{CHECKPOINTS}1").json()["tree_size"] == 2
     assert client_of(admin).get(f"{CHECKPOINTS}4/").status_code == 404
     assert client_of(admin).get(f"{CHECKPOINTS}nonsense/").status_code == 404
-
-
-def test_checkpoints_take_the_same_queries_however_many_there_are(outside, admin):
-    for _ in range(5):
-        leave_one()
-        seal()
-    query_counts.hold("GET /api/v1/audit/checkpoints/", lambda: client_of(admin).get(CHECKPOINTS))

@@ -18,7 +18,7 @@ from blueprints.models import Blueprint, BlueprintBundle
 from blueprints.permissions import MayNotChangeBlueprints
 from blueprints.services import BundleOffer
 from forge.api.errors import NotFound
-from tests import factories, query_counts
+from tests import factories
 from tests import world as worlds
 from tests.plugins.database import superuser_url
 from tests.races.threads import at_once
@@ -297,11 +297,3 @@ def test_latest_shows_the_newest_published_version_of_each_family(world):
     drafted(world)
     rows = client_of(world.engineer).get(f"{BLUEPRINTS}?latest=true").json()["results"]
     assert {row["id"] for row in rows} == {str(newest.pk), str(world.blueprint.pk)}
-
-
-def test_the_list_makes_as_many_queries_for_one_blueprint_as_for_many(world):
-    client = client_of(world.engineer)
-    client.get(BLUEPRINTS)
-    for number in range(6):
-        query_counts.hold(f"GET {BLUEPRINTS}", lambda: client.get(BLUEPRINTS))
-        drafted(world, name=f"desktop-{number}")

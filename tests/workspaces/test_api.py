@@ -15,7 +15,7 @@ from budgets.models import Reservation
 from costs.models import Price
 from forge.accounts import services as accounts
 from forge.operations.models import Operation
-from tests import factories, query_counts
+from tests import factories
 from tests import world as worlds
 from tests.workspaces.support import WORKSPACES, client_of, entries, problem
 from tests.world import actor
@@ -549,18 +549,6 @@ def test_a_token_for_reading_changes_nothing(world):
 
 
 # -- queries -----------------------------------------------------------------------------------------------------
-def test_the_list_makes_as_many_queries_for_one_machine_as_for_many(world):
-    admin = client_of(world.admin)
-    admin.get(WORKSPACES)
-    for person in worlds.engineers(world, 3):
-        machine_of(world, person)
-    query_counts.hold("GET /api/v1/workspaces/", lambda: admin.get(WORKSPACES))
-    for person in worlds.engineers(world, 5):
-        machine_of(world, person, project=world.project)
-    answer = query_counts.hold("GET /api/v1/workspaces/", lambda: admin.get(WORKSPACES))
-    assert len(answer.json()["results"]) == 8
-
-
 @pytest.mark.parametrize(
     ("address", "hint"),
     [

@@ -9,7 +9,6 @@ from django.utils import timezone
 from audit.models import AuditLog
 from tests import factories
 from tests import world as worlds
-from tests.query_counts import hold
 from tests.workspaces.support import WORKSPACES, client_of, problem
 from tests.world import actor
 from workspaces.models import RegionLatency, RegionPolicy, WorkSpace
@@ -316,11 +315,3 @@ def test_an_audit_log_that_does_not_take_the_entry_takes_the_row_with_it(world, 
             make()
     assert not RegionLatency.objects.exists()
     assert not RegionPolicy.objects.exists()
-
-
-def test_lists_take_few_queries(world):
-    measure(world, "Berlin", "us-east-1", 90)
-    bound(world, "us-east-1")
-    client = client_of(world.admin)
-    hold(f"GET {LATENCIES}", lambda: client.get(LATENCIES))
-    hold(f"GET {POLICIES}", lambda: client.get(POLICIES))

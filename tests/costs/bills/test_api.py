@@ -65,16 +65,14 @@ def test_a_bill_is_given_booked_by_its_operation_and_looked_at(fleet, world, acc
 
     of_bill = f"bill={shown['id']}"
     address = f"/api/v1/costs/billed-machines/?{of_bill}&page_size=2"
-    page = query_counts.hold("billed-machine-list", lambda: client.get(address)).json()
+    page = client.get(address).json()
     assert len(page["results"]) == 2
     assert len(client.get(page["next"]).json()["results"]) == 1
     (absent,) = client.get(f"/api/v1/costs/billed-machines/?{of_bill}&billed_cost__isnull=true").json()["results"]
     assert (absent["workspace"], absent["drift"]) == (str(machines[2].pk), None)
-    (gap,) = query_counts.hold("bill-gap-list", lambda: client.get(f"/api/v1/costs/bill-gaps/?{of_bill}")).json()[
-        "results"
-    ]
+    (gap,) = client.get(f"/api/v1/costs/bill-gaps/?{of_bill}").json()["results"]
     assert (gap["resource"], gap["reason"], gap["amount"]) == ("ws-none", "UNKNOWN", "2.000000")
-    assert len(query_counts.hold("bill-list", lambda: client.get(BILLS)).json()["results"]) == 1
+    assert len(client.get(BILLS).json()["results"]) == 1
     entries = AuditLog.objects.filter(resource_id=shown["id"]).order_by("id").values_list("action_type", "result")
     assert list(entries) == [("BILL_UPLOAD", "SUCCESS"), ("BILL_IMPORT", "SUCCESS")]
 

@@ -13,7 +13,7 @@ from forge.accounts import services, token_services
 from forge.accounts.models import ApiToken, Membership, Team, User
 from forge.accounts.passwords import PasswordRefused
 from forge.api.errors import NotFound
-from tests import factories, query_counts
+from tests import factories
 from tests import world as worlds
 from tests.workspaces.support import client_of, entries, problem
 from tests.world import actor
@@ -384,14 +384,3 @@ def test_an_operator_is_nobodys_member(world, operator):
         services.grant_role(
             actor=actor(world.admin), user=operator.user, role="engineer", team=world.team, now=timezone.now()
         )
-
-
-@pytest.mark.parametrize("path", ["organizations", "teams", "projects", "members", "tokens"])
-def test_a_list_makes_as_many_queries_for_few_rows_as_for_many(world, path):
-    client = client_of(world.admin)
-    client.get(f"{API}{path}/")
-    for number in range(3):
-        query_counts.hold(f"GET {API}{path}/", lambda: client.get(f"{API}{path}/"))
-        factories.ProjectFactory(organization=world.organization, owner=world.lead).teams.add(world.team)
-        client_of(worlds.engineers(world, 1)[0])
-        factories.TeamFactory(organization=world.organization, slug=f"more-{number}")

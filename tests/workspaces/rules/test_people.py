@@ -253,11 +253,11 @@ def test_a_lease_against_the_stop_leaves_one_of_them(world, now, attempt):
     assert WorkLease.objects.count() == (0 if open_stops else 1)
 
 
-def test_query_counts(world, now):
+def test_what_lies_ahead_takes_as_many_queries_as_are_on_file(world, now):
     target = machine(world, since=now)
     services.lease(actor=actor(world.engineer), workspace_id=target.pk, until=now + HOUR, reason="r", now=now)
     client = client_of(world.admin)
     LifecyclePolicy.objects.create(organization=world.organization, team=world.team, idle_minutes=60)
-    hold("GET /api/v1/lifecycle-policies/", lambda: client.get(POLICIES))
-    hold("GET /api/v1/workspaces/{id}/why/", lambda: client.get(f"{WORKSPACES}{target.pk}/why/"))
-    hold("GET /api/v1/workspaces/{id}/leases/", lambda: client.get(f"{WORKSPACES}{target.pk}/leases/"))
+    address = f"{WORKSPACES}{target.pk}/why/"
+    client.get(address)  # notes that the token was used
+    hold("GET /api/v1/workspaces/{id}/why/", lambda: client.get(address))
