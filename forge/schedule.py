@@ -5,6 +5,10 @@ slot in JobRun (forge.db.jobs), so that two beats do no harm. Each queue has a w
 sweep would delay the seals and the operations.
 """
 
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
 from kombu import Queue
 
 TASK_QUEUES = [Queue("seal"), Queue("operations"), Queue("sweeps"), Queue("mail"), Queue("webhooks")]
@@ -17,12 +21,7 @@ TASK_ROUTES = {
     "outbox.send_webhooks": {"queue": "webhooks"},
 }
 
-_DAILY = ["audit_verify", "prove_books", "purge_webhook_deliveries"]
-_DAILY += ["refresh_prices", "retire_months", "rollover_partitions"]
-SLOTS = dict.fromkeys(_DAILY, 86_400.0)
-"""Jobs that tick more often than they are to succeed: the length of their slot. All others succeed at each tick."""
-
-BEAT_SCHEDULE = {
+BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "audit_seal": {"task": "audit.seal", "schedule": 5.0, "options": {"expires": 5}},
     "run_operations": {"task": "operations.sweep_operations", "schedule": 5.0, "options": {"expires": 5}},
     "send_mails": {"task": "outbox.send_mails", "schedule": 15.0, "options": {"expires": 14}},
@@ -54,3 +53,31 @@ BEAT_SCHEDULE = {
     "audit_verify": {"task": "audit.verify", "schedule": 3600.0, "options": {"expires": 3500}},
     "close_denial_counts": {"task": "audit.close_denial_counts", "schedule": 60.0, "options": {"expires": 55}},
 }
+
+_DAILY = {"audit_verify", "prove_books", "purge_webhook_deliveries"}
+_DAILY |= {"refresh_prices", "retire_months", "rollover_partitions"}
+_DONE_WITH_THE_SLOT = {"enforce_lifecycle"}
+_ASKED_FOR_BY = {"refresh_prices": "FORGE_REFRESH_PRICES"}
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How often a job ticks and how often it works: it is to succeed once in each `slot`, and ticks that often or more.
+
+    `again`: a slot whose run failed is taken anew by a tick that still comes in it. `setting`: the name of the
+    setting without which its ticks do nothing; None for the jobs that always work.
+    """
+
+    tick: timedelta
+    slot: timedelta
+    again: bool
+    setting: str | None
+
+
+def _rhythm(job: str, tick: timedelta) -> Rhythm:
+    slot = timedelta(days=1) if job in _DAILY else tick
+    return Rhythm(tick=tick, slot=slot, again=job not in _DONE_WITH_THE_SLOT, setting=_ASKED_FOR_BY.get(job))
+
+
+RHYTHMS = {job: _rhythm(job, timedelta(seconds=entry["schedule"])) for job, entry in BEAT_SCHEDULE.items()}
+"""How often each job works, by name; a test holds it against what the tasks claim."""

@@ -3,6 +3,7 @@
 `tests/api_contract.txt` is what was promised so far. A promise that vanishes (an address, a parameter, a field, its
 type, a value) or a new demand on what was there already (a field or parameter that is now needed) breaks callers.
 What is deprecated (forge.api.deprecations) may go from its sunset on, a promise too: `Point.day until 2027-12-01`.
+So is the day since when callers are told, `Point.day deprecated since 2026-12-01`: it stays, and no new one is past.
 No kept tool for this installs from pip or npm: they are Go binaries that are downloaded.
 """
 
@@ -14,9 +15,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from forge.api.deprecations import NOTICE
+
 FILE = Path(__file__).with_name("api_contract.txt")
 NEEDS = " needs "
 UNTIL = " until "
+SINCE = " deprecated since "
 Schema = dict[str, Any]
 
 
@@ -30,20 +34,36 @@ def of(document: Schema) -> set[str]:
 
 
 def broken(promised: set[str], present: set[str], *, today: date) -> list[str]:
-    """What a caller of `promised` meets in `present` and cannot know: `gone: …` and `new demand: …`."""
-    lost = {line for line in promised - present if NEEDS not in line and UNTIL not in line}
+    """What a caller of `promised` meets in `present` and cannot know, each line with what it is.
+
+    `gone: …`, `new demand: …`; of deprecations also `moved: …` (the day since when), `backdated: …` (a new one whose
+    day is past) and `short notice: …` (a sunset that leaves callers less than the notice they have).
+    """
+    lost = {line for line in promised - present if not any(mark in line for mark in (NEEDS, UNTIL, SINCE))}
     gone = [f"gone: {line}" for line in lost - _past_sunset(promised, today=today) | _sooner(promised, present)]
     demands = [
         f"new demand: {line}"
         for line in present - promised
         if NEEDS in line and line.partition(NEEDS)[0] in promised  # a new address or schema may demand what it likes
     ]
-    return sorted(gone + demands)
+    return sorted([*gone, *demands, *_untold(promised, present, today=today)])
+
+
+def _untold(promised: set[str], present: set[str], *, today: date) -> Iterator[str]:
+    """What the deprecations of `present` claim to have told callers, and did not."""
+    told, claimed, sunsets = _days(promised, SINCE), _days(present, SINCE), _days(present, UNTIL)
+    for name, since in claimed.items():
+        if told.get(name, since) != since:
+            yield f"moved: {name}{SINCE}{told[name]}"
+        if name not in told and since < today:
+            yield f"backdated: {name}{SINCE}{since}"
+        if sunsets[name] - since < NOTICE:
+            yield f"short notice: {name}{UNTIL}{sunsets[name]}"
 
 
 def _past_sunset(promised: set[str], *, today: date) -> set[str]:
     """The lines of what may be gone, and those of schemas that nothing else speaks of."""
-    over = {name for name, sunset in _sunsets(promised).items() if sunset <= today}
+    over = {name for name, sunset in _days(promised, UNTIL).items() if sunset <= today}
     free: set[str] = set()
     while over:
         free |= {line for line in promised for name in over if re.match(rf"{re.escape(name)}(?=[ :.]|$)", line)}
@@ -56,21 +76,27 @@ def _spoken_of(lines: set[str]) -> set[str]:
     return {word for line in lines for word in re.findall(r"\w+", line.partition(": ")[2])}
 
 
-def _sunsets(lines: set[str]) -> dict[str, date]:
-    parts = [line.partition(UNTIL) for line in lines if UNTIL in line]
+def _days(lines: set[str], mark: str) -> dict[str, date]:
+    """The day of each line with `mark`, SINCE or UNTIL, by the name of what is deprecated."""
+    parts = [line.partition(mark) for line in lines if mark in line]
     return {name: date.fromisoformat(day) for name, _, day in parts}
 
 
 def _sooner(promised: set[str], present: set[str]) -> set[str]:
     """Sunsets that came nearer than was promised."""
-    now = _sunsets(present)
-    return {f"{name}{UNTIL}{day}" for name, day in _sunsets(promised).items() if now.get(name, day) < day}
+    now = _days(present, UNTIL)
+    return {f"{name}{UNTIL}{day}" for name, day in _days(promised, UNTIL).items() if now.get(name, day) < day}
+
+
+def _deprecation(name: str, marked: Schema) -> Iterator[str]:
+    if "x-sunset" in marked:
+        yield f"{name}{SINCE}{marked['x-deprecated-since']}"
+        yield f"{name}{UNTIL}{marked['x-sunset']}"
 
 
 def _operation(name: str, operation: Schema) -> Iterator[str]:
     yield name
-    if "x-sunset" in operation:
-        yield f"{name}{UNTIL}{operation['x-sunset']}"
+    yield from _deprecation(name, operation)
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":
             continue
@@ -95,8 +121,7 @@ def _component(name: str, schema: Schema) -> Iterator[str]:
     yield from (f"{name} = {value}" for value in _values(schema))
     for field, facts in schema.get("properties", {}).items():
         yield f"{name}.{field}: {_type(facts)}"
-        if "x-sunset" in facts:
-            yield f"{name}.{field}{UNTIL}{facts['x-sunset']}"
+        yield from _deprecation(f"{name}.{field}", facts)
     if name.endswith("Request"):
         yield from (f"{name}{NEEDS}{field}" for field in schema.get("required", ()))
 

@@ -143,10 +143,11 @@ def test_an_address_that_is_gone_is_told():
     assert "gone: POST /things/" in contract.broken(contract.of(document()), contract.of(later), today=TODAY)
 
 
-def deprecated(sunset):
+def deprecated(sunset, since="2026-12-01"):
     """The small API, whose POST and whose field `size` are deprecated; only the POST knows ThingRequest."""
-    told = document(thing={"properties": {"id": UUID, "size": {**SIZE, "deprecated": True, "x-sunset": sunset}}})
-    told["paths"]["/things/"]["post"] |= {"deprecated": True, "x-sunset": sunset}
+    marks = {"deprecated": True, "x-deprecated-since": since, "x-sunset": sunset}
+    told = document(thing={"properties": {"id": UUID, "size": SIZE | marks}})
+    told["paths"]["/things/"]["post"] |= marks
     return contract.of(told)
 
 
@@ -167,7 +168,7 @@ def test_what_is_deprecated_stays_until_its_sunset():
 
 
 def test_what_others_rely_on_outlives_a_sunset():
-    before, then = deprecated("2026-01-01"), without_what_was_deprecated()
+    before, then = deprecated("2026-01-01", since="2025-01-01"), without_what_was_deprecated()
     assert contract.broken(before, {line for line in then if not line.startswith("Thing.id")}, today=TODAY) == [
         "gone: Thing.id: string uuid"
     ]
@@ -179,3 +180,46 @@ def test_a_deprecation_alone_breaks_nobody_and_its_sunset_only_moves_away():
     assert contract.broken(near, far, today=TODAY) == []
     assert contract.broken(near, contract.of(document()), today=TODAY) == []
     assert "gone: POST /things/ until 2028-12-01" in contract.broken(far, near, today=TODAY)
+
+
+def faults(*lines):
+    """Of the POST and of the field, which were deprecated by one declaration."""
+    return sorted(line.format(name) for line in lines for name in ("POST /things/", "Thing.size"))
+
+
+@pytest.mark.parametrize("since", ["2026-11-30", "2026-12-02"])
+def test_the_day_since_when_callers_were_told_stays_as_it_is(since):
+    before, then = deprecated("2028-12-01"), deprecated("2028-12-01", since=since)
+    moved = faults("moved: {} deprecated since 2026-12-01")
+    assert contract.broken(before, then, today=TODAY) == moved
+    assert contract.broken(before, then, today=date(2028, 12, 1)) == moved
+    assert contract.broken(before, before, today=date(2028, 12, 1)) == []
+
+
+def test_a_new_deprecation_is_not_backdated():
+    before = contract.of(document())
+    assert contract.broken(before, deprecated("2028-12-01"), today=TODAY) == []
+    assert contract.broken(before, deprecated("2028-12-01"), today=date(2026, 12, 2)) == faults(
+        "backdated: {} deprecated since 2026-12-01"
+    )
+
+
+def test_one_that_was_taken_back_begins_anew():
+    told, later = deprecated("2028-12-01"), date(2027, 6, 1)
+    taken_back = contract.of(document())
+    assert contract.broken(told, taken_back, today=later) == []
+    assert contract.broken(taken_back, told, today=later) == faults("backdated: {} deprecated since 2026-12-01")
+
+
+def test_callers_have_a_year_from_the_day_on_which_they_were_told():
+    before = contract.of(document())
+    for promised in (before, deprecated("2027-11-30")):
+        assert contract.broken(promised, deprecated("2027-11-30"), today=TODAY) == faults(
+            "short notice: {} until 2027-11-30"
+        )
+    assert contract.broken(before, deprecated("2027-12-01"), today=TODAY) == []
+
+
+def test_the_deprecations_of_the_api_are_on_file_with_both_days():
+    on_file = contract.FILE.read_text().splitlines()
+    assert {"Point.day deprecated since 2026-12-01", "Point.day until 2027-12-01"} <= set(on_file)

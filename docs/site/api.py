@@ -78,7 +78,7 @@ class Reference:
         yield f"({_anchor(method, path)})=\n## {method.upper()} {plain(path)}"
         yield _prose(operation.get("description", ""))
         if "deprecated" in operation:
-            yield f"**Deprecated**: it stays until {operation['x-sunset']}."
+            yield f"**Deprecated** since {operation['x-deprecated-since']}: it stays until {operation['x-sunset']}."
         yield f"Scope of the token: {literal(_scope(method))}. Operation id: {literal(operation['operationId'])}."
         if parameters := operation.get("parameters"):
             yield "**Parameters**"
@@ -162,7 +162,8 @@ def _meaning(schema: Schema) -> str:
         "maxLength": "longest",
     }
     told = [f"{word} {literal(json.dumps(schema[key]))}" for key, word in bounds.items() if key in schema]
-    told += [f"deprecated, stays until {schema['x-sunset']}"] if "deprecated" in schema else []
+    if "deprecated" in schema:
+        told += [f"deprecated since {schema['x-deprecated-since']}, stays until {schema['x-sunset']}"]
     told += [f"matches {literal(schema['pattern'])}"] if "pattern" in schema else []
     text = plain(schema.get("description", "").partition("* `")[0])
     return cell(" ".join(filter(None, [text, f"({', '.join(told)})" if told else ""]))).replace("\\|", "|")

@@ -3,7 +3,8 @@
 `@deprecated(since=date(2026, 12, 1), sunset=date(2027, 12, 1))` on a viewset's method deprecates its operation; with
 `field="Point.day"` only that field of its answers (schema and member, as the OpenAPI document names them). Answers then
 carry a `Link` to the docs and, where the operation goes, `Deprecation` (RFC 9745) and `Sunset` (RFC 8594); the document
-says `deprecated` and `x-sunset` in either case. tests/test_contract.py lets nothing go before its sunset.
+says `deprecated`, `x-deprecated-since` and `x-sunset` in either case. tests/test_contract.py lets nothing go before its
+sunset, and holds both days: `since` is the day of the declaration or later, and stays.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Deprecation:
     @property
     def marks(self) -> dict[str, Any]:
         """What the OpenAPI document says of the operation, or of the field."""
-        return {"deprecated": True, "x-sunset": self.sunset.isoformat()}
+        days = {"x-deprecated-since": self.since.isoformat(), "x-sunset": self.sunset.isoformat()}
+        return {"deprecated": True, **days}
 
 
 def deprecated(*, since: date, sunset: date, field: str = "") -> Callable[[Method], Method]:

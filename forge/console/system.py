@@ -19,32 +19,57 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
+from django.utils.translation import gettext, gettext_lazy, ngettext_lazy
 from django.views.decorators.http import require_safe
 
 from audit.sealing import seals
 from costs import metering
 from costs.standing import standing as price_standing
+from forge.adminkit.times import moment
 from forge.console import queues, switches
 from forge.console.doctor import MENDS
 from forge.console.health import Finding, run_checks
 from forge.db import partitions
-from forge.db.jobs import FREE, last_runs
+from forge.db.jobs import LOST_AFTER, last_runs, outcomes_to_mend
 from forge.db.models import JobRun, JobSwitch
-from forge.schedule import SLOTS
+from forge.schedule import RHYTHMS, Rhythm
+
+_OFTEN = {
+    86_400: ngettext_lazy("Once a day", "Once in %(count)d days", "count"),
+    3_600: ngettext_lazy("Every hour", "Every %(count)d hours", "count"),
+    60: ngettext_lazy("Every minute", "Every %(count)d minutes", "count"),
+    1: ngettext_lazy("Every second", "Every %(count)d seconds", "count"),
+}
+_WITHIN = {
+    3_600: ngettext_lazy("Within an hour", "Within %(count)d hours", "count"),
+    60: ngettext_lazy("Within a minute", "Within %(count)d minutes", "count"),
+    1: ngettext_lazy("Within a second", "Within %(count)d seconds", "count"),
+}
+"""Each by the seconds of the unit that it counts."""
+
+_MENDED = {
+    JobRun.Outcome.PAUSED: gettext_lazy("It was paused; its next tick makes up for it."),
+    JobRun.Outcome.LOST: gettext_lazy("Its worker went away; its next tick makes up for it."),
+    JobRun.Outcome.FAILED: gettext_lazy("It failed; its next tick makes up for it."),
+}
+_OVER = {
+    JobRun.Outcome.PAUSED: gettext_lazy("Its slot passed while it was paused."),
+    JobRun.Outcome.LOST: gettext_lazy("Its worker went away; the next slot has a run of its own."),
+    JobRun.Outcome.FAILED: gettext_lazy("It failed; the next slot has a run of its own."),
+}
+"""Why a job did not do its work: where a tick still comes in the slot, and where none does."""
 
 
 @dataclass(frozen=True)
 class Job:
     """One entry of the schedule with its newest run; `switch` is the one that there is for all, on or off.
 
-    It ticks `every` so often, and is to succeed once in a `slot`.
-
     `own` is that of the organization of whoever looks, where the job has one: admins set it, operators that for all.
     """
 
     name: str
-    every: timedelta
-    slot: timedelta
+    rhythm: Rhythm
+    now: datetime
     run: JobRun | None
     switch: JobSwitch | None
     own: JobSwitch | None = None
@@ -65,16 +90,41 @@ class Job:
         return self.switch if self.organization_id is None else self.own
 
     @property
-    def due_at(self) -> datetime | None:
-        """When its next slot begins; one that is free still is taken by the next tick. None before its first tick."""
-        if self.run is None:
-            return None
-        return self.run.started_at + self.every if self.run.outcome in FREE else self.run.slot + self.slot
+    def is_off(self) -> bool:
+        """Whether its ticks do nothing, because the setting that asks for its work is off."""
+        return self.rhythm.setting is not None and not getattr(settings, self.rhythm.setting)
 
     @property
-    def rhythm(self) -> str:
-        """How often it ticks."""
-        return _in_words(self.every)
+    def outcome(self) -> str | None:
+        """How its newest run ended, or that it goes on; one that goes on for too long counts as lost, as for a tick."""
+        if self.run is None:
+            return None
+        is_lost = self.run.outcome == JobRun.Outcome.RUNNING and self.run.started_at < self.now - LOST_AFTER
+        return JobRun.Outcome.LOST if is_lost else JobRun.Outcome(self.run.outcome)
+
+    @property
+    def due_at(self) -> datetime | None:
+        """From when on it has work again: its next slot, or the tick that makes up for its run; None before one."""
+        if self.run is None:
+            return None
+        return self.run.started_at + self.rhythm.tick if self._is_mended else self.run.slot + self.rhythm.slot
+
+    @property
+    def due(self) -> str:
+        """That time for whoever looks; for a job that has not run, within how long its first tick comes."""
+        if self.is_paused or self.is_off:
+            return "-"
+        return moment(self.due_at, seconds=True) if self.due_at else _in_words(self.rhythm.tick, _WITHIN)
+
+    @property
+    def often(self) -> str:
+        """How often it works."""
+        return _in_words(self.rhythm.slot, _OFTEN)
+
+    @property
+    def _is_mended(self) -> bool:
+        """Whether the next tick makes up for its newest run; where ticks are slots, that is the next slot's own run."""
+        return self.rhythm.tick < self.rhythm.slot and self.outcome in outcomes_to_mend(again=self.rhythm.again)
 
     @property
     def took(self) -> str:
@@ -87,29 +137,34 @@ class Job:
     def state(self) -> str:
         if self.is_paused:
             return "paused"
-        return self.run.outcome if self.run else "not yet"
+        if self.is_off:
+            return "off"
+        return self.outcome or "not yet"
 
     @property
     def label(self) -> str:
         if self.is_paused:
             return "warning"
-        outcome = self.run.outcome if self.run else None
-        return {"SUCCEEDED": "success", "FAILED": "danger", "LOST": "danger", None: "default"}.get(outcome, "info")
+        if self.is_off:
+            return "default"
+        colours = {"SUCCEEDED": "success", "FAILED": "danger", "LOST": "danger", None: "default"}
+        return colours.get(self.outcome, "info")
 
     @property
     def why(self) -> str:
         """Why it did not run, in words; empty when it did."""
         if self.is_paused:
-            return "Its switch is off: its slots pass unused."
+            return gettext("Its switch is off: its slots pass unused.")
+        if self.is_off:
+            return gettext("It does nothing: %(setting)s is off.") % {"setting": self.rhythm.setting}
         if self.own is not None and self.own.is_paused:
-            return f"It leaves your organization alone, which has paused it. {self.own.reason}".strip()
-        if self.run is None:
-            return f"Its first slot has not come: it runs every {self.rhythm}."
-        return {
-            JobRun.Outcome.PAUSED: "Its slot passed while it was paused.",
-            JobRun.Outcome.LOST: "Its worker went away; the next tick takes the slot again.",
-            JobRun.Outcome.FAILED: "It failed; the next tick takes the slot again.",
-        }.get(JobRun.Outcome(self.run.outcome), "")
+            told = gettext("It leaves your organization alone, which has paused it.")
+            return f"{told} {self.own.reason}".strip()
+        if self.outcome is None:
+            return gettext("It has not run yet.")
+        if self.outcome == JobRun.Outcome.FAILED and not self.rhythm.again:
+            return gettext("It failed; a slot has one run, whatever became of it, and the next slot has its own.")
+        return str((_MENDED if self._is_mended else _OVER).get(self.outcome, ""))
 
     @property
     def switch_page(self) -> str:
@@ -155,18 +210,17 @@ def jobs(organization_id: UUID | None = None, *, now: datetime) -> list[Job]:
     runs = {run.job: run for run in last_runs()}
     rows = JobSwitch.objects.filter(Q(organization_id=None) | Q(organization_id=organization_id))
     found = {(row.job, row.organization_id): row for row in rows}
-    ticks = {name: timedelta(seconds=entry["schedule"]) for name, entry in settings.CELERY_BEAT_SCHEDULE.items()}
     return [
         Job(
             name,
-            every,
-            timedelta(seconds=SLOTS[name]) if name in SLOTS else every,
+            rhythm,
+            now,
             runs.get(name),
             found.get((name, None)),
             found.get((name, organization_id)) if organization_id else None,
             organization_id,
         )
-        for name, every in sorted(ticks.items())
+        for name, rhythm in sorted(RHYTHMS.items())
     ]
 
 
@@ -203,6 +257,8 @@ def _shown(finding: Finding) -> str:
     return {"ok": "success", "degraded": "warning"}.get(finding.status, "danger")
 
 
-def _in_words(every: timedelta) -> str:
-    seconds = int(every.total_seconds())
-    return f"{seconds // 60} minutes" if seconds % 60 == 0 and seconds > 60 else f"{seconds} seconds"
+def _in_words(length: timedelta, units: dict[int, Any]) -> str:
+    """A length of whole seconds in the largest of these units that counts it without a rest."""
+    seconds = int(length.total_seconds())
+    unit = next(unit for unit in units if seconds % unit == 0)
+    return str(units[unit] % {"count": seconds // unit})

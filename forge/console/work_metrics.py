@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from forge.db import jobs
 from forge.db.models import JobRun, JobSwitch
 from forge.operations.models import Operation
-from forge.schedule import BEAT_SCHEDULE, SLOTS, TASK_QUEUES
+from forge.schedule import RHYTHMS, TASK_QUEUES
 
 LAUNCH = "workspace.launch"
 
@@ -59,10 +59,10 @@ def scheduled(now: datetime) -> Iterator[GaugeMetricFamily]:
     interval = GaugeMetricFamily("forge_job_interval_seconds", "How often a job is to succeed.", labels=["job"])
     paused = GaugeMetricFamily("forge_job_paused", "1 while somebody has paused the job for all.", labels=["job"])
     off = set(JobSwitch.objects.filter(is_paused=True, organization_id=None).values_list("job", flat=True))
-    for job, entry in BEAT_SCHEDULE.items():
-        if job == "refresh_prices" and not settings.FORGE_REFRESH_PRICES:
+    for job, rhythm in RHYTHMS.items():
+        if rhythm.setting is not None and not getattr(settings, rhythm.setting):
             continue  # it ticks and does nothing
-        interval.add_metric([job], SLOTS.get(job, entry["schedule"]))
+        interval.add_metric([job], rhythm.slot.total_seconds())
         paused.add_metric([job], float(job in off))
     yield from (outcome, success, lag, interval, paused)
 

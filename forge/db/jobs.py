@@ -21,8 +21,6 @@ LOST_AFTER = timedelta(hours=1)
 KEEP_RUNS = timedelta(days=14)
 
 _UNUSED = ["PAUSED", "LOST"]
-FREE = ["FAILED", *_UNUSED]
-"""Outcomes after which a tick takes the slot once more."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ERROR_LENGTH = 2000
 
@@ -38,6 +36,11 @@ class JobFault(Exception):
 def slot_of(now: datetime, every: timedelta) -> datetime:
     """The start of the slot that holds `now`; slots of a day begin at midnight UTC."""
     return now - (now - _EPOCH) % every
+
+
+def outcomes_to_mend(*, again: bool) -> list[str]:
+    """The outcomes after which a tick takes the slot once more; without `again` a run that failed is none of them."""
+    return ["FAILED", *_UNUSED] if again else _UNUSED
 
 
 def claim_slot(job: str, now: datetime, every: timedelta, *, again: bool = True) -> JobRun | None:
@@ -66,7 +69,7 @@ def claim_slot(job: str, now: datetime, every: timedelta, *, again: bool = True)
                 WHERE run.outcome = ANY(%(free)s)
             RETURNING id
             """,
-            {"job": job, "slot": slot_of(now, every), "now": now, "free": FREE if again else _UNUSED},
+            {"job": job, "slot": slot_of(now, every), "now": now, "free": outcomes_to_mend(again=again)},
         )
         claimed = cursor.fetchone()
     return JobRun.objects.get(pk=claimed[0]) if claimed else None

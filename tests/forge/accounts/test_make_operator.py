@@ -146,8 +146,7 @@ def test_recover_gives_an_operator_a_new_password_opens_the_lock_and_ends_the_se
     SignInGuard.objects.create(user=operator, failures=0, locked_until=now + timedelta(minutes=9))
     Authenticator.objects.create(user=operator, type=Authenticator.Type.TOTP, data={})
     monkeypatch.setenv("FORGE_OPERATOR_PASSWORD", OTHER)
-    said = make(email=EMAIL.upper(), recover=True)
-    assert said == f"{EMAIL} has a new password; every session has ended. Second factors are as they were.\n"
+    make(email=EMAIL.upper(), recover=True)
     operator.refresh_from_db()
     assert operator.check_password(OTHER)
     assert not SignInGuard.objects.get().is_locked(now)
@@ -163,18 +162,10 @@ def test_recover_takes_second_factors_away_where_that_is_asked_for(monkeypatch):
     monkeypatch.setenv("FORGE_OPERATOR_PASSWORD", OTHER)
     operator = User.objects.get()
     Authenticator.objects.create(user=operator, type=Authenticator.Type.TOTP, data={})
-    assert "Second factors are gone." in make(recover=True, without_factors=True)
+    make(recover=True, without_factors=True)
     assert not Authenticator.objects.exists()
     [entry] = AuditLog.objects.filter(action_type="MFA_RESET")
     assert [one["type"] for one in entry.changes["before"]["factors"]] == ["totp"]
-    with pytest.raises(CommandError, match="goes with --recover"):
-        make(without_factors=True)
-
-
-def test_recover_speaks_of_no_factors_where_there_were_none(monkeypatch):
-    make()
-    monkeypatch.setenv("FORGE_OPERATOR_PASSWORD", OTHER)
-    assert make(recover=True, without_factors=True).endswith("There were no second factors.\n")
 
 
 def test_recover_refuses_the_password_that_the_operator_has():
@@ -223,6 +214,87 @@ def test_nobody_recovers_operators_but_the_command_line():
     operator = User.objects.create(email=EMAIL)
     with pytest.raises(services.MayNotManagePeople):
         recovering.recover_operator(actor=Actor.of_user(operator), email=EMAIL, password=PASSWORD)
+
+
+def run(capsys, *options):
+    """`manage.py make_operator` as a shell runs it: exit status, and the lines of stdout and of stderr."""
+    asked, status = ["manage.py", "make_operator", "--skip-checks", *options], 0
+    try:
+        load_command_class("forge.accounts", "make_operator").run_from_argv(asked)
+    except SystemExit as ended:
+        status = ended.code
+    written = capsys.readouterr()
+    return status, written.out.splitlines(), written.err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("options", "has_factor", "factors"),
+    [
+        ([], True, "Second factors are as they were."),
+        ([], False, "Second factors are as they were."),
+        (["--without-factors"], True, "Second factors are gone."),
+        (["--without-factors"], False, "There were no second factors."),
+    ],
+)
+def test_recover_says_in_one_line_what_it_did(options, has_factor, factors, monkeypatch, capsys):
+    make()
+    if has_factor:
+        Authenticator.objects.create(user=User.objects.get(), type=Authenticator.Type.TOTP, data={})
+    monkeypatch.setenv("FORGE_OPERATOR_PASSWORD", OTHER)
+    said = run(capsys, "--recover", f"--email={EMAIL.upper()}", *options)
+    assert said == (0, [f"{EMAIL} has a new password; every session has ended. {factors}"], [])
+
+
+HERE = ["--recover", f"--email={EMAIL}"]
+REFUSALS = {  # what is asked for, the password of the environment (else what is typed), and the line
+    "nobody has the address": (
+        ["--recover", "--email=nobody@acme.example"],
+        OTHER,
+        "There is no such operator: No operator of the installation has this email; nothing was changed.",
+    ),
+    "it is no address": (["--recover", "--email=nobody"], OTHER, "--email: Enter a valid email address."),
+    "the password of now": (
+        HERE,
+        PASSWORD,
+        "The password is not taken: It is the password that the operator has now; nothing was changed.",
+    ),
+    "a weak password": (
+        HERE,
+        "password",
+        (
+            "The password is not taken: This password is too short. It must contain at least 12 characters."
+            " This password is too common."
+        ),
+    ),
+    "two passwords": (HERE, [OTHER, PASSWORD], "The two passwords differ; nothing was changed."),
+    "no terminal": (HERE, [], "Nobody can be asked for a password here: set FORGE_OPERATOR_PASSWORD."),
+    "factors without recover": (
+        ["--without-factors", f"--email={EMAIL}"],
+        OTHER,
+        "--without-factors goes with --recover.",
+    ),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_refusal_to_recover_is_one_line_and_status_1_and_changes_nothing(refusal, monkeypatch, capsys):
+    options, password, line = REFUSALS[refusal]
+    make()
+    Authenticator.objects.create(user=User.objects.get(), type=Authenticator.Type.TOTP, data={})
+    before = User.objects.get().password
+    monkeypatch.setenv("FORGE_OPERATOR_PASSWORD", password if isinstance(password, str) else "")
+    typed = iter(password)
+
+    def asked(prompt):
+        if (word := next(typed, None)) is None:
+            raise EOFError
+        return word
+
+    monkeypatch.setattr(asking.getpass, "getpass", asked)
+    assert run(capsys, *options) == (1, [], [f"CommandError: {line}"])
+    assert User.objects.get().password == before
+    assert Authenticator.objects.exists()
+    assert not AuditLog.objects.filter(action_type__in=["PASSWORD_RESET", "MFA_RESET"]).exists()
 
 
 # -- The terminal ----------------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def test_what_is_not_deprecated_says_nothing(client):
 
 def test_the_document_marks_the_operation_or_the_field():
     schema = SchemaGenerator(patterns=urls.urlpatterns).get_schema(request=None, public=True)
-    marks = {"deprecated": True, "x-sunset": "2027-01-01"}
+    marks = {"deprecated": True, "x-deprecated-since": "2026-01-01", "x-sunset": "2027-01-01"}
     aging = schema["paths"][AGING]
     assert aging["get"].items() >= marks.items()
     assert aging["post"]["x-sunset"] == "2028-01-01"

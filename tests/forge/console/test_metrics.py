@@ -17,7 +17,7 @@ from forge.db import jobs, partitions
 from forge.db.ids import uuid7
 from forge.db.models import JobRun, JobSwitch
 from forge.operations.models import Operation
-from forge.schedule import BEAT_SCHEDULE, SLOTS
+from forge.schedule import BEAT_SCHEDULE, RHYTHMS
 from tests.audit.support import SIGNING_KEY, leave
 from tests.audit.test_verification import run_command
 from tests.factories import UserFactory
@@ -175,14 +175,32 @@ def test_it_says_how_long_jobs_have_not_succeeded_and_how_often_they_should(clie
     assert ("forge_job_lag_seconds", "audit_seal") not in found
 
 
-def test_the_length_of_each_jobs_slot_is_what_its_task_claims(monkeypatch, settings):
-    settings.FORGE_REFRESH_PRICES = True
+def claims(monkeypatch):
+    """What the tasks of the schedule claim: job → length of its slot, and whether one that failed is taken anew."""
     claimed = {}
-    monkeypatch.setattr(jobs, "claim_slot", lambda job, now, every, **_: claimed.update({job: every.total_seconds()}))
+
+    def note(job, now, every, *, again=True):
+        claimed[job] = (every, again)
+
+    monkeypatch.setattr(jobs, "claim_slot", note)
     app.autodiscover_tasks(force=True)
     for entry in BEAT_SCHEDULE.values():
         app.tasks[entry["task"]]()
-    assert claimed == {job: SLOTS.get(job, entry["schedule"]) for job, entry in BEAT_SCHEDULE.items()}
+    return claimed
+
+
+def test_what_the_schedule_says_of_each_jobs_slot_is_what_its_task_claims(monkeypatch, settings):
+    for rhythm in RHYTHMS.values():
+        if rhythm.setting is not None:
+            setattr(settings, rhythm.setting, True)
+    assert claims(monkeypatch) == {job: (rhythm.slot, rhythm.again) for job, rhythm in RHYTHMS.items()}
+
+
+def test_jobs_that_a_setting_asks_for_do_nothing_without_it(monkeypatch, settings):
+    for rhythm in RHYTHMS.values():
+        if rhythm.setting is not None:
+            setattr(settings, rhythm.setting, False)
+    assert claims(monkeypatch).keys() == {job for job, rhythm in RHYTHMS.items() if rhythm.setting is None}
 
 
 @pytest.mark.django_db

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
 from django.conf import settings as configured
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from forge.console.system import Job, jobs
 from forge.db.ids import uuid7
+from forge.db.jobs import LOST_AFTER
 from forge.db.models import JobRun, JobSwitch
 from tests import query_counts
 from tests.factories import MembershipFactory, UserFactory
@@ -42,32 +45,100 @@ def test_a_job_says_how_long_it_took_and_when_it_is_due():
     assert job().why == ""
 
 
-def test_a_job_that_has_not_run_is_due_within_its_rhythm(operator):
-    assert job("collect_usage").due_at is None
-    assert "within 5 minutes" in operator.get(PAGE).content.decode()
-
-
-def test_a_daily_job_is_due_tomorrow_when_it_succeeded_and_within_the_hour_when_not():
-    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    done = run("refresh_prices", slot=midnight)
-    assert job("refresh_prices").due_at == midnight + timedelta(days=1)
-    type(done).objects.filter(pk=done.pk).update(outcome="FAILED")
-    assert job("refresh_prices").due_at == done.started_at + timedelta(hours=1)
-
-
-def test_why_a_job_did_not_run_stands_under_its_name(operator):
-    shown = operator.get(PAGE).content.decode()
-    _, named = shown.split("collect_usage", 1)
-    assert "has not come" in named.split("</th>", 1)[0]
+def cells(page, name):
+    """The texts of a job's row in the table of jobs: how often, last run, began, took, next due; first why not."""
+    _, row = page.content.decode().split(f"{name}\n", 1)
+    texts = [" ".join(strip_tags(cell).split()) for cell in re.split(r"</t[hd]>", row.split("</tr>", 1)[0])]
+    return dict(zip(("why", "often", "state", "began", "took", "due"), texts, strict=False))
 
 
 @pytest.mark.parametrize(
-    ("outcome", "words"), [("PAUSED", "while it was paused"), ("LOST", "went away"), ("FAILED", "takes the slot again")]
+    ("name", "often", "due"),
+    [
+        ("audit_seal", "Every 5 seconds", "Within 5 seconds"),
+        ("meter_costs", "Every minute", "Within a minute"),
+        ("enforce_lifecycle", "Every 5 minutes", "Within 5 minutes"),
+        ("purge_sessions", "Every hour", "Within an hour"),
+        ("audit_verify", "Once a day", "Within an hour"),
+        ("prove_books", "Once a day", "Within an hour"),
+        ("purge_webhook_deliveries", "Once a day", "Within an hour"),
+        ("refresh_prices", "Once a day", "Within an hour"),
+        ("retire_months", "Once a day", "Within an hour"),
+        ("rollover_partitions", "Once a day", "Within an hour"),
+    ],
 )
-def test_a_job_that_did_not_run_says_why(outcome, words):
-    run(outcome=outcome)
-    assert words in job().why
-    assert "has not come" in job("audit_verify").why
+def test_the_page_says_how_often_a_job_works_and_when_its_first_tick_comes(operator, settings, name, often, due):
+    settings.FORGE_REFRESH_PRICES = True
+    row = cells(operator.get(PAGE), name)
+    assert row == {
+        "why": "It has not run yet.",
+        "often": often,
+        "state": "not yet",
+        "began": "-",
+        "took": "-",
+        "due": due,
+    }
+
+
+def test_a_daily_job_is_due_tomorrow_when_it_succeeded_and_within_the_hour_when_not(settings):
+    settings.FORGE_REFRESH_PRICES = True
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    done = run("refresh_prices", slot=midnight)
+    assert job("refresh_prices").due_at == midnight + timedelta(days=1)
+    for outcome in ("FAILED", "PAUSED", "LOST"):
+        JobRun.objects.filter(pk=done.pk).update(outcome=outcome)
+        assert job("refresh_prices").due_at == done.started_at + timedelta(hours=1)
+
+
+def test_a_run_that_goes_on_for_too_long_is_told_as_lost_and_made_up_for():
+    long_ago = timezone.now() - LOST_AFTER - timedelta(seconds=1)
+    run("audit_verify", slot=long_ago, started_at=long_ago, finished_at=None, outcome="RUNNING")
+    assert (job("audit_verify").state, job("audit_verify").label) == ("LOST", "danger")
+    assert job("audit_verify").due_at == long_ago + timedelta(hours=1)
+    assert "makes up for it" in job("audit_verify").why
+
+
+def test_a_job_that_a_setting_does_not_ask_for_is_off_and_never_due(operator, settings):
+    settings.FORGE_REFRESH_PRICES = False
+    run("refresh_prices")  # while it was on
+    shown = cells(operator.get(PAGE), "refresh_prices")
+    assert shown["why"] == "It does nothing: FORGE_REFRESH_PRICES is off."
+    assert (shown["often"], shown["state"], shown["due"]) == ("Once a day", "off", "-")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        ("PAUSED", "Its slot passed while it was paused."),
+        ("LOST", "Its worker went away; the next slot has a run of its own."),
+        ("FAILED", "It failed; the next slot has a run of its own."),
+    ],
+)
+def test_a_job_whose_ticks_are_its_slots_goes_on_with_the_next_slot(outcome, words):
+    done = run(outcome=outcome)
+    assert job().why == words
+    assert job().due_at == done.slot + MINUTE
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        ("PAUSED", "It was paused; its next tick makes up for it."),
+        ("LOST", "Its worker went away; its next tick makes up for it."),
+        ("FAILED", "It failed; its next tick makes up for it."),
+    ],
+)
+def test_a_daily_job_that_did_not_do_its_work_makes_up_for_it_at_its_next_tick(outcome, words):
+    run("audit_verify", outcome=outcome)
+    assert job("audit_verify").why == words
+
+
+def test_a_failed_run_of_the_lifecycles_rules_is_not_said_to_be_repeated():
+    done = run("enforce_lifecycle", outcome="FAILED")
+    assert job("enforce_lifecycle").why == (
+        "It failed; a slot has one run, whatever became of it, and the next slot has its own."
+    )
+    assert job("enforce_lifecycle").due_at == done.slot + timedelta(minutes=5)
 
 
 def test_operators_pause_a_job_from_the_page_and_every_page_tells_of_it(operator):
