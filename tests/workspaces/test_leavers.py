@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -340,6 +341,15 @@ def test_the_console_shows_the_reason_and_hands_over(world, left, clock, client,
     client.post(f"/admin/workspaces/workspace/{left.pk}/do/hand-over/", fields)
     assert "Handed over" in client.get(page).content.decode()
     assert machine().quarantined_at is None
+
+
+def test_the_console_offers_no_button_that_is_refused_in_a_quarantine(world, left, client):
+    client.force_login(world.admin)
+    page = client.get(f"/admin/workspaces/workspace/{left.pk}/change/").content.decode()
+    offered = set(re.findall(r"/do/([a-z-]+)/", page))
+    assert offered == {"keep-alive", "let-go", "extend", "terminate", "tag", "hand-over"}
+    answer = client.get(f"/admin/workspaces/workspace/{left.pk}/do/lease/", follow=True)
+    assert "Work lease" not in answer.content.decode()
 
 
 def test_the_command_says_what_is_due_and_does_it(world, running, clock, capsys):

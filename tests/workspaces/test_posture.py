@@ -466,13 +466,36 @@ def test_a_machine_says_where_its_findings_are_and_its_page_shows_those_of_its_p
     of(world, subject=world.account.directory_id)
     client = client_of(world.engineer)
     link = client.get(f"/api/v1/workspaces/{own.id}/").json()["findings"]
-    assert [row["basis"] for row in client.get(link).json()["results"]] == ["CHECKED"]
+    shown = [(row["subject"], row["basis"]) for row in client.get(link).json()["results"]]
+    assert sorted(shown) == [(world.account.directory_id, "CHECKED"), ("ws-1", "CHECKED")]
     page = site.get_model_admin(WorkSpace)
     assert "Directory gives machines internet access" in page.findings(own)
     day = f"{timezone.now() - timedelta(days=1):%Y-%m-%d}"
     assert f"Clipboard is off: attested on {day} by {world.admin}, until" in page.attestations(own)
     Attestation.objects.update(withdrawn_at=timezone.now())
     assert "Clipboard is off: not attested" in page.attestations(own)
+
+
+def test_findings_of_a_directory_are_seen_by_whoever_has_a_machine_there_and_by_nobody_else(world):
+    place = {"organization": world.organization, "provider_account": world.account, "directory_id": "d-1"}
+    own = factories.WorkSpaceFactory(**place, owner=world.engineer, team=world.team)
+    other = factories.WorkSpaceFactory(**place | {"directory_id": "d-2"})
+    account = factories.ProviderAccountFactory(organization=world.organization, region="eu-west-1")
+    elsewhere = factories.WorkSpaceFactory(**place | {"provider_account": account}, owner=world.engineer)
+    of(world, other, "ws-2")
+    of(world)
+    of(world, subject="d-2")
+
+    def shown(person, query=""):
+        return sorted(row["subject"] for row in client_of(person).get(f"{FINDINGS}{query}").json()["results"])
+
+    for person in (world.lead, world.engineer):
+        assert shown(person) == ["d-1"]
+        assert shown(person, f"?workspace={own.id}") == ["d-1"]
+        assert shown(person, f"?workspace={elsewhere.id}") == []
+        assert shown(person, f"?workspace={other.id}") == []
+    assert shown(world.finance) == []
+    assert shown(world.admin, f"?workspace={other.id}") == ["d-2", "ws-2"]
 
 
 def test_findings_of_a_directory_in_which_nothing_stands_or_is_launched_any_more_are_resolved(world, simulator, clock):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
+
+from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from rest_framework import serializers
 
 from forge.api.filters import ForgeFilterSet, TrueOrFalseFilter
 from forge.api.views import ReadViewSet
-from workspaces.models import Finding
+from workspaces.models import Finding, WorkSpace
 
 
 class FindingSerializer(serializers.ModelSerializer):
@@ -43,14 +46,23 @@ class FindingSerializer(serializers.ModelSerializer):
 class FindingFilterSet(ForgeFilterSet):
     check = filters.ChoiceFilter(field_name="check_name", choices=Finding.Check.choices)
     open = TrueOrFalseFilter(field_name="resolved_at", lookup_expr="isnull")
+    workspace = filters.UUIDFilter(
+        method="filter_workspace", label="Those of this machine, and of the directory or stack in which it stands."
+    )
 
     class Meta:
         model = Finding
-        fields = {"severity": ["exact"], "workspace": ["exact"], "provider_account": ["exact"], "subject": ["exact"]}
+        fields = {"severity": ["exact"], "provider_account": ["exact"], "subject": ["exact"]}
+
+    def filter_workspace(self, queryset: QuerySet, name: str, value: uuid.UUID) -> QuerySet:
+        return queryset.of_machines(WorkSpace.objects.visible_to(self.request.user).filter(pk=value))
 
 
 class FindingViewSet(ReadViewSet):
-    """Findings of the organization: all for admins and auditors, of the team's machines for leads, else of the own."""
+    """Findings of the organization: all for admins and auditors, of the team's machines for leads, else of the own.
+
+    Those of the directory or stack in which such a machine stands are among them.
+    """
 
     queryset = Finding.objects.all()
     serializer_class = FindingSerializer

@@ -38,7 +38,7 @@ class WorkSpaceSerializer(serializers.ModelSerializer):
         help_text="Null until the machine is AVAILABLE. Of Applications: where a POST gives a streaming URL."
     )
     keep_alive = serializers.SerializerMethodField(help_text="Protected from automatic ends now.")
-    findings = serializers.SerializerMethodField(help_text="Where the open findings of the machine are.")
+    findings = serializers.SerializerMethodField(help_text="Where the open findings of the machine and its place are.")
     actions = serializers.SerializerMethodField()
 
     class Meta:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html_join
@@ -30,8 +30,7 @@ SHOWN = 20
 def shown_findings(of: WorkSpace | ProviderAccount) -> str:
     """The findings that stand on a machine and its directory or stack, or anywhere in an account, the newest first."""
     if isinstance(of, WorkSpace):
-        place = Q(provider_account=of.provider_account_id, subject=of.directory_id)
-        found = Finding.objects.filter(Q(workspace=of) | place)
+        found = Finding.objects.of_machines(WorkSpace.objects.filter(pk=of.pk))
     else:
         found = of.findings.all()
     lines = (

@@ -5,21 +5,31 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from forge.accounts.models import Membership, Organization, User
 from forge.db.models import UUIDModel
+from workspaces.models.machines import WorkSpace
 
 
 class FindingQuerySet(models.QuerySet["Finding"]):
     def visible_to(self, user: User) -> FindingQuerySet:
-        """Admins and auditors see all, a lead those of the team's and the own machines, others of the own."""
+        """Admins and auditors see all, a lead those of the team's and the own machines, others of the own.
+
+        Those of a machine's directory or stack are seen by whoever sees the machine's own.
+        """
         if user.is_operator:
             return self
         found = self.filter(organization_id=user.organization_id)
         if user.has_role(Membership.Role.ADMIN, Membership.Role.AUDITOR):
             return found
-        return found.filter(Q(workspace__owner_id=user.id) | Q(workspace__team_id__in=user.led_team_ids()))
+        machines = WorkSpace.objects.filter(organization_id=user.organization_id)
+        return found.of_machines(machines.filter(Q(owner_id=user.id) | Q(team_id__in=user.led_team_ids())))
+
+    def of_machines(self, machines: QuerySet[WorkSpace]) -> FindingQuerySet:
+        """Those of the machines, and of the directories or stacks in which they stand."""
+        there = machines.filter(provider_account=OuterRef("provider_account"), directory_id=OuterRef("subject"))
+        return self.filter(Q(workspace__in=machines) | Q(workspace__isnull=True) & Exists(there))
 
     def open(self) -> FindingQuerySet:
         """Those that stand."""

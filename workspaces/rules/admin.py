@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -19,9 +18,8 @@ from forge.accounts.services import organization_of
 from forge.adminkit.admin import ForgeModelAdmin
 from forge.adminkit.buttons import Button
 from workspaces import actions, services
-from workspaces.lifecycle import legal_actions
+from workspaces.admin.buttons import legal
 from workspaces.models import Decision, LifecyclePolicy, WorkSpace
-from workspaces.permissions import may
 from workspaces.rules import policies
 from workspaces.rules.models import MOST_KEEP_ALIVE_DAYS, MOST_LIFETIME_DAYS
 from workspaces.rules.reckoning import lifetime_ends
@@ -77,14 +75,6 @@ class PolicyForm(ServiceForm):
         return self.cleaned_data
 
 
-def _legal(action: str) -> Callable[[Any, WorkSpace], bool]:
-    def legal(user: Any, workspace: WorkSpace) -> bool:
-        possible = action in legal_actions(workspace.state, workspace.running_mode, workspace.service_type)
-        return possible and may(user, action, workspace)
-
-    return legal
-
-
 def _lease(request: HttpRequest, workspace: WorkSpace, *, hours: int, reason: str) -> str:
     now = timezone.now()
     made = services.lease(
@@ -120,7 +110,7 @@ LEASE = Button(
     icon="work_history",
     run=_lease,
     form=LeaseForm,
-    legal=_legal("lease"),
+    legal=legal("lease"),
     explain=lambda _, row: [f"{row.name} is not stopped for idleness until then; each started hour is charged."],
 )
 EXTEND = Button(
@@ -131,7 +121,7 @@ EXTEND = Button(
     icon="update",
     run=_extend,
     form=ExtendForm,
-    legal=_legal("extend"),
+    legal=legal("extend"),
     explain=lambda _, row: [
         f"The lifetime of {row.name} ends at {lifetime_ends([row])[row.id]:%Y-%m-%d %H:%M} UTC now."
     ],
