@@ -163,3 +163,14 @@ def test_keys_hold_127_characters_and_values_255(cloud: Cloud, tag: dict[str, st
     fitting = {"Key": tag["Key"][:127], "Value": tag["Value"][:255]}
     cloud.api.create_tags(ResourceId=workspace_id, Tags=[fitting])
     assert cloud.api.describe_tags(ResourceId=workspace_id)["TagList"] == [fitting]
+
+
+@pytest.mark.parametrize("tag", [_tag("aws:x"), _tag("AWS:x"), _tag("x", "aws:"), _tag("x", "Aws:workspaces:1")])
+def test_neither_keys_nor_values_begin_with_aws_in_any_case(cloud: Cloud, tag: dict[str, str]) -> None:
+    workspace_id = cloud.launch("ann")
+    with refused("InvalidParameterValuesException"):
+        cloud.api.create_tags(ResourceId=workspace_id, Tags=[_tag("a"), tag])
+    assert cloud.api.describe_tags(ResourceId=workspace_id)["TagList"] == []
+    within = _tag(f"x-{tag['Key']}", f"x-{tag['Value']}")
+    cloud.api.create_tags(ResourceId=workspace_id, Tags=[within])
+    assert cloud.api.describe_tags(ResourceId=workspace_id)["TagList"] == [within]
