@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
+from forge.operations.models import Operation
 from tests.workspaces.support import machine
 from tests.workspaces.test_fleet import cloud, look, person
 from tests.workspaces.test_fleet_judged import run
@@ -68,3 +71,19 @@ def test_tags_of_aws_and_those_that_people_may_not_give_are_never_forges_to_take
     own = own_of({**others, "env": "lab"})
     assert own == {"env": "lab"}
     assert difference({}, {**others, "env": "lab"}, applied=own).remove == ("env",)
+
+
+def test_an_index_of_tags_that_follows_late_causes_no_repair(world, simulator, clock):
+    simulator.control.fault("late_tags", rate=1.0, seconds=LATE.total_seconds() - 60)
+    clock.finish(services.launch(actor=actor(world.engineer), spec=world.spec(), now=clock.now).operation)
+    asked_for = services.tag(actor=actor(world.engineer), workspace_id=machine().pk, tags={"a": "1"}, now=clock.now)
+    assert clock.finish(asked_for.operation).status == "succeeded"
+    written_at, asked = machine().tags_applied_at, Operation.objects.filter(kind="workspace.tag").count()
+    for minutes in (1, 5, 10, 14, 15):
+        seconds = (written_at + timedelta(minutes=minutes) - clock.now).total_seconds()
+        if seconds > 0:
+            simulator.control.advance(seconds)
+            clock.now += timedelta(seconds=seconds)
+        figures = reconcile(now=clock.now)
+        assert (figures["untagged"], figures["retagging"]) == (0, 0)
+    assert Operation.objects.filter(kind="workspace.tag").count() == asked
