@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from workspaces import aws
+from workspaces import absence, aws
 from workspaces.models import ProviderAccount, WorkSpace
 from workspaces.places import place_of
 
@@ -45,14 +45,26 @@ def ask(account: ProviderAccount, *, now: datetime) -> list[Trouble]:
 
 def _asked(account: ProviderAccount, now: datetime) -> Iterator[Trouble]:
     place = place_of(account)
+    gateway = aws.Gateway(place)
+    yield from _number(gateway, account)
     if account.offers(WorkSpace.ServiceType.PERSONAL):
-        gateway = aws.Gateway(place)
         yield from _directory(gateway, account.directory_id)
         yield from _refused(_reads(gateway, place, now) | _writes(gateway))
     if account.offers(WorkSpace.ServiceType.APPLICATIONS):
         slug = account.organization.slug
         yield from _refused(
             {"see stacks of WorkSpaces Applications": lambda: aws.StackCatalogue(place).offered_to(slug)}
+        )
+
+
+def _number(gateway: aws.Gateway, account: ProviderAccount) -> Iterator[Trouble]:
+    """A trouble where AWS is asked in another account than the one that is registered."""
+    told: list[str] = []
+    yield from _refused({"tell its account": lambda: told.append(gateway.account_number())})
+    if told and not absence.is_right_account(told[0], account):
+        yield Trouble(
+            f"AWS answers as account {told[0]}, and account {account.account} is registered",
+            "Register it anew with its own number and a role of it, and switch this one off.",
         )
 
 

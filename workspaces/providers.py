@@ -24,7 +24,7 @@ _DIRECTORY = re.compile(r"(d|wsd)-[0-9a-z]{8,63}")
 _SUBNET = re.compile(r"subnet-[0-9a-f]{8,17}")
 _KMS_ARN = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:"
 _VOLUME_KEY = re.compile(rf"({_KMS_ARN})?alias/[\w/-]{{1,250}}|{_KMS_ARN}key/[\w-]{{1,128}}", re.ASCII)
-_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,128}")
+_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::([0-9]{12}):role/[\w+=,.@/-]{1,128}")
 
 
 class MayNotManageProviderAccounts(Denied):
@@ -123,12 +123,18 @@ def register_provider_account(
 
 
 def set_enabled(*, actor: Actor, provider_account: ProviderAccount, enabled: bool) -> ProviderAccount:
-    """Open or close a provider account to new machines; those that stand in it stay. Raises RegionTaken."""
+    """Open or close a provider account to new machines; those that stand in it stay.
+
+    Raises MayNotManageProviderAccounts, RegionTaken, and ProviderAccountRefused for opening one with a role of another
+    account, as it could be registered once.
+    """
     _require_may_manage(actor, provider_account.organization_id)
     taken = RegionTaken(f"One is enabled in {provider_account.region}.")
     with refusing({"workspaces_provideraccount_one_enabled_per_region": taken}):
         locked = ProviderAccount.objects.select_for_update(no_key=True).get(pk=provider_account.pk)
         before = _facts(locked)
+        if enabled:
+            _require_own_role(locked.account, locked.role_arn)
         locked.enabled = enabled
         if _facts(locked) == before:
             return locked
@@ -245,6 +251,17 @@ def _check(
     if wrong:
         raise ProviderAccountRefused(
             f"Not of the form that AWS uses: {', '.join(sorted(wrong))}.", extra={"fields": sorted(wrong)}
+        )
+    _require_own_role(words["account"], role_arn)
+
+
+def _require_own_role(account: str, role_arn: str) -> None:
+    """Raises ProviderAccountRefused for a role of another account; without one Forge's own credentials are used."""
+    role = _ROLE_ARN.fullmatch(role_arn)
+    if role is not None and role[1] != account:
+        raise ProviderAccountRefused(
+            f"role_arn is a role of account {role[1]}, and account is {account}.",
+            extra={"fields": ["account", "role_arn"]},
         )
 
 

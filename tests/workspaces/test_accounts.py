@@ -15,11 +15,12 @@ from tests.workspaces import streams
 from tests.world import actor
 from workspaces import aws, services
 from workspaces.aws import clients
-from workspaces.models import ProviderAccount, WorkSpace
+from workspaces.models import Finding, ProviderAccount, WorkSpace
 from workspaces.places import place_of
 from workspaces.reconcile import reconcile
 from workspaces.reconciling.run import ReconcileFailed
 from workspaces.simulator import sts
+from workspaces.tagging.repairing import LATE
 
 IRELAND = "eu-west-1"
 
@@ -146,3 +147,30 @@ def _local_now_after(passed):
 def price_of_ireland():
     """The Irish prices that the price book has not, at round figures."""
     streams.price(region=IRELAND, service_type="WORKSPACES_PERSONAL", operating_system="LINUX", included_storage_gb=130)
+
+
+def test_tags_of_an_account_with_another_number_are_unread_and_nothing_is_mended(two, simulator, clock):
+    """AWS finds no machine by an ARN with the wrong number, which is no proof that its tags are gone."""
+    red, _ = two
+    clock.finish(launch(red, clock).operation)
+    ProviderAccount.objects.filter(pk=red.account.pk).update(account="999999999999")
+    for _ in range(2):
+        clock.now += LATE
+        figures = reconcile(now=clock.now)
+        assert (figures["untagged"], figures["retagging"], figures["unread"]) == (0, 0, 1)
+    finding = Finding.objects.get(check_name="tag_access")
+    assert (finding.provider_account, finding.detail) == (red.account, {"code": "another_account"})
+    ProviderAccount.objects.filter(pk=red.account.pk).update(account="111111111111")
+    figures = reconcile(now=clock.now)
+    assert (figures["untagged"], figures["unread"]) == (0, 0)
+    assert Finding.objects.get(check_name="tag_access").resolved_at == clock.now
+
+
+def test_a_machine_without_any_tag_in_the_right_account_is_mended(two, clock):
+    red, _ = two
+    clock.finish(launch(red, clock).operation)
+    made = WorkSpace.objects.get()
+    gateway = aws.Gateway(place_of(red.account))
+    gateway.remove_tags(made.provider_id, list(gateway.tags(made.provider_id)))
+    figures = reconcile(now=clock.now + LATE)
+    assert (figures["untagged"], figures["retagging"], figures["unread"]) == (1, 1, 0)

@@ -411,6 +411,9 @@ def test_a_provider_account_is_opened_and_closed(sign_in, organization):
     }
     answer = browser.post("/admin/workspaces/provideraccount/add/", place | {"account": "1"})
     assert "Not of the form that AWS uses" in answer.content.decode()
+    role = {"role_arn": "arn:aws:iam::210987654321:role/forge"}
+    answer = browser.post("/admin/workspaces/provideraccount/add/", place | role)
+    assert "role_arn is a role of account 210987654321" in answer.content.decode()
     browser.post("/admin/workspaces/provideraccount/add/", place)
     account = ProviderAccount.objects.get()
     assert (account.organization, account.subnets) == (organization, ["subnet-0123456789abcdef0"])

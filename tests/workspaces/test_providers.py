@@ -128,3 +128,28 @@ def test_an_organization_registers_its_directory_and_role_again_after_switching_
     first = register(actor(admin), organization)
     providers.set_enabled(actor=actor(admin), provider_account=first, enabled=False)
     assert register(actor(admin), organization, name="again").directory_id == first.directory_id
+
+
+@pytest.mark.parametrize(
+    ("partition", "region"), [("aws", "eu-central-1"), ("aws-us-gov", "us-gov-west-1"), ("aws-cn", "cn-north-1")]
+)
+def test_a_role_is_one_of_the_account_itself(organization, admin, partition, region):
+    role = f"arn:{partition}:iam::{{}}:role/path/forge"
+    with pytest.raises(ProviderAccountRefused, match="role of account 210987654321") as refused:
+        register(actor(admin), organization, region=region, role_arn=role.format("210987654321"))
+    assert refused.value.extra == {"fields": ["account", "role_arn"]}
+    assert not ProviderAccount.objects.exists()
+    register(actor(admin), organization, region=region, role_arn=role.format(PLACE["account"]))
+
+
+def test_an_account_without_a_role_is_called_with_forges_own_credentials(organization, admin):
+    assert register(actor(admin), organization, role_arn="").role_arn == ""
+
+
+def test_one_that_was_registered_with_a_role_of_another_account_is_not_switched_on(organization, admin):
+    account = register(actor(admin), organization)
+    ProviderAccount.objects.update(account="210987654321", enabled=False)
+    with pytest.raises(ProviderAccountRefused, match="role of account 123456789012"):
+        providers.set_enabled(actor=actor(admin), provider_account=account, enabled=True)
+    ProviderAccount.objects.update(enabled=True)
+    assert not providers.set_enabled(actor=actor(admin), provider_account=account, enabled=False).enabled

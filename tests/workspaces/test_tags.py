@@ -83,6 +83,14 @@ def test_forges_tags_are_what_costs_are_booked_by(standing, world):
     assert len(tags.KEPT_EQUAL) + 1 + tags.MOST_OWN <= tags.MOST
 
 
+@pytest.mark.parametrize(("center", "value"), [(" AWS:lab", "AWS_lab"), ("aws:", "aws_"), ("x-aws:lab", "x-aws:lab")])
+def test_a_machine_of_a_project_whose_cost_center_is_like_a_tag_of_aws_is_launched(world, clock, center, value):
+    project = factories.ProjectFactory(organization=world.organization, slug="apollo", cost_center=center)
+    asked = services.launch(actor=actor(world.engineer), spec=world.spec(project=project.slug), now=clock.now)
+    assert clock.finish(asked.operation).status == "succeeded"
+    assert shown(machine())["forge:cost-center"] == value
+
+
 @pytest.mark.parametrize(
     ("own", "refusal"),
     [

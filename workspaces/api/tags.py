@@ -20,13 +20,15 @@ class RetagSerializer(serializers.Serializer):
 
 
 class TagsSerializer(serializers.Serializer):
-    """People's `own` tags, all that AWS is wanted to show, and what Forge last wrote there."""
+    """People's `own` tags, all that AWS is wanted to show, and what Forge last wrote or took over there."""
 
     own = serializers.DictField(child=serializers.CharField())
     wanted = serializers.DictField(
         child=serializers.CharField(), help_text="Empty of a machine of WorkSpaces Applications: AWS cannot tag it."
     )
-    applied = serializers.DictField(child=serializers.CharField(), help_text="What Forge wrote to the machine in AWS.")
+    applied = serializers.DictField(
+        child=serializers.CharField(), help_text="What Forge wrote to the machine in AWS, or took over with it."
+    )
     applied_at = serializers.DateTimeField(allow_null=True, help_text="When AWS was first seen to show that.")
     is_applied = serializers.BooleanField(help_text="Whether AWS was seen to show what is wanted now.")
 

@@ -142,6 +142,7 @@ def intent_of(
 
 def columns_of(machine: UnmanagedMachine, intent: Intent, wish: Wish) -> dict[str, Any]:
     seen = AWS_STATES[machine.provider_state]
+    own_tags = own_of(machine.tags)
     return {
         "id": intent.workspace_id,
         "organization": intent.organization,
@@ -174,7 +175,9 @@ def columns_of(machine: UnmanagedMachine, intent: Intent, wish: Wish) -> dict[st
         "max_lifetime_days": wish.max_lifetime_days,
         "next_action": "terminate",
         "next_action_at": intent.lifetime_end,
-        "tags": own_of(machine.tags),
+        "tags": own_tags,
+        # They stand in AWS, and are Forge's to take off from now on, as if it had written them.
+        "applied_tags": own_tags,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from workspaces import aws
+from workspaces import absence, aws
 from workspaces.models import ProviderAccount
 from workspaces.posture import checks
 from workspaces.posture.checks import Deviation
@@ -17,20 +17,35 @@ from workspaces.stacks import refresh_stacks
 logger = logging.getLogger(__name__)
 
 GET_RESOURCES = "tag:GetResources"
+ANOTHER_ACCOUNT = "another_account"
+"""The code of a finding: AWS is asked in another account than the one that is registered."""
 
 
 def tags_of(
-    account: ProviderAccount, provider_ids: Sequence[str], gateway: aws.Gateway, run: Run
+    account: ProviderAccount, provider_ids: Sequence[str], gateway: aws.Gateway, run: Run, *, has_ours: bool
 ) -> dict[str, dict[str, str]] | None:
-    """The tags of machines by id, or None where the account's role may not read them. Raises any other AwsError."""
+    """The tags of machines by id, or None where they cannot be read in this account. Raises any other AwsError.
+
+    AWS knows them by ARNs, which name the account: where it shows no tag although some of the machines are Forge's
+    (`has_ours`), it is asked whether the account is the one that is registered.
+    """
     try:
         tags = gateway.tags_of(provider_ids)
+        if has_ours and not tags:
+            _require_registered(account, gateway)
     except aws.TagsForbidden as error:
         logger.warning("the tags in provider account %s could not be read: %s", account.id, error)
         _note(account, GET_RESOURCES, checks.TAG_ACCESS, error, run)
         return None
     _note(account, GET_RESOURCES, checks.TAG_ACCESS, None, run)
     return tags
+
+
+def _require_registered(account: ProviderAccount, gateway: aws.Gateway) -> None:
+    """Raises TagsForbidden where AWS answers as another account; any AwsError where it does not say."""
+    number = gateway.account_number()
+    if not absence.is_right_account(number, account):
+        raise aws.TagsForbidden(ANOTHER_ACCOUNT, f"AWS answers as account {number}, not {account.account}")
 
 
 def stacks_of(account: ProviderAccount, run: Run) -> int:

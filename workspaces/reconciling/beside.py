@@ -67,13 +67,14 @@ def compare_tags(
 ) -> None:
     """Have the tags of ours mended where they differ, and write down what is nobody's; both are asked for together.
 
-    A role that may not read tags has neither: its machines are listed without them, and the account has a finding.
+    A role that may not read tags, or is of another account than the registered one, has neither: its machines are
+    listed without them, and the account has a finding.
     """
     unknown = _nobodys(account, shown, gateway)
     asked = [one.provider_id for one in ours] + [one.provider_id for one in unknown]
     if not asked:
         return
-    tags = access.tags_of(account, asked, gateway, run)
+    tags = access.tags_of(account, asked, gateway, run, has_ours=bool(ours))
     if unknown and run.dry_run:
         unmanaged, orphans = survey.foresee(account=account, machines=unknown, tags=tags)
         run.figures.unmanaged += unmanaged

@@ -40,6 +40,7 @@ KINDS: Mapping[str, tuple[str, ...] | str | None] = {
     "timeout_after": None,
     "partial_failure": tuple(BATCHES),
     "late_visibility": _CREATES,
+    "late_tags": ("CreateWorkspaces", "CreateTags", "DeleteTags"),
     "no_op": "changes",
     "domain_join_failure": _CREATES,
     "unhealthy": _COME_UP,
@@ -64,6 +65,7 @@ class Effects:
 
     discards: bool = False
     hides_for_seconds: float = 0.0
+    hides_tags_for_seconds: float = 0.0
     fate: Fate | None = None
 
 
@@ -140,6 +142,7 @@ class Strike:
         return Effects(
             discards="no_op" in by_kind,
             hides_for_seconds=by_kind["late_visibility"].seconds if "late_visibility" in by_kind else 0.0,
+            hides_tags_for_seconds=by_kind["late_tags"].seconds if "late_tags" in by_kind else 0.0,
             fate=_DOMAIN_JOIN if "domain_join_failure" in by_kind else fate,
         )
 
@@ -277,8 +280,8 @@ def _check_kind(given: Mapping[str, Any]) -> None:
     kind, operation = given["kind"], given.get("operation")
     if kind == "error" and not given.get("code"):
         raise ValueError("An error needs its code.")
-    if kind == "late_visibility" and not given.get("seconds"):
-        raise ValueError("late_visibility needs the seconds of simulated time that a new machine does not show.")
+    if kind in ("late_visibility", "late_tags") and not given.get("seconds"):
+        raise ValueError(f"{kind} needs the seconds of simulated time for which what is new does not show.")
     if given.get("state", _STATES[0]) not in _STATES:
         raise ValueError(f"The state is one of {', '.join(_STATES)}.")
     if operation is not None and not Fault(0, kind).fits(Call("", operation, "", "")):

@@ -90,8 +90,8 @@ def _matching(place: Place, now: float, request: Request, after: int) -> Iterato
         if not _is_there(place, now, resource_id):
             continue
         arn = catalog.arn(place.account, place.region, resource_id)
-        tags = place.tags_of(resource_id)
-        if _wanted(arn, tags, request):
+        tags = place.indexed_tags_of(resource_id, now)
+        if (tags or not place.tags_of(resource_id)) and _wanted(arn, tags, request):
             yield number, {"ResourceARN": arn, "Tags": tag_list(tags)}
 
 

@@ -56,6 +56,7 @@ class Place:
         self._order: list[str] = []
         self._by_user: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         self._tags: dict[str, dict[str, str]] = {}
+        self._tags_before: dict[str, tuple[float, dict[str, str]]] = {}
         self._tag_order: list[str] = []
         self._records: defaultdict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
 
@@ -132,6 +133,11 @@ class Place:
     def tags_of(self, resource_id: str) -> dict[str, str]:
         return dict(self._tags.get(resource_id, {}))
 
+    def indexed_tags_of(self, resource_id: str, now: float) -> dict[str, str]:
+        """The tags as the index of the tagging API has them, which a fault lets follow late."""
+        until, before = self._tags_before.get(resource_id, (now, {}))
+        return dict(before) if now < until else self.tags_of(resource_id)
+
     def tagged(self, *, after: int = -1) -> Iterator[tuple[int, str]]:
         """The ids of everything that was ever tagged, numbered in the order of first tagging, behind a number."""
         for number in range(after + 1, len(self._tag_order)):
@@ -173,6 +179,9 @@ class Place:
         for current, history in changed:
             self.restore(current, history)
         for resource_id, tag_set in retagged.items():
+            if self._effects.hides_tags_for_seconds:
+                shown = self.indexed_tags_of(resource_id, now)
+                self._tags_before[resource_id] = (now + self._effects.hides_tags_for_seconds, shown)
             self.restore_tags(resource_id, tag_set)
         for (kind, name), body in rewritten.items():
             self.restore_record(kind, name, body)

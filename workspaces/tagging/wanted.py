@@ -160,5 +160,6 @@ def difference(wanted: Mapping[str, str], shown: Mapping[str, str], *, applied: 
 
 
 def _as_value(text: str) -> str:
-    """The text in the letters that AWS takes: others become _, and what is too long is cut."""
-    return _FOREIGN.sub("_", text.strip())[:LONGEST_VALUE].strip()
+    """The text as AWS takes it: other letters become _, as does the colon of `aws:` in front; too long is cut."""
+    value = _FOREIGN.sub("_", text.strip())[:LONGEST_VALUE].strip()
+    return value.replace(":", "_", 1) if value.lower().startswith(AWS_PREFIX) else value

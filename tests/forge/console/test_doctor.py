@@ -21,7 +21,7 @@ from forge.schedule import BEAT_SCHEDULE
 from tests import world as worlds
 from tests.audit.support import SIGNING_KEY
 from tests.factories import UserFactory
-from workspaces import access
+from workspaces import access, aws
 from workspaces.models import ProviderAccount
 from workspaces.simulator.server import Simulator
 
@@ -200,6 +200,19 @@ class TestProviderAccounts:
         account.directory_id = "d-0000000000"
         (trouble,) = self.troubles(account)
         assert "d-0000000000" in trouble.text
+
+    @pytest.mark.parametrize("services", [["WORKSPACES_PERSONAL"], ["WORKSPACES_APPLICATIONS"]])
+    def test_an_account_that_is_not_the_one_that_aws_answers_as_is_named(self, account, monkeypatch, services):
+        account.services = services
+        monkeypatch.setattr(aws.Gateway, "account_number", lambda self: "210987654321")
+        (trouble,) = self.troubles(account)
+        assert "AWS answers as account 210987654321" in trouble.text
+        assert account.account in trouble.text
+
+    def test_that_the_account_may_not_be_asked_for_is_named(self, account, simulator):
+        simulator.control.fault("access_denied", operation="GetCallerIdentity", count=1)
+        (trouble,) = self.troubles(account)
+        assert "tell its account" in trouble.text
 
     def test_an_aws_that_does_not_answer_is_one_fault(self, account, settings):
         settings.AWS_ENDPOINT_URL = "http://127.0.0.1:1"

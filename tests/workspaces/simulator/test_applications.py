@@ -424,8 +424,20 @@ def test_a_fleet_has_at_most_50_tags(api: BaseClient) -> None:
     arn = fleet(api, Tags={f"key-{number}": "" for number in range(50)})["Arn"]
     with refused("LimitExceededException"):
         api.tag_resource(ResourceArn=arn, Tags={"more": ""})
+
+
+@pytest.mark.parametrize("tags", [{"aws:key": ""}, {"AWS:key": ""}, {"key": "aws:value"}])
+def test_tags_of_a_fleet_or_stack_begin_neither_key_nor_value_with_aws(api: BaseClient, tags: dict[str, str]) -> None:
+    arn = fleet(api)["Arn"]
     with refused("ValidationException"):
-        api.tag_resource(ResourceArn=arn, Tags={"aws:key": ""})
+        api.tag_resource(ResourceArn=arn, Tags=tags)
+    with refused("ValidationException"):
+        fleet(api, "another", Tags=tags)
+    with refused("ValidationException"):
+        api.create_stack(Name="stack", Tags=tags)
+    assert "Tags" not in api.list_tags_for_resource(ResourceArn=arn)
+    assert len(api.describe_fleets()["Fleets"]) == 1
+    assert api.describe_stacks()["Stacks"] == []
 
 
 def test_lists_come_in_pages(simulator: Simulator, api: BaseClient) -> None:

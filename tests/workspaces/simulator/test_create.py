@@ -169,6 +169,7 @@ def test_tags_given_at_creation_are_the_machines_tags(cloud: Cloud) -> None:
         ([{"Key": f"k{n}", "Value": ""} for n in range(51)], "ResourceLimitExceededException"),
         ([{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}], "InvalidParameterValuesException"),
         ([{"Key": "aws:x", "Value": "1"}], "InvalidParameterValuesException"),
+        ([{"Key": "x", "Value": "aws:1"}], "InvalidParameterValuesException"),
         ([{"Key": "k" * 128, "Value": ""}], "ValidationException"),
         ([{"Key": "k", "Value": "v" * 256}], "ValidationException"),
     ],

@@ -142,6 +142,25 @@ def test_a_new_machine_can_show_late_everywhere_and_still_holds_its_user(
     assert stepped_cloud.api.describe_tags(ResourceId=workspace_id)["TagList"] == tags
 
 
+def test_the_index_of_tags_can_follow_late_and_the_machine_itself_does_not(
+    stepped: Simulator, stepped_cloud: Cloud
+) -> None:
+    def indexed() -> list[list[dict[str, str]]]:
+        return [one["Tags"] for one in stepped_cloud.tagging.get_resources()["ResourceTagMappingList"]]
+
+    stepped.control.fault("late_tags", count=2, seconds=600)
+    workspace_id = stepped_cloud.launch("ann", Tags=[{"Key": "a", "Value": "1"}])
+    assert indexed() == []
+    stepped.control.advance(600)
+    assert indexed() == [[{"Key": "a", "Value": "1"}]]
+    stepped_cloud.api.create_tags(ResourceId=workspace_id, Tags=[{"Key": "a", "Value": "2"}])
+    assert stepped_cloud.api.describe_tags(ResourceId=workspace_id)["TagList"] == [{"Key": "a", "Value": "2"}]
+    stepped.control.advance(599)
+    assert indexed() == [[{"Key": "a", "Value": "1"}]]
+    stepped.control.advance(1)
+    assert indexed() == [[{"Key": "a", "Value": "2"}]]
+
+
 def test_a_silent_no_op_answers_as_if_it_had_happened(simulator: Simulator, cloud: Cloud) -> None:
     workspace_id = cloud.launch("ann")
     simulator.control.fault("no_op", operation="ModifyWorkspaceProperties", count=1)
@@ -256,6 +275,7 @@ def test_faults_are_withdrawn_one_by_one_or_all(simulator: Simulator, cloud: Clo
         ({"kind": "throttling", "count": 1, "colour": "red"}, "colour"),
         ({"kind": "error", "count": 1}, "code"),
         ({"kind": "late_visibility", "count": 1}, "seconds"),
+        ({"kind": "late_tags", "count": 1}, "seconds"),
         ({"kind": "late_visibility", "count": 1, "seconds": 1, "operation": "StopWorkspaces"}, "cannot strike"),
         ({"kind": "no_op", "count": 1, "operation": "DescribeWorkspaces"}, "cannot strike"),
         ({"kind": "unhealthy", "count": 1, "state": "STOPPED"}, "state"),

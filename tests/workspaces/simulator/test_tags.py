@@ -163,3 +163,50 @@ def test_keys_hold_127_characters_and_values_255(cloud: Cloud, tag: dict[str, st
     fitting = {"Key": tag["Key"][:127], "Value": tag["Value"][:255]}
     cloud.api.create_tags(ResourceId=workspace_id, Tags=[fitting])
     assert cloud.api.describe_tags(ResourceId=workspace_id)["TagList"] == [fitting]
+
+
+@pytest.mark.parametrize("tag", [_tag("aws:x"), _tag("AWS:x"), _tag("x", "aws:"), _tag("x", "Aws:workspaces:1")])
+def test_neither_keys_nor_values_begin_with_aws_in_any_case(cloud: Cloud, tag: dict[str, str]) -> None:
+    workspace_id = cloud.launch("ann")
+    with refused("InvalidParameterValuesException"):
+        cloud.api.create_tags(ResourceId=workspace_id, Tags=[_tag("a"), tag])
+    assert cloud.api.describe_tags(ResourceId=workspace_id)["TagList"] == []
+    within = _tag(f"x-{tag['Key']}", f"x-{tag['Value']}")
+    cloud.api.create_tags(ResourceId=workspace_id, Tags=[within])
+    assert cloud.api.describe_tags(ResourceId=workspace_id)["TagList"] == [within]
+
+
+TAKEN = "Größe 7½ 東京 _.:/=+-@"
+FOREIGN = ["#", "&", ",", "(", "!", "*", "\\", "'", "%", "\t", "\n", "\u00a0", "\u0301", "€", "😀"]
+
+
+def test_letters_numbers_spaces_and_nine_signs_are_taken(cloud: Cloud) -> None:
+    workspace_id = cloud.launch("ann", Tags=[_tag(TAKEN, TAKEN)])
+    cloud.api.create_tags(ResourceId=workspace_id, Tags=[_tag(f"{TAKEN}2", f"@{TAKEN}")])
+    assert cloud.api.describe_tags(ResourceId=workspace_id)["TagList"] == [
+        _tag(TAKEN, TAKEN),
+        _tag(f"{TAKEN}2", f"@{TAKEN}"),
+    ]
+
+
+@pytest.mark.parametrize("text", [*(f"a{sign}b" for sign in FOREIGN), " a", "a ", " "])
+def test_other_signs_and_outer_spaces_are_refused_in_keys_and_values(cloud: Cloud, text: str) -> None:
+    workspace_id = cloud.launch("ann")
+    for tag in (_tag(text), _tag("a", text)):
+        with refused("InvalidParameterValuesException"):
+            cloud.api.create_tags(ResourceId=workspace_id, Tags=[_tag("b"), tag])
+        with refused("InvalidParameterValuesException"):
+            cloud.create(cloud.request("bob", Tags=[tag]))
+    assert cloud.api.describe_tags(ResourceId=workspace_id)["TagList"] == []
+
+
+@pytest.mark.parametrize("tags", [{"k" * 129: ""}, {"k": "v" * 257}, {"a#b": ""}, {"a": "b#c"}])
+def test_tags_of_stacks_hold_128_and_256_of_the_same_characters(cloud: Cloud, tags: dict[str, str]) -> None:
+    api = cloud.applications
+    with refused("ValidationException"):
+        api.create_stack(Name="stack", Tags=tags)
+    fitting = {key[:128].replace("#", TAKEN): value[:256].replace("#", TAKEN) for key, value in tags.items()}
+    arn = api.create_stack(Name="stack", Tags=fitting)["Stack"]["Arn"]
+    with refused("ValidationException"):
+        api.tag_resource(ResourceArn=arn, Tags=tags)
+    assert api.list_tags_for_resource(ResourceArn=arn)["Tags"] == fitting

@@ -23,7 +23,7 @@ from workspaces.simulator.applications.common import (
     state_at,
 )
 from workspaces.simulator.applications.images import find_image, image_arn
-from workspaces.simulator.applications.tags import tag_id
+from workspaces.simulator.applications.tags import asked_tags, tag_id
 from workspaces.simulator.errors import AwsError
 from workspaces.simulator.world import Place
 
@@ -61,7 +61,7 @@ def create_fleet(place: Place, now: float, request: Request) -> Answer:
     settings = _DEFAULTS | _checked(place, {key: value for key, value in request.items() if key not in _NOT_KEPT})
     _require_shape(settings)
     body = {"settings": settings, "state": "STOPPED", "since": now, "until": None, "created_at": now}
-    tags = {tag_id(FLEET, name): dict(request.get("Tags", {}))}
+    tags = {tag_id(FLEET, name): asked_tags(request)}
     place.commit(now=now, records={(FLEET, name): body}, tags=tags)
     return {"Fleet": show(place, now, name, body)}
 

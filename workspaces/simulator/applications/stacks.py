@@ -16,7 +16,7 @@ from workspaces.simulator.applications.common import (
     pairs,
     require_new,
 )
-from workspaces.simulator.applications.tags import tag_id
+from workspaces.simulator.applications.tags import asked_tags, tag_id
 from workspaces.simulator.errors import AwsError
 from workspaces.simulator.world import Place
 
@@ -45,7 +45,7 @@ def create_stack(place: Place, now: float, request: Request) -> Answer:
     name = request["Name"]
     require_new(place, STACK, name)
     body = {"settings": _merged({}, request), "created_at": now}
-    tags = {tag_id(STACK, name): dict(request.get("Tags", {}))}
+    tags = {tag_id(STACK, name): asked_tags(request)}
     place.commit(now=now, records={(STACK, name): body}, tags=tags)
     return {"Stack": _show(place, name, body)}
 

@@ -3,7 +3,7 @@
 from workspaces.simulator import catalog
 from workspaces.simulator.applications.common import FLEET, STACK, Answer, Request, not_found
 from workspaces.simulator.errors import AwsError
-from workspaces.simulator.tags import MAXIMUM
+from workspaces.simulator.tags import MAXIMUM, RESERVED, is_reserved
 from workspaces.simulator.world import Place
 
 
@@ -18,9 +18,17 @@ def exists(place: Place, resource_id: str) -> bool:
     return place.record(kind, name) is not None
 
 
+def asked_tags(request: Request) -> dict[str, str]:
+    """The tags of a request; AwsError for a key or value that is reserved, which the model says of keys alone."""
+    tags = dict(request.get("Tags", {}))
+    if any(is_reserved(text) for tag in tags.items() for text in tag):
+        raise AwsError("ValidationException", RESERVED)
+    return tags
+
+
 def tag_resource(place: Place, now: float, request: Request) -> Answer:
     resource_id = _resource_id(place, request)
-    tags = place.tags_of(resource_id) | request["Tags"]
+    tags = place.tags_of(resource_id) | asked_tags(request)
     if len(tags) > MAXIMUM:
         raise AwsError("LimitExceededException", f"A resource can have at most {MAXIMUM} tags.")
     place.commit(now=now, tags={resource_id: tags})
