@@ -247,7 +247,7 @@ class Fleet(RuleBasedStateMachine):
     @judged
     def turn_by_itself(self, number: int, state: str) -> None:
         machine = self.stage.machine(number)
-        if self.stage.shown(machine) in BY_ITSELF and machine.service_type == PERSONAL:
+        if machine.provider_id and self.stage.shown(machine) in BY_ITSELF and machine.service_type == PERSONAL:
             self.sky.control.set_state(machine.provider_id, state)
             self.stage.look()
 

@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.workspaces.machine.fleet import Fleet
 
-SHORT = 6
+FULL, SHORT = 120, 6
 
 pytestmark = [pytest.mark.soak, pytest.mark.django_db(transaction=True, databases=["default", "owner"])]
 
@@ -19,13 +19,13 @@ def test_whatever_happens_states_agree_moves_are_legal_and_no_hour_is_missing(sk
     """The short form takes the same examples each time; an example of many steps is read, not shrunk, for that takes
     longer than all of them.
     """
-    examples = scale(60, SHORT)
+    is_short = not scale(FULL, 0)
     run_state_machine_as_test(
         partial(Fleet, sky),
         settings=settings(
-            max_examples=examples,
-            stateful_step_count=12 if examples == SHORT else 40,
-            derandomize=examples == SHORT,
+            max_examples=scale(FULL, SHORT),
+            stateful_step_count=12 if is_short else 40,
+            derandomize=is_short,
             phases=[Phase.explicit, Phase.reuse, Phase.generate],
             report_multiple_bugs=False,
             deadline=None,
